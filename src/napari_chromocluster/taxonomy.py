@@ -1,0 +1,95 @@
+"""The cluster types: their order, names, colours, letters, keys and severity.
+
+This is the one place where they are defined; every other room asks here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ClusterType(StrEnum):
+    """What a region of a metaphase image holds.
+
+    The order of the members is the order of the ``p_*`` columns of the
+    features table and of the outputs of a model with five classes.  The four
+    chromosome types are those of Lin et al., Medical Image Analysis 69:101943
+    (2021); ``OTHER`` is for what is no chromosome: interphase nuclei, debris,
+    stain.
+    """
+
+    SINGLE = "single"
+    TOUCHING = "touching"
+    OVERLAPPING = "overlapping"
+    TOUCHING_OVERLAPPING = "touching_overlapping"
+    OTHER = "other"
+
+    @property
+    def display_name(self) -> str:
+        """Name in sentence position, such as ``touching-overlapping``."""
+        return self.value.replace("_", "-")
+
+    @property
+    def color(self) -> str:
+        """Default colour as ``#RRGGBB`` (Okabe-Ito, safe for the colour-blind)."""
+        return _COLORS[self]
+
+    @property
+    def letter(self) -> str:
+        """One letter, so that colour never tells the type alone."""
+        return _LETTERS[self]
+
+    @property
+    def key(self) -> str:
+        """The digit key that assigns this type in the review widget."""
+        return str(list(ClusterType).index(self) + 1)
+
+    @property
+    def severity(self) -> int:
+        """How much work a region of this type leaves to a human (0: none)."""
+        return _SEVERITY[self]
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether this type means more than one chromosome."""
+        return self in CLUSTERS
+
+    @property
+    def probability_column(self) -> str:
+        """Column of the features table that holds this type's probability."""
+        return f"p_{self.value}"
+
+
+_COLORS = {
+    ClusterType.SINGLE: "#009E73",
+    ClusterType.TOUCHING: "#E69F00",
+    ClusterType.OVERLAPPING: "#D55E00",
+    ClusterType.TOUCHING_OVERLAPPING: "#CC79A7",
+    ClusterType.OTHER: "#999999",
+}
+_LETTERS = {
+    ClusterType.SINGLE: "S",
+    ClusterType.TOUCHING: "T",
+    ClusterType.OVERLAPPING: "O",
+    ClusterType.TOUCHING_OVERLAPPING: "B",
+    ClusterType.OTHER: "X",
+}
+_SEVERITY = {
+    ClusterType.SINGLE: 0,
+    ClusterType.TOUCHING: 1,
+    ClusterType.OVERLAPPING: 2,
+    ClusterType.TOUCHING_OVERLAPPING: 3,
+    ClusterType.OTHER: 0,
+}
+
+#: All types in order.
+TYPES: tuple[ClusterType, ...] = tuple(ClusterType)
+#: The four types of the paper, in order.
+CHROMOSOME_TYPES: tuple[ClusterType, ...] = TYPES[:4]
+#: The types that mean more than one chromosome.
+CLUSTERS: tuple[ClusterType, ...] = TYPES[1:4]
+#: Word for rows of an annotation file on which no human could decide.
+UNRESOLVED = "unresolved"
+#: Word for rows known to be a cluster whose type nobody has said.  Training
+#: uses them (the loss sums over the cluster types); scores leave them out.
+UNTYPED_CLUSTER = "cluster"
