@@ -1,0 +1,200 @@
+"""The chromosome signal: one picture of the chromosomes, whatever the stain.
+
+Giemsa absorbs light, DAPI emits it.  Both are brought to the same form here:
+background 0, chromosomes about 1, and where two chromosomes cross, the signals
+add up (optical density for a stain that absorbs, intensity for one that emits).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
+
+Polarity = Literal["auto", "dark", "bright"]
+
+#: Least transmitted share of light: keeps the optical density of black pixels finite.
+_LEAST_TRANSMISSION = 0.03
+#: About how many pixels are looked at to find polarity and illumination.
+_SAMPLE_SIDE = 160
+_RGB_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The chromosome signal of one metaphase.
+
+    Attributes
+    ----------
+    values : (H, W) float32 array
+        Background 0 (noise lies around it), chromosomes about 1.
+    dark_chromosomes : bool
+        Whether the chromosomes are darker than the background (Giemsa).
+    """
+
+    values: NDArray[np.float32]
+    dark_chromosomes: bool
+
+
+def to_grayscale(image: Any) -> NDArray[np.float32]:
+    """Turn an image of one metaphase into gray values.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 1 | 3 | 4) array of any real dtype
+        Gray, RGB or RGBA (alpha is ignored).  Values that are not finite
+        take the median of those that are.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Gray values in the unit of the input.
+
+    Raises
+    ------
+    ValueError
+        If the array is not one image.
+    """
+    array = np.asarray(image)
+    if array.ndim == 3 and array.shape[-1] in (1, 3, 4):
+        color = array[..., :3].astype(np.float32)
+        gray = color @ _RGB_WEIGHTS if color.shape[-1] == 3 else color[..., 0]
+    elif array.ndim == 2:
+        gray = array.astype(np.float32)
+    else:
+        raise ValueError(
+            f"An image of one metaphase has the shape (height, width) or (height, width, 3), "
+            f"not {array.shape}: choose one frame."
+        )
+    if 0 in gray.shape:
+        raise ValueError("The image is empty: choose an image with at least one pixel.")
+    finite = np.isfinite(gray)
+    if not finite.all():
+        fill = float(np.median(gray[finite])) if finite.any() else 0.0
+        gray = np.where(finite, gray, np.float32(fill))
+    return np.ascontiguousarray(gray, dtype=np.float32)
+
+
+def chromosome_signal(
+    image: Any, labels: Any = None, polarity: Polarity = "auto"
+) -> Signal:
+    """Measure the chromosome signal of one metaphase.
+
+    Polarity is found from the image, the illumination of the background is
+    modelled by a polynomial of second degree fitted to background pixels, and
+    the level of the chromosomes is brought to 1.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3 | 4) array of any real dtype
+        One metaphase.
+    labels : (H, W) integer array, optional
+        Regions; where given, they tell foreground from background.
+    polarity : {"auto", "dark", "bright"}
+        Whether chromosomes are darker or brighter than the background.
+
+    Returns
+    -------
+    Signal
+        Values and polarity.  An image without contrast gives all zeros.
+    """
+    gray = to_grayscale(image)
+    inside = None if labels is None else np.asarray(labels) > 0
+    if inside is not None and inside.shape != gray.shape:
+        raise ValueError(
+            f"Image {gray.shape} and labels {inside.shape} differ in size: "
+            f"choose the labels that belong to this image."
+        )
+    if float(np.ptp(gray)) == 0.0:
+        return Signal(np.zeros_like(gray), polarity != "bright")
+    dark = _dark_chromosomes(gray, inside) if polarity == "auto" else polarity == "dark"
+    background = _background(gray, inside, dark)
+    if dark:
+        floor = max(float(np.median(background)), 1e-6) * _LEAST_TRANSMISSION
+        offset = min(float(gray.min()), 0.0)
+        transmission = np.maximum(gray - offset, floor) / np.maximum(background - offset, floor)
+        values = -np.log(np.maximum(transmission, _LEAST_TRANSMISSION))
+    else:
+        values = gray - background
+    level = _chromosome_level(values, inside)
+    return Signal((values / level).astype(np.float32), dark)
+
+
+def _sampled(array: NDArray[Any]) -> NDArray[Any]:
+    step = max(1, min(array.shape) // _SAMPLE_SIDE)
+    return array[::step, ::step]
+
+
+def _dark_chromosomes(gray: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> bool:
+    """Tell polarity: by the labels, else by the side on which the histogram has its tail."""
+    sample = _sampled(gray)
+    if inside is not None:
+        mask = _sampled(inside)
+        if mask.any() and not mask.all():
+            return bool(np.median(sample[mask]) < np.median(sample[~mask]))
+    low, high = np.percentile(sample, [0.5, 99.5])
+    mode = _mode(sample)
+    return bool(mode - low > high - mode)
+
+
+def _mode(sample: NDArray[np.float32]) -> float:
+    """Most frequent gray value, smoothed over a 64th of the range."""
+    low, high = np.percentile(sample, [0.1, 99.9])
+    if high <= low:
+        return float(np.median(sample))
+    counts, edges = np.histogram(sample, bins=128, range=(float(low), float(high)))
+    smooth = np.convolve(counts, [0.25, 0.5, 0.25], mode="same")
+    peak = int(np.argmax(smooth))
+    return float((edges[peak] + edges[peak + 1]) / 2)
+
+
+def _background(
+    gray: NDArray[np.float32], inside: NDArray[np.bool_] | None, dark: bool
+) -> NDArray[np.float32]:
+    """Fit the illumination: second-degree polynomial through the background pixels."""
+    step = max(1, min(gray.shape) // _SAMPLE_SIDE)
+    y, x = np.mgrid[0 : gray.shape[0] : step, 0 : gray.shape[1] : step]
+    values = gray[::step, ::step].astype(np.float64).ravel()
+    terms = _polynomial(y.ravel() / gray.shape[0], x.ravel() / gray.shape[1])
+    keep = np.ones(values.size, bool) if inside is None else ~inside[::step, ::step].ravel()
+    mode = _mode(values[keep].astype(np.float32)) if keep.sum() > 50 else _mode(_sampled(gray))
+    spread = float(np.ptp(np.percentile(values, [1, 99]))) or 1.0
+    # Chromosomes and nuclei lie on one side only; the window is open to the other.
+    side = -1.0 if dark else 1.0
+    keep &= side * (values - mode) < 0.25 * spread
+    fitted = np.full(values.size, mode)
+    for width in (0.15, 0.08, 0.08):
+        if keep.sum() < 50:
+            return np.full(gray.shape, mode, np.float32)
+        coefficients, *_ = np.linalg.lstsq(terms[keep], values[keep], rcond=None)
+        fitted = terms @ coefficients
+        residual = side * (values - fitted)
+        keep = (residual < width * spread) & (residual > -2 * width * spread)
+    return _evaluate(coefficients, gray.shape)
+
+
+def _polynomial(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([np.ones_like(y), y, x, y * y, x * x, y * x], axis=1)
+
+
+def _evaluate(coefficients: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    y = np.arange(shape[0], dtype=np.float64)[:, None] / shape[0]
+    x = np.arange(shape[1], dtype=np.float64)[None, :] / shape[1]
+    c = coefficients
+    surface = c[0] + c[1] * y + c[2] * x + c[3] * y * y + c[4] * x * x + c[5] * y * x
+    return np.asarray(surface, dtype=np.float32)
+
+
+def _chromosome_level(values: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> float:
+    """Median signal of the foreground; never so small that noise is blown up."""
+    sample = _sampled(values)
+    mask = None if inside is None else _sampled(inside)
+    if mask is None or mask.sum() < 10:
+        if float(np.ptp(sample)) == 0.0:
+            return 1.0
+        mask = sample > threshold_otsu(sample)
+    level = float(np.median(sample[mask])) if mask.any() else 1.0
+    return level if level > 1e-6 else 1.0
