@@ -1,0 +1,205 @@
+"""Region to model input: neighbours masked out, squared, resized, normalised.
+
+The frame of a crop is the circle around the region, so a rotated region has
+the same scale as before, and a training that rotates crops never cuts one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from napari_chromocluster.imaging.regions import Region
+
+Channels = Literal["signal_mask_scale", "gray"]
+
+#: Pixels around a region's mask whose signal still belongs to it (soft edges).
+SOFT_EDGE = 2
+#: Signal, in units of the region's median, that is mapped to 1.
+SIGNAL_RANGE = 3.0
+#: Share of the crop's half side that the circle around the region fills.
+FILL = 0.94
+_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
+_IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How crops are made for a model.
+
+    Attributes
+    ----------
+    size : int
+        Side of the square crop, in pixels.
+    channels : {"signal_mask_scale", "gray"}
+        ``signal_mask_scale``: the region's signal, its mask, and a plane that
+        tells its size relative to the metaphase.  ``gray``: three equal
+        channels, dark chromosomes on white, with ImageNet normalisation, as
+        in Lin et al. (2021).
+    """
+
+    size: int = 112
+    channels: Channels = "signal_mask_scale"
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels of a crop."""
+        return 3
+
+
+@dataclass(frozen=True)
+class RegionCrop:
+    """One region cut out at its own resolution.
+
+    Attributes
+    ----------
+    signal : (n, n) float32 array
+        Signal in units of the region's median, 0 outside the region.
+    mask : (n, n) bool array
+        The region.
+    relative_size : float
+        Binary logarithm of the region's size over the metaphase's reference
+        size; 0 where the reference is unknown.
+    """
+
+    signal: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    relative_size: float
+
+
+def cut_region(
+    signal: NDArray[np.float32],
+    labels: Any,
+    region: Region,
+    reference: float | None = None,
+) -> RegionCrop:
+    """Cut one region out of a metaphase, with its neighbours masked out.
+
+    Parameters
+    ----------
+    signal : (H, W) float32 array
+        Chromosome signal (see `chromosome_signal`).
+    labels : (H, W) integer array
+        Label image; only the slice around the region is read.
+    region : Region
+        The region to cut.
+    reference : float, optional
+        Reference size of the metaphase in px (see `reference_size`).
+
+    Returns
+    -------
+    RegionCrop
+        Square, centred on the region's bounding box.
+    """
+    y0, x0, y1, x1 = region.bbox
+    box = (
+        slice(max(y0 - SOFT_EDGE, 0), y1 + SOFT_EDGE),
+        slice(max(x0 - SOFT_EDGE, 0), x1 + SOFT_EDGE),
+    )
+    local = np.asarray(labels[box])
+    return frame_region(np.asarray(signal[box]), local == region.label, local == 0, reference)
+
+
+def frame_region(
+    signal: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    free: NDArray[np.bool_] | None = None,
+    reference: float | None = None,
+) -> RegionCrop:
+    """Bring a masked cut-out into a square frame that holds its circle.
+
+    Parameters
+    ----------
+    signal, mask : (h, w) arrays
+        Signal and region of the cut-out.
+    free : (h, w) bool array, optional
+        Pixels of no region, where the soft edge may lie (default: all others).
+    reference : float, optional
+        Reference size of the metaphase in px.
+    """
+    soft = ndimage.binary_dilation(mask, iterations=SOFT_EDGE)
+    if free is not None:
+        soft &= free | mask
+    inside = signal[mask]
+    level = float(np.median(inside)) if inside.size else 1.0
+    values = np.clip(signal / max(level, 1e-3), 0.0, SIGNAL_RANGE)
+    values = np.where(soft, values, 0.0).astype(np.float32)
+    ys, xs = np.nonzero(mask)
+    if ys.size == 0:
+        raise ValueError("The region has no pixels: choose a label that is in the labels layer.")
+    cy, cx = (ys.min() + ys.max() + 1) / 2, (xs.min() + xs.max() + 1) / 2
+    radius = math.sqrt(float(((ys + 0.5 - cy) ** 2 + (xs + 0.5 - cx) ** 2).max())) + 0.5
+    side = max(2 * math.ceil(radius / FILL), 2 * SOFT_EDGE + 3)
+    top, left = round(cy - side / 2), round(cx - side / 2)
+    relative = math.log2(math.sqrt(ys.size) / reference) if reference else 0.0
+    return RegionCrop(
+        _window(values, top, left, side), _window(mask, top, left, side), relative
+    )
+
+
+def _window(array: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:
+    """Cut a square that may reach over the array's borders."""
+    out = np.zeros((side, side), dtype=array.dtype)
+    y0, x0 = max(top, 0), max(left, 0)
+    y1, x1 = min(top + side, array.shape[0]), min(left + side, array.shape[1])
+    if y1 > y0 and x1 > x0:
+        out[y0 - top : y1 - top, x0 - left : x1 - left] = array[y0:y1, x0:x1]
+    return out
+
+
+def resize_square(array: NDArray[Any], size: int) -> NDArray[np.float32]:
+    """Resize a square image bilinearly, with the filter that avoids aliasing."""
+    image = Image.fromarray(np.ascontiguousarray(array, dtype=np.float32))
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def render_crop(crop: RegionCrop, spec: CropSpec) -> NDArray[np.float32]:
+    """Turn a cut region into a model input of shape (3, size, size), float32."""
+    signal = resize_square(crop.signal, spec.size) / np.float32(SIGNAL_RANGE)
+    mask = resize_square(crop.mask, spec.size)
+    return compose_channels(signal, mask, crop.relative_size, spec)
+
+
+def compose_channels(
+    signal: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    relative_size: float,
+    spec: CropSpec,
+) -> NDArray[np.float32]:
+    """Stack the channels of a model input from signal and mask, both in [0, 1]."""
+    if spec.channels == "gray":
+        gray = 1.0 - np.clip(signal * 1.4, 0.0, 1.0)
+        stacked = (gray[None] - _IMAGENET_MEAN[:, None, None]) / _IMAGENET_STD[:, None, None]
+        return stacked.astype(np.float32)
+    plane = np.full_like(signal, scale_value(relative_size))
+    return np.stack([signal, mask, plane]).astype(np.float32)
+
+
+def scale_value(relative_size: float) -> float:
+    """Value of the scale plane for a relative size (binary logarithm), in [-1, 1]."""
+    return max(-1.0, min(1.0, relative_size / 2.0))
+
+
+def crop_region(
+    signal: NDArray[np.float32],
+    labels: Any,
+    region: Region,
+    spec: CropSpec,
+    reference: float | None = None,
+) -> NDArray[np.float32]:
+    """Cut one region and render it for a model.
+
+    See `cut_region` and `render_crop`.
+
+    Returns
+    -------
+    (3, size, size) float32 array
+        The model input.
+    """
+    return render_crop(cut_region(signal, labels, region, reference), spec)
