@@ -1,0 +1,273 @@
+"""What a training does: its stages, data and presets, as plain dataclasses that go through JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_chromocluster.taxonomy import ClusterType
+
+
+class ConfigError(ValueError):
+    """A training configuration that cannot be run."""
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of a training.
+
+    Attributes
+    ----------
+    name : str
+        Shown to the user: ``coarse`` (head only) or ``fine`` (all layers).
+    epochs : int
+        How often the stage goes through ``samples_per_epoch`` regions.
+    lr_body : float
+        Peak learning rate of the first layers of the body.
+    lr_head : float
+        Peak learning rate of the head; layers in between lie between the two.
+    freeze_body : bool
+        Whether only the head learns.
+    image_size : int
+        Side of the crops, in px.
+    """
+
+    name: str
+    epochs: int
+    lr_body: float
+    lr_head: float
+    freeze_body: bool = False
+    image_size: int = 112
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides a training, so that a run can be repeated from its ``config.json``.
+
+    Attributes
+    ----------
+    annotations : tuple of str
+        Annotation CSVs and folders per type.
+    preset : str
+        The preset this began as.
+    backbone : str
+        Name of the body (see ``models.network.BACKBONES``).
+    base_model : str or None
+        Model to finetune (a name of the model list or a file); None starts
+        from ``backbone_weights`` or from scratch.
+    backbone_weights : str or None
+        File of pretrained body weights.
+    channels : str
+        Kind of crop (see ``imaging.crops.CropSpec``).
+    stages : tuple of StageConfig
+        Run one after the other.
+    batch_size : int
+        Regions in a batch.
+    samples_per_epoch : int or None
+        Regions drawn in an epoch; None draws as many as there are.
+    optimizer : {"adam", "adamw"}
+        Adam is the paper's.
+    weight_decay : float
+        For AdamW.
+    label_smoothing : float
+        Share of the target spread over all types.
+    average_decay : float
+        Decay of the exponential average of the weights; 0 does without.
+    type_shares : dict of str to float
+        Share of each type among the regions drawn (oversampling of the rare);
+        empty draws as the data are.
+    composed_share : float
+        Share of composed clusters among the clusters drawn.
+    composed_clusters : int
+        How many clusters are composed before the training.
+    augment : str
+        ``full`` (turn, bend light, blur, noise, masks), ``paper`` (flips and quarter turns), ``none``.
+    tta : int
+        Turned and mirrored copies averaged when the model classifies (1 or 8).
+    validation_share : float
+        Share of the groups kept for validation.
+    validation_groups : tuple of str
+        Groups kept for validation by name (overrides the share).
+    excluded_groups : tuple of str
+        Groups that are neither trained nor validated on (kept for a test).
+    folds : int
+        k-fold by group: number of folds; 1 is one plain split.
+    fold : int
+        Which fold is validated on, from 0.
+    stop_after : int
+        Epochs without ``stop_delta`` of gain after which a stage ends; 0 never.
+    stop_delta : float
+        Least gain of the monitored metric.
+    monitor : {"macro_sensitivity", "accuracy"}
+        What best is measured by (the paper: accuracy).
+    seed : int
+        Seed of everything random.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    precision : str
+        ``auto`` (bfloat16 or half on CUDA, bfloat16 on CPUs that compute in it), or ``32``.
+    devices, nodes : int
+        For distributed training.
+    threads : int
+        CPU threads; 0 leaves the choice to torch.
+    names_in_card : bool
+        Whether the model card names the groups; else only their hashes.
+    model_name : str
+        Name the trained model gets.
+    """
+
+    annotations: tuple[str, ...] = ()
+    preset: str = "default"
+    backbone: str = "compact"
+    base_model: str | None = None
+    backbone_weights: str | None = None
+    channels: str = "signal_mask_scale"
+    stages: tuple[StageConfig, ...] = ()
+    batch_size: int = 64
+    samples_per_epoch: int | None = None
+    optimizer: str = "adamw"
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    average_decay: float = 0.0
+    type_shares: dict[str, float] = field(default_factory=dict)
+    composed_share: float = 0.5
+    composed_clusters: int = 2000
+    augment: str = "full"
+    tta: int = 8
+    validation_share: float = 0.2
+    validation_groups: tuple[str, ...] = ()
+    excluded_groups: tuple[str, ...] = ()
+    folds: int = 1
+    fold: int = 0
+    stop_after: int = 0
+    stop_delta: float = 0.01
+    monitor: str = "macro_sensitivity"
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    threads: int = 0
+    names_in_card: bool = False
+    model_name: str = "my model"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        if not self.stages:
+            raise ConfigError("A training needs at least one stage: add one or choose a preset.")
+        if any(stage.epochs < 0 or stage.image_size < 16 for stage in self.stages):
+            raise ConfigError("A stage needs 0 or more epochs and an image size of at least 16 px.")
+        if self.batch_size < 2:
+            raise ConfigError("The batch size must be at least 2: batch normalisation needs it.")
+        if not 0 <= self.fold < self.folds:
+            raise ConfigError(f"Fold {self.fold} does not exist: choose 0 to {self.folds - 1}.")
+        if not 0.0 <= self.composed_share <= 1.0 or not 0.0 < self.validation_share < 1.0:
+            raise ConfigError("Shares lie between 0 and 1: mend composed or validation share.")
+        unknown = set(self.type_shares) - {str(kind) for kind in ClusterType}
+        if unknown:
+            raise ConfigError(f"Unknown cluster type in type_shares: {', '.join(sorted(unknown))}.")
+
+    def to_json(self) -> str:
+        """Return the configuration as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainingConfig:
+        """Read a configuration that `to_json` wrote.
+
+        Raises
+        ------
+        ConfigError
+            If the text is no such configuration.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            values["stages"] = tuple(StageConfig(**stage) for stage in values.get("stages", ()))
+            for name in ("annotations", "validation_groups", "excluded_groups"):
+                values[name] = tuple(values.get(name, ()))
+            return cls(**values)
+        except (TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ConfigError(f"This is no training configuration: {error}.") from error
+
+    def replace(self, **changes: Any) -> TrainingConfig:
+        """Return a copy with some values changed."""
+        return dataclasses.replace(self, **changes)
+
+
+#: Shares in which the types are drawn: clusters are rare in nature, not in training.
+BALANCED = {
+    "single": 0.34,
+    "touching": 0.22,
+    "overlapping": 0.16,
+    "touching_overlapping": 0.14,
+    "other": 0.14,
+}
+
+#: ``paper``: Lin et al. (2021) from the authors' published code; ``default``: the best we
+#: found for finetuning the embedded model; ``quick``: minutes on a laptop CPU.
+PRESETS: dict[str, TrainingConfig] = {
+    "paper": TrainingConfig(
+        preset="paper",
+        backbone="resnext101_32x8d_wsl",
+        channels="gray",
+        stages=(
+            StageConfig("coarse", 5, 1e-5, 4e-5, freeze_body=True, image_size=224),
+            StageConfig("fine", 10, 1e-6, 4e-6, image_size=224),
+        ),
+        batch_size=16,
+        optimizer="adam",
+        weight_decay=0.0,
+        label_smoothing=0.1,
+        type_shares=dict.fromkeys(
+            ("single", "touching", "overlapping", "touching_overlapping"), 0.25
+        ),
+        composed_share=0.0,
+        composed_clusters=0,
+        augment="paper",
+        tta=1,
+        validation_share=0.1,
+        stop_after=5,
+        monitor="accuracy",
+    ),
+    "default": TrainingConfig(
+        preset="default",
+        base_model="default",
+        stages=(
+            StageConfig("coarse", 3, 0.0, 1e-3, freeze_body=True, image_size=96),
+            StageConfig("fine", 12, 1e-4, 1e-3, image_size=112),
+        ),
+        type_shares=BALANCED,
+        average_decay=0.99,
+        stop_after=6,
+        stop_delta=0.002,
+    ),
+    "quick": TrainingConfig(
+        preset="quick",
+        base_model="default",
+        stages=(
+            StageConfig("coarse", 3, 0.0, 1e-3, freeze_body=True, image_size=96),
+            StageConfig("fine", 3, 1e-4, 5e-4, image_size=96),
+        ),
+        type_shares=BALANCED,
+        composed_clusters=400,
+        stop_after=3,
+        stop_delta=0.002,
+    ),
+}
+
+
+def preset(name: str) -> TrainingConfig:
+    """Return a preset by name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        known = ", ".join(PRESETS)
+        raise ConfigError(f"There is no preset {name!r}: choose one of {known}.") from None

@@ -1,0 +1,97 @@
+"""Turn chromosome boxes into region annotations (raw material of the default model).
+
+``gband_metaphases/boxes.csv`` holds a box for every chromosome of 400
+metaphases.  A region that holds one box is a single chromosome, one that holds
+several is a cluster whose type nobody has said, one that holds none is no
+chromosome.  Regions in between are left out.  Writes ``annotations.csv`` and
+one label image a metaphase into a folder::
+
+    python tools/box_annotations.py ../shared/data/gband_metaphases OUT
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_chromocluster.imaging.io import read_image, write_labels
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.imaging.segmentation import segment_metaphase
+from napari_chromocluster.taxonomy import UNTYPED_CLUSTER, ClusterType
+
+#: Intersection over union of a region's bounding box and a box that proves a single.
+SINGLE_OVERLAP = 0.6
+#: Share of a box's foreground that must lie in a region for the box to be its own.
+OWN_SHARE = 0.6
+
+
+def annotate(
+    labels: NDArray[np.int32], boxes: NDArray[np.int64]
+) -> list[tuple[int, str, int]]:
+    """Name the regions of one metaphase from its boxes (x0, y0, x1, y1).
+
+    Returns
+    -------
+    list of (label, cluster type, number of chromosomes)
+    """
+    held: dict[int, list[int]] = defaultdict(list)
+    met: dict[int, float] = defaultdict(float)
+    for number, (x0, y0, x1, y1) in enumerate(boxes):
+        inside = labels[max(y0, 0) : y1, max(x0, 0) : x1]
+        found, counts = np.unique(inside[inside > 0], return_counts=True)
+        for label, count in zip(found, counts, strict=True):
+            met[int(label)] += float(count)
+        if found.size and counts.max() / counts.sum() >= OWN_SHARE:
+            held[int(found[counts.argmax()])].append(number)
+    rows = []
+    for region in extract_regions(labels):
+        mine = held.get(region.label, [])
+        covered = met[region.label] / region.area
+        if not mine and covered < 0.1:
+            rows.append((region.label, str(ClusterType.OTHER), 0))
+        elif len(mine) == 1 and _overlap(region.bbox, boxes[mine[0]]) >= SINGLE_OVERLAP:
+            rows.append((region.label, str(ClusterType.SINGLE), 1))
+        elif len(mine) > 1 and _fills(labels, region, boxes[mine]):
+            rows.append((region.label, UNTYPED_CLUSTER, len(mine)))
+    return rows
+
+
+def _overlap(bbox: tuple[int, int, int, int], box: NDArray[np.int64]) -> float:
+    y0, x0, y1, x1 = bbox
+    bx0, by0, bx1, by1 = (int(v) for v in box)
+    shared = max(0, min(x1, bx1) - max(x0, bx0)) * max(0, min(y1, by1) - max(y0, by0))
+    return shared / ((y1 - y0) * (x1 - x0) + (bx1 - bx0) * (by1 - by0) - shared)
+
+
+def _fills(labels: NDArray[np.int32], region: object, boxes: NDArray[np.int64]) -> bool:
+    """Whether a region's boxes together are about as large as the region."""
+    union = np.array([boxes[:, 1].min(), boxes[:, 0].min(), boxes[:, 3].max(), boxes[:, 2].max()])
+    y0, x0, y1, x1 = (int(v) for v in union)
+    return _overlap(region.bbox, np.array([x0, y0, x1, y1])) >= 0.7  # type: ignore[attr-defined]
+
+
+def main(source: Path, target: Path) -> None:
+    """Annotate all metaphases of a folder that has a ``boxes.csv``."""
+    target.mkdir(parents=True, exist_ok=True)
+    boxes = pd.read_csv(source / "boxes.csv")
+    with (target / "annotations.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["image", "labels", "label", "cluster_type", "group", "chromosomes"])
+        for name, mine in boxes.groupby("image", sort=True):
+            image = source / str(name)
+            labels = np.asarray(segment_metaphase(read_image(image)))
+            file = f"{image.stem}_labels.png"
+            write_labels(target / file, labels)
+            corners = mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64)
+            for label, kind, count in annotate(labels, corners):
+                writer.writerow([image.resolve(), file, label, kind, image.stem, count])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
