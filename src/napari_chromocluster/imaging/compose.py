@@ -182,6 +182,15 @@ class _Canvas:
         out: Mask = np.any(self.masks, axis=0)
         return out
 
+    def trimmed(self, margin: int) -> _Canvas:
+        """Return the part that holds something: distances over empty canvas cost most."""
+        window = _bounding(self.union, margin)
+        out = _Canvas(self.side)
+        out.signals = [signal[window] for signal in self.signals]
+        out.masks = [mask[window] for mask in self.masks]
+        out.angles = self.angles
+        return out
+
 
 def _partner_angle(rng: np.random.Generator, base: float, touching: bool) -> float:
     """Angle of a new chromosome relative to the one it joins."""
@@ -209,10 +218,11 @@ def _place_overlapping(
 
 
 def _inner_point(rng: np.random.Generator, mask: Mask) -> tuple[int, int]:
-    depth = ndimage.distance_transform_edt(mask)
+    window = _bounding(mask, 1)
+    depth = ndimage.distance_transform_edt(mask[window])
     ys, xs = np.nonzero(depth >= 0.7 * depth.max())
     index = int(rng.integers(ys.size))
-    return int(ys[index]), int(xs[index])
+    return int(ys[index]) + window[0].start, int(xs[index]) + window[1].start
 
 
 def _place_touching(
@@ -224,7 +234,7 @@ def _place_touching(
     gap: float,
 ) -> bool:
     """Slide the new chromosome towards the others until the wished gap is left."""
-    distance = ndimage.distance_transform_edt(~canvas.union)
+    distance = _distance_to(canvas.union)
     edge = chromosome.mask & ~ndimage.binary_erosion(chromosome.mask)
     ey, ex = np.nonzero(edge)
     height, width = chromosome.mask.shape
@@ -255,12 +265,20 @@ def _place_touching(
     return False
 
 
+def _distance_to(mask: Mask, margin: int = 6) -> Float:
+    """Distance to a mask, in px; measured near it only, infinite farther away."""
+    window = _bounding(mask, margin)
+    out = np.full(mask.shape, np.inf, np.float32)
+    out[window] = ndimage.distance_transform_edt(~mask[window])
+    return out
+
+
 def _relations(canvas: _Canvas, width: float, gap: float) -> tuple[int, int] | None:
     """Count touching and overlapping pairs; None if a pair is ambiguous or apart."""
     n = len(canvas.masks)
     touching = overlapping = 0
     linked = np.eye(n, dtype=bool)
-    reach = [ndimage.distance_transform_edt(~mask) for mask in canvas.masks]
+    reach = [_distance_to(mask) for mask in canvas.masks]
     for i in range(n):
         for j in range(i + 1, n):
             shared = float((canvas.masks[i] & canvas.masks[j]).sum()) / (width * width)
@@ -383,6 +401,7 @@ def compose_one(
             placed = _place_overlapping(rng, canvas, moved, angle)
         if not placed:
             return None
+    canvas = canvas.trimmed(margin=8)
     if chromosomes > 1:
         relations = _relations(canvas, WORKING_WIDTH, gap)
         if relations is None or _type_of(relations) is not cluster_type:

@@ -1,0 +1,179 @@
+"""Regions of a label image: where they are and how large, in one pass over the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+class RegionError(ValueError):
+    """Labels or a selection that hold nothing to work on."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region of a label image.
+
+    Attributes
+    ----------
+    label : int
+        Its value in the labels.
+    frame : int
+        Frame of a stack (0 for a single image).
+    bbox : tuple of int
+        ``(y0, x0, y1, x1)`` in px, half open.
+    area : int
+        Pixels.
+    centroid : tuple of float
+        ``(y, x)`` in px.
+    touches_border : bool
+        Whether it reaches the border of the image, so may be cut off.
+    """
+
+    label: int
+    frame: int
+    bbox: tuple[int, int, int, int]
+    area: int
+    centroid: tuple[float, float]
+    touches_border: bool = False
+
+
+def iterate_frames(labels: Any) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the frames of a label image or stack, reading one at a time.
+
+    Raises
+    ------
+    RegionError
+        If the array is neither (H, W) nor (N, H, W), or holds no integers.
+    """
+    dtype = np.dtype(labels.dtype) if hasattr(labels, "dtype") else np.asarray(labels).dtype
+    if dtype.kind not in "uib":
+        raise RegionError("Labels must be whole numbers: choose a labels layer, not an image.")
+    if len(labels.shape) == 2:
+        yield 0, np.asarray(labels)
+    elif len(labels.shape) == 3:
+        for frame in range(labels.shape[0]):
+            yield frame, np.asarray(labels[frame])
+    else:
+        raise RegionError(
+            f"Labels have the shape {tuple(labels.shape)}; (height, width) or "
+            f"(frames, height, width) is needed."
+        )
+
+
+def extract_regions(labels: Any, select: Collection[int] | None = None) -> list[Region]:
+    """List the regions of a label image or of a stack.
+
+    The cost is linear in the pixels, however many labels there are and
+    whatever their values.
+
+    Parameters
+    ----------
+    labels : (H, W) or (N, H, W) integer array, or a dask or zarr array
+        0 is background.  Lazy arrays are read frame by frame.
+    select : collection of int, optional
+        Labels to list; default all.
+
+    Returns
+    -------
+    list of Region
+        In the order of frame and label.
+
+    Raises
+    ------
+    RegionError
+        If there is no region, the selection is empty, or a selected label
+        does not occur.
+    """
+    wanted = None if select is None else {int(label) for label in select} - {0}
+    if wanted is not None and not wanted:
+        raise RegionError("No region is selected: select at least one label.")
+    found: list[Region] = []
+    for frame, array in iterate_frames(labels):
+        found.extend(_frame_regions(frame, array, wanted))
+    if not found and wanted is None:
+        raise RegionError("The labels hold no region: find regions first or choose other labels.")
+    if wanted is not None:
+        missing = sorted(wanted - {region.label for region in found})
+        if missing:
+            raise RegionError(f"Label {missing[0]} does not occur: select labels that exist.")
+    return found
+
+
+def _frame_regions(frame: int, array: NDArray[Any], wanted: set[int] | None) -> list[Region]:
+    compact, values = _compact(array)
+    if values.size == 0:
+        return []
+    areas = np.bincount(compact.ravel(), minlength=values.size + 1)
+    height, width = compact.shape
+    regions = []
+    for number, box in enumerate(ndimage.find_objects(compact), start=1):
+        label = int(values[number - 1])
+        if box is None or (wanted is not None and label not in wanted):
+            continue
+        y0, x0, y1, x1 = box[0].start, box[1].start, box[0].stop, box[1].stop
+        ys, xs = np.nonzero(compact[box] == number)
+        regions.append(
+            Region(
+                label=label,
+                frame=frame,
+                bbox=(y0, x0, y1, x1),
+                area=int(areas[number]),
+                centroid=(float(ys.mean()) + y0, float(xs.mean()) + x0),
+                touches_border=y0 == 0 or x0 == 0 or y1 == height or x1 == width,
+            )
+        )
+    return regions
+
+
+def _compact(array: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Number the labels 1..n without gaps; values may be as large as uint64 allows."""
+    flat = array.ravel()
+    if flat.size and flat.dtype.kind in "iu" and int(flat.min()) >= 0 and int(flat.max()) < 1 << 22:
+        present = np.bincount(flat) > 0
+        present[0] = False
+        values = np.nonzero(present)[0]
+        table = np.zeros(present.size, np.int32)
+        table[values] = np.arange(1, values.size + 1)
+        return table[array], values
+    codes, uniques = pd.factorize(flat)
+    labels = np.asarray(uniques)
+    order = np.argsort(labels, kind="stable")
+    kept = order[labels[order] > 0]
+    table = np.zeros(labels.size, np.int32)
+    table[kept] = np.arange(1, kept.size + 1)
+    return table[codes].reshape(array.shape), labels[kept]
+
+
+def reference_size(regions: list[Region]) -> float | None:
+    """Return the usual size of a region: the square root of the median area, in px.
+
+    Most regions of a metaphase are single chromosomes, so the median is the
+    size of one.  None for fewer than five regions, which tell nothing.
+    """
+    if len(regions) < 5:
+        return None
+    return float(np.sqrt(np.median([region.area for region in regions])))
+
+
+def region_mask(labels: Any, region: Region, pad: int = 0) -> NDArray[np.bool_]:
+    """Return the mask of a region within its bounding box, padded by ``pad`` px.
+
+    Parameters
+    ----------
+    labels : (H, W) or (N, H, W) integer array
+        Only the slice around the region is read.
+    region : Region
+        The region.
+    pad : int
+        Empty border around it, in px.
+    """
+    frame = labels[region.frame] if len(labels.shape) == 3 else labels
+    y0, x0, y1, x1 = region.bbox
+    return np.pad(np.asarray(frame[y0:y1, x0:x1]) == region.label, pad)

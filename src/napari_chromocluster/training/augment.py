@@ -1,0 +1,157 @@
+"""Augmentation of whole batches of crops, on tensors, reproducible from a seed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_chromocluster.imaging.crops import CropSpec
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def to_input(signal: Tensor, mask: Tensor, relative_size: Tensor, spec: CropSpec) -> Tensor:
+    """Stack model inputs from batches of signal and mask, as `crops.compose_channels` does for one.
+
+    Parameters
+    ----------
+    signal, mask : (N, S, S) float32 tensor
+        In [0, 1].
+    relative_size : (N,) float32 tensor
+        Binary logarithm of size over reference.
+    spec : CropSpec
+        Kind of crop.
+
+    Returns
+    -------
+    (N, 3, S, S) float32 tensor
+    """
+    if spec.channels == "gray":
+        gray = 1.0 - (signal * 1.4).clamp(0.0, 1.0)
+        mean = torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1)
+        std = torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1)
+        return (gray.unsqueeze(1) - mean) / std
+    plane = (relative_size / 2).clamp(-1.0, 1.0).view(-1, 1, 1).expand_as(signal)
+    return torch.stack([signal, mask, plane], dim=1)
+
+
+def augment(
+    signal: Tensor,
+    mask: Tensor,
+    relative_size: Tensor,
+    size: int,
+    kind: str,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Vary a batch of crops.
+
+    Parameters
+    ----------
+    signal, mask : (N, S, S) float32 tensor
+        In [0, 1].
+    relative_size : (N,) float32 tensor
+        Binary logarithm of size over reference.
+    size : int
+        Side of the crops returned, in px.
+    kind : {"full", "paper", "none"}
+        How much to vary.
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    tuple of tensors
+        Signal and mask of shape (N, size, size), and relative size.
+    """
+    stacked = torch.stack([signal, mask], dim=1)
+    theta = _affine(len(signal), kind, generator)
+    grid = functional.affine_grid(theta, [len(signal), 2, size, size], align_corners=False)
+    moved = functional.grid_sample(stacked, grid, align_corners=False, padding_mode="zeros")
+    signal, mask = moved[:, 0], moved[:, 1]
+    if kind != "full":
+        return signal, mask, relative_size
+    mask = _vary_masks(mask, generator)
+    signal = _vary_signal(signal, mask, generator)
+    return signal, mask, _vary_size(relative_size, generator)
+
+
+def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return torch.rand(n, generator=generator) * (high - low) + low
+
+
+def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
+    """Rows of affine matrices that map output to input coordinates."""
+    theta = torch.zeros(n, 2, 3)
+    if kind == "none":
+        theta[:, 0, 0] = theta[:, 1, 1] = 1.0
+        return theta
+    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    if kind == "paper":
+        angle = torch.randint(0, 4, (n,), generator=generator) * (math.pi / 2)
+        stretch_x = stretch_y = torch.ones(n)
+    else:
+        angle = _uniform(n, 0.0, 2 * math.pi, generator)
+        zoom = _uniform(n, 0.97, 1.3, generator)
+        aspect = _uniform(n, -0.08, 0.08, generator).exp()
+        stretch_x, stretch_y = zoom * aspect, zoom / aspect
+        theta[:, :, 2] = _uniform(2 * n, -0.04, 0.04, generator).view(n, 2)
+    cos, sin = angle.cos(), angle.sin()
+    theta[:, 0, 0], theta[:, 0, 1] = cos * stretch_x * flip, -sin * stretch_y * flip
+    theta[:, 1, 0], theta[:, 1, 1] = sin * stretch_x, cos * stretch_y
+    return theta
+
+
+def _vary_masks(mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Make some masks wider and some narrower: outlines differ between laboratories."""
+    choice = torch.rand(len(mask), 1, 1, generator=generator)
+    wide = functional.max_pool2d(mask.unsqueeze(1), 3, 1, 1).squeeze(1)
+    narrow = -functional.max_pool2d(-mask.unsqueeze(1), 3, 1, 1).squeeze(1)
+    mask = torch.where(choice < 0.3, wide, mask)
+    return torch.where(choice > 0.85, narrow, mask)
+
+
+def _vary_signal(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Vary contrast, sharpness, noise, and whether the soft edge is kept."""
+    n = len(signal)
+
+    def draw(low: float, high: float) -> Tensor:
+        return _uniform(n, low, high, generator).view(n, 1, 1)
+
+    tight = torch.rand(n, 1, 1, generator=generator) < 0.35
+    signal = torch.where(tight, signal * mask, signal)
+    signal = _soften(signal, generator)
+    signal = signal.clamp(1e-4, 1.0) ** draw(0.7, 1.4)
+    signal = signal * draw(0.8, 1.2)
+    # The level inside a region is not even where the light or the stain is not.
+    ramp = torch.linspace(-1, 1, signal.shape[-1])
+    tilt = draw(-0.12, 0.12) * ramp.view(1, 1, -1) + draw(-0.12, 0.12) * ramp.view(1, -1, 1)
+    signal = signal * (1 + tilt)
+    noise = torch.randn(signal.shape, generator=generator) * draw(0.0, 0.03)
+    return (signal + noise * (signal > 0.01)).clamp(0.0, 1.0)
+
+
+def _soften(signal: Tensor, generator: torch.Generator) -> Tensor:
+    """Take resolution from a random half of the batch, as a weaker objective does."""
+    size = signal.shape[-1]
+    factor = float(torch.empty(()).uniform_(0.3, 0.95, generator=generator))
+    small = functional.interpolate(
+        signal.unsqueeze(1),
+        size=(max(8, round(size * factor)),) * 2,
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
+    )
+    soft = functional.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)
+    chosen = torch.rand(len(signal), 1, 1, generator=generator) < 0.5
+    return torch.where(chosen, soft.squeeze(1), signal)
+
+
+def _vary_size(relative_size: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur the relative size and now and then forget it, as for a region without a metaphase."""
+    n = len(relative_size)
+    varied = relative_size + torch.randn(n, generator=generator) * 0.1
+    return torch.where(torch.rand(n, generator=generator) < 0.25, torch.zeros(n), varied)

@@ -1,0 +1,161 @@
+"""Draw training batches: balanced types, real and composed, varied, all from one seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from napari_chromocluster.imaging.crops import CropSpec
+from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.training.augment import augment, to_input
+from napari_chromocluster.training.config import StageConfig, TrainingConfig
+from napari_chromocluster.training.data import RegionSet
+
+_CLUSTER_ROWS = np.array([kind.is_cluster for kind in TYPES])
+#: Share of the cluster draws that go to real clusters of unknown type, where there are any.
+_UNTYPED_SHARE = 0.25
+
+
+class DrawPlan:
+    """Which regions are drawn, and how often.
+
+    Parameters
+    ----------
+    regions : RegionSet
+        Real regions followed by composed ones.
+    n_real : int
+        How many of them are real.
+    config : TrainingConfig
+        Shares of types and of composed clusters.
+    """
+
+    def __init__(self, regions: RegionSet, n_real: int, config: TrainingConfig) -> None:
+        self.weights = np.zeros(len(regions))
+        real = np.arange(len(regions)) < n_real
+        untyped = regions.allowed.sum(axis=1) > 1
+        present = [
+            kind
+            for column, kind in enumerate(TYPES)
+            if (regions.allowed[:, column] & ~untyped).any()
+        ]
+        counts = {
+            kind: float((regions.allowed[real & ~untyped, TYPES.index(kind)]).sum())
+            for kind in present
+        }
+        shares = {kind: config.type_shares.get(str(kind), 0.0) for kind in present}
+        if not config.type_shares:
+            shares = {kind: counts[kind] or 1.0 for kind in present}
+        total = sum(shares.values()) or 1.0
+        for kind in present:
+            typed = regions.allowed[:, TYPES.index(kind)] & ~untyped
+            share = shares[kind] / total
+            composed = config.composed_share if kind.is_cluster else 0.25 * config.composed_share
+            self._spread(typed & real, typed & ~real, share, composed)
+        if untyped.any() and config.type_shares:
+            cluster_share = sum(shares[kind] for kind in present if kind.is_cluster) / total
+            self.weights *= 1 - _UNTYPED_SHARE * cluster_share
+            self.weights[untyped] = _UNTYPED_SHARE * cluster_share / untyped.sum()
+        self.weights /= self.weights.sum()
+
+    def _spread(
+        self, real: NDArray[np.bool_], composed: NDArray[np.bool_], share: float, part: float
+    ) -> None:
+        if not composed.any():
+            part = 0.0
+        elif not real.any():
+            part = 1.0
+        if real.any():
+            self.weights[real] = share * (1 - part) / real.sum()
+        if composed.any():
+            self.weights[composed] = share * part / composed.sum()
+
+    def prior(self, regions: RegionSet) -> dict[str, float]:
+        """Return the share of each type among the draws (untyped clusters by the typed ones)."""
+        typed = regions.allowed.sum(axis=1) == 1
+        shares = {
+            str(kind): float(self.weights[typed & regions.allowed[:, column]].sum())
+            for column, kind in enumerate(TYPES)
+        }
+        spread = float(self.weights[~typed].sum())
+        clusters = sum(shares[str(kind)] for kind in TYPES if kind.is_cluster) or 1.0
+        for kind in TYPES:
+            if kind.is_cluster:
+                shares[str(kind)] *= 1 + spread / clusters
+        return shares
+
+    def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Draw rows, with replacement."""
+        cumulated = np.cumsum(self.weights)
+        return np.searchsorted(cumulated, rng.random(n) * cumulated[-1]).astype(np.intp)
+
+
+class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
+    """The batches of one stage; item *i* is a whole batch.
+
+    A batch depends on seed, stage, epoch and its number only, so that a run
+    that was broken off and resumed draws the same batches as an unbroken one.
+    """
+
+    def __init__(
+        self,
+        regions: RegionSet,
+        plan: DrawPlan,
+        config: TrainingConfig,
+        stage: StageConfig,
+        stage_number: int,
+    ) -> None:
+        self.regions = regions
+        self.plan = plan
+        self.config = config
+        self.stage = stage
+        self.stage_number = stage_number
+        self.epoch = 0
+        samples = config.samples_per_epoch or int((regions.group != "composed").sum())
+        self.batches = max(1, round(samples / config.batch_size))
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return inputs (N, 3, S, S) float32 and allowed types (N, 5) float32."""
+        key = [self.config.seed, self.stage_number, self.epoch, index]
+        rng = np.random.default_rng(key)
+        rows = self.plan.draw(self.config.batch_size, rng)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        kind = self.config.augment
+        inputs = make_inputs(
+            self.regions, rows, self.stage.image_size, self.config.channels, kind, generator
+        )
+        return inputs, torch.from_numpy(self.regions.allowed[rows].astype(np.float32))
+
+
+def make_inputs(
+    regions: RegionSet,
+    rows: NDArray[np.intp],
+    size: int,
+    channels: str,
+    kind: str = "none",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Turn rows of a `RegionSet` into model inputs (N, 3, size, size)."""
+    generator = generator or torch.Generator().manual_seed(0)
+    signal = torch.from_numpy(regions.signal[rows]).float() / 255
+    mask = torch.from_numpy(regions.mask[rows]).float() / 255
+    relative = torch.from_numpy(regions.relative_size[rows])
+    signal, mask, relative = augment(signal, mask, relative, size, kind, generator)
+    spec = CropSpec(size=size, channels="gray" if channels == "gray" else "signal_mask_scale")
+    return to_input(signal, mask, relative, spec)
+
+
+def composed_types(config: TrainingConfig) -> list[ClusterType]:
+    """Return the types that are composed, in turn; singles are bent and blurred likewise."""
+    return [
+        ClusterType.TOUCHING,
+        ClusterType.OVERLAPPING,
+        ClusterType.TOUCHING_OVERLAPPING,
+        ClusterType.TOUCHING,
+        ClusterType.SINGLE,
+    ]

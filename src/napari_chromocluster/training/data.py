@@ -1,0 +1,187 @@
+"""From annotations to what a training draws its batches from.
+
+Reads annotated regions and composes clusters from single chromosomes of the
+same metaphase.  The split by group is next door, in `split`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_chromocluster.imaging.chromosome import SingleChromosome
+from napari_chromocluster.imaging.compose import (
+    WORKING_WIDTH,
+    Appearance,
+    chromosome_width,
+    iterate_clusters,
+)
+from napari_chromocluster.imaging.crops import (
+    SIGNAL_RANGE,
+    RegionCrop,
+    frame_region,
+    resize_square,
+)
+from napari_chromocluster.taxonomy import TYPES, UNTYPED_CLUSTER, ClusterType
+
+Progress = Callable[[int, int], None]
+#: Fewest single chromosomes of a group that clusters are composed from.
+_FEWEST_SINGLES = 5
+
+
+@dataclass(frozen=True)
+class RegionSet:
+    """Regions ready to be drawn from, small enough to stay in memory.
+
+    Attributes
+    ----------
+    signal, mask : (N, S, S) uint8 array
+        255 is ``SIGNAL_RANGE`` medians of signal, or inside the region.
+    relative_size : (N,) float32 array
+        Binary logarithm of size over reference.
+    allowed : (N, 5) bool array
+        The types a region may have: one, or the three cluster types where
+        only that is known.
+    group : (N,) str array
+        Metaphase, slide or case.
+    """
+
+    signal: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    relative_size: NDArray[np.float32]
+    allowed: NDArray[np.bool_]
+    group: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.signal)
+
+    def subset(self, rows: NDArray[np.intp]) -> RegionSet:
+        """Return the regions of some rows."""
+        return RegionSet(
+            self.signal[rows],
+            self.mask[rows],
+            self.relative_size[rows],
+            self.allowed[rows],
+            self.group[rows],
+        )
+
+    def joined(self, other: RegionSet) -> RegionSet:
+        """Return these regions followed by others."""
+        return RegionSet(
+            np.concatenate([self.signal, other.signal]),
+            np.concatenate([self.mask, other.mask]),
+            np.concatenate([self.relative_size, other.relative_size]),
+            np.concatenate([self.allowed, other.allowed]),
+            np.concatenate([self.group, other.group]),
+        )
+
+
+def allowed_types(name: str) -> NDArray[np.bool_]:
+    """Return which of the five types an annotation leaves possible."""
+    if name == UNTYPED_CLUSTER:
+        return np.array([kind.is_cluster for kind in TYPES])
+    return np.array([kind is ClusterType(name) for kind in TYPES])
+
+
+def pack(
+    crops: Sequence[RegionCrop], names: Sequence[str], groups: Sequence[str], size: int
+) -> RegionSet:
+    """Render cut regions into a `RegionSet` of the given side."""
+    n = len(crops)
+    signal = np.empty((n, size, size), np.uint8)
+    mask = np.empty((n, size, size), np.uint8)
+    for row, crop in enumerate(crops):
+        signal[row] = np.rint(resize_square(crop.signal, size) * (255 / SIGNAL_RANGE))
+        mask[row] = np.rint(resize_square(crop.mask, size) * 255)
+    allowed = np.array([allowed_types(name) for name in names], bool).reshape(n, len(TYPES))
+    relative = np.array([crop.relative_size for crop in crops], np.float32)
+    return RegionSet(signal, mask, relative, allowed, np.array(groups, dtype=np.str_))
+
+
+def single_chromosomes(
+    crops: Sequence[RegionCrop], names: Sequence[str], groups: Sequence[str]
+) -> dict[str, list[SingleChromosome]]:
+    """Collect the single chromosomes of each group."""
+    found: dict[str, list[SingleChromosome]] = {}
+    for crop, name, group in zip(crops, names, groups, strict=True):
+        if name == ClusterType.SINGLE:
+            one = SingleChromosome(crop.signal, crop.mask, group)
+            found.setdefault(group, []).append(one)
+    return found
+
+
+def compose_set(
+    singles: dict[str, list[SingleChromosome]],
+    n: int,
+    size: int,
+    seed: int,
+    types: Sequence[ClusterType],
+    progress: Progress | None = None,
+    look: Appearance | None = None,
+) -> RegionSet:
+    """Compose clusters, each from chromosomes of one group, and render them.
+
+    Parameters
+    ----------
+    singles : dict of group to list of SingleChromosome
+        See `single_chromosomes`; groups with too few are passed over.
+    n : int
+        How many clusters.
+    size : int
+        Side of the crops, in px.
+    seed : int
+        Same seed, same clusters.
+    types : sequence of ClusterType
+        Taken in turn.
+    progress : callable, optional
+        Called with what is done and the total.
+    look : Appearance, optional
+        How the clusters are made to look.
+    """
+    pools = {name: pool for name, pool in sorted(singles.items()) if len(pool) >= _FEWEST_SINGLES}
+    if not pools or n == 0:
+        return pack([], [], [], size)
+    rng = np.random.default_rng([seed, 77])
+    weights = np.array([len(pool) for pool in pools.values()], float) ** 0.5
+    drawn = rng.choice(len(pools), size=n, p=weights / weights.sum())
+    crops: list[RegionCrop] = []
+    names: list[str] = []
+    for number, (name, pool) in enumerate(pools.items()):
+        count = int((drawn == number).sum())
+        if count == 0:
+            continue
+        reference = _working_reference(pool)
+        shifted = [types[(number + k) % len(types)] for k in range(len(types))]
+        stream = iterate_clusters(pool, seed * 100_003 + number, shifted, look=look)
+        for _ in range(count):
+            made = next(stream)
+            crops.append(frame_region(made.signal, made.mask, reference=reference))
+            names.append(str(made.cluster_type))
+            if progress is not None and len(crops) % 50 == 0:
+                progress(len(crops), n)
+    return pack(crops, names, ["composed"] * len(crops), size)
+
+
+def _working_reference(pool: Sequence[SingleChromosome]) -> float:
+    """Reference size of a group at the width at which clusters are composed, in px."""
+    sizes = [
+        float(np.sqrt(one.mask.sum())) * WORKING_WIDTH / max(chromosome_width(one.mask), 2.0)
+        for one in pool[:60]
+    ]
+    return float(np.median(sizes))
+
+
+def trainable(annotations: pd.DataFrame) -> pd.DataFrame:
+    """Leave out rows that say nothing about the type."""
+    known = {str(kind) for kind in TYPES} | {UNTYPED_CLUSTER}
+    return annotations[annotations["cluster_type"].isin(known)].reset_index(drop=True)
+
+
+def annotation_paths(paths: Sequence[str]) -> list[Path]:
+    """Return annotation files as absolute paths."""
+    return [Path(path).expanduser().resolve() for path in paths]

@@ -1,0 +1,152 @@
+"""The Lightning module of one stage: loss, learning rates, validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_chromocluster.models.network import ClusterNetwork, layer_groups
+from napari_chromocluster.training.config import StageConfig, TrainingConfig
+
+
+def partial_label_loss(logits: Tensor, allowed: Tensor, smoothing: float) -> Tensor:
+    """Cross entropy where a region may have one of several types.
+
+    The probabilities of all allowed types are summed, so a cluster whose type
+    nobody has said still teaches that it is a cluster.
+
+    Parameters
+    ----------
+    logits : (N, K) float tensor
+        Outputs of the network.
+    allowed : (N, K) float tensor
+        1 for each type a region may have.
+    smoothing : float
+        Share of the target that is spread over all types (label smoothing).
+    """
+    log_p = functional.log_softmax(logits.float(), dim=1)
+    chosen = torch.logsumexp(log_p.masked_fill(allowed < 0.5, -1e9), dim=1)
+    return ((1 - smoothing) * -chosen - smoothing * log_p.mean(dim=1)).mean()
+
+
+def macro_sensitivity(predicted: Tensor, true: Tensor) -> float:
+    """Mean recall over the types that occur in ``true``."""
+    recalls = [float((predicted[true == kind] == kind).float().mean()) for kind in true.unique()]
+    return sum(recalls) / len(recalls) if recalls else 0.0
+
+
+class StageModule(pl.LightningModule):
+    """Trains a `ClusterNetwork` through one stage.
+
+    Parameters
+    ----------
+    network : ClusterNetwork
+        Body and head.
+    config : TrainingConfig
+        The training.
+    stage : StageConfig
+        The stage.
+    number : int
+        Place of the stage, for its random numbers.
+    steps : int
+        Optimizer steps of the whole stage, for the one-cycle schedule.
+    """
+
+    def __init__(
+        self,
+        network: ClusterNetwork,
+        config: TrainingConfig,
+        stage: StageConfig,
+        number: int,
+        steps: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.stage = stage
+        self.number = number
+        self.steps = max(steps, 2)
+        self._outputs: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits; cached body features (2-D) go to the head alone."""
+        if x.dim() == 2:
+            return _head_on_pooled(self.network, x)
+        out: Tensor = self.network(x)
+        return out
+
+    def on_train_epoch_start(self) -> None:
+        """Make dropout depend on the epoch alone, so that a resumed run repeats it."""
+        torch.manual_seed(
+            self.config.seed * 1_000_003 + self.number * 10_007 + self.current_epoch
+        )
+        if self.stage.freeze_body:
+            self.network.body.eval()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch."""
+        inputs, allowed = batch
+        loss = partial_label_loss(self(inputs), allowed, self.config.label_smoothing)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                "The training diverged (the loss is no longer a number): lower the learning rates."
+            )
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Collect the outputs of one validation batch."""
+        inputs, allowed = batch
+        self._outputs.append((self(inputs).float(), allowed))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss, accuracy and macro sensitivity of the validation groups."""
+        logits = torch.cat([logits for logits, _ in self._outputs])
+        allowed = torch.cat([allowed for _, allowed in self._outputs])
+        self._outputs.clear()
+        if self.trainer.world_size > 1:
+            logits, allowed = self.all_gather(logits).flatten(0, 1), self.all_gather(allowed).flatten(0, 1)
+        predicted, true = logits.argmax(dim=1), allowed.argmax(dim=1)
+        figures = {
+            "loss": float(partial_label_loss(logits, allowed, 0.0)),
+            "accuracy": float((predicted == true).float().mean()),
+            "macro_sensitivity": macro_sensitivity(predicted, true),
+        }
+        self.log_dict({f"validation_{name}": value for name, value in figures.items()})
+
+    def configure_optimizers(self) -> Any:
+        """Learning rates rise with depth from body to head; one cycle over the stage."""
+        groups = [
+            {"params": parameters, "lr": rate}
+            for parameters, rate in self._rates()
+            if parameters and rate > 0
+        ]
+        kind = torch.optim.Adam if self.config.optimizer == "adam" else torch.optim.AdamW
+        optimizer = kind(groups, weight_decay=self.config.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=[float(group["lr"]) for group in groups],
+            total_steps=self.steps,
+            pct_start=0.3,
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        if self.stage.freeze_body:
+            return [(list(self.network.head.parameters()), self.stage.lr_head)]
+        layers = layer_groups(self.network)
+        low = max(self.stage.lr_body, 1e-12)
+        ratio = self.stage.lr_head / low
+        last = max(len(layers) - 1, 1)
+        return [(layer, low * ratio ** (place / last)) for place, layer in enumerate(layers)]
+
+
+def _head_on_pooled(network: ClusterNetwork, pooled: Tensor) -> Tensor:
+    out: Tensor = network.classify_pooled(pooled)
+    return out

@@ -1,0 +1,95 @@
+"""Split regions by group: a metaphase is trained on or validated on, never both.
+
+The order of the groups comes from a hash of their names, so a group stays on
+its side when others are added, run after run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.training.config import ConfigError, TrainingConfig
+
+
+def group_hash(name: str) -> str:
+    """Return 12 hex digits that stand for a group without naming it."""
+    return hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+def group_place(name: str) -> float:
+    """Return a number in [0, 1) that is the same for a group in every run."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 16**8
+
+
+def split_groups(
+    groups: Sequence[str], types: Sequence[str], config: TrainingConfig
+) -> tuple[set[str], set[str]]:
+    """Divide groups into those to train on and those to validate on.
+
+    Parameters
+    ----------
+    groups, types : sequence of str, one a region
+        Group and cluster type of each region.
+    config : TrainingConfig
+        Shares, named groups and folds.
+
+    Returns
+    -------
+    tuple of set
+        Groups for training and groups for validation.
+
+    Raises
+    ------
+    ConfigError
+        If there are not two groups.
+    """
+    excluded = set(config.excluded_groups)
+    held: dict[str, set[str]] = {}
+    for group, kind in zip(groups, types, strict=True):
+        if group not in excluded:
+            held.setdefault(group, set()).add(kind)
+    if len(held) < 2:
+        raise ConfigError(
+            "Training needs at least two groups (metaphases), one to learn from and one to check: "
+            "annotate another metaphase."
+        )
+    order = sorted(held, key=group_place)
+    if config.validation_groups:
+        missing = set(config.validation_groups) - set(order)
+        if missing:
+            raise ConfigError(f"Validation groups are not in the data: {', '.join(sorted(missing))}.")
+        validation = set(config.validation_groups)
+    elif config.folds > 1:
+        validation = set(order[config.fold :: config.folds])
+    else:
+        count = min(max(1, round(config.validation_share * len(order))), len(order) - 1)
+        validation = _with_every_type(order, set(order[:count]), held)
+    training = set(order) - validation
+    if not training or not validation:
+        raise ConfigError("One side of the split is empty: use fewer folds or more metaphases.")
+    return training, validation
+
+
+def _with_every_type(
+    order: list[str], validation: set[str], held: dict[str, set[str]]
+) -> set[str]:
+    """Add groups until every type that two groups hold is on both sides."""
+    for kind in (str(one) for one in TYPES):
+        having = [group for group in order if kind in held[group]]
+        if len(having) < 2:
+            continue
+        if not validation & set(having) and len(validation) + 1 < len(order):
+            validation = validation | {having[0]}
+        if set(having) <= validation and len(validation) > 1:
+            validation = validation - {having[-1]}
+    return validation
+
+
+def rows_of(groups: NDArray[np.str_], chosen: set[str]) -> NDArray[np.intp]:
+    """Return the rows whose group is among the chosen."""
+    return np.nonzero(np.isin(groups, sorted(chosen)))[0]
