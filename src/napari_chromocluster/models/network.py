@@ -1,0 +1,239 @@
+"""The network: a ResNeXt body and the head of Lin et al. (2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet
+
+from napari_chromocluster.models.compact import CompactResNeXt
+
+
+class NetworkError(ValueError):
+    """A backbone that does not exist, or weights that do not fit it."""
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A body and where its pretrained weights come from.
+
+    Attributes
+    ----------
+    name : str
+        Name in the model list.
+    build : callable
+        Makes the torchvision network (or the compact body).
+    licence : str
+        Licence of the pretrained weights.
+    url : str or None
+        Address of the pretrained weights.
+    hash_prefix : str
+        First hex digits of their SHA-256.
+    megabytes : int
+        Size of the download.
+    source : str
+        What they were trained on.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    licence: str = ""
+    url: str | None = None
+    hash_prefix: str = ""
+    megabytes: int = 0
+    source: str = ""
+
+
+def _resnext(layers: list[int], groups: int, width: int) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        return resnet.ResNet(resnet.Bottleneck, layers, groups=groups, width_per_group=width)
+
+    return build
+
+
+def _wsl(width: int, digits: str, megabytes: int) -> BackboneSpec:
+    return BackboneSpec(
+        name=f"resnext101_32x{width}d_wsl",
+        build=_resnext([3, 4, 23, 3], 32, width),
+        licence="CC-BY-NC-4.0",
+        url=f"https://download.pytorch.org/models/ig_resnext101_32x{width}-{digits}.pth",
+        hash_prefix=digits,
+        megabytes=megabytes,
+        source="940 million hashtagged images, then ImageNet (Mahajan et al., ECCV 2018)",
+    )
+
+
+def _imagenet(name: str, layers: list[int], groups: int, width: int, digits: str, mb: int) -> BackboneSpec:
+    return BackboneSpec(
+        name=name,
+        build=_resnext(layers, groups, width),
+        licence="BSD-3-Clause",
+        url=f"https://download.pytorch.org/models/{name}-{digits}.pth",
+        hash_prefix=digits,
+        megabytes=mb,
+        source="ImageNet-1k (torchvision)",
+    )
+
+
+#: Bodies by name.
+BACKBONES: dict[str, BackboneSpec] = {
+    spec.name: spec
+    for spec in (
+        BackboneSpec("compact", lambda: CompactResNeXt()),
+        _imagenet("resnext50_32x4d", [3, 4, 6, 3], 32, 4, "7cdf4587", 96),
+        _imagenet("resnext101_32x8d", [3, 4, 23, 3], 32, 8, "8ba56ff5", 340),
+        _imagenet("resnext101_64x4d", [3, 4, 23, 3], 64, 4, "173b62eb", 319),
+        _wsl(8, "c38310e5", 340),
+        _wsl(16, "c6f796b0", 742),
+        _wsl(32, "e4b90b00", 1790),
+        _wsl(48, "3e41cc8a", 3160),
+    )
+}
+
+
+class ClusterHead(nn.Sequential):
+    """Head of Lin et al. (2021): dropout 0.25 and 0.5 around 512 hidden units."""
+
+    def __init__(self, features: int, n_classes: int) -> None:
+        super().__init__(
+            nn.BatchNorm1d(2 * features),
+            nn.Dropout(0.25),
+            nn.Linear(2 * features, 512),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm1d(512),
+            nn.Dropout(0.5),
+            nn.Linear(512, n_classes),
+        )
+
+
+class ClusterNetwork(nn.Module):
+    """Body, concatenated maximum and average pooling, head.
+
+    Parameters
+    ----------
+    backbone : str
+        Name of the body.
+    body : nn.Module
+        Gives a feature map (N, F, h, w).
+    features : int
+        F.
+    n_classes : int
+        Number of outputs.
+    """
+
+    def __init__(self, backbone: str, body: nn.Sequential, features: int, n_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.body = body
+        self.head = ClusterHead(features, n_classes)
+        self.features = features
+        self.n_classes = n_classes
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Return the pooled features (N, 2F) of crops (N, C, S, S)."""
+        maps = self.body(x)
+        return torch.cat([maps.amax(dim=(2, 3)), maps.mean(dim=(2, 3))], dim=1)
+
+    def classify_pooled(self, pooled: Tensor) -> Tensor:
+        """Return the logits (N, K) of pooled features (N, 2F)."""
+        logits: Tensor = self.head(pooled)
+        return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, K) of crops (N, C, S, S)."""
+        return self.classify_pooled(self.pooled(x))
+
+
+def build_network(backbone: str = "compact", n_classes: int = 5, channels: int = 3) -> ClusterNetwork:
+    """Build a network with random weights.
+
+    Parameters
+    ----------
+    backbone : str
+        A name in `BACKBONES`.
+    n_classes : int
+        Number of outputs.
+    channels : int
+        Input channels.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such backbone.
+    """
+    if backbone not in BACKBONES:
+        raise NetworkError(
+            f"There is no backbone {backbone!r}: choose one of {', '.join(BACKBONES)}."
+        )
+    if backbone == "compact":
+        body = CompactResNeXt(channels)
+        return ClusterNetwork(backbone, body, body.out_features, n_classes)
+    return ClusterNetwork(backbone, *_torchvision_body(backbone, channels), n_classes)
+
+
+def _torchvision_body(backbone: str, channels: int) -> tuple[nn.Sequential, int]:
+    whole: Any = BACKBONES[backbone].build()
+    if channels != 3:
+        whole.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
+    # The last two layers of a torchvision ResNet are pooling and the ImageNet classifier.
+    return nn.Sequential(*list(whole.children())[:-2]), int(whole.fc.in_features)
+
+
+def layer_groups(network: ClusterNetwork) -> list[list[nn.Parameter]]:
+    """Return the parameters by depth, first layers first, head last.
+
+    For discriminative learning rates (Howard and Ruder, ACL 2018): stem, one
+    group a stage, head.
+    """
+    stem: list[nn.Parameter] = []
+    stages: list[list[nn.Parameter]] = []
+    for child in network.body.children():
+        parameters = list(child.parameters())
+        if isinstance(child, nn.Sequential) and not _is_stem(child):
+            stages.append(parameters)
+        else:
+            stem.extend(parameters)
+    return [stem, *stages, list(network.head.parameters())]
+
+
+def _is_stem(child: nn.Module) -> bool:
+    return any(isinstance(layer, nn.MaxPool2d) for layer in child.children())
+
+
+def load_backbone_weights(network: ClusterNetwork, path: str | Path) -> None:
+    """Load pretrained body weights as torchvision and WSL publish them.
+
+    Parameters
+    ----------
+    network : ClusterNetwork
+        Takes the weights in place.
+    path : path
+        A state dict; read without unpickling code.
+
+    Raises
+    ------
+    NetworkError
+        If the file cannot be read or does not fit the backbone.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise NetworkError(
+            f"{Path(path).name} cannot be read as weights: download it again."
+        ) from error
+    whole: Any = BACKBONES[network.backbone].build()
+    whole.fc = nn.Identity()
+    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    try:
+        whole.load_state_dict(state)
+    except (RuntimeError, AttributeError) as error:
+        raise NetworkError(
+            f"{Path(path).name} does not fit the backbone {network.backbone}: choose its own file."
+        ) from error
+    body = nn.Sequential(*list(whole.children())[:-2])
+    network.body.load_state_dict(body.state_dict())
