@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.chromosome import SingleChromosome
@@ -175,13 +173,3 @@ def _working_reference(pool: Sequence[SingleChromosome]) -> float:
     ]
     return float(np.median(sizes))
 
-
-def trainable(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Leave out rows that say nothing about the type."""
-    known = {str(kind) for kind in TYPES} | {UNTYPED_CLUSTER}
-    return annotations[annotations["cluster_type"].isin(known)].reset_index(drop=True)
-
-
-def annotation_paths(paths: Sequence[str]) -> list[Path]:
-    """Return annotation files as absolute paths."""
-    return [Path(path).expanduser().resolve() for path in paths]

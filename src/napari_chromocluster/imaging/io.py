@@ -1,0 +1,203 @@
+"""Image and label files: read what microscopes write, write so that nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+#: Suffixes of files that `read_image` reads.
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+
+
+class ImageError(ValueError):
+    """A file that is not an image, is cut short, or cannot be written."""
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside a file; rename it to the file when all went well.
+
+    Parameters
+    ----------
+    path : path
+        The file to write.
+
+    Yields
+    ------
+    Path
+        The temporary name, with the same suffix.
+
+    Raises
+    ------
+    ImageError
+        If the folder cannot be made or written to.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent
+        )
+    except OSError as error:
+        raise ImageError(
+            f"{target.parent} cannot be written to ({error.strerror}): choose another folder."
+        ) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files that only the owner reads; results are to be shared.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Write a text file so that it is never seen half written."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_image(path: str | Path) -> NDArray[Any]:
+    """Read a metaphase image or a stack of them.
+
+    TIFF (palette, 12 bit, tiled, several pages), PNG, JPEG and BMP.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    (H, W), (H, W, 3 | 4), (N, H, W) or (N, H, W, 3 | 4) array
+        Pixels in the file's own dtype; palettes are turned into RGB.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, is no image, or is cut short.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ImageError(f"{file} does not exist: check the name.")
+    try:
+        if file.suffix.lower() in (".tif", ".tiff"):
+            return _read_tiff(file)
+        return _read_picture(file)
+    except ImageError:
+        raise
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, KeyError, IndexError) as error:
+        raise ImageError(
+            f"{file.name} is not an image that can be read, or is cut short: open another file."
+        ) from error
+
+
+def _read_tiff(file: Path) -> NDArray[Any]:
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            page = tiff.pages.first
+            if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+                # tifffile gives palette indices; Pillow applies the palette.
+                return _read_picture(file)
+            pixels = tiff.asarray()
+            if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
+                pixels = np.iinfo(pixels.dtype).max - pixels
+            if page.planarconfig == 2 and pixels.ndim == 3 and pixels.shape[0] in (3, 4):
+                pixels = np.moveaxis(pixels, 0, -1)
+    except tifffile.TiffFileError as error:
+        raise ImageError(f"{file.name} is not a TIFF file: open another file.") from error
+    return _squeezed(pixels, file)
+
+
+def _squeezed(pixels: NDArray[Any], file: Path) -> NDArray[Any]:
+    color = pixels.ndim > 2 and pixels.shape[-1] in (3, 4)
+    while pixels.ndim > (3 if color else 2) and 1 in pixels.shape[: -3 if color else -2]:
+        pixels = np.squeeze(pixels, axis=pixels.shape.index(1))
+    if pixels.ndim > (4 if color else 3) or pixels.ndim < 2:
+        raise ImageError(
+            f"{file.name} has {pixels.ndim} dimensions: save it as one image or one stack."
+        )
+    return pixels
+
+
+def _read_picture(file: Path) -> NDArray[Any]:
+    with Image.open(file) as picture:
+        frames = []
+        for number in range(getattr(picture, "n_frames", 1)):
+            picture.seek(number)
+            picture.load()
+            frame = picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr") else picture
+            frame = frame.convert("L") if frame.mode == "1" else frame
+            frame = frame.convert("RGB") if frame.mode == "PA" else frame
+            pixels = np.asarray(frame)
+            frames.append(pixels[..., 0] if frame.mode == "LA" else pixels)
+    return frames[0] if len(frames) == 1 else np.stack(frames)
+
+
+def read_labels(path: str | Path) -> NDArray[Any]:
+    """Read a label image.
+
+    Returns
+    -------
+    (H, W) or (N, H, W) integer array
+        0 is background.
+
+    Raises
+    ------
+    ImageError
+        If the file is no image of whole numbers in one channel.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ImageError(f"{file} does not exist: check the name.")
+    try:
+        if file.suffix.lower() in (".tif", ".tiff"):
+            labels = _squeezed(tifffile.imread(file), file)
+        else:
+            with Image.open(file) as picture:
+                # Indices of a palette are the labels themselves.
+                labels = np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
+        raise ImageError(
+            f"{file.name} is not a label image that can be read: open another file."
+        ) from error
+    if labels.dtype.kind not in "uib" or (labels.ndim == 3 and labels.shape[-1] in (3, 4)):
+        raise ImageError(
+            f"{file.name} is a picture, not a label image: labels are whole numbers in one channel."
+        )
+    return labels
+
+
+def write_labels(path: str | Path, labels: NDArray[Any]) -> None:
+    """Write a label image as TIFF or PNG, in the smallest integer type that holds it.
+
+    Parameters
+    ----------
+    path : path
+        ``.tif``, ``.tiff`` or ``.png`` (up to 65535 labels).
+    labels : (H, W) or (N, H, W) integer array
+        0 is background.
+    """
+    array = np.asarray(labels)
+    top = int(array.max()) if array.size else 0
+    small = array.astype(np.uint16 if top < 1 << 16 else np.uint32 if top < 1 << 32 else np.uint64)
+    with atomic_path(path) as temporary:
+        if temporary.suffix.lower() == ".png":
+            if small.dtype != np.uint16 or small.ndim != 2:
+                raise ImageError("PNG holds one label image with up to 65535 labels: write a TIFF.")
+            Image.fromarray(small).save(temporary)
+        else:
+            tifffile.imwrite(temporary, small, compression="zlib")

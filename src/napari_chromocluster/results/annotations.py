@@ -1,0 +1,183 @@
+"""Annotation files: which region of which image is of which type."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from napari_chromocluster.imaging.io import IMAGE_SUFFIXES, atomic_path
+from napari_chromocluster.taxonomy import TYPES, UNRESOLVED, UNTYPED_CLUSTER
+
+#: Columns of an annotation table.
+COLUMNS = ("image", "labels", "label", "cluster_type", "group")
+_NEEDED = ("image", "cluster_type")
+_ALLOWED = {str(kind) for kind in TYPES} | {UNRESOLVED, UNTYPED_CLUSTER}
+
+
+class AnnotationError(ValueError):
+    """An annotation file that cannot be used; the message names the line."""
+
+
+def is_annotation_file(path: str | Path) -> bool:
+    """Whether a CSV has the columns of an annotation file."""
+    file = Path(path)
+    if file.suffix.lower() != ".csv" or not file.is_file():
+        return False
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            header = next(csv.reader([stream.readline()]), [])
+    except (OSError, UnicodeDecodeError):
+        return False
+    return set(_NEEDED) <= {name.strip() for name in header}
+
+
+def is_annotation_folder(path: str | Path) -> bool:
+    """Whether a folder has subfolders named by cluster types, each with images or empty."""
+    folder = Path(path)
+    return folder.is_dir() and any((folder / str(kind)).is_dir() for kind in TYPES)
+
+
+def read_annotations(path: str | Path) -> pd.DataFrame:
+    """Read an annotation CSV or a folder with one subfolder per type.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the columns ``image, labels, label, cluster_type[, group]``,
+        paths relative to it; where ``labels`` is absent or empty the image is
+        one region.  Or a folder with subfolders ``single``, ``touching``,
+        ``overlapping``, ``touching_overlapping``, ``other``.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``image``, ``labels`` ("" where there is none), ``label`` (0
+        where there is none), ``cluster_type``, ``group``; absolute paths.
+        Further columns of the CSV stay.
+
+    Raises
+    ------
+    AnnotationError
+        For a missing file or column, an unknown type or a duplicate row.
+    """
+    file = Path(path)
+    if file.is_dir():
+        return _read_folder(file)
+    if not file.is_file():
+        raise AnnotationError(f"{file} does not exist: check the name.")
+    try:
+        table = pd.read_csv(
+            file, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=None, engine="python"
+        )
+    except (OSError, ValueError, csv.Error) as error:
+        raise AnnotationError(f"{file.name} cannot be read as CSV: {error}.") from error
+    table.columns = [str(name).strip() for name in table.columns]
+    for name in _NEEDED:
+        if name not in table:
+            raise AnnotationError(
+                f"{file.name} has no column {name!r}: an annotation file has the columns "
+                f"{', '.join(COLUMNS)}."
+            )
+    return _checked(table, file)
+
+
+def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
+    base = file.resolve().parent
+    for name in ("labels", "label", "group"):
+        if name not in table:
+            table[name] = ""
+    for line, kind in enumerate(table["cluster_type"], start=2):
+        if kind not in _ALLOWED:
+            raise AnnotationError(
+                f"{file.name}, line {line}: {kind!r} is no cluster type; "
+                f"use one of {', '.join(TYPES)}."
+            )
+    raw_groups = table["group"].where(table["group"] != "", table["image"])
+    for name in ("image", "labels"):
+        table[name] = _absolute(table[name], base, file, needed=name == "image")
+    table["label"] = _label_numbers(table, file)
+    table["group"] = raw_groups
+    twice = table.duplicated(["image", "labels", "label"])
+    if twice.any():
+        line = int(np.argmax(twice.to_numpy())) + 2
+        raise AnnotationError(f"{file.name}, line {line}: this region is annotated twice.")
+    return table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]
+
+
+def _absolute(column: pd.Series[str], base: Path, file: Path, needed: bool) -> pd.Series[str]:
+    """Make paths absolute; each file is looked for once, however many rows name it."""
+    places: dict[str, str] = {}
+    for name in column.unique():
+        if name == "" and not needed:
+            places[name] = ""
+            continue
+        target = Path(os.path.normpath(base / name))
+        if name == "" or not target.is_file():
+            line = int(np.argmax((column == name).to_numpy())) + 2
+            raise AnnotationError(f"{file.name}, line {line}: the file {name!r} is missing.")
+        places[name] = str(target)
+    return column.map(places)
+
+
+def _label_numbers(table: pd.DataFrame, file: Path) -> list[int]:
+    numbers = []
+    for line, (labels, label) in enumerate(zip(table["labels"], table["label"], strict=True), 2):
+        text = label.strip()
+        if labels == "":
+            numbers.append(0)
+            continue
+        try:
+            number = int(text) if text.isdigit() else int(float(text))
+        except ValueError:
+            raise AnnotationError(
+                f"{file.name}, line {line}: the label {text!r} is no whole number."
+            ) from None
+        if number <= 0:
+            raise AnnotationError(f"{file.name}, line {line}: a label is 1 or more, not {number}.")
+        numbers.append(number)
+    return numbers
+
+
+def _read_folder(folder: Path) -> pd.DataFrame:
+    """Read a folder per type; the group is the file name up to its first underscore."""
+    rows = []
+    for kind in (*(str(one) for one in TYPES), UNRESOLVED, UNTYPED_CLUSTER):
+        for image in sorted((folder / kind).glob("*")):
+            if image.suffix.lower() in IMAGE_SUFFIXES:
+                group = image.stem.partition("_")[0]
+                rows.append((str(image.resolve()), "", 0, kind, group))
+    if not rows:
+        raise AnnotationError(
+            f"{folder} holds no annotated images: it needs subfolders named {', '.join(TYPES)}."
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def resolved(annotations: pd.DataFrame) -> pd.DataFrame:
+    """Leave out rows on which no human could decide, or that name no single type."""
+    known = annotations["cluster_type"].isin([str(kind) for kind in TYPES])
+    return annotations[known].reset_index(drop=True)
+
+
+def write_annotations(path: str | Path, annotations: pd.DataFrame) -> None:
+    """Write an annotation CSV, with paths relative to it where that is possible."""
+    file = Path(path).resolve()
+    table = annotations.copy()
+    for name in ("image", "labels"):
+        table[name] = [_relative(str(value), file.parent) for value in table[name]]
+    table["label"] = ["" if int(value) == 0 else str(int(value)) for value in table["label"]]
+    with atomic_path(file) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _relative(name: str, base: Path) -> str:
+    if not name:
+        return ""
+    try:
+        return Path(os.path.relpath(name, base)).as_posix()
+    except ValueError:  # another drive on Windows
+        return name

@@ -1,0 +1,320 @@
+"""The features table: one row a region, the same columns in napari, CSV and Python.
+
+Every function returns a new table; none changes the one it is given.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.imaging.regions import Region
+from napari_chromocluster.taxonomy import TYPES, ClusterType
+
+PROBABILITIES: tuple[str, ...] = tuple(kind.probability_column for kind in TYPES)
+#: Columns and their kind: ``int`` and ``label`` whole numbers, ``float``, ``str``, ``bool``.
+SCHEMA: dict[str, str] = {
+    "index": "label",
+    "frame": "int",
+    "cluster_type": "str",
+    "confidence": "float",
+    **dict.fromkeys(PROBABILITIES, "float"),
+    "source": "str",
+    "model": "str",
+    "stale": "bool",
+    "area": "float",
+    "centroid_y": "float",
+    "centroid_x": "float",
+    "bbox": "str",
+}
+#: Columns of the features table, in order.
+COLUMNS: tuple[str, ...] = tuple(SCHEMA)
+#: What identifies a row.
+KEY = ["frame", "index"]
+MODEL, HUMAN = "model", "human"
+
+
+class TableError(ValueError):
+    """A table that is not a features table."""
+
+
+def empty_table() -> pd.DataFrame:
+    """Return a features table without rows."""
+    return _typed(pd.DataFrame({name: [] for name in COLUMNS}))
+
+
+def build_table(
+    regions: Sequence[Region],
+    probabilities: NDArray[Any] | None = None,
+    *,
+    model: str = "",
+    frame: int | None = None,
+) -> pd.DataFrame:
+    """Make the features table of regions.
+
+    Parameters
+    ----------
+    regions : sequence of Region, length N
+        The regions.
+    probabilities : (N, 5) float array, optional
+        Probability of each type in the order of ``taxonomy.TYPES``; without
+        it the regions are not classified yet.
+    model : str
+        Name of the model.
+    frame : int, optional
+        Frame of all regions (default: each region's own).
+
+    Returns
+    -------
+    DataFrame
+        N rows with the columns ``COLUMNS``.
+    """
+    n = len(regions)
+    table = pd.DataFrame(
+        {
+            "index": [region.label for region in regions],
+            "frame": [region.frame if frame is None else frame for region in regions],
+            "area": [float(region.area) for region in regions],
+            "centroid_y": [region.centroid[0] for region in regions],
+            "centroid_x": [region.centroid[1] for region in regions],
+            "bbox": [",".join(str(v) for v in region.bbox) for region in regions],
+        }
+    )
+    table["stale"] = False
+    table["model"] = model
+    table["source"] = "" if probabilities is None else MODEL
+    values = np.full((n, len(TYPES)), np.nan)
+    if probabilities is not None:
+        values = np.asarray(probabilities, dtype=float).reshape(n, len(TYPES))
+    for column, name in enumerate(PROBABILITIES):
+        table[name] = values[:, column]
+    table = _typed(table)
+    return table if probabilities is None else _with_model_opinion(table, np.ones(n, bool))
+
+
+def _with_model_opinion(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
+    """Set type and confidence of some rows from their probabilities."""
+    table = table.copy()
+    values = table.loc[rows, list(PROBABILITIES)].to_numpy(float)
+    known = np.isfinite(values).all(axis=1)
+    best = np.where(known, np.nan_to_num(values).argmax(axis=1), 0)
+    names = np.array([str(kind) for kind in TYPES], dtype=object)
+    table.loc[rows, "cluster_type"] = np.where(known, names[best], "")
+    table.loc[rows, "confidence"] = np.where(known, values[np.arange(len(values)), best], np.nan)
+    table.loc[rows, "source"] = np.where(known, MODEL, "")
+    return table
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Bring columns to their kind and order; further columns stay at the end."""
+    out = table.copy()
+    for name, kind in SCHEMA.items():
+        column = out[name] if name in out else pd.Series(_missing(kind), index=out.index)
+        out[name] = _cast(column, kind)
+    return out[[*COLUMNS, *(name for name in out.columns if name not in SCHEMA)]]
+
+
+def _missing(kind: str) -> Any:
+    return {"label": 0, "int": 0, "float": np.nan, "str": "", "bool": False}[kind]
+
+
+def _cast(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
+    if kind == "float":
+        return pd.to_numeric(column, errors="coerce").astype(float)
+    if kind in ("int", "label"):
+        if column.isna().any():
+            column = column.fillna(0)
+        if kind == "int":
+            return column.astype(np.int64)
+        # Labels may be as large as uint64 allows; int64 wherever it is enough.
+        values = [int(value) for value in column]
+        large = bool(values) and max(values) > np.iinfo(np.int64).max
+        return pd.Series(values, index=column.index, dtype=np.uint64 if large else np.int64)
+    if kind == "bool":
+        if column.dtype == bool:
+            return column
+        truth = column.astype(str).str.strip().str.lower()
+        return truth.isin(["true", "1", "yes", "1.0"])
+    return column.fillna("").astype(str).astype(object)
+
+
+def validate_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Check a table and bring it to the schema.
+
+    Raises
+    ------
+    TableError
+        If a column that identifies a row is missing, a type is unknown, or a
+        region stands in two rows; the message names the line.
+    """
+    if "index" not in table:
+        raise TableError("A features table needs the column 'index' (the label of the region).")
+    try:
+        out = _typed(table.reset_index(drop=True))
+    except (TypeError, ValueError) as error:
+        raise TableError(f"The column 'index' or 'frame' holds no whole number: {error}.") from None
+    known = {str(kind) for kind in TYPES} | {""}
+    for line, name in enumerate(out["cluster_type"], start=2):
+        if name not in known:
+            raise TableError(
+                f"Line {line}: {name!r} is no cluster type; use one of {', '.join(TYPES)}."
+            )
+    twice = out.duplicated(KEY)
+    if twice.any():
+        place = int(np.argmax(twice.to_numpy()))
+        raise TableError(f"Line {place + 2}: region {out['index'][place]} stands there twice.")
+    return out
+
+
+def merge_tables(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Put a new model run into an existing table; a human's row is never overwritten.
+
+    Rows in ``new`` replace rows of the same region.  Where a human decided,
+    type, confidence and source stay and only the model's opinion (``p_*``,
+    ``model``) and the measures of the region are new.  Rows of ``old`` that
+    ``new`` does not name stay as they are.
+
+    Returns
+    -------
+    DataFrame
+        In the order of frame and label.
+    """
+    if old.empty:
+        return validate_table(new)
+    old, new = validate_table(old), validate_table(new)
+    human = old[old["source"] == HUMAN].set_index(KEY)
+    merged = new.set_index(KEY)
+    kept = merged.index.intersection(human.index)
+    for name in ("cluster_type", "confidence", "source"):
+        merged.loc[kept, name] = human.loc[kept, name]
+    rest = old.set_index(KEY)
+    rest = rest[~rest.index.isin(merged.index)]
+    # A column that only a user's own table has stays with its rows.
+    own = [name for name in rest.columns if name not in SCHEMA]
+    for name in own:
+        if name not in merged:
+            merged[name] = old.set_index(KEY)[name].reindex(merged.index)
+    parts = [part for part in (rest, merged) if len(part)]
+    joined = pd.concat(parts).sort_index().reset_index() if parts else old.iloc[:0]
+    return _typed(joined)
+
+
+def keep_regions(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
+    """Drop rows of regions that are gone and add rows, not classified, for new ones."""
+    fresh = build_table(regions)
+    old = validate_table(table).set_index(KEY)
+    keys = pd.MultiIndex.from_frame(fresh[KEY])
+    kept = old[old.index.isin(keys)].reset_index()
+    added = fresh[~keys.isin(old.index)]
+    measures = fresh.set_index(KEY)[["area", "centroid_y", "centroid_x", "bbox"]]
+    kept = kept.set_index(KEY)
+    kept.update(measures)
+    parts = [part for part in (kept.reset_index(), added) if len(part)]
+    joined = pd.concat(parts) if parts else empty_table()
+    return _typed(joined.sort_values(KEY).reset_index(drop=True))
+
+
+def rows_of(
+    table: pd.DataFrame, labels: Collection[int], frame: int | None = None
+) -> NDArray[np.bool_]:
+    """Return which rows belong to some labels (of one frame, or of all)."""
+    rows = table["index"].isin([int(label) for label in labels]).to_numpy()
+    return rows if frame is None else rows & (table["frame"] == frame).to_numpy()
+
+
+def set_types(
+    table: pd.DataFrame,
+    labels: Collection[int],
+    cluster_type: ClusterType | str,
+    frame: int | None = None,
+) -> pd.DataFrame:
+    """Give regions the type that a human decided on (confidence 1, source human)."""
+    out = validate_table(table)
+    rows = rows_of(out, labels, frame)
+    out.loc[rows, "cluster_type"] = str(ClusterType(cluster_type))
+    out.loc[rows, "confidence"] = 1.0
+    out.loc[rows, "source"] = HUMAN
+    out.loc[rows, "stale"] = False
+    return out
+
+
+def accept(table: pd.DataFrame, labels: Collection[int], frame: int | None = None) -> pd.DataFrame:
+    """Let a human confirm the types that regions have."""
+    out = validate_table(table)
+    rows = rows_of(out, labels, frame) & (out["cluster_type"] != "").to_numpy()
+    out.loc[rows, "confidence"] = 1.0
+    out.loc[rows, "source"] = HUMAN
+    out.loc[rows, "stale"] = False
+    return out
+
+
+def restore_model_opinion(
+    table: pd.DataFrame, labels: Collection[int], frame: int | None = None
+) -> pd.DataFrame:
+    """Take a human's decision back: the model's opinion holds again."""
+    out = validate_table(table)
+    return _typed(_with_model_opinion(out, rows_of(out, labels, frame)))
+
+
+def mark_stale(
+    table: pd.DataFrame, labels: Collection[int], frame: int | None = None, stale: bool = True
+) -> pd.DataFrame:
+    """Mark regions whose pixels have changed since they were classified."""
+    out = validate_table(table)
+    out.loc[rows_of(out, labels, frame), "stale"] = stale
+    return out
+
+
+def unsure(table: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:
+    """Return which rows the model decided with less confidence than ``threshold``."""
+    decided = (table["cluster_type"] != "") & (table["source"] == MODEL)
+    return (decided & (table["confidence"] < threshold)).to_numpy(dtype=bool)
+
+
+def counts(table: pd.DataFrame) -> dict[ClusterType, int]:
+    """Count the regions of each type, in the order of the types."""
+    found = table["cluster_type"].value_counts()
+    return {kind: int(found.get(str(kind), 0)) for kind in TYPES}
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a features table from CSV, also one that a spreadsheet has written.
+
+    Raises
+    ------
+    TableError
+        If it is no features table; the message names the line.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{file.name} cannot be read as CSV: {error}.") from error
+    separator = ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
+    rows = list(csv.reader(text.splitlines(), delimiter=separator))
+    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    if not rows:
+        raise TableError(f"{file.name} is empty: choose a features table.")
+    header = [name.strip() for name in rows[0]]
+    for line, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise TableError(f"{file.name}, line {line}: {len(row)} values for {len(header)} columns.")
+    table = pd.DataFrame(rows[1:], columns=header, dtype=object)
+    if separator == ";":
+        for name in table.columns.intersection([n for n, kind in SCHEMA.items() if kind == "float"]):
+            table[name] = table[name].str.replace(",", ".", regex=False)
+    table = table.replace("", np.nan).infer_objects()
+    return validate_table(table)
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a features table as CSV, atomically."""
+    with atomic_path(path) as temporary:
+        validate_table(table).to_csv(temporary, index=False, lineterminator="\n")

@@ -1,0 +1,194 @@
+"""What the training loop tells its run folder, and how the run folder stops it."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import BaseFinetuning, Callback
+from torch.optim import Optimizer
+
+from napari_chromocluster.training.config import StageConfig
+
+
+class RunLike(Protocol):
+    """What the loop needs of a run folder (see `training.run.Run`)."""
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where checkpoints go."""
+        ...
+
+    @property
+    def model_path(self) -> Path:
+        """Where the trained model goes."""
+        ...
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Append one event."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Whether the user asked to stop."""
+        ...
+
+
+class FreezeBody(BaseFinetuning):
+    """Keep the body frozen through a stage, its batch norms included."""
+
+    def freeze_before_training(self, pl_module: pl.LightningModule) -> None:
+        """Freeze the body before the optimizer is made."""
+        self.freeze(pl_module.network.body, train_bn=False)  # type: ignore[arg-type]
+
+    def finetune_function(
+        self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer
+    ) -> None:
+        """Nothing thaws within a stage."""
+
+
+def memory_megabytes() -> float:
+    """Peak memory: on the GPU where there is one, else of this process, in MB."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if "resource" in sys.modules else 0
+    return peak / 1e3 if sys.platform.startswith("linux") else peak / 1e6
+
+
+class RunEvents(Callback):
+    """Write progress to the run folder and obey its stop file.
+
+    Parameters
+    ----------
+    run : RunLike
+        The run folder.
+    stage : StageConfig
+        The stage.
+    number : int
+        Its place.
+    batches_before, batches_total : int
+        Batches of all stages before this one and of the whole training, for
+        the estimate of the time left.
+    """
+
+    def __init__(
+        self, run: RunLike, stage: StageConfig, number: int, batches_before: int, batches_total: int
+    ) -> None:
+        self.run = run
+        self.stage = stage
+        self.number = number
+        self.before = batches_before
+        self.total = batches_total
+        self._last = 0.0
+        self._began: tuple[float, int] | None = None
+        self._loss = 0.0
+        self._epoch_losses: list[float] = []
+
+    def _place(self, trainer: pl.Trainer) -> dict[str, Any]:
+        return {
+            "stage": self.stage.name,
+            "stage_number": self.number,
+            "epoch": trainer.current_epoch + 1,
+            "epochs": self.stage.epochs,
+        }
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell the dataset its epoch; forget the losses of the last one."""
+        self._epoch_losses.clear()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Write a batch event twice a second at most."""
+        self._loss = float(outputs["loss"])
+        self._epoch_losses.append(self._loss)
+        done = self.before + trainer.global_step
+        now = time.monotonic()
+        if self._began is None:
+            self._began = (now, done)
+        if self.run.should_stop():
+            trainer.should_stop = True
+        if now - self._last < 0.5 or not trainer.is_global_zero:
+            return
+        self._last = now
+        began, first = self._began
+        rate = (now - began) / max(done - first, 1)
+        self.run.emit(
+            {
+                "kind": "batch",
+                **self._place(trainer),
+                "batch": batch_idx + 1,
+                "batches": trainer.num_training_batches,
+                "loss": self._loss,
+                "eta_s": round(rate * max(self.total - done, 0), 1) if done > first else None,
+                "device": str(pl_module.device),
+                "memory_mb": round(memory_megabytes(), 1),
+            }
+        )
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what the validation groups gave."""
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        metrics = {
+            name.removeprefix("validation_"): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("validation_")
+        }
+        losses = self._epoch_losses
+        self.run.emit(
+            {
+                "kind": "epoch",
+                **self._place(trainer),
+                "train_loss": sum(losses) / len(losses) if losses else None,
+                "metrics": metrics,
+                "device": str(pl_module.device),
+                "memory_mb": round(memory_megabytes(), 1),
+            }
+        )
+
+
+class BestEpoch(Callback):
+    """Stop a stage when the monitored metric no longer gains.
+
+    Lightning's EarlyStopping asks for a gain over the best so far in every
+    check; this does the same but never ends a stage before half its epochs,
+    where a one-cycle schedule has not come down yet.
+    """
+
+    def __init__(self, monitor: str, patience: int, delta: float, epochs: int) -> None:
+        self.monitor = f"validation_{monitor}"
+        self.patience = patience
+        self.delta = delta
+        self.least = epochs // 2
+        self.best = float("-inf")
+        self.since = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """State for a checkpoint."""
+        return {"best": self.best, "since": self.since}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state of a checkpoint."""
+        self.best, self.since = float(state_dict["best"]), int(state_dict["since"])
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare with the best so far."""
+        if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
+            return
+        value = float(trainer.callback_metrics[self.monitor])
+        if value > self.best + self.delta:
+            self.best, self.since = value, 0
+        else:
+            self.since += 1
+        if self.patience and self.since >= self.patience and trainer.current_epoch >= self.least:
+            trainer.should_stop = True

@@ -1,0 +1,392 @@
+"""The coarse and fine stages on Lightning, from a configuration to a model file."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from napari_chromocluster.models.network import ClusterNetwork, build_network
+from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.training.batches import (
+    DrawPlan,
+    TrainingBatches,
+    composed_types,
+    make_inputs,
+)
+from napari_chromocluster.training.callbacks import BestEpoch, FreezeBody, RunEvents, RunLike
+from napari_chromocluster.training.config import StageConfig, TrainingConfig
+from napari_chromocluster.training.data import RegionSet, compose_set, pack, single_chromosomes
+from napari_chromocluster.training.module import StageModule
+from napari_chromocluster.training.outcome import save_outcome
+from napari_chromocluster.training.sources import CutRegions, cut_annotated
+from napari_chromocluster.training.split import rows_of, split_groups
+
+#: Passes over the data for which a frozen body's features are kept and used again.
+_CACHED_EPOCHS = 2
+
+
+class Stopped(Exception):
+    """The user stopped the training before its first epoch ended."""
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Regions of a training, split by group.
+
+    Attributes
+    ----------
+    train : RegionSet
+        Real regions, then composed ones.
+    n_real : int
+        How many of ``train`` are real.
+    validation : RegionSet
+        Real regions of the validation groups, each of one known type.
+    validation_rows : ndarray of int
+        Their rows in ``cut.rows``.
+    cut : CutRegions
+        Everything that was annotated.
+    groups : tuple of (set, set)
+        Groups trained on, groups validated on.
+    """
+
+    train: RegionSet
+    n_real: int
+    validation: RegionSet
+    validation_rows: NDArray[np.intp]
+    cut: CutRegions
+    groups: tuple[set[str], set[str]]
+
+
+def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
+    """Read, split and compose the data of a training.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The training.
+    run : RunLike
+        Told how far the preparation is.
+    """
+    size = max(stage.image_size for stage in config.stages)
+    cut = cut_annotated(config.annotations, _reporter(run, "reading annotated regions"))
+    names, groups = np.array(cut.names), np.array(cut.groups)
+    training, validation = split_groups(cut.groups, cut.names, config)
+    train_rows = rows_of(groups, training)
+    typed = np.isin(names, [str(kind) for kind in TYPES])
+    validation_rows = np.array(
+        [row for row in rows_of(groups, validation) if typed[row]], dtype=np.intp
+    )
+    regions = pack(cut.crops, cut.names, cut.groups, size)
+    train = regions.subset(train_rows)
+    if config.composed_clusters and config.composed_share > 0:
+        singles = single_chromosomes(
+            [cut.crops[row] for row in train_rows], names[train_rows], groups[train_rows]
+        )
+        composed = compose_set(
+            singles,
+            config.composed_clusters,
+            size,
+            config.seed,
+            composed_types(config),
+            _reporter(run, "composing clusters"),
+        )
+        joined = train.joined(composed) if len(composed) else train
+    else:
+        joined = train
+    return PreparedData(
+        joined,
+        len(train),
+        regions.subset(validation_rows),
+        validation_rows,
+        cut,
+        (training, validation),
+    )
+
+
+def _reporter(run: RunLike, what: str) -> Any:
+    last = [0.0]
+
+    def report(done: int, total: int) -> None:
+        if run.should_stop():
+            raise Stopped("The training was stopped while it read the data.")
+        if time.monotonic() - last[0] > 0.5:
+            last[0] = time.monotonic()
+            run.emit({"kind": "prepare", "what": what, "done": done, "total": total})
+
+    return report
+
+
+def start_network(config: TrainingConfig) -> ClusterNetwork:
+    """Build the network that the training starts from."""
+    from napari_chromocluster.models.model_file import load_model_file
+    from napari_chromocluster.models.network import load_backbone_weights
+    from napari_chromocluster.models.registry import resolve_model
+
+    torch.manual_seed(config.seed)
+    if config.base_model:
+        network, _ = load_model_file(resolve_model(config.base_model))
+        return network
+    network = build_network(config.backbone, n_classes=len(TYPES))
+    if config.backbone_weights:
+        load_backbone_weights(network, config.backbone_weights)
+    return network
+
+
+def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
+    """Run all stages and write the model file.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The training.
+    run : RunLike
+        The run folder: takes events, checkpoints and the model.
+    resume : bool
+        Go on from the last checkpoint; the same metrics come out as of an
+        unbroken run.
+
+    Returns
+    -------
+    Path
+        The model file.
+
+    Raises
+    ------
+    Stopped
+        If it was stopped before there was anything to keep.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    began = time.monotonic()
+    run.emit({"kind": "start", "resume": resume, "preset": config.preset})
+    data = prepare_data(config, run)
+    plan = DrawPlan(data.train, data.n_real, config)
+    network = start_network(config)
+    for number, stage in enumerate(config.stages):
+        if stage.epochs == 0:
+            continue
+        if not _run_stage(config, run, data, plan, network, (number, stage), resume):
+            break
+    path = save_outcome(config, run, data, plan, network, time.monotonic() - began)
+    run.emit({"kind": "end", "model": path.name, "seconds": round(time.monotonic() - began, 1)})
+    return path
+
+
+def _run_stage(
+    config: TrainingConfig,
+    run: RunLike,
+    data: PreparedData,
+    plan: DrawPlan,
+    network: ClusterNetwork,
+    placed: tuple[int, StageConfig],
+    resume: bool,
+) -> bool:
+    """Run one stage in place; False when the user stopped it."""
+    number, stage = placed
+    folder = run.checkpoint_folder
+    best, last = folder / f"stage{number}-best.ckpt", folder / f"stage{number}-last.ckpt"
+    done = folder / f"stage{number}-done.json"
+    if resume and done.exists():
+        _load_best(network, best)
+        return True
+    batches = TrainingBatches(data.train, plan, config, stage, number)
+    dataset: Dataset[Any] = batches
+    validation = _validation_inputs(data.validation, stage, config)
+    if stage.freeze_body:
+        dataset, validation = _cache_features(network, batches, validation, run, config)
+    counts = [stage.epochs * len(batches) for stage in config.stages]
+    module = StageModule(network, config, stage, number, stage.epochs * len(batches))
+    events = RunEvents(run, stage, number, sum(counts[:number]), sum(counts))
+    run.emit({"kind": "stage", "stage": stage.name, "stage_number": number, "epochs": stage.epochs})
+    trainer = _trainer(config, stage, number, folder, events)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(
+            module,
+            train_dataloaders=DataLoader(_EpochView(dataset, module), batch_size=None),
+            val_dataloaders=DataLoader(validation, batch_size=256),
+            ckpt_path=str(last) if resume and last.exists() else None,
+            weights_only=False,
+        )
+    _load_best(network, best)
+    stopped = run.should_stop()
+    if not stopped:
+        done.write_text(json.dumps({"stage": stage.name, "epochs": trainer.current_epoch}))
+    return not stopped
+
+
+class _EpochView(Dataset[Any]):
+    """Tells the dataset which epoch it is before each item; the epoch decides what is drawn."""
+
+    def __init__(self, dataset: Any, module: pl.LightningModule) -> None:
+        self.dataset = dataset
+        self.module = module
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        self.dataset.epoch = self.module.current_epoch
+        return self.dataset[index]
+
+
+class _CachedBatches(Dataset[tuple[Tensor, Tensor]]):
+    """Pooled features of a frozen body; a few passes' worth, used again and again."""
+
+    def __init__(self, passes: list[list[tuple[Tensor, Tensor]]]) -> None:
+        self.passes = passes
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.passes[0])
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.passes[self.epoch % len(self.passes)][index]
+
+
+def _cache_features(
+    network: ClusterNetwork,
+    batches: TrainingBatches,
+    validation: TensorDataset,
+    run: RunLike,
+    config: TrainingConfig,
+) -> tuple[_CachedBatches, TensorDataset]:
+    """Send every crop through the frozen body once instead of once an epoch."""
+    device = _device(config)
+    network.to(device).eval()
+    passes: list[list[tuple[Tensor, Tensor]]] = []
+    report = _reporter(run, "computing body features")
+    count = min(_CACHED_EPOCHS, batches.stage.epochs)
+    with torch.inference_mode(), _autocast(config, device):
+        for epoch in range(count):
+            batches.epoch = epoch
+            rows = []
+            for index in range(len(batches)):
+                inputs, allowed = batches[index]
+                rows.append((network.pooled(inputs.to(device)).float().cpu().clone(), allowed))
+                report(epoch * len(batches) + index, count * len(batches))
+            passes.append(rows)
+        inputs, allowed = validation.tensors
+        pooled = torch.cat(
+            [network.pooled(part.to(device)).float().cpu() for part in inputs.split(64)]
+        )
+    # Tensors made in inference mode cannot take part in training: copy them out of it.
+    passes = [[(features.clone(), allowed) for features, allowed in rows] for rows in passes]
+    return _CachedBatches(passes), TensorDataset(pooled.clone(), allowed)
+
+
+def _validation_inputs(
+    regions: RegionSet, stage: StageConfig, config: TrainingConfig
+) -> TensorDataset:
+    rows = np.arange(len(regions))
+    inputs = make_inputs(regions, rows, stage.image_size, config.channels)
+    return TensorDataset(inputs, torch.from_numpy(regions.allowed.astype(np.float32)))
+
+
+def _device(config: TrainingConfig) -> torch.device:
+    if config.device != "auto":
+        return torch.device(config.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _precision(config: TrainingConfig, device: torch.device) -> Any:
+    if config.precision != "auto":
+        return "32-true" if config.precision == "32" else config.precision
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "bf16-mixed" if device.type == "cpu" and _cpu_computes_bfloat16() else "32-true"
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Whether bfloat16 is faster than float32 on this CPU; elsewhere it is emulated, slowly."""
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(check()) if check is not None and platform.machine() == "x86_64" else False
+
+
+def _autocast(config: TrainingConfig, device: torch.device) -> Any:
+    enabled = _precision(config, device) in ("bf16-mixed", "16-mixed")
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def _trainer(
+    config: TrainingConfig, stage: StageConfig, number: int, folder: Path, events: RunEvents
+) -> pl.Trainer:
+    device = _device(config)
+    callbacks: list[Callback] = [
+        events,
+        BestEpoch(config.monitor, config.stop_after, config.stop_delta, stage.epochs),
+        ModelCheckpoint(
+            dirpath=folder,
+            filename=f"stage{number}-best",
+            monitor=f"validation_{config.monitor}",
+            mode="max",
+            save_top_k=1,
+            enable_version_counter=False,
+        ),
+        ModelCheckpoint(
+            dirpath=folder,
+            filename=f"stage{number}-last",
+            monitor=None,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+    ]
+    if stage.freeze_body:
+        callbacks.append(FreezeBody())
+    if config.average_decay > 0:
+        callbacks.append(EMAWeightAveraging(decay=config.average_decay))
+    return pl.Trainer(
+        max_epochs=stage.epochs,
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
+        precision=_precision(config, device),
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        gradient_clip_val=5.0,
+    )
+
+
+def _load_best(network: ClusterNetwork, path: Path) -> None:
+    state = torch.load(path, map_location="cpu", weights_only=False)["state_dict"]
+    prefix = "network."
+    network.load_state_dict(
+        {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide a training, for the model card."""
+    names = ("napari-chromocluster", "torch", "torchvision", "lightning", "numpy", "scikit-image")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except Exception:
+            found[name] = "unknown"
+    return found
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,149 @@
+"""Read annotated regions from image and label files and cut them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_chromocluster.imaging.crops import RegionCrop, cut_region, frame_region
+from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.regions import extract_regions, reference_size
+from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
+from napari_chromocluster.results.annotations import AnnotationError, read_annotations
+from napari_chromocluster.taxonomy import TYPES, UNTYPED_CLUSTER
+
+#: Fewest ready-made crops of a group whose median size says what a single chromosome measures.
+_FEWEST_CROPS = 8
+
+
+@dataclass(frozen=True)
+class CutRegions:
+    """Regions cut out of their metaphases, with what humans said of them.
+
+    Attributes
+    ----------
+    crops : list of RegionCrop
+        The regions.
+    names : list of str
+        Cluster type of each (or ``cluster``).
+    groups : list of str
+        Group of each.
+    rows : DataFrame
+        Their annotations (image, labels, label, cluster_type, group).
+    """
+
+    crops: list[RegionCrop]
+    names: list[str]
+    groups: list[str]
+    rows: pd.DataFrame
+
+
+def trainable(annotations: pd.DataFrame) -> pd.DataFrame:
+    """Leave out rows that say nothing about the type."""
+    known = {str(kind) for kind in TYPES} | {UNTYPED_CLUSTER}
+    return annotations[annotations["cluster_type"].isin(known)].reset_index(drop=True)
+
+
+def cut_annotated(
+    paths: Sequence[str | Path], progress: Callable[[int, int], None] | None = None
+) -> CutRegions:
+    """Cut out every annotated region of annotation CSVs and folders per type.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Annotation CSVs and folders.
+    progress : callable, optional
+        Called with the images done and their number.
+
+    Raises
+    ------
+    AnnotationError
+        If a file is missing or a label does not occur in its label image.
+    """
+    frames = [read_annotations(Path(path)) for path in paths]
+    table = trainable(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
+    if table.empty:
+        raise AnnotationError("There is no annotated region: annotate some or choose other files.")
+    table["labels"] = table["labels"].fillna("").astype(str)
+    crops: list[RegionCrop | None] = [None] * len(table)
+    whole = table["labels"] == ""
+    pairs = table[~whole].groupby(["image", "labels"], sort=False)
+    total = pairs.ngroups + int(whole.sum())
+    done = 0
+    for (image, labels), rows in pairs:
+        _cut_metaphase(str(image), str(labels), rows, crops)
+        done += 1
+        if progress is not None:
+            progress(done, total)
+    for _, rows in table[whole].groupby("group", sort=False):
+        _cut_ready_made(rows, crops)
+        done += len(rows)
+        if progress is not None:
+            progress(done, total)
+    names = [str(name) for name in table["cluster_type"]]
+    groups = [str(group) for group in table["group"]]
+    return CutRegions([crop for crop in crops if crop is not None], names, groups, table)
+
+
+def _cut_metaphase(
+    image: str, labels: str, rows: pd.DataFrame, crops: list[RegionCrop | None]
+) -> None:
+    array = read_labels(Path(labels))
+    signal = chromosome_signal(_one_frame(read_image(Path(image)), image), array).values
+    regions = {region.label: region for region in extract_regions(array)}
+    reference = reference_size(list(regions.values()))
+    for row, label in zip(rows.index, rows["label"], strict=True):
+        region = regions.get(int(label))
+        if region is None:
+            raise AnnotationError(
+                f"Label {label} does not occur in {Path(labels).name}: mend the annotation file."
+            )
+        crops[int(row)] = cut_region(signal, array, region, reference)
+
+
+def _one_frame(image: NDArray[Any], name: str) -> NDArray[Any]:
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[-1] in (1, 3, 4)):
+        return image
+    raise AnnotationError(f"{Path(name).name} holds several frames: save each as its own image.")
+
+
+def crop_mask(image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Find the region in a ready-made crop.
+
+    A crop whose background is one exact value (as masked crops are) is taken
+    at its word; else the signal is cut at half the chromosomes' level.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3) array
+        A crop that holds one region.
+    """
+    gray = to_grayscale(image)
+    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    values, counts = np.unique(border, return_counts=True)
+    usual = values[counts.argmax()]
+    mask = gray != usual
+    if counts.max() >= 0.5 * border.size and 0 < mask.mean() < 0.98:
+        return np.asarray(mask, bool)
+    mask = chromosome_signal(gray).values > 0.5
+    return np.asarray(mask if mask.any() else np.ones(gray.shape, bool), bool)
+
+
+def _cut_ready_made(rows: pd.DataFrame, crops: list[RegionCrop | None]) -> None:
+    cut = []
+    for row, image in zip(rows.index, rows["image"], strict=True):
+        pixels = _one_frame(read_image(Path(image)), str(image))
+        mask = crop_mask(pixels)
+        cut.append((int(row), chromosome_signal(pixels, mask.astype(np.uint8)).values, mask))
+    reference = None
+    if len(cut) >= _FEWEST_CROPS:
+        reference = float(np.sqrt(np.median([mask.sum() for _, _, mask in cut])))
+    for row, signal, mask in cut:
+        crops[row] = frame_region(signal, mask, reference=reference)
