@@ -7,8 +7,6 @@ import platform
 import time
 import warnings
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from napari_chromocluster.models.network import ClusterNetwork, build_network
+from napari_chromocluster.models.model_file import load_model_file
+from napari_chromocluster.models.network import (
+    ClusterNetwork,
+    build_network,
+    load_backbone_weights,
+)
+from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.batches import (
     DrawPlan,
@@ -133,10 +137,6 @@ def _reporter(run: RunLike, what: str) -> Any:
 
 def start_network(config: TrainingConfig) -> ClusterNetwork:
     """Build the network that the training starts from."""
-    from napari_chromocluster.models.model_file import load_model_file
-    from napari_chromocluster.models.network import load_backbone_weights
-    from napari_chromocluster.models.registry import resolve_model
-
     torch.manual_seed(config.seed)
     if config.base_model:
         network, _ = load_model_file(resolve_model(config.base_model))
@@ -374,19 +374,3 @@ def _load_best(network: ClusterNetwork, path: Path) -> None:
         {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     )
 
-
-def versions() -> dict[str, str]:
-    """Return the versions that decide a training, for the model card."""
-    names = ("napari-chromocluster", "torch", "torchvision", "lightning", "numpy", "scikit-image")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except Exception:
-            found[name] = "unknown"
-    return found
-
-
-def now() -> str:
-    """Return the time as ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

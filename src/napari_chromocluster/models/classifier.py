@@ -1,0 +1,308 @@
+"""The classifier: from an image and its regions to a features table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from napari_chromocluster.imaging.crops import RegionCrop, cut_region, render_crop
+from napari_chromocluster.imaging.regions import Region, extract_regions, reference_size
+from napari_chromocluster.imaging.signal import chromosome_signal
+from napari_chromocluster.models.calibration import calibrate, prior_weights, to_five
+from napari_chromocluster.models.model_file import ModelCard, load_model_file
+from napari_chromocluster.models.network import ClusterNetwork
+from napari_chromocluster.models.registry import resolve_model
+from napari_chromocluster.results.table import build_table
+
+Progress = Callable[[int, int], None]
+Stop = Callable[[], bool]
+#: Regions sent through the network at once.
+_BATCH = {"cuda": 128, "mps": 32, "cpu": 16}
+
+
+class ClassifyError(ValueError):
+    """Input that cannot be classified."""
+
+
+class Cancelled(Exception):
+    """The caller stopped the work."""
+
+
+@dataclass(frozen=True)
+class CutFrame:
+    """Regions of one frame, cut out, with the crops that the network sees."""
+
+    regions: list[Region]
+    crops: NDArray[np.float32]
+
+
+class ClusterClassifier:
+    """Classifies regions of metaphase images.
+
+    Parameters
+    ----------
+    network : ClusterNetwork
+        The network.
+    card : ModelCard
+        Its card.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Examples
+    --------
+    >>> import napari_chromocluster as cc
+    >>> table = cc.load_model().classify(image, labels)  # doctest: +SKIP
+    """
+
+    def __init__(self, network: ClusterNetwork, card: ModelCard, device: str = "auto") -> None:
+        self.card = card
+        self.device = choose_device(device)
+        self.network = network.to(self.device).eval()
+        if self.device.type != "mps":
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.batch_size = _BATCH.get(self.device.type, 16)
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.card.name
+
+    def classify(
+        self,
+        image: Any,
+        labels: Any,
+        select: Collection[int] | int | None = None,
+        *,
+        prior: Mapping[str, float] | None = None,
+        tta: int | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> pd.DataFrame:
+        """Classify the regions of a metaphase or of a stack of metaphases.
+
+        Parameters
+        ----------
+        image : (H, W), (H, W, 3 | 4), (N, H, W) or (N, H, W, 3 | 4) array
+            Any real dtype; dask and zarr arrays are read frame by frame.
+        labels : (H, W) or (N, H, W) integer array
+            Regions; 0 is background.
+        select : label or collection of labels, optional
+            Regions to classify (default all).  The others still tell what
+            the usual size of a region is.
+        prior : mapping of type to share, optional
+            How frequent the types are (default: the model card's).
+        tta : int, optional
+            Turned and mirrored copies averaged, 1 to 8 (default: the card's).
+        progress : callable, optional
+            Called with the regions done and their number.
+        stop : callable, optional
+            Asked between batches; True ends the work.
+
+        Returns
+        -------
+        DataFrame
+            The features table, one row a region.
+
+        Raises
+        ------
+        ClassifyError
+            If image and labels do not belong together.
+        RegionError
+            If there is no region or none is selected.
+        Cancelled
+            If ``stop`` said so.
+        """
+        frames = match_frames(image, labels)
+        wanted = {int(select)} if isinstance(select, (int, np.integer)) else select
+        # All regions are listed first: errors come before work, and the total is known.
+        selected = extract_regions(labels, wanted)
+        total, done = len(selected), 0
+        parts = []
+        for cut in self._cut_frames(frames, selected, stop):
+            probabilities = self.predict_crops(
+                cut.crops,
+                prior=prior,
+                tta=tta,
+                stop=stop,
+                progress=_shifted(progress, done, total),
+            )
+            parts.append(build_table(cut.regions, probabilities, model=self.name))
+            done += len(cut.regions)
+        return pd.concat(parts, ignore_index=True)
+
+    def _cut_frames(
+        self, frames: Sequence[tuple[Any, Any]], selected: list[Region], stop: Stop | None
+    ) -> Iterator[CutFrame]:
+        by_frame: dict[int, list[Region]] = {}
+        for region in selected:
+            by_frame.setdefault(region.frame, []).append(region)
+        for frame, mine in sorted(by_frame.items()):
+            if stop is not None and stop():
+                raise Cancelled("Classifying was stopped.")
+            image, labels = (np.asarray(part) for part in frames[frame])
+            signal = chromosome_signal(image, labels).values
+            reference = reference_size(extract_regions(labels))
+            crops = [cut_region(signal, labels, region, reference) for region in mine]
+            yield CutFrame(mine, self.render(crops))
+
+    def render(self, crops: Sequence[RegionCrop]) -> NDArray[np.float32]:
+        """Turn cut regions into network inputs (N, 3, S, S)."""
+        spec = self.card.crop_spec
+        if not crops:
+            return np.zeros((0, spec.n_channels, spec.size, spec.size), np.float32)
+        return np.stack([render_crop(crop, spec) for crop in crops])
+
+    def predict_crops(
+        self,
+        crops: NDArray[np.float32],
+        *,
+        prior: Mapping[str, float] | None = None,
+        tta: int | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> NDArray[np.float32]:
+        """Classify network inputs.
+
+        Parameters
+        ----------
+        crops : (N, 3, S, S) float32 array
+            From `render`.
+
+        Returns
+        -------
+        (N, 5) float32 array
+            Probabilities in the order of ``taxonomy.TYPES``.
+        """
+        logits = self.logits(crops, tta=tta, progress=progress, stop=stop)
+        weights = prior_weights(
+            self.card.training_prior, prior or self.card.deployment_prior, self.card.classes
+        )
+        return to_five(calibrate(logits, self.card.temperature, weights), self.card.classes)
+
+    def logits(
+        self,
+        crops: NDArray[np.float32],
+        *,
+        tta: int | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the network's outputs (V, N, K) for V turned copies of N crops."""
+        copies = max(1, min(8, tta if tta is not None else self.card.tta))
+        out = np.zeros((copies, len(crops), len(self.card.classes)), np.float32)
+        start, size = 0, self.batch_size
+        while start < len(crops):
+            if stop is not None and stop():
+                raise Cancelled("Classifying was stopped.")
+            part = crops[start : start + size]
+            try:
+                out[:, start : start + len(part)] = self._forward(part, copies)
+            except torch.cuda.OutOfMemoryError:
+                if size == 1:
+                    raise ClassifyError(
+                        "The GPU has too little memory for one region: choose the device 'cpu'."
+                    ) from None
+                torch.cuda.empty_cache()
+                size = max(1, size // 2)
+                continue
+            start += len(part)
+            if progress is not None:
+                progress(start, len(crops))
+        return out
+
+    def _forward(self, part: NDArray[np.float32], copies: int) -> NDArray[np.float32]:
+        half = self.device.type == "cuda"
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half):
+            inputs = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
+            views = [turned(inputs, number) for number in range(copies)]
+            outputs = [self.network(view.contiguous(memory_format=torch.channels_last)) for view in views]
+            return torch.stack(outputs).float().cpu().numpy()
+
+
+def turned(inputs: torch.Tensor, number: int) -> torch.Tensor:
+    """Return one of the eight turned and mirrored copies of (N, C, S, S) inputs."""
+    view = torch.rot90(inputs, number % 4, (2, 3)) if number % 4 else inputs
+    return view.flip(3) if number >= 4 else view
+
+
+def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, total)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device of that name, or the fastest there is for ``auto``.
+
+    Raises
+    ------
+    ClassifyError
+        If there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind = name.partition(":")[0]
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(kind, False):
+        raise ClassifyError(f"There is no device {name!r} on this machine: choose 'auto' or 'cpu'.")
+    return torch.device(name)
+
+
+def match_frames(image: Any, labels: Any) -> list[tuple[Any, Any]]:
+    """Pair the frames of an image with those of its labels, without reading them.
+
+    Raises
+    ------
+    ClassifyError
+        If their shapes do not belong together.
+    """
+    image = image if hasattr(image, "shape") else np.asarray(image)
+    labels = labels if hasattr(labels, "shape") else np.asarray(labels)
+    spatial = tuple(image.shape)
+    if len(spatial) > len(labels.shape) and spatial[-1] in (1, 3, 4):
+        spatial = spatial[:-1]
+    if spatial != tuple(labels.shape) or len(spatial) not in (2, 3):
+        raise ClassifyError(
+            f"Image {tuple(image.shape)} and labels {tuple(labels.shape)} differ in shape: "
+            f"choose the labels that belong to this image."
+        )
+    if len(spatial) == 2:
+        return [(image, labels)]
+    return [(image[frame], labels[frame]) for frame in range(spatial[0])]
+
+
+def load_model(name_or_path: str | Path = "default", device: str = "auto") -> ClusterClassifier:
+    """Load a classifier.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        ``default`` (the embedded model), another name of `list_models`, or a
+        model file.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Returns
+    -------
+    ClusterClassifier
+
+    Raises
+    ------
+    ModelFileError, RegistryError
+        If there is no such model or its file cannot be used.
+    """
+    network, card = load_model_file(resolve_model(name_or_path))
+    return ClusterClassifier(network, card, device)

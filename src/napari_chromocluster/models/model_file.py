@@ -1,0 +1,221 @@
+"""Model files: weights and a card in one ``.safetensors``, read without unpickling."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from napari_chromocluster.imaging.crops import CropSpec
+from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.models.calibration import NATURAL_PRIOR
+from napari_chromocluster.models.network import ClusterNetwork, NetworkError, build_network
+from napari_chromocluster.taxonomy import TYPES
+
+#: Newest format that this version writes and reads.
+FORMAT_VERSION = 1
+_KEY = "chromocluster_card"
+_PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle")
+
+
+class ModelFileError(ValueError):
+    """A model file that is damaged, too new, or no model file."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is, how it is to be used and where it comes from.
+
+    Attributes
+    ----------
+    name : str
+        Shown to the user and written into the features table.
+    backbone : str
+        Name of the body.
+    classes : tuple of str
+        Cluster types in the order of the outputs.
+    input_size : int
+        Side of a crop, in px.
+    channels : str
+        Kind of crop (see ``imaging.crops.CropSpec``).
+    tta : int
+        Turned and mirrored copies averaged (1 to 8).
+    temperature : float
+        Divides the logits.
+    training_prior, deployment_prior : dict of str to float
+        Share of each type in training and in use.
+    unsure_threshold : float
+        Confidence under which a region is left to a human.
+    metrics : dict
+        Figures, with the data they were measured on.
+    training : dict
+        Preset, seeds, versions, groups by hash.
+    data_licences, weight_licence, citations
+        Terms and what to cite.
+    created : str
+        ISO 8601, UTC.
+    format_version : int
+        Version of this format.
+    """
+
+    name: str
+    backbone: str = "compact"
+    classes: tuple[str, ...] = tuple(str(kind) for kind in TYPES)
+    input_size: int = 112
+    channels: str = "signal_mask_scale"
+    tta: int = 8
+    temperature: float = 1.0
+    training_prior: dict[str, float] = field(default_factory=dict)
+    deployment_prior: dict[str, float] = field(default_factory=lambda: dict(NATURAL_PRIOR))
+    unsure_threshold: float = 0.7
+    metrics: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    data_licences: tuple[str, ...] = ()
+    weight_licence: str = ""
+    citations: tuple[str, ...] = ()
+    created: str = ""
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def crop_spec(self) -> CropSpec:
+        """How crops are made for this model."""
+        channels = "gray" if self.channels == "gray" else "signal_mask_scale"
+        return CropSpec(size=self.input_size, channels=channels)
+
+    def to_json(self) -> str:
+        """Return the card as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card; fields that this version does not know are left out."""
+        values = json.loads(text)
+        known = {one.name for one in dataclasses.fields(cls)}
+        values = {name: value for name, value in values.items() if name in known}
+        for name in ("classes", "data_licences", "citations"):
+            if name in values:
+                values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def save_model(
+    path: str | Path, network: ClusterNetwork, card: ModelCard, half: bool = False
+) -> None:
+    """Write a model file.
+
+    Parameters
+    ----------
+    path : path
+        Ends in ``.safetensors``; written to a temporary name and renamed.
+    network : ClusterNetwork
+        The network.
+    card : ModelCard
+        Its card.
+    half : bool
+        Store weights as float16, which halves the file.
+    """
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        plain = tensor.detach().cpu().contiguous()
+        if half and plain.is_floating_point() and "running_" not in name:
+            plain = plain.to(torch.float16)
+        tensors[name] = plain.clone()
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: card.to_json()})
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Read the card of a model file without its weights.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, of a newer format, or no model file.
+    """
+    file = _checked_path(path)
+    try:
+        with safe_open(str(file), framework="pt") as opened:
+            metadata = opened.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(file) from error
+    return _card(file, metadata)
+
+
+def load_model_file(path: str | Path) -> tuple[ClusterNetwork, ModelCard]:
+    """Read network and card of a model file.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, of a newer format, or no model file.
+    """
+    file = _checked_path(path)
+    try:
+        with safe_open(str(file), framework="pt") as opened:
+            card = _card(file, opened.metadata() or {})
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise _damaged(file) from error
+    try:
+        network = build_network(card.backbone, len(card.classes))
+        network.load_state_dict(
+            {
+                name: tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in state.items()
+            }
+        )
+    except (NetworkError, RuntimeError) as error:
+        raise ModelFileError(
+            f"{file.name} does not hold the weights its card names: use another model file."
+        ) from error
+    network.eval()
+    return network, card
+
+
+def _checked_path(path: str | Path) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise ModelFileError(f"The model file {file} does not exist: check the name.")
+    if file.suffix.lower() in _PICKLE_SUFFIXES or _is_pickle(file):
+        raise ModelFileError(
+            f"{file.name} is a pickle, which can run code when it is read: "
+            f"use a .safetensors model file."
+        )
+    return file
+
+
+def _is_pickle(file: Path) -> bool:
+    with file.open("rb") as stream:
+        start = stream.read(9)
+    if start[8:9] == b"{":  # the header of a safetensors file
+        return False
+    # A zip archive (torch.save) or a bare pickle of protocol 2 or later.
+    return start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05")
+
+
+def _damaged(file: Path) -> ModelFileError:
+    return ModelFileError(f"{file.name} is damaged or no model file: copy or download it again.")
+
+
+def _card(file: Path, metadata: dict[str, str]) -> ModelCard:
+    if _KEY not in metadata:
+        raise ModelFileError(f"{file.name} has no model card: it was not made by this program.")
+    try:
+        values = json.loads(metadata[_KEY])
+        version = int(values.get("format_version", 0))
+        if version > FORMAT_VERSION:
+            raise ModelFileError(
+                f"{file.name} has format version {version}, newer than {FORMAT_VERSION}: "
+                f"update napari-chromocluster."
+            )
+        return ModelCard.from_json(metadata[_KEY])
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise _damaged(file) from error

@@ -1,0 +1,161 @@
+"""The list of models: the embedded one, the user's own, and backbones to download."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.models.model_file import ModelCard, ModelFileError, read_card
+from napari_chromocluster.models.network import BACKBONES
+
+#: Environment variable that moves cache, user models and runs to another folder.
+HOME_VARIABLE = "CHROMOCLUSTER_HOME"
+_WEIGHTS = Path(__file__).parent / "weights"
+_SUFFIX = ".safetensors"
+
+
+class RegistryError(ValueError):
+    """A model that is not in the list."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of the model list.
+
+    Attributes
+    ----------
+    name : str
+        What the user chooses.
+    kind : {"embedded", "user", "backbone"}
+        ``backbone``: pretrained body to finetune, no cluster types yet.
+    path : Path or None
+        The file, where it is on this machine.
+    licence : str
+        Licence of the weights.
+    megabytes : int
+        Size of the file or of the download.
+    """
+
+    name: str
+    kind: str
+    path: Path | None
+    licence: str = ""
+    megabytes: int = 0
+
+
+def home_dir() -> Path:
+    """Return the folder for everything kept between sessions of the program."""
+    chosen = os.environ.get(HOME_VARIABLE)
+    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("napari-chromocluster", False))
+
+
+def cache_dir() -> Path:
+    """Return the folder of downloads."""
+    if os.environ.get(HOME_VARIABLE):
+        return home_dir() / "cache"
+    return Path(platformdirs.user_cache_dir("napari-chromocluster", False))
+
+
+def user_models_dir() -> Path:
+    """Return the folder of the user's own models."""
+    return home_dir() / "models"
+
+
+def list_models() -> list[ModelEntry]:
+    """Return all models, the embedded one first, then the user's, then backbones."""
+    entries = [_entry(path, "embedded") for path in sorted(_WEIGHTS.glob(f"*{_SUFFIX}"))]
+    entries += [_entry(path, "user") for path in sorted(user_models_dir().glob(f"*{_SUFFIX}"))]
+    for spec in BACKBONES.values():
+        if spec.url is not None:
+            path = backbone_path(spec.name)
+            entries.append(
+                ModelEntry(
+                    spec.name,
+                    "backbone",
+                    path if path.is_file() else None,
+                    spec.licence,
+                    spec.megabytes,
+                )
+            )
+    return entries
+
+
+def _entry(path: Path, kind: str) -> ModelEntry:
+    try:
+        licence = read_card(path).weight_licence
+    except ModelFileError:
+        licence = "damaged file"
+    return ModelEntry(path.stem, kind, path, licence, round(path.stat().st_size / 1e6))
+
+
+def backbone_path(name: str) -> Path:
+    """Return where the weights of a backbone lie once they are downloaded."""
+    url = BACKBONES[name].url or name
+    return cache_dir() / "backbones" / url.rpartition("/")[2]
+
+
+def resolve_model(name_or_path: str | Path) -> Path:
+    """Return the file of a model that classifies.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A name of the list, or a file.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such model.
+    """
+    text = str(name_or_path)
+    classifying = [one for one in list_models() if one.kind != "backbone"]
+    for entry in classifying:
+        if entry.name == text and entry.path is not None:
+            return entry.path
+    path = Path(text).expanduser()
+    if path.is_file() or path.suffix or len(path.parts) > 1:
+        return path
+    if text in BACKBONES:
+        raise RegistryError(
+            f"{text} is a backbone without cluster types: finetune it with 'chromocluster train'."
+        )
+    known = ", ".join(one.name for one in classifying) or "none is installed"
+    raise RegistryError(f"There is no model {text!r}: choose one of {known}, or a model file.")
+
+
+def register_model(path: str | Path, name: str) -> ModelEntry:
+    """Copy a model file into the user's list.
+
+    Parameters
+    ----------
+    path : path
+        The model file; its card is checked first.
+    name : str
+        Name in the list; a name that is taken gets a number.
+
+    Returns
+    -------
+    ModelEntry
+        The new line of the list.
+    """
+    source = Path(path)
+    read_card(source)
+    stem = re.sub(r"[^\w.() -]+", "_", name).strip(" .") or "my model"
+    taken = {entry.name for entry in list_models()}
+    unique, number = stem, 2
+    while unique in taken:
+        unique, number = f"{stem} ({number})", number + 1
+    target = user_models_dir() / f"{unique}{_SUFFIX}"
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(source.read_bytes())
+    return _entry(target, "user")
+
+
+def model_card(name_or_path: str | Path) -> ModelCard:
+    """Return the card of a model of the list or of a file."""
+    return read_card(resolve_model(name_or_path))

@@ -1,0 +1,240 @@
+"""How good a classification is: every figure of the paper, and those it should have had."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES
+
+_ORDER = [str(kind) for kind in TYPES]
+#: Bins of the expected calibration error.
+_BINS = 15
+#: Share of the least sure regions that is left to a human in the selective accuracy.
+_LEFT_TO_HUMAN = 0.05
+
+
+@dataclass(frozen=True)
+class TypeFigures:
+    """Figures of one type against all others; None where they are not defined."""
+
+    n: int
+    sensitivity: float | None
+    specificity: float | None
+    precision: float | None
+    f1: float | None
+    auroc: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a classification against what humans said.
+
+    Attributes
+    ----------
+    n : int
+        Regions.
+    accuracy : float
+        Share of regions with the right type.
+    accuracy_interval : tuple of float
+        95 % interval after Wilson.
+    macro_sensitivity, macro_specificity : float
+        Means over the types that occur.
+    micro_specificity : float
+        The paper's specificity, 1 - (1 - accuracy) / (types - 1): accuracy restated.
+    per_type : dict of str to TypeFigures
+        Each type against the others.
+    confusion_matrix : list of list of int
+        Rows true, columns predicted, both in the order of ``types``.
+    kappa : float or None
+        Cohen's kappa.
+    auroc : float or None
+        Mean over the types that occur.
+    ece : float
+        Expected calibration error of the confidence, 15 bins.
+    selective_accuracy : float
+        Accuracy when the 5 % least sure regions are left to a human.
+    per_group : dict of str to dict
+        ``n``, ``accuracy``, ``macro_sensitivity`` ... of each group.
+    """
+
+    n: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    macro_sensitivity: float
+    macro_specificity: float
+    micro_specificity: float
+    per_type: dict[str, TypeFigures]
+    confusion_matrix: list[list[int]]
+    kappa: float | None
+    auroc: float | None
+    ece: float
+    selective_accuracy: float
+    types: list[str] = field(default_factory=lambda: list(_ORDER))
+    per_group: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON types, without NaN."""
+        out: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in (
+                "n accuracy macro_sensitivity macro_specificity micro_specificity "
+                "confusion_matrix kappa auroc ece selective_accuracy types per_group"
+            ).split()
+        }
+        out["accuracy_interval"] = list(self.accuracy_interval)
+        out["per_type"] = {name: vars(figures) for name, figures in self.per_type.items()}
+        return out
+
+
+def wilson_interval(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson, JASA 1927)."""
+    if n == 0:
+        return 0.0, 1.0
+    share = right / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def expected_calibration_error(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = _BINS
+) -> float:
+    """Return the mean distance of confidence and accuracy over bins of confidence."""
+    place = np.clip((np.asarray(confidence) * bins).astype(int), 0, bins - 1)
+    total = 0.0
+    for one in np.unique(place):
+        inside = place == one
+        gap = abs(float(confidence[inside].mean()) - float(right[inside].mean()))
+        total += gap * inside.mean()
+    return float(total)
+
+
+def area_under_roc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | None:
+    """Return the area under the ROC curve by ranks (ties count half); None for one class."""
+    n, m = int(positive.sum()), int((~positive).sum())
+    if n == 0 or m == 0:
+        return None
+    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks = (last - (counts - 1) / 2)[inverse]
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def selective_accuracy(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], left: float = _LEFT_TO_HUMAN
+) -> float:
+    """Return the accuracy on the rest when the least sure regions are left to a human."""
+    order = np.argsort(-np.asarray(confidence), kind="stable")
+    kept = order[: max(1, math.ceil(len(order) * (1 - left)))]
+    return float(right[kept].mean())
+
+
+def evaluate_predictions(
+    true_types: Sequence[str],
+    probabilities: NDArray[np.floating],
+    groups: Sequence[str] | None = None,
+) -> Evaluation:
+    """Compare probabilities with the true types.
+
+    Parameters
+    ----------
+    true_types : sequence of str, length N
+        True cluster types.
+    probabilities : (N, 5) float array
+        In the order of ``taxonomy.TYPES``.
+    groups : sequence of str, optional
+        Group of each region, for figures per group.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ValueError
+        If there is no region, or the lengths differ.
+    """
+    chances = np.asarray(probabilities, float)
+    if len(true_types) == 0:
+        raise ValueError("There is no annotated region to evaluate on: check the annotations.")
+    if chances.shape != (len(true_types), len(TYPES)):
+        raise ValueError(f"{len(true_types)} true types need probabilities of as many rows.")
+    true = np.array([_ORDER.index(str(name)) for name in true_types])
+    figures = _figures(true, chances)
+    per_group: dict[str, dict[str, Any]] = {}
+    if groups is not None:
+        names = np.array([str(group) for group in groups])
+        for name in sorted(set(names.tolist())):
+            mine = names == name
+            part = _figures(true[mine], chances[mine])
+            part.pop("per_type")
+            part["accuracy_interval"] = list(part["accuracy_interval"])
+            per_group[name] = part
+    return Evaluation(**figures, per_group=per_group)
+
+
+def _figures(true: NDArray[np.intp], chances: NDArray[np.floating]) -> dict[str, Any]:
+    predicted = chances.argmax(axis=1)
+    confidence = chances.max(axis=1)
+    right = predicted == true
+    n = len(true)
+    matrix = np.zeros((len(TYPES), len(TYPES)), int)
+    np.add.at(matrix, (true, predicted), 1)
+    per_type = {
+        name: _type_figures(place, matrix, true, chances) for place, name in enumerate(_ORDER)
+    }
+    occurring = [figures for figures in per_type.values() if figures.n]
+    accuracy = float(right.mean())
+    types = max(len(CHROMOSOME_TYPES), len(occurring))
+    return {
+        "n": n,
+        "accuracy": accuracy,
+        "accuracy_interval": wilson_interval(int(right.sum()), n),
+        "macro_sensitivity": _mean([one.sensitivity for one in occurring]) or 0.0,
+        "macro_specificity": _mean([one.specificity for one in occurring]) or 0.0,
+        "micro_specificity": 1 - (1 - accuracy) / (types - 1),
+        "per_type": per_type,
+        "confusion_matrix": matrix.tolist(),
+        "kappa": _kappa(matrix),
+        "auroc": _mean([one.auroc for one in occurring]),
+        "ece": expected_calibration_error(confidence, right),
+        "selective_accuracy": selective_accuracy(confidence, right),
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _type_figures(
+    place: int, matrix: NDArray[np.intp], true: NDArray[np.intp], chances: NDArray[np.floating]
+) -> TypeFigures:
+    hit = int(matrix[place, place])
+    positives, called = int(matrix[place].sum()), int(matrix[:, place].sum())
+    negatives = int(matrix.sum()) - positives
+    return TypeFigures(
+        n=positives,
+        sensitivity=_share(hit, positives),
+        specificity=_share(negatives - (called - hit), negatives),
+        precision=_share(hit, called),
+        f1=_share(2 * hit, positives + called) if positives else None,
+        auroc=area_under_roc(chances[:, place], true == place),
+    )
+
+
+def _kappa(matrix: NDArray[np.intp]) -> float | None:
+    n = matrix.sum()
+    agreed = float(np.trace(matrix)) / n
+    by_chance = float((matrix.sum(axis=0) * matrix.sum(axis=1)).sum()) / (n * n)
+    return None if by_chance == 1.0 else (agreed - by_chance) / (1 - by_chance)

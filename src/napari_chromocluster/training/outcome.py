@@ -1,0 +1,141 @@
+"""What comes out of a training: a calibrated model file and what it did on the validation groups."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_chromocluster.imaging.crops import CropSpec, render_crop
+from napari_chromocluster.imaging.io import write_text_atomic
+from napari_chromocluster.models.calibration import fit_temperature, prior_weights
+from napari_chromocluster.models.classifier import ClusterClassifier
+from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.network import BACKBONES, ClusterNetwork
+from napari_chromocluster.results.metrics import evaluate_predictions
+from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.training.batches import DrawPlan
+from napari_chromocluster.training.callbacks import RunLike
+from napari_chromocluster.training.config import TrainingConfig
+from napari_chromocluster.training.split import group_hash
+from napari_chromocluster.training.versions import now, versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_chromocluster.training.loop import PreparedData
+
+PAPER = (
+    "Lin C. et al., A novel chromosome cluster types identification method using ResNeXt WSL "
+    "model, Medical Image Analysis 69:101943 (2021)"
+)
+#: Largest model file for which full precision is kept, in parameters.
+_HALF_ABOVE = 7_000_000
+
+
+def save_outcome(
+    config: TrainingConfig,
+    run: RunLike,
+    data: PreparedData,
+    plan: DrawPlan,
+    network: ClusterNetwork,
+    seconds: float,
+) -> Path:
+    """Calibrate on the validation groups, evaluate there, write the model file.
+
+    Returns
+    -------
+    Path
+        The model file.
+    """
+    network.cpu().eval()
+    size = next(stage.image_size for stage in reversed(config.stages))
+    card = ModelCard(
+        name=config.model_name,
+        backbone=network.backbone,
+        input_size=size,
+        channels=config.channels,
+        tta=config.tta,
+        training_prior=plan.prior(data.train),
+        training=_training_facts(config, data, seconds),
+        weight_licence=BACKBONES[network.backbone].licence if config.backbone_weights else "",
+        citations=(PAPER,),
+        created=now(),
+    )
+    classifier = ClusterClassifier(network, card, "cpu")
+    crops = validation_crops(data, card.crop_spec)
+    true = data.validation.allowed.argmax(axis=1)
+    logits = classifier.logits(crops)
+    weights = prior_weights(card.training_prior, card.deployment_prior, card.classes)
+    temperature = fit_temperature(logits, true, weights)
+    card = _replace(card, temperature=temperature)
+    classifier.card = card
+    probabilities = classifier.predict_crops(crops)
+    names = [str(TYPES[column]) for column in true]
+    evaluation = evaluate_predictions(names, probabilities, list(data.validation.group))
+    card = _replace(card, metrics={"validation groups of this training": evaluation.to_dict()})
+    save_model(run.model_path, network, card, half=_parameters(network) > _HALF_ABOVE)
+    _write_predictions(run, data, probabilities)
+    return run.model_path
+
+
+def validation_crops(data: PreparedData, spec: CropSpec) -> NDArray[np.float32]:
+    """Render the validation regions for a model (N, 3, S, S)."""
+    crops = [render_crop(data.cut.crops[row], spec) for row in data.validation_rows]
+    return np.stack(crops) if crops else np.zeros((0, 3, spec.size, spec.size), np.float32)
+
+
+def _write_predictions(
+    run: RunLike, data: PreparedData, probabilities: NDArray[np.float32]
+) -> None:
+    """Keep what the model said of each validation region, for the report."""
+    rows = data.cut.rows.iloc[data.validation_rows]
+    lines = [
+        {
+            "image": str(row.image),
+            "labels": str(row.labels),
+            "label": int(row.label),
+            "group": str(row.group),
+            "cluster_type": str(row.cluster_type),
+            "probabilities": [round(float(p), 6) for p in chances],
+        }
+        for row, chances in zip(rows.itertuples(), probabilities, strict=True)
+    ]
+    folder = run.checkpoint_folder.parent / "report"
+    write_text_atomic(folder / "validation.json", json.dumps(lines, indent=1))
+
+
+def _training_facts(
+    config: TrainingConfig, data: PreparedData, seconds: float
+) -> dict[str, object]:
+    trained, validated = (sorted(groups) for groups in data.groups)
+    shown = (lambda name: name) if config.names_in_card else group_hash
+    real = data.train.allowed[: data.n_real]
+    typed = real[real.sum(axis=1) == 1]
+    return {
+        "preset": config.preset,
+        "seed": config.seed,
+        "base_model": config.base_model or config.backbone,
+        "stages": [f"{one.name}: {one.epochs} epochs, {one.image_size} px" for one in config.stages],
+        "regions": {str(kind): int(typed[:, column].sum()) for column, kind in enumerate(TYPES)},
+        "untyped_clusters": int((real.sum(axis=1) > 1).sum()),
+        "composed_clusters": len(data.train) - data.n_real,
+        "groups_trained": [shown(name) for name in trained],
+        "groups_validated": [shown(name) for name in validated],
+        "minutes": round(seconds / 60, 1),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+
+
+def _replace(card: ModelCard, **changes: object) -> ModelCard:
+    import dataclasses
+
+    return dataclasses.replace(card, **changes)  # type: ignore[arg-type]
+
+
+def _parameters(network: ClusterNetwork) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
