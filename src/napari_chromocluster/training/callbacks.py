@@ -135,7 +135,7 @@ class RunEvents(Callback):
             }
         )
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what the validation groups gave."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return

@@ -239,7 +239,6 @@ PRESETS: dict[str, TrainingConfig] = {
             StageConfig("fine", 12, 1e-4, 1e-3, image_size=112),
         ),
         type_shares=BALANCED,
-        average_decay=0.99,
         stop_after=6,
         stop_delta=0.002,
     ),

@@ -65,7 +65,7 @@ class StageModule(pl.LightningModule):
         steps: int,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = config
         self.stage = stage
         self.number = number
@@ -75,8 +75,9 @@ class StageModule(pl.LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits; cached body features (2-D) go to the head alone."""
         if x.dim() == 2:
-            return _head_on_pooled(self.network, x)
-        out: Tensor = self.network(x)
+            return self.network.classify_pooled(x)
+        # Grouped convolutions run about twice as fast with the channels last.
+        out: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
         return out
 
     def on_train_epoch_start(self) -> None:
@@ -146,7 +147,3 @@ class StageModule(pl.LightningModule):
         last = max(len(layers) - 1, 1)
         return [(layer, low * ratio ** (place / last)) for place, layer in enumerate(layers)]
 
-
-def _head_on_pooled(network: ClusterNetwork, pooled: Tensor) -> Tensor:
-    out: Tensor = network.classify_pooled(pooled)
-    return out

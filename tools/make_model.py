@@ -1,0 +1,143 @@
+"""Rebuild the embedded default model from the shared real data (``make model``).
+
+Steps: boxes to region annotations; train the compact network from random
+weights on real regions and composed clusters; evaluate on groups that took no
+part; write the model file with its card::
+
+    python tools/make_model.py ../shared/data WORK [--epochs 14,24]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import box_annotations
+import pandas as pd
+
+from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.models.model_file import load_model_file, save_model
+from napari_chromocluster.results.annotations import read_annotations
+from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
+from napari_chromocluster.training.loop import fit
+from napari_chromocluster.training.run import Run
+
+SETS = ("gband_crops", "gband_metaphases", "mfish")
+#: Cases and slides that take no part in training, nor in any choice made during it.
+TEST_GROUPS = {"gband_crops": ("case4", "case8"), "mfish": ("A05", "P08", "V18")}
+VALIDATION_GROUPS = {"gband_crops": ("case2", "case7"), "mfish": ("A03", "P11")}
+#: Of a hundred G-band patients (first six digits of the metaphase's number).
+TEST_SHARE, VALIDATION_SHARE = 25, 12
+CITATIONS = (
+    "Lin C. et al., Medical Image Analysis 69:101943 (2021): the method",
+    "Lin C. et al., IEEE BIBM 2020, 2357-2363: G-band crops",
+    "Tseng J.-J. et al., Scientific Data 10:104 (2023): G-band metaphases with boxes",
+    "Advanced Digital Imaging Research, M-FISH image set (2000): DAPI metaphases",
+)
+LICENCES = (
+    "G-band crops: ask to be cited",
+    "G-band metaphases: cite; images are not redistributed",
+    "M-FISH: Copyright (c) 2000 Advanced Digital Imaging Research, permissive",
+)
+
+
+def part(source: str, group: str) -> str:
+    """Return ``test``, ``validation`` or ``train`` for a group of a source."""
+    if source == "gband_metaphases":
+        # All metaphases of a patient lie on one side.
+        place = int(hashlib.sha256(group[:6].encode()).hexdigest(), 16) % 100
+        if place < TEST_SHARE:
+            return "test"
+        return "validation" if place < TEST_SHARE + VALIDATION_SHARE else "train"
+    if group in TEST_GROUPS[source]:
+        return "test"
+    return "validation" if group in VALIDATION_GROUPS[source] else "train"
+
+
+def configuration(data: Path, boxes: Path, epochs: tuple[int, int], seed: int) -> TrainingConfig:
+    """Return the training that makes the default model."""
+    parts: dict[str, set[str]] = {"test": set(), "validation": set(), "train": set()}
+    files = [data / name / "annotations.csv" for name in SETS]
+    for name, file in zip((*SETS, "gband_metaphases"), (*files, boxes), strict=True):
+        for group in pd.read_csv(file, dtype=str)["group"].unique():
+            parts[part(name, group)].add(group)
+    return TrainingConfig(
+        annotations=tuple(str(file) for file in (*files, boxes)),
+        preset="embedded",
+        backbone="compact",
+        stages=(
+            StageConfig("coarse", epochs[0], 2e-3, 2e-3, image_size=96),
+            StageConfig("fine", epochs[1], 1.2e-3, 1.2e-3, image_size=112),
+        ),
+        batch_size=64,
+        samples_per_epoch=20_000,
+        type_shares=BALANCED,
+        composed_share=0.5,
+        composed_clusters=30_000,
+        validation_groups=tuple(sorted(parts["validation"])),
+        excluded_groups=tuple(sorted(parts["test"])),
+        seed=seed,
+        threads=1,
+        names_in_card=False,
+        model_name="default",
+    )
+
+
+def held_out(data: Path, work: Path) -> dict[str, Path]:
+    """Write one annotation file of the held-out regions for each stain."""
+    found: dict[str, list[pd.DataFrame]] = {"gband": [], "dapi": []}
+    for name in SETS:
+        table = read_annotations(data / name / "annotations.csv")
+        mine = table[[part(name, group) == "test" for group in table["group"]]]
+        found["dapi" if name == "mfish" else "gband"].append(mine)
+    files = {}
+    for stain, tables in found.items():
+        files[stain] = work / f"held_out_{stain}.csv"
+        pd.concat(tables).to_csv(files[stain], index=False)
+    return files
+
+
+def main() -> None:
+    """Make the model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--epochs", default="14,24")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--target", type=Path)
+    options = parser.parse_args()
+    boxes = options.work / "boxes" / "annotations.csv"
+    if not boxes.exists():
+        box_annotations.main(options.data / "gband_metaphases", boxes.parent)
+    coarse, fine = (int(number) for number in options.epochs.split(","))
+    config = configuration(options.data, boxes, (coarse, fine), options.seed)
+    folder = options.work / "run"
+    resume = (folder / "config.json").exists()
+    run = Run.open(folder) if resume else Run.create(folder, config)
+    fit(run.config, run, resume=resume)
+    finish(run, options.data, options.work, options.target)
+
+
+def finish(run: Run, data: Path, work: Path, target: Path | None) -> None:
+    """Evaluate on the held-out groups and put the figures into the card."""
+    network, card = load_model_file(run.model_path)
+    metrics = dict(card.metrics)
+    for stain, file in held_out(data, work).items():
+        evaluation = evaluate(file, run.model_path)
+        figures = evaluation.to_dict()
+        figures.pop("per_group")
+        metrics[f"held-out {stain} groups"] = figures
+        print(stain, json.dumps(figures, indent=1), file=sys.stderr)
+    card = dataclasses.replace(
+        card, metrics=metrics, citations=CITATIONS, data_licences=LICENCES,
+        weight_licence="BSD-3-Clause",
+    )
+    save_model(target or run.model_path, network, card)
+
+
+if __name__ == "__main__":
+    main()
