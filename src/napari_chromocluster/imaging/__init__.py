@@ -1,0 +1,1 @@
+"""Pixels in, regions, crops and composed clusters out; no torch, no viewer."""

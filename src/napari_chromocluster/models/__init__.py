@@ -1,0 +1,1 @@
+"""Networks, model files, the model list and the classifier."""

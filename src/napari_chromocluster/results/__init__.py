@@ -1,0 +1,1 @@
+"""What comes out: tables, annotations, figures of merit and pictures."""

@@ -1,0 +1,1 @@
+"""Coarse-to-fine finetuning in a run folder."""

@@ -1,0 +1,45 @@
+# `make demo [IMAGE=path]` shows a classified metaphase, `make test` runs every check.
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+IMAGE ?=
+OUT ?= demo_output
+DATA ?= ../shared/data
+WORK ?= scratch/model
+STAMP := $(VENV)/.installed
+
+.PHONY: env demo test check model lint types pictures clean
+.DEFAULT_GOAL := test
+
+$(STAMP): pyproject.toml tools/bootstrap.sh
+	@bash tools/bootstrap.sh $(VENV)
+	@touch $(STAMP)
+
+env: $(STAMP)
+
+demo: env
+	@bash tools/with_display.sh --optional $(VENV)/bin/chromocluster demo $(IMAGE) --output $(OUT)
+
+lint: env
+	$(VENV)/bin/ruff check src tests tools benchmarks docs
+	$(VENV)/bin/ruff format --check src tests tools benchmarks docs
+
+types: env
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --config setup.cfg
+	$(VENV)/bin/npe2 validate src/napari_chromocluster/napari.yaml
+
+test: lint types
+	bash tools/with_display.sh $(PY) -m pytest -m "not slow"
+
+check: lint types
+	bash tools/with_display.sh $(PY) -m pytest
+
+model: env
+	$(PY) tools/make_model.py $(DATA) $(WORK) --target src/napari_chromocluster/models/weights/default.safetensors
+
+pictures: env
+	bash tools/with_display.sh $(PY) docs/make_pictures.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist demo_output

@@ -1,0 +1,73 @@
+"""Tell single chromosomes from clusters, and which type of cluster, in metaphase images.
+
+Everything is loaded when it is first used: importing the package brings
+neither Qt nor napari nor torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: Public name -> module that holds it.
+_WHERE = {
+    "ClusterType": "taxonomy",
+    "segment_metaphase": "imaging.segmentation",
+    "SegmentationParameters": "imaging.segmentation",
+    "compose_clusters": "imaging.compose",
+    "synthetic_metaphase": "imaging.synthetic",
+    "load_model": "models.classifier",
+    "ClusterClassifier": "models.classifier",
+    "list_models": "models.registry",
+    "evaluate": "models.evaluate",
+    "train": "training.api",
+}
+_MODULES = ("viewer",)
+
+__all__ = [
+    "ClusterClassifier",
+    "ClusterType",
+    "SegmentationParameters",
+    "compose_clusters",
+    "evaluate",
+    "list_models",
+    "load_model",
+    "segment_metaphase",
+    "synthetic_metaphase",
+    "train",
+    "viewer",
+]
+
+if TYPE_CHECKING:
+    from napari_chromocluster import viewer
+    from napari_chromocluster.imaging.compose import compose_clusters
+    from napari_chromocluster.imaging.segmentation import (
+        SegmentationParameters,
+        segment_metaphase,
+    )
+    from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+    from napari_chromocluster.models.classifier import ClusterClassifier, load_model
+    from napari_chromocluster.models.evaluate import evaluate
+    from napari_chromocluster.models.registry import list_models
+    from napari_chromocluster.taxonomy import ClusterType
+    from napari_chromocluster.training.api import train
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name in _WHERE:
+        module = importlib.import_module(f"{__name__}.{_WHERE[name]}")
+        value = getattr(module, name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__"]
