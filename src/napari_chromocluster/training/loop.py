@@ -25,6 +25,7 @@ from napari_chromocluster.models.network import (
     load_backbone_weights,
 )
 from napari_chromocluster.models.registry import resolve_model
+from napari_chromocluster.results.sources import CutRegions, cut_annotated, read_sources
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.batches import (
     DrawPlan,
@@ -37,7 +38,6 @@ from napari_chromocluster.training.config import StageConfig, TrainingConfig
 from napari_chromocluster.training.data import RegionSet, compose_set, pack, single_chromosomes
 from napari_chromocluster.training.module import StageModule
 from napari_chromocluster.training.outcome import save_outcome
-from napari_chromocluster.training.sources import CutRegions, cut_annotated
 from napari_chromocluster.training.split import rows_of, split_groups
 
 #: Passes over the data for which a frozen body's features are kept and used again.
@@ -87,7 +87,8 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
         Told how far the preparation is.
     """
     size = max(stage.image_size for stage in config.stages)
-    cut = cut_annotated(config.annotations, _reporter(run, "reading annotated regions"))
+    sources = read_sources(config.annotations)
+    cut = cut_annotated(sources, _reporter(run, "reading annotated regions"))
     names, groups = np.array(cut.names), np.array(cut.groups)
     training, validation = split_groups(cut.groups, cut.names, config)
     train_rows = rows_of(groups, training)

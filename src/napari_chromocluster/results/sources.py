@@ -50,28 +50,32 @@ def trainable(annotations: pd.DataFrame) -> pd.DataFrame:
     return annotations[annotations["cluster_type"].isin(known)].reset_index(drop=True)
 
 
+def read_sources(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Read several annotation CSVs and folders per type into one table."""
+    frames = [read_annotations(Path(path)) for path in paths]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
 def cut_annotated(
-    paths: Sequence[str | Path], progress: Callable[[int, int], None] | None = None
+    annotations: pd.DataFrame, progress: Callable[[int, int], None] | None = None
 ) -> CutRegions:
-    """Cut out every annotated region of annotation CSVs and folders per type.
+    """Cut out every annotated region.
 
     Parameters
     ----------
-    paths : sequence of path
-        Annotation CSVs and folders.
+    annotations : DataFrame
+        From `read_annotations`; rows that say nothing about the type are left out.
     progress : callable, optional
         Called with the images done and their number.
 
     Raises
     ------
     AnnotationError
-        If a file is missing or a label does not occur in its label image.
+        If nothing is annotated or a label does not occur in its label image.
     """
-    frames = [read_annotations(Path(path)) for path in paths]
-    table = trainable(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
+    table = trainable(annotations) if len(annotations) else annotations
     if table.empty:
         raise AnnotationError("There is no annotated region: annotate some or choose other files.")
-    table["labels"] = table["labels"].fillna("").astype(str)
     crops: list[RegionCrop | None] = [None] * len(table)
     whole = table["labels"] == ""
     pairs = table[~whole].groupby(["image", "labels"], sort=False)

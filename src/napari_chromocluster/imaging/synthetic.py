@@ -1,0 +1,335 @@
+"""Procedural chromosomes and metaphases: no real pixels, known truth.
+
+Chromosomes have the lengths and centromeres of the human karyotype, two
+chromatids, and bands along their axis.  They serve the demo, the pictures in
+the docs and the tests.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from napari_chromocluster.imaging.chromosome import SingleChromosome
+from napari_chromocluster.imaging.compose import (
+    WORKING_WIDTH,
+    Appearance,
+    ComposedCluster,
+    compose_one,
+    transform_chromosome,
+)
+from napari_chromocluster.imaging.io import atomic_path, write_labels, write_text_atomic
+from napari_chromocluster.taxonomy import TYPES, ClusterType
+
+Stain = Literal["giemsa", "dapi"]
+
+#: Length (share of the longest) and place of the centromere of chromosomes 1-22, X and Y.
+KARYOTYPE: tuple[tuple[float, float], ...] = (
+    (1.00, 0.49), (0.97, 0.39), (0.80, 0.46), (0.76, 0.27), (0.73, 0.27), (0.69, 0.36),
+    (0.64, 0.38), (0.58, 0.32), (0.56, 0.35), (0.54, 0.30), (0.54, 0.40), (0.53, 0.27),
+    (0.46, 0.16), (0.43, 0.17), (0.41, 0.18), (0.36, 0.41), (0.33, 0.30), (0.32, 0.23),
+    (0.24, 0.45), (0.26, 0.44), (0.19, 0.28), (0.21, 0.29), (0.62, 0.39), (0.23, 0.20),
+)  # fmt: skip
+_LONGEST = 80.0
+
+
+@dataclass(frozen=True)
+class SyntheticMetaphase:
+    """A metaphase whose truth is known.
+
+    Attributes
+    ----------
+    image : (H, W) uint8 array
+        The picture.
+    labels : (H, W) int32 array
+        Regions, as the segmentation of the picture would find them.
+    types : dict of int to ClusterType
+        The true type of each label.
+    chromosomes : dict of int to int
+        How many chromosomes each label holds (0 for a nucleus or debris).
+    """
+
+    image: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    types: dict[int, ClusterType]
+    chromosomes: dict[int, int] = field(default_factory=dict)
+
+
+def procedural_chromosome(
+    rng: np.random.Generator,
+    *,
+    length: float | None = None,
+    width: float = WORKING_WIDTH,
+    centromere: float | None = None,
+    bend: float | None = None,
+    group: str = "synthetic",
+) -> SingleChromosome:
+    """Make one chromosome.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    length, width : float
+        In px; the length defaults to that of a random human chromosome.
+    centromere : float
+        Place of the centromere as a share of the length.
+    bend : float
+        Turn of the ends against each other, in radians.
+    group : str
+        Name of the metaphase.
+
+    Returns
+    -------
+    SingleChromosome
+        Lying at a random angle.
+    """
+    share, place = KARYOTYPE[int(rng.integers(len(KARYOTYPE)))]
+    length = share * _LONGEST if length is None else length
+    centromere = place if centromere is None else centromere
+    length = max(length, 1.5 * width)
+    height, breadth = math.ceil(width) + 12, math.ceil(length) + 12
+    y, x = np.mgrid[0:height, 0:breadth].astype(np.float32)
+    along = (x - breadth / 2) / length + 0.5
+    across = y - height / 2
+    half = width / 2 * (1 - 0.33 * np.exp(-(((along - centromere) * length / (0.3 * width)) ** 2)))
+    # The ends are round: the half width falls off as a circle does.
+    to_end = np.minimum(along, 1 - along) * length
+    round_end = np.sqrt(np.clip(1 - (1 - np.clip(to_end / half, 0, 1)) ** 2, 0, 1))
+    body = np.clip(half * round_end - np.abs(across) + 0.5, 0, 1) * ((along > 0) & (along < 1))
+    signal = body * _bands(rng, along, length, width) * _chromatids(across, half, rng)
+    signal = ndimage.gaussian_filter(signal, 0.8)
+    chromosome = SingleChromosome(signal.astype(np.float32), body > 0.5, group)
+    turn = float(rng.normal(0, 0.45)) if bend is None else bend
+    return transform_chromosome(chromosome, float(rng.uniform(0, math.pi)), 1.0, turn)
+
+
+def _bands(
+    rng: np.random.Generator, along: NDArray[np.float32], length: float, width: float
+) -> NDArray[np.float32]:
+    """Dark and light bands, a little bowed as they are in real chromosomes."""
+    count = max(3, round(length / (0.55 * width)))
+    centres = np.sort(rng.uniform(0.02, 0.98, count))
+    strength = rng.uniform(0.25, 0.8, count)
+    spread = rng.uniform(0.18, 0.4, count) * width / length
+    profile = np.full(along.shape, 0.62, np.float32)
+    for centre, power, wide in zip(centres, strength, spread, strict=True):
+        profile += power * np.exp(-(((along - centre) / wide) ** 2))
+    return np.minimum(profile, 1.5)
+
+
+def _chromatids(
+    across: NDArray[np.float32], half: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """The cleft between the two chromatids."""
+    depth = float(rng.uniform(0.0, 0.22))
+    return 1 - depth * np.exp(-((across / np.maximum(0.3 * half, 0.4)) ** 2))
+
+
+def _cluster(
+    rng: np.random.Generator, kind: ClusterType, lengths: list[tuple[float, float]]
+) -> ComposedCluster:
+    """Compose one cluster of chromosomes that have not been used yet."""
+    look = Appearance(bend=0.8, opaque=0.0, loose=0.0, blur=0.4, noise=0.0)
+    while True:
+        pool = [
+            procedural_chromosome(rng, length=share * _LONGEST, centromere=place)
+            for share, place in lengths
+        ]
+        made = compose_one(pool, rng, kind, len(lengths), look)
+        if made is not None:
+            return made
+
+
+def _nucleus(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    radius = float(rng.uniform(34, 46))
+    side = math.ceil(1.25 * radius) + 10
+    y, x = np.mgrid[-side : side + 1, -side : side + 1].astype(np.float32)
+    angle = np.arctan2(y, x)
+    wobble = sum(
+        float(rng.normal(0, 0.02)) * np.cos(k * angle + float(rng.uniform(0, 6.3)))
+        for k in range(2, 6)
+    )
+    inside = np.clip(radius * (1 + wobble) - np.hypot(y, x * rng.uniform(0.8, 1.0)), 0, 1)
+    texture = ndimage.gaussian_filter(rng.normal(0, 1, y.shape), 2.0) * 0.7 + 0.75
+    return (inside * texture).astype(np.float32), inside > 0.5
+
+
+def _debris(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    side = 12
+    y, x = np.mgrid[-side : side + 1, -side : side + 1].astype(np.float32)
+    noise = ndimage.gaussian_filter(rng.normal(0, 1, y.shape), 1.6) * 4
+    inside = np.clip(rng.uniform(4, 6) + noise - np.hypot(y, x), 0, 1)
+    return (inside * rng.uniform(0.8, 1.6)).astype(np.float32), inside > 0.5
+
+
+class _Field:
+    """The empty slide, on which things are laid where there is room."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.signal = np.zeros(shape, np.float32)
+        self.labels = np.zeros(shape, np.int32)
+        self.taken = np.zeros(shape, bool)
+
+    def lay(
+        self,
+        rng: np.random.Generator,
+        signal: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        spread: float,
+    ) -> int:
+        """Lay a thing at a free place near the middle; return its label, 0 if there is no room."""
+        height, width = mask.shape
+        room_y, room_x = self.labels.shape[0] - height, self.labels.shape[1] - width
+        if room_y <= 0 or room_x <= 0:
+            return 0
+        for attempt in range(400):
+            wide = spread * (1 + attempt / 150)
+            top = round(room_y * (0.5 + wide * float(rng.normal())))
+            left = round(room_x * (0.5 + wide * float(rng.normal())))
+            if not (0 <= top < room_y and 0 <= left < room_x):
+                continue
+            window = (slice(top, top + height), slice(left, left + width))
+            if (self.taken[window] & mask).any():
+                continue
+            label = int(self.labels.max()) + 1
+            self.signal[window] = np.maximum(self.signal[window], np.where(mask, signal, 0))
+            soft = ndimage.binary_dilation(mask, iterations=2) & ~mask
+            self.signal[window] += np.where(soft & (self.labels[window] == 0), signal, 0)
+            self.labels[window][mask] = label
+            near = np.zeros(self.taken.shape, bool)
+            near[window] = mask
+            self.taken |= ndimage.binary_dilation(near, iterations=6)
+            return label
+        return 0
+
+
+#: Chromosomes in the clusters of a metaphase: type and how many it holds.
+_PLAN: tuple[tuple[ClusterType, int], ...] = (
+    (ClusterType.TOUCHING_OVERLAPPING, 3),
+    (ClusterType.OVERLAPPING, 2),
+    (ClusterType.OVERLAPPING, 2),
+    (ClusterType.OVERLAPPING, 2),
+    (ClusterType.TOUCHING, 3),
+    (ClusterType.TOUCHING, 2),
+    (ClusterType.TOUCHING, 2),
+    (ClusterType.TOUCHING, 2),
+    (ClusterType.TOUCHING, 2),
+)
+
+
+def synthetic_metaphase(
+    seed: int = 0,
+    stain: Stain = "giemsa",
+    size: tuple[int, int] = (560, 640),
+    clusters: tuple[tuple[ClusterType, int], ...] = _PLAN,
+    chromosomes: int = 46,
+) -> SyntheticMetaphase:
+    """Make a metaphase of about 46 chromosomes, some of them in clusters.
+
+    Parameters
+    ----------
+    seed : int
+        Same seed, same picture, bit for bit.
+    stain : {"giemsa", "dapi"}
+        Dark chromosomes on light, or bright ones on black.
+    size : tuple of int
+        Height and width in px.
+    clusters : tuple of (ClusterType, int)
+        Clusters and how many chromosomes each holds.
+    chromosomes : int
+        How many chromosomes in all.
+
+    Returns
+    -------
+    SyntheticMetaphase
+        Picture, labels and truth; nuclei and debris are ``other``.
+    """
+    rng = np.random.default_rng([seed, 2021])
+    field_ = _Field(size)
+    order = [KARYOTYPE[i % 23] for i in range(chromosomes)]
+    order = [order[int(i)] for i in rng.permutation(len(order))]
+    types: dict[int, ClusterType] = {}
+    held: dict[int, int] = {}
+
+    def place(
+        signal: NDArray[np.float32], mask: NDArray[np.bool_], kind: ClusterType, n: int, wide: float
+    ) -> None:
+        label = field_.lay(rng, signal, mask, wide)
+        if label:
+            types[label], held[label] = kind, n
+
+    place(*_nucleus(rng), ClusterType.OTHER, 0, 0.45)
+    for kind, n in clusters:
+        mine, order = order[:n], order[n:]
+        made = _cluster(rng, kind, mine)
+        place(made.signal, made.mask, kind, n, 0.2)
+    for share, centre in order:
+        one = procedural_chromosome(rng, length=share * _LONGEST, centromere=centre)
+        place(one.signal, one.mask, ClusterType.SINGLE, 1, 0.22)
+    for _ in range(2):
+        place(*_debris(rng), ClusterType.OTHER, 0, 0.4)
+    return SyntheticMetaphase(_picture(rng, field_.signal, stain), field_.labels, types, held)
+
+
+def _picture(
+    rng: np.random.Generator, signal: NDArray[np.float32], stain: Stain
+) -> NDArray[np.uint8]:
+    """Turn signal into what a camera would see: uneven light, blur and noise."""
+    height, width = signal.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    tilt = rng.normal(0, 0.03, 2)
+    light = 1 - 0.06 * (x * x + y * y) + tilt[0] * x + tilt[1] * y
+    signal = ndimage.gaussian_filter(signal, 0.7)
+    grain = ndimage.gaussian_filter(rng.normal(0, 1, signal.shape), 0.6)
+    if stain == "dapi":
+        shown = 12 + 105 * light * signal + 3.0 * grain
+    else:
+        shown = 232 * light * np.exp(-0.75 * signal) + 3.0 * grain
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+
+def synthetic_stack(
+    seeds: list[int], stain: Stain = "giemsa"
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return images (N, H, W) and labels (N, H, W) of several metaphases."""
+    made = [synthetic_metaphase(seed, stain) for seed in seeds]
+    return np.stack([one.image for one in made]), np.stack([one.labels for one in made])
+
+
+def synthetic_annotations(
+    folder: str | Path, seeds: list[int], stain: Stain = "giemsa", chromosomes: int = 46
+) -> Path:
+    """Write annotated synthetic metaphases and return the annotation CSV.
+
+    Parameters
+    ----------
+    folder : path
+        Takes images, label images and ``annotations.csv``.
+    seeds : list of int
+        One metaphase, which is one group, for each.
+    stain : {"giemsa", "dapi"}
+        The stain.
+    chromosomes : int
+        Chromosomes in each.
+    """
+    target = Path(folder)
+    lines = ["image,labels,label,cluster_type,group"]
+    for seed in seeds:
+        made = synthetic_metaphase(seed, stain, chromosomes=chromosomes)
+        image, labels = f"metaphase_{seed}.png", f"metaphase_{seed}_labels.png"
+        with atomic_path(target / image) as temporary:
+            Image.fromarray(made.image).save(temporary)
+        write_labels(target / labels, made.labels)
+        for label, kind in sorted(made.types.items()):
+            if kind in TYPES:
+                lines.append(f"{image},{labels},{label},{kind},metaphase_{seed}")
+    write_text_atomic(target / "annotations.csv", "\n".join(lines) + "\n")
+    return target / "annotations.csv"

@@ -1,0 +1,281 @@
+"""Figures: the annotated metaphase, contact sheet, confusion matrix, reliability, batch chart.
+
+Drawn with matplotlib's object interface, so that nothing here touches a
+window or a global state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from skimage.measure import find_contours
+
+from napari_chromocluster.imaging.io import ImageError, atomic_path
+from napari_chromocluster.imaging.regions import extract_regions, region_mask
+from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
+from napari_chromocluster.results.table import counts, unsure
+from napari_chromocluster.taxonomy import TYPES, ClusterType
+
+_INCHES = 8.0
+_FORMATS = (".png", ".svg", ".pdf")
+
+
+def save_figure(path: str | Path, figure: Figure, dpi: int = 150) -> None:
+    """Write a figure as PNG, SVG or PDF, atomically.
+
+    Raises
+    ------
+    ImageError
+        For another suffix.
+    """
+    if Path(path).suffix.lower() not in _FORMATS:
+        raise ImageError(f"{Path(path).name}: a figure is saved as {', '.join(_FORMATS)}.")
+    FigureCanvasAgg(figure)
+    # Text stays text in an SVG, so that it can be edited and searched.
+    with atomic_path(path) as temporary, mpl.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(temporary, dpi=dpi, bbox_inches="tight", pad_inches=0.08)
+
+
+def overlay_figure(
+    image: Any,
+    labels: Any,
+    table: pd.DataFrame,
+    *,
+    threshold: float = 0.7,
+    title: str = "",
+    pixel_size: float | None = None,
+    colors: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw a metaphase with its regions outlined in the colours of their types.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3 | 4) array
+        One metaphase.
+    labels : (H, W) integer array
+        Its regions.
+    table : DataFrame
+        Its features table.
+    threshold : float
+        Regions with less confidence get a dashed outline and a question mark.
+    title : str
+        Above the picture.
+    pixel_size : float, optional
+        Micrometres of a pixel; with it there is a scale bar.
+    colors : mapping of type to colour, optional
+        Instead of the default colours.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    gray = to_grayscale(image)
+    low, high = np.percentile(gray, [0.5, 99.8])
+    height, width = gray.shape
+    figure = Figure(figsize=(_INCHES, _INCHES * height / width + 0.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(gray, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title, fontsize=10)
+    doubtful = dict(zip(table["index"], unsure(table, threshold), strict=True))
+    kinds = dict(zip(table["index"], table["cluster_type"], strict=True))
+    for region in extract_regions(labels):
+        kind = kinds.get(region.label, "")
+        if kind:
+            _outline(axes, labels, region, ClusterType(kind), doubtful[region.label], colors)
+    _legend(axes, table, int(sum(doubtful.values())), colors)
+    if pixel_size:
+        _scale_bar(axes, width, height, pixel_size)
+    return figure
+
+
+def _color(kind: ClusterType, colors: Mapping[str, str] | None) -> str:
+    return (colors or {}).get(str(kind), kind.color)
+
+
+def _outline(
+    axes: Any,
+    labels: Any,
+    region: Any,
+    kind: ClusterType,
+    doubtful: bool,
+    colors: Mapping[str, str] | None,
+) -> None:
+    color = _color(kind, colors)
+    y0, x0, _, _ = region.bbox
+    mask = region_mask(labels, region, pad=2)
+    for contour in find_contours(mask.astype(float), 0.3):
+        axes.plot(
+            contour[:, 1] + x0 - 2,
+            contour[:, 0] + y0 - 2,
+            color=color,
+            linewidth=1.3,
+            linestyle=(0, (3, 2)) if doubtful else "-",
+        )
+    if kind is not ClusterType.SINGLE or doubtful:
+        axes.text(
+            region.bbox[3] + 1,
+            y0 - 1,
+            kind.letter + ("?" if doubtful else ""),
+            color=color,
+            fontsize=8,
+            fontweight="bold",
+            clip_on=True,
+        )
+
+
+def _legend(
+    axes: Any, table: pd.DataFrame, doubtful: int, colors: Mapping[str, str] | None
+) -> None:
+    handles: list[Any] = [
+        Patch(color=_color(kind, colors), label=f"{kind.letter}  {kind.display_name}  {number}")
+        for kind, number in counts(table).items()
+    ]
+    handles.append(
+        Line2D([], [], color="0.4", linestyle=(0, (3, 2)), label=f"?  unsure  {doubtful}")
+    )
+    axes.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.01),
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def _scale_bar(axes: Any, width: int, height: int, pixel_size: float) -> None:
+    wanted = 0.2 * width * pixel_size
+    length = max((v for v in (1, 2, 5, 10, 20, 50, 100, 200) if v <= wanted), default=1)
+    right, bottom = 0.97 * width, 0.96 * height
+    axes.plot([right - length / pixel_size, right], [bottom, bottom], color="#0072B2", linewidth=3)
+    axes.text(right, bottom - 0.01 * height, f"{length} µm", ha="right", va="bottom",
+              color="#0072B2", fontsize=9)  # fmt: skip
+
+
+def contact_sheet(
+    image: Any, labels: Any, table: pd.DataFrame, columns: int = 12, side: int = 0
+) -> Figure:
+    """Draw all regions by type, masked and at one scale, the least sure first.
+
+    Parameters
+    ----------
+    image, labels : (H, W) arrays
+        One metaphase.
+    table : DataFrame
+        Its features table.
+    columns : int
+        Regions in a row.
+    side : int
+        Side of a tile in px (0: the largest region decides).
+    """
+    signal = chromosome_signal(image, labels).values
+    regions = {region.label: region for region in extract_regions(labels)}
+    table = table[table["index"].isin(regions)]
+    largest = max(
+        (max(r.bbox[2] - r.bbox[0], r.bbox[3] - r.bbox[1]) for r in regions.values()), default=16
+    )
+    side = side or min(largest + 6, 160)
+    rows: list[tuple[ClusterType, list[int]]] = []
+    for kind in TYPES:
+        mine = table[table["cluster_type"] == str(kind)].sort_values("confidence")
+        found = [int(label) for label in mine["index"]]
+        rows += [(kind, found[i : i + columns]) for i in range(0, len(found), columns)]
+    figure = Figure(figsize=(_INCHES, _INCHES / columns * 1.25 * max(len(rows), 1)))
+    for number, (kind, members) in enumerate(rows):
+        for place, label in enumerate(members):
+            axes = figure.add_axes(
+                (place / columns, 1 - (number + 0.9) / len(rows), 0.96 / columns, 0.8 / len(rows))
+            )
+            tile = _tile(signal, labels, regions[label], side)
+            axes.imshow(tile, cmap="gray_r", vmin=0, vmax=2)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for spine in axes.spines.values():
+                spine.set_color(kind.color)
+                spine.set_linewidth(1.5)
+            axes.set_title(f"{kind.letter} {label}", fontsize=6, color=kind.color, pad=1)
+    return figure
+
+
+def _tile(
+    signal: NDArray[np.float32], labels: Any, region: Any, side: int
+) -> NDArray[np.float32]:
+    y0, x0, y1, x1 = region.bbox
+    cut = np.where(region_mask(labels, region), signal[y0:y1, x0:x1], 0)[:side, :side]
+    out = np.zeros((side, side), np.float32)
+    top, left = (side - cut.shape[0]) // 2, (side - cut.shape[1]) // 2
+    out[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
+    return out
+
+
+def confusion_figure(matrix: Sequence[Sequence[int]], title: str = "") -> Figure:
+    """Draw a confusion matrix (rows true, columns predicted), coloured by share of the row."""
+    values = np.asarray(matrix)
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+    names = [kind.display_name.replace("-", "-\n") for kind in TYPES]
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for y in range(len(names)):
+        for x in range(len(names)):
+            axes.text(x, y, str(values[y, x]), ha="center", va="center", fontsize=9,
+                      color="white" if shares[y, x] > 0.5 else "black")  # fmt: skip
+    axes.set_xticks(range(len(names)), names, fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if title:
+        axes.set_title(title, fontsize=10)
+    return figure
+
+
+def reliability_figure(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10
+) -> Figure:
+    """Draw accuracy against confidence; on the diagonal the model knows what it knows."""
+    confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
+    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    figure = Figure(figsize=(4.2, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    used = [one for one in range(bins) if (place == one).any()]
+    axes.plot(
+        [float(confidence[place == one].mean()) for one in used],
+        [float(right[place == one].mean()) for one in used],
+        marker="o",
+        color="#0072B2",
+    )
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("share right")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    return figure
+
+
+def batch_chart(totals: Mapping[str, Mapping[ClusterType, int]]) -> Figure:
+    """Draw the counts per type of many metaphases as stacked bars."""
+    names = list(totals)
+    figure = Figure(figsize=(_INCHES, 0.6 + 0.22 * max(len(names), 4)), layout="constrained")
+    axes = figure.add_subplot()
+    left = np.zeros(len(names))
+    for kind in TYPES:
+        values = np.array([totals[name].get(kind, 0) for name in names], float)
+        axes.barh(names, values, left=left, color=kind.color,
+                  label=f"{kind.letter} {kind.display_name}")  # fmt: skip
+        left += values
+    axes.invert_yaxis()
+    axes.set_xlabel("regions")
+    axes.legend(ncols=3, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return figure

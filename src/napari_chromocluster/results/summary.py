@@ -1,0 +1,118 @@
+"""Summary of a metaphase: counts, number of chromosomes, and a score to rank by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from napari_chromocluster.results.table import counts
+from napari_chromocluster.taxonomy import ClusterType
+
+#: Chromosomes of a normal human cell.
+EXPECTED_CHROMOSOMES = 46
+#: Least chromosomes in a region of each type.
+_LEAST = {
+    ClusterType.SINGLE: 1,
+    ClusterType.TOUCHING: 2,
+    ClusterType.OVERLAPPING: 2,
+    ClusterType.TOUCHING_OVERLAPPING: 3,
+    ClusterType.OTHER: 0,
+}
+#: Weight of the clusters and of the missing chromosomes in the score.
+_CLUSTER_WEIGHT, _COUNT_WEIGHT = 70.0, 30.0
+
+
+@dataclass(frozen=True)
+class MetaphaseSummary:
+    """What a metaphase holds and how good it is to karyotype.
+
+    Attributes
+    ----------
+    counts : dict of ClusterType to int
+        Regions of each type.
+    chromosomes : int
+        Estimated number of chromosomes.
+    expected : int
+        What the user expects.
+    score : float
+        0 to 100; fewer and milder clusters and a count near the expected one
+        are better.
+    """
+
+    counts: dict[ClusterType, int]
+    chromosomes: int
+    expected: int
+    score: float
+
+
+def estimate_chromosomes(table: pd.DataFrame) -> int:
+    """Estimate how many chromosomes the regions of a metaphase hold.
+
+    A single counts 1.  A cluster counts its area over the median area of the
+    singles, but at least what its type needs (2, or 3 for both).
+    """
+    singles = table[table["cluster_type"] == ClusterType.SINGLE]["area"].dropna()
+    usual = float(singles.median()) if len(singles) else float("nan")
+    total = 0
+    for kind, area in zip(table["cluster_type"], table["area"], strict=True):
+        if not kind:
+            continue
+        least = _LEAST[ClusterType(kind)]
+        if least > 1 and np.isfinite(usual) and np.isfinite(area) and usual > 0:
+            total += max(least, round(float(area) / usual))
+        else:
+            total += least
+    return total
+
+
+def score(table: pd.DataFrame, expected: int = EXPECTED_CHROMOSOMES) -> float:
+    """Score a metaphase from 0 to 100.
+
+    ``100 - 70 * min(1, burden / (expected / 4)) - 30 * min(1, |n - expected| / expected)``
+    where burden is the sum of the severities of all regions (touching 1,
+    overlapping 2, both 3) and n the estimated number of chromosomes.  An
+    empty table scores 0.
+    """
+    found = counts(table)
+    if sum(found.values()) - found[ClusterType.OTHER] == 0:
+        return 0.0
+    burden = sum(kind.severity * number for kind, number in found.items())
+    missing = abs(estimate_chromosomes(table) - expected) / expected
+    loss = _CLUSTER_WEIGHT * min(1.0, burden / (expected / 4))
+    return max(0.0, 100.0 - loss - _COUNT_WEIGHT * min(1.0, missing))
+
+
+def summarise(table: pd.DataFrame, expected: int = EXPECTED_CHROMOSOMES) -> MetaphaseSummary:
+    """Summarise the features table of one metaphase."""
+    return MetaphaseSummary(
+        counts(table), estimate_chromosomes(table), expected, round(score(table, expected), 1)
+    )
+
+
+def rank(
+    tables: Mapping[str, pd.DataFrame], expected: int = EXPECTED_CHROMOSOMES
+) -> pd.DataFrame:
+    """Rank metaphases from best to worst.
+
+    Returns
+    -------
+    DataFrame
+        ``metaphase``, ``score``, ``chromosomes`` and a column of counts per type.
+    """
+    rows = []
+    for name, table in tables.items():
+        summary = summarise(table, expected)
+        rows.append(
+            {
+                "metaphase": name,
+                "score": summary.score,
+                "chromosomes": summary.chromosomes,
+                **{str(kind): number for kind, number in summary.counts.items()},
+            }
+        )
+    columns = ["metaphase", "score", "chromosomes", *(str(kind) for kind in ClusterType)]
+    out = pd.DataFrame(rows, columns=columns)
+    return out.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
