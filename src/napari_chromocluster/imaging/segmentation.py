@@ -130,10 +130,23 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
         return Foreground(np.zeros(signal.shape, np.int32), np.zeros(1, np.intp), 0.0)
     level = threshold_otsu(np.clip(signal, 0.0, 2.0))
     mask = signal > max(_FAINTEST, chosen.threshold * float(level))
+    return label_mask(mask, chosen)
+
+
+def label_mask(mask: NDArray[np.bool_], parameters: SegmentationParameters) -> Foreground:
+    """Label the pieces of a mask, with specks and nuclei taken out.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+        Where there is stain, by whatever threshold.
+    parameters : SegmentationParameters
+        The nucleus width is used.
+    """
     mask = remove_small_holes(mask, max_size=_SPECK)
     mask = _without_specks(mask)
-    if chosen.nucleus_width:
-        mask = _without_specks(_without_nuclei(mask, chosen.nucleus_width))
+    if parameters.nucleus_width:
+        mask = _without_specks(_without_nuclei(mask, parameters.nucleus_width))
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     areas[0] = 0

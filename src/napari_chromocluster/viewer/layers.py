@@ -1,0 +1,172 @@
+"""Layers to arrays and tables, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from napari_chromocluster.results.table import (
+    COLUMNS,
+    TableError,
+    empty_table,
+    read_table,
+    validate_table,
+)
+
+#: Ends of file names under which results lie beside an image.
+TABLE_SUFFIX = "_regions.csv"
+LABEL_SUFFIXES = ("_labels.tif", "_labels.tiff", "_labels.png")
+
+
+class LayerError(ValueError):
+    """Layers that cannot be used together."""
+
+
+def kind_of(layer: Any) -> str:
+    """Return ``image``, ``labels`` ... without importing napari's layer classes."""
+    return str(getattr(layer, "_type_string", ""))
+
+
+def image_layers(viewer: Any) -> list[Any]:
+    """Return the image layers of a viewer."""
+    return [layer for layer in viewer.layers if kind_of(layer) == "image"]
+
+
+def labels_layers(viewer: Any) -> list[Any]:
+    """Return the labels layers of a viewer."""
+    return [layer for layer in viewer.layers if kind_of(layer) == "labels"]
+
+
+def find_layer(viewer: Any, layer: Any, kind: str) -> Any:
+    """Return a layer given itself or its name.
+
+    Raises
+    ------
+    LayerError
+        If there is no such layer, or it is of another kind.
+    """
+    if isinstance(layer, str):
+        if layer not in viewer.layers:
+            raise LayerError(f"There is no layer {layer!r}: choose one that is open.")
+        layer = viewer.layers[layer]
+    if kind_of(layer) != kind:
+        raise LayerError(f"The layer {layer.name!r} is no {kind} layer: choose one.")
+    return layer
+
+
+def pixels(layer: Any) -> Any:
+    """Return the array of a layer at full resolution; lazy arrays stay lazy."""
+    return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+
+
+def frame_shape(layer: Any) -> tuple[int, ...]:
+    """Return the shape of a layer without its colour channels."""
+    shape = tuple(int(n) for n in pixels(layer).shape)
+    return shape[:-1] if getattr(layer, "rgb", False) else shape
+
+
+def matching_labels(viewer: Any, image: Any) -> list[Any]:
+    """Return the labels layers whose shape is that of an image layer."""
+    shape = frame_shape(image)
+    return [layer for layer in labels_layers(viewer) if frame_shape(layer) == shape]
+
+
+def check_pair(image: Any, labels: Any) -> None:
+    """Make sure that labels belong to an image.
+
+    Raises
+    ------
+    LayerError
+        If their shapes differ.
+    """
+    if frame_shape(image) != frame_shape(labels):
+        raise LayerError(
+            f"{image.name!r} {frame_shape(image)} and {labels.name!r} {frame_shape(labels)} differ "
+            f"in shape: choose labels that belong to the image."
+        )
+
+
+def table_of(layer: Any) -> pd.DataFrame:
+    """Return the features table of a labels layer (empty where it has none)."""
+    features = layer.features
+    if "index" not in features or "cluster_type" not in features:
+        return empty_table()
+    try:
+        return validate_table(pd.DataFrame(features))
+    except TableError:
+        return empty_table()
+
+
+def has_table(layer: Any) -> bool:
+    """Whether a labels layer carries a features table."""
+    return set(COLUMNS) <= set(layer.features.columns)
+
+
+def set_table(layer: Any, table: pd.DataFrame) -> None:
+    """Give a labels layer a new features table.
+
+    napari tells nobody of changes in place, so a new frame is assigned.
+    """
+    layer.features = validate_table(table)
+
+
+def current_frame(viewer: Any, layer: Any) -> int:
+    """Return the frame of a stack that the viewer shows (0 for a single image)."""
+    if len(frame_shape(layer)) < 3:
+        return 0
+    offset = viewer.dims.ndim - len(frame_shape(layer))
+    step = int(viewer.dims.current_step[offset])
+    return int(np.clip(step, 0, frame_shape(layer)[0] - 1))
+
+
+def labels_in_box(layer: Any, corners: Any, frame: int = 0) -> set[int]:
+    """Return the labels inside a box.
+
+    Parameters
+    ----------
+    layer : Labels layer
+        The regions.
+    corners : (4, D) array
+        Corners of the box in world coordinates, as a Shapes layer in the same
+        world gives them.
+    frame : int
+        Frame of a stack.
+    """
+    inside = np.array([layer.world_to_data(corner) for corner in np.asarray(corners)])[:, -2:]
+    array = pixels(layer)
+    plane = array[frame] if len(array.shape) == 3 else array
+    low = np.clip(np.floor(inside.min(axis=0)).astype(int), 0, None)
+    high = np.ceil(inside.max(axis=0)).astype(int) + 1
+    found = np.unique(np.asarray(plane[low[0] : high[0], low[1] : high[1]]))
+    return {int(label) for label in found if label}
+
+
+def beside(source: str | Path | None) -> tuple[Path | None, Path | None]:
+    """Return label image and table that lie beside an image file, where they exist."""
+    if not source:
+        return None, None
+    file = Path(source)
+    table = file.with_name(file.stem + TABLE_SUFFIX)
+    labels = next(
+        (p for s in LABEL_SUFFIXES if (p := file.with_name(file.stem + s)).is_file()), None
+    )
+    return labels, table if table.is_file() else None
+
+
+def read_beside(source: str | Path | None) -> tuple[Path | None, pd.DataFrame | None]:
+    """Return the label image beside an image file, and its table read."""
+    labels, table = beside(source)
+    return labels, None if table is None else read_table(table)
+
+
+def unique_name(viewer: Any, wanted: str) -> str:
+    """Return a layer name that is not taken."""
+    names: Iterable[str] = {layer.name for layer in viewer.layers}
+    name, number = wanted, 2
+    while name in names:
+        name, number = f"{wanted} [{number}]", number + 1
+    return name

@@ -1,0 +1,105 @@
+"""Read annotation files, result tables and folders per type into layers.
+
+Raw images are left to napari's own reader: this one takes a CSV only when its
+columns say that it is ours, and a folder only when its subfolders are types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.annotations import (
+    is_annotation_file,
+    is_annotation_folder,
+    read_annotations,
+    resolved,
+)
+from napari_chromocluster.results.sources import crop_mask
+from napari_chromocluster.results.table import build_table, set_types
+from napari_chromocluster.viewer.overlay import color_dict
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+#: Side of a tile in which ready-made crops are shown, in px.
+_TILE = 160
+#: Most crops shown in one sheet.
+_MOST_CROPS = 600
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerTuple]] | None:
+    """Return the reader for an annotation file or folder, None for anything else."""
+    if not isinstance(path, (str, Path)):
+        return None
+    if is_annotation_file(path) or is_annotation_folder(path):
+        return read
+    return None
+
+
+def read(path: str | Sequence[str]) -> list[LayerTuple]:
+    """Read an annotation file or folder as napari layer data.
+
+    Each metaphase becomes an image layer and a labels layer whose features
+    hold the annotated types; ready-made crops become one sheet of tiles.
+    """
+    table = read_annotations(str(path))
+    layers: list[LayerTuple] = []
+    whole = table["labels"] == ""
+    for (image, labels), rows in table[~whole].groupby(["image", "labels"], sort=False):
+        layers += _metaphase(str(image), str(labels), rows)
+    if whole.any():
+        layers += _crop_sheet(resolved(table[whole]), Path(str(path)).stem)
+    return layers
+
+
+def _metaphase(image: str, labels: str, rows: pd.DataFrame) -> list[LayerTuple]:
+    pixels, array = read_image(image), read_labels(labels)
+    table = build_table(extract_regions(array))
+    for kind, mine in resolved(rows).groupby("cluster_type", sort=False):
+        table = set_types(table, [int(label) for label in mine["label"]], str(kind))
+    name = Path(image).stem
+    return [
+        (pixels, {"name": name, "rgb": _is_color(pixels)}, "image"),
+        (array, _labels_options(f"{name} regions", table), "labels"),
+    ]
+
+
+def _is_color(pixels: Any) -> bool:
+    return pixels.ndim > 2 and pixels.shape[-1] in (3, 4)
+
+
+def _labels_options(name: str, table: pd.DataFrame) -> dict[str, Any]:
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors = DirectLabelColormap(color_dict=color_dict(table))
+    return {"name": name, "features": table, "colormap": colors, "opacity": 1.0}
+
+
+def _crop_sheet(rows: pd.DataFrame, name: str) -> list[LayerTuple]:
+    """Lay ready-made crops out as tiles of one image, one region a tile."""
+    rows = rows.head(_MOST_CROPS).sort_values("cluster_type", kind="stable")
+    columns = max(1, int(np.ceil(np.sqrt(len(rows)))))
+    height = int(np.ceil(len(rows) / columns)) * _TILE
+    sheet = np.zeros((height, columns * _TILE), np.float32)
+    labels = np.zeros(sheet.shape, np.int32)
+    for number, image in enumerate(rows["image"], start=1):
+        pixels = read_image(image)
+        mask = crop_mask(pixels)[:_TILE, :_TILE]
+        gray = (pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=-1))[:_TILE, :_TILE]
+        top, left = (number - 1) // columns * _TILE, (number - 1) % columns * _TILE
+        window = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
+        # Outside its region a crop is black, so that tiles of all stains fit together.
+        sheet[window] = np.where(mask, gray, 0)
+        labels[window][mask] = number
+    table = build_table(extract_regions(labels))
+    for number, kind in enumerate(rows["cluster_type"], start=1):
+        table = set_types(table, [number], str(kind))
+    return [
+        (sheet, {"name": f"{name} crops"}, "image"),
+        (labels, _labels_options(f"{name} crops regions", table), "labels"),
+    ]

@@ -1,0 +1,1 @@
+"""What reviewing needs and Qt does not: decisions with undo, stale marks, mending, autosave."""

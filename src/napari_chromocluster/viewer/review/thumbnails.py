@@ -1,0 +1,98 @@
+"""Thumbnails of regions: masked, upright by their principal axis, all at one scale."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+#: Signal that is drawn black (on a light ground); the bands stay visible.
+_FULL = 1.9
+#: Share of the tile that the usual region's length takes.
+_USUAL_SHARE = 0.68
+
+
+def principal_angle(mask: NDArray[np.bool_]) -> float:
+    """Return the turn, in degrees, that makes the long axis of a mask upright."""
+    ys, xs = np.nonzero(mask)
+    if ys.size < 3:
+        return 0.0
+    y, x = ys - ys.mean(), xs - xs.mean()
+    # Angle of the first eigenvector of the covariance against the vertical.
+    return math.degrees(
+        0.5 * math.atan2(2 * float((x * y).mean()), float((y * y).mean() - (x * x).mean()))
+    )
+
+
+def usual_length(areas: NDArray[Any]) -> float:
+    """Return how long a region is that fills a tile well, in px, from all areas.
+
+    A chromosome is about three times as long as wide; a tile holds one of
+    more than usual size.
+    """
+    if len(areas) == 0:
+        return 60.0
+    return max(12.0, 2.2 * math.sqrt(float(np.median(areas))))
+
+
+def thumbnail(
+    signal: NDArray[np.floating], mask: NDArray[np.bool_], size: int, length: float
+) -> NDArray[np.uint8]:
+    """Draw one region.
+
+    Parameters
+    ----------
+    signal, mask : (h, w) arrays
+        Chromosome signal and region, within the bounding box.
+    size : int
+        Side of the tile, in px.
+    length : float
+        From `usual_length`; the same for all tiles of a gallery, so sizes
+        can be compared.  Only what would not fit at all is shrunk.
+
+    Returns
+    -------
+    (size, size, 2) uint8 array
+        Density (255: most signal) and opacity (0 outside the region).
+    """
+    turn = principal_angle(mask)
+    reach = 2 * math.ceil(math.hypot(*mask.shape) / 2) + 2
+    values = np.zeros((2, reach, reach), np.float32)
+    top, left = (reach - mask.shape[0]) // 2, (reach - mask.shape[1]) // 2
+    inside = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
+    values[0][inside] = np.clip(np.where(mask, signal, 0.0) / _FULL, 0.0, 1.0) * 255
+    values[1][inside] = mask * 255.0
+    scale = min(_USUAL_SHARE * size / length, 0.94 * size / _extent(mask, turn))
+    # One affine step from tile to source: turn about the centre, then scale.
+    radians = math.radians(turn)
+    cosine, sine = math.cos(radians) / scale, math.sin(radians) / scale
+    centre, middle = reach / 2, size / 2
+    matrix = (
+        cosine, sine, centre - cosine * middle - sine * middle,
+        -sine, cosine, centre + sine * middle - cosine * middle,
+    )  # fmt: skip
+    planes = [
+        np.asarray(
+            Image.fromarray(plane).transform(
+                (size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC
+            )
+        )
+        for plane in values
+    ]
+    return np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
+
+
+def _extent(mask: NDArray[np.bool_], turn: float) -> float:
+    """Return the larger side of the turned mask, in px."""
+    ys, xs = np.nonzero(mask)
+    if ys.size == 0:
+        return 1.0
+    radians = math.radians(turn)
+    y, x = ys - ys.mean(), xs - xs.mean()
+    up = math.cos(radians) * y + math.sin(radians) * x
+    side = math.cos(radians) * x - math.sin(radians) * y
+    # Twice the larger reach, for the tile is centred on the bounding box.
+    return float(max(np.ptp(up), np.ptp(side))) + 3.0

@@ -1,0 +1,177 @@
+"""The functions for the napari console: segment, classify, show, open and train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
+from napari_chromocluster.models.classifier import ClusterClassifier, load_model
+from napari_chromocluster.results.table import merge_tables, read_table
+from napari_chromocluster.viewer.layers import (
+    check_pair,
+    find_layer,
+    frame_shape,
+    pixels,
+    set_table,
+    table_of,
+    unique_name,
+)
+from napari_chromocluster.viewer.overlay import show_overlay
+from napari_chromocluster.viewer.training import train_on_layers
+
+__all__ = ["classify_layer", "open_result", "segment_layer", "train_on_layers"]
+
+
+def segment_frames(
+    image: Any,
+    rgb: bool,
+    parameters: SegmentationParameters | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.int32]:
+    """Find regions in an image or a stack; labels of a stack do not repeat across frames.
+
+    Parameters
+    ----------
+    image : (H, W[, 3]) or (N, H, W[, 3]) array
+        Lazy arrays are read frame by frame.
+    rgb : bool
+        Whether the last axis holds colours.
+    parameters : SegmentationParameters, optional
+        What counts as a region.
+    progress : callable, optional
+        Called with the frames done and their number.
+    """
+    if len(image.shape) - int(rgb) == 2:
+        return segment_metaphase(np.asarray(image), parameters)
+    frames: list[NDArray[np.int32]] = []
+    highest = 0
+    for number in range(image.shape[0]):
+        labels = segment_metaphase(np.asarray(image[number]), parameters)
+        labels[labels > 0] += highest
+        highest = max(highest, int(labels.max()))
+        frames.append(labels)
+        if progress is not None:
+            progress(number + 1, image.shape[0])
+    return np.stack(frames)
+
+
+def segment_layer(
+    viewer: Any, image: Any, parameters: SegmentationParameters | None = None, **overrides: Any
+) -> Any:
+    """Find the regions of an image layer and add them as a labels layer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image layer or str
+        A metaphase, or a stack of them.
+    parameters : SegmentationParameters, optional
+        What counts as a region.
+    **overrides
+        Single parameters by name.
+
+    Returns
+    -------
+    Labels layer
+        The new layer, named after the image.
+    """
+    layer = find_layer(viewer, image, "image")
+    chosen = SegmentationParameters(**{**vars(parameters or SegmentationParameters()), **overrides})
+    labels = segment_frames(pixels(layer), bool(layer.rgb), chosen)
+    return add_regions(viewer, layer, labels)
+
+
+def add_regions(viewer: Any, image: Any, labels: NDArray[np.int32]) -> Any:
+    """Add labels as a layer that lies where its image lies."""
+    keep = len(frame_shape(image))
+    made = viewer.add_labels(
+        labels,
+        name=unique_name(viewer, f"{image.name} regions"),
+        scale=image.scale[-keep:],
+        translate=image.translate[-keep:],
+    )
+    made.contour = 2
+    made.opacity = 1.0
+    return made
+
+
+def classify_layer(
+    viewer: Any,
+    image: Any,
+    labels: Any,
+    select: Collection[int] | int | None = None,
+    *,
+    model: str | Path | ClusterClassifier = "default",
+    device: str = "auto",
+    threshold: float | None = None,
+    overlay: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> pd.DataFrame:
+    """Classify the regions of a labels layer and show their types.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image layer or str
+        The metaphase.
+    labels : Labels layer or str
+        Its regions.
+    select : label or collection of labels, optional
+        Regions to classify (default all).
+    model : str, path or ClusterClassifier
+        The model.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    threshold : float, optional
+        Confidence under which a region is unsure (default: the model's).
+    overlay : bool
+        Colour the layer by type.
+    progress, stop : callable, optional
+        As in `ClusterClassifier.classify`.
+
+    Returns
+    -------
+    DataFrame
+        The rows of the regions classified now; the layer's features hold all.
+    """
+    image_layer = find_layer(viewer, image, "image")
+    labels_layer = find_layer(viewer, labels, "labels")
+    check_pair(image_layer, labels_layer)
+    classifier = model if isinstance(model, ClusterClassifier) else load_model(model, device)
+    table = classifier.classify(
+        pixels(image_layer), pixels(labels_layer), select, progress=progress, stop=stop
+    )
+    set_table(labels_layer, merge_tables(table_of(labels_layer), table))
+    if overlay:
+        limit = classifier.card.unsure_threshold if threshold is None else threshold
+        show_overlay(viewer, labels_layer, threshold=limit)
+    return table
+
+
+def open_result(
+    viewer: Any, image: str | Path, labels: str | Path, table: str | Path | None = None
+) -> Any:
+    """Open an image with its regions and their types from files.
+
+    Returns
+    -------
+    Labels layer
+        The regions.
+    """
+    pixels_ = read_image(image)
+    layer = viewer.add_image(pixels_, name=Path(image).stem, rgb=pixels_.shape[-1] in (3, 4))
+    made = add_regions(viewer, layer, read_labels(labels))
+    if table is not None:
+        set_table(made, read_table(table))
+        show_overlay(viewer, made)
+    return made
