@@ -1,0 +1,1 @@
+"""The docks. Thin: they collect input, start work and show state."""

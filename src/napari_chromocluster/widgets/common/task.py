@@ -1,0 +1,95 @@
+"""Work off the main thread, with progress and cancel; results come back by Qt signals."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+#: Least seconds between two progress signals: the bar needs no more, the event loop no less.
+_PACE = 0.05
+
+
+class Task(QObject):
+    """One piece of work in a thread.
+
+    Parameters
+    ----------
+    work : callable
+        Called as ``work(progress, stop)``: ``progress(done, total)`` may be
+        called from the thread, ``stop()`` says whether the user cancelled.
+    parent : QObject
+        Owner on the Qt side.
+    """
+
+    progressed = Signal(int, int)
+    succeeded = Signal(object)
+    failed = Signal(str)
+    cancelled = Signal()
+    ended = Signal()
+
+    def __init__(self, work: Callable[..., Any], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._work = work
+        self._stop = threading.Event()
+        self._last = 0.0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Ask the work to stop; it ends at its next step."""
+        self._stop.set()
+
+    def wait(self, seconds: float = 10.0) -> None:
+        """Wait for the thread."""
+        self._thread.join(seconds)
+
+    @property
+    def running(self) -> bool:
+        """Whether the work goes on."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            result = self._work(self._progress, self._stop.is_set)
+        except Exception as error:
+            from napari_chromocluster.models.classifier import Cancelled
+
+            if isinstance(error, Cancelled) or self._stop.is_set():
+                self._tell(self.cancelled)
+            else:
+                self._tell(self.failed, sentence(error))
+        else:
+            if self._stop.is_set():
+                self._tell(self.cancelled)
+            else:
+                self._tell(self.succeeded, result)
+        self._tell(self.ended)
+
+    def _progress(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - self._last >= _PACE:
+            self._last = now
+            self._tell(self.progressed, done, total)
+
+    @staticmethod
+    def _tell(signal: Any, *values: Any) -> None:
+        try:
+            signal.emit(*values)
+        except RuntimeError:
+            # The dock was closed while the work ran: there is nobody to tell.
+            pass
+
+
+def sentence(error: BaseException) -> str:
+    """Return what a user reads of an error: its first line, or its kind."""
+    lines = str(error).strip().splitlines()
+    if isinstance(error, (ValueError, OSError)) and lines:
+        return lines[0]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no details'}"
