@@ -31,9 +31,7 @@ SINGLE_OVERLAP = 0.6
 OWN_SHARE = 0.6
 
 
-def annotate(
-    labels: NDArray[np.int32], boxes: NDArray[np.int64]
-) -> list[tuple[int, str, int]]:
+def annotate(labels: NDArray[np.int32], boxes: NDArray[np.int64]) -> list[tuple[int, str, int]]:
     """Name the regions of one metaphase from its boxes (x0, y0, x1, y1).
 
     Returns

@@ -16,9 +16,9 @@ import json
 import sys
 from pathlib import Path
 
-import box_annotations
 import pandas as pd
 
+import box_annotations
 from napari_chromocluster.models.evaluate import evaluate
 from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.results.annotations import read_annotations
@@ -133,7 +133,10 @@ def finish(run: Run, data: Path, work: Path, target: Path | None) -> None:
         metrics[f"held-out {stain} groups"] = figures
         print(stain, json.dumps(figures, indent=1), file=sys.stderr)
     card = dataclasses.replace(
-        card, metrics=metrics, citations=CITATIONS, data_licences=LICENCES,
+        card,
+        metrics=metrics,
+        citations=CITATIONS,
+        data_licences=LICENCES,
         weight_licence="BSD-3-Clause",
     )
     save_model(target or run.model_path, network, card)

@@ -94,9 +94,7 @@ def _classifier(model: str, device: str) -> ClusterClassifier:
     return load_model(model, device)
 
 
-def _classify_frame(
-    frame: Any, name: str, folder: Path, classifier: ClusterClassifier
-) -> None:
+def _classify_frame(frame: Any, name: str, folder: Path, classifier: ClusterClassifier) -> None:
     labels = segment_metaphase(frame)
     table = classifier.classify(frame, labels)
     write_labels(folder / f"{name}_labels.tif", labels)
@@ -204,9 +202,7 @@ def _guarded(job: tuple[str, str], options: dict[str, Any]) -> Any:
         return error
 
 
-def _write_summary(
-    folder: Path, summary: pd.DataFrame, tables: dict[str, pd.DataFrame]
-) -> None:
+def _write_summary(folder: Path, summary: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> None:
     with atomic_path(folder / "summary.csv") as temporary:
         summary.to_csv(temporary, index=False, lineterminator="\n")
     if tables:

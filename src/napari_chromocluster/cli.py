@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
 app = typer.Typer(
@@ -64,7 +63,9 @@ def _read_frame(path: Path) -> NDArray[Any]:
 
     image = read_image(path)
     if image.ndim == 4 or (image.ndim == 3 and image.shape[-1] not in (1, 3, 4)):
-        raise ImageError(f"{path.name} holds {len(image)} frames: use 'chromocluster batch' for it.")
+        raise ImageError(
+            f"{path.name} holds {len(image)} frames: use 'chromocluster batch' for it."
+        )
     return image
 
 
@@ -105,7 +106,9 @@ def segment(
 def classify(
     image: Image,
     output: Output,
-    labels: Annotated[Path | None, typer.Option(help="Label image (default: find regions).")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Label image (default: find regions).")
+    ] = None,
     select: Annotated[str | None, typer.Option(help="Only these labels, such as 1,2,5.")] = None,
     model: Model = "default",
     device: Device = "auto",
@@ -161,7 +164,9 @@ def classify_file(
     write_labels(paths["labels"], regions)
     write_table(paths["regions"], table)
     title = f"{image.stem} — {classifier.name}"
-    save_figure(paths["overlay"], overlay_figure(pixels, regions, table, threshold=limit, title=title))
+    save_figure(
+        paths["overlay"], overlay_figure(pixels, regions, table, threshold=limit, title=title)
+    )
     return {
         **{name: str(path) for name, path in paths.items()},
         "model": classifier.name,
@@ -203,7 +208,9 @@ def _print_counts(result: dict[str, Any]) -> None:
 
 @app.command()
 def demo(
-    image: Annotated[Path | None, typer.Argument(help="A metaphase (default: a synthetic one).")] = None,
+    image: Annotated[
+        Path | None, typer.Argument(help="A metaphase (default: a synthetic one).")
+    ] = None,
     output: Output = Path("demo_output"),
     model: Model = "default",
     device: Device = "auto",
@@ -256,7 +263,9 @@ def evaluate(
     annotations: Annotated[Path, typer.Argument(help="Annotation CSV or folder per type.")],
     model: Model = "default",
     device: Device = "auto",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for a confusion matrix picture.")
     ] = None,
@@ -299,7 +308,9 @@ def _print_evaluation(result: dict[str, Any]) -> None:
 
 @app.command()
 def train(
-    annotations: Annotated[list[Path], typer.Argument(help="Annotation CSVs and folders per type.")],
+    annotations: Annotated[
+        list[Path], typer.Argument(help="Annotation CSVs and folders per type.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")],
     preset: Annotated[str, typer.Option(help="default, quick or paper.")] = "default",
     base_model: Annotated[str | None, typer.Option(help="Model to finetune.")] = None,
@@ -338,10 +349,10 @@ def train(
             changes |= {"backbone_weights": str(backbone_weights.resolve()), "base_model": None}
         if epochs is not None:
             changes["stages"] = _with_epochs(chosen.stages, _numbers(epochs) or [])
-        run = run_training(
-            annotations, config=chosen, base_model=base_model, out=out, **changes
-        )
-    print(f"model: {run.model_path}" if run.model_path.exists() else "stopped before any epoch ended")
+        run = run_training(annotations, config=chosen, base_model=base_model, out=out, **changes)
+    print(
+        f"model: {run.model_path}" if run.model_path.exists() else "stopped before any epoch ended"
+    )
 
 
 def _with_epochs(stages: tuple[Any, ...], epochs: list[int]) -> tuple[Any, ...]:
@@ -362,7 +373,9 @@ def batch(
         str | None, typer.Option(help="Address of a dask scheduler, such as tcp://head:8786.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished images again.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do finished images again.")
+    ] = False,
 ) -> None:
     """Classify many metaphases and rank them."""
     from napari_chromocluster.batch import run_batch
@@ -385,7 +398,9 @@ def _print_progress(done: int, total: int) -> None:
 @app.command()
 def models(
     name: Annotated[str | None, typer.Argument(help="Show the card of this model.")] = None,
-    download: Annotated[str | None, typer.Option(help="Download the weights of a backbone.")] = None,
+    download: Annotated[
+        str | None, typer.Option(help="Download the weights of a backbone.")
+    ] = None,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept the licence of the weights.")
     ] = False,

@@ -249,7 +249,9 @@ def _place_touching(
     else:
         direction = float(rng.uniform(0, 2 * math.pi))
     dy, dx = math.sin(direction), math.cos(direction)
-    aim_y, aim_x = (ty, tx) if rng.random() < 0.5 else (ty + rng.normal(0, 6), tx + rng.normal(0, 6))
+    aim_y, aim_x = (
+        (ty, tx) if rng.random() < 0.5 else (ty + rng.normal(0, 6), tx + rng.normal(0, 6))
+    )
     previous: tuple[float, float] | None = None
     for step in range(canvas.side, -canvas.side, -1):
         y, x = aim_y + dy * step, aim_x + dx * step

@@ -130,17 +130,24 @@ def frame_region(
     level = float(np.median(inside)) if inside.size else 1.0
     values = np.clip(signal / max(level, 1e-3), 0.0, SIGNAL_RANGE)
     values = np.where(soft, values, 0.0).astype(np.float32)
+    top, left, side = frame_side(mask)
+    relative = math.log2(math.sqrt(float(mask.sum())) / reference) if reference else 0.0
+    return RegionCrop(_window(values, top, left, side), _window(mask, top, left, side), relative)
+
+
+def frame_side(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """Return top, left and side of the square frame around a mask, in px.
+
+    The circle around the middle of the mask's bounding box fills the frame, so
+    its size does not change when the region is turned.
+    """
     ys, xs = np.nonzero(mask)
     if ys.size == 0:
         raise ValueError("The region has no pixels: choose a label that is in the labels layer.")
     cy, cx = (ys.min() + ys.max() + 1) / 2, (xs.min() + xs.max() + 1) / 2
     radius = math.sqrt(float(((ys + 0.5 - cy) ** 2 + (xs + 0.5 - cx) ** 2).max())) + 0.5
     side = max(2 * math.ceil(radius / FILL), 2 * SOFT_EDGE + 3)
-    top, left = round(cy - side / 2), round(cx - side / 2)
-    relative = math.log2(math.sqrt(ys.size) / reference) if reference else 0.0
-    return RegionCrop(
-        _window(values, top, left, side), _window(mask, top, left, side), relative
-    )
+    return round(cy - side / 2), round(cx - side / 2), side
 
 
 def _window(array: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:
@@ -176,7 +183,7 @@ def compose_channels(
     if spec.channels == "gray":
         gray = 1.0 - np.clip(signal * 1.4, 0.0, 1.0)
         stacked = (gray[None] - _IMAGENET_MEAN[:, None, None]) / _IMAGENET_STD[:, None, None]
-        return stacked.astype(np.float32)
+        return np.asarray(stacked, dtype=np.float32)
     plane = np.full_like(signal, scale_value(relative_size))
     return np.stack([signal, mask, plane]).astype(np.float32)
 

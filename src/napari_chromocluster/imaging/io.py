@@ -99,7 +99,14 @@ def read_image(path: str | Path) -> NDArray[Any]:
         return _read_picture(file)
     except ImageError:
         raise
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, KeyError, IndexError) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        UnidentifiedImageError,
+        KeyError,
+        IndexError,
+    ) as error:
         raise ImageError(
             f"{file.name} is not an image that can be read, or is cut short: open another file."
         ) from error

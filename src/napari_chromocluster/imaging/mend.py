@@ -292,9 +292,7 @@ def delete_regions(labels: NDArray[Any], selected: Sequence[int]) -> Patch:
     return Patch(window[0].start, window[1].start, before, np.where(mask, 0, before))
 
 
-def _cut_out(
-    labels: NDArray[Any], *wanted: int
-) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+def _cut_out(labels: NDArray[Any], *wanted: int) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
     """Return the window around some regions and their mask in it."""
     mask = np.zeros(labels.shape, bool)
     for label in wanted:

@@ -133,7 +133,7 @@ def _frame_regions(frame: int, array: NDArray[Any], wanted: set[int] | None) -> 
 
 
 def _compact(array: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Number the labels 1..n without gaps; values may be as large as uint64 allows."""
+    """Give the labels the numbers 1..n without gaps; values may be as large as uint64 allows."""
     flat = array.ravel()
     if flat.size and flat.dtype.kind in "iu" and int(flat.min()) >= 0 and int(flat.max()) < 1 << 22:
         present = np.bincount(flat) > 0

@@ -78,9 +78,7 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
     return np.ascontiguousarray(gray, dtype=np.float32)
 
 
-def chromosome_signal(
-    image: Any, labels: Any = None, polarity: Polarity = "auto"
-) -> Signal:
+def chromosome_signal(image: Any, labels: Any = None, polarity: Polarity = "auto") -> Signal:
     """Measure the chromosome signal of one metaphase.
 
     Polarity is found from the image, the illumination of the background is

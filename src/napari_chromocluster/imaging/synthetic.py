@@ -128,9 +128,9 @@ def _bands(
 def _chromatids(
     across: NDArray[np.float32], half: NDArray[np.float32], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """The cleft between the two chromatids."""
+    """Return the cleft between the two chromatids."""
     depth = float(rng.uniform(0.0, 0.22))
-    return 1 - depth * np.exp(-((across / np.maximum(0.3 * half, 0.4)) ** 2))
+    return np.asarray(1 - depth * np.exp(-((across / np.maximum(0.3 * half, 0.4)) ** 2)))
 
 
 def _cluster(
@@ -293,7 +293,7 @@ def _picture(
         shown = 12 + 105 * light * signal + 3.0 * grain
     else:
         shown = 232 * light * np.exp(-0.75 * signal) + 3.0 * grain
-    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(shown), 0, 255), np.uint8)
 
 
 def synthetic_stack(

@@ -66,7 +66,7 @@ class ClusterClassifier:
         self.device = choose_device(device)
         self.network = network.to(self.device).eval()
         if self.device.type != "mps":
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.network.to(memory_format=torch.channels_last)
         self.batch_size = _BATCH.get(self.device.type, 16)
 
     @property
@@ -222,7 +222,9 @@ class ClusterClassifier:
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half):
             inputs = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
             views = [turned(inputs, number) for number in range(copies)]
-            outputs = [self.network(view.contiguous(memory_format=torch.channels_last)) for view in views]
+            outputs = [
+                self.network(view.contiguous(memory_format=torch.channels_last)) for view in views
+            ]
             return torch.stack(outputs).float().cpu().numpy()
 
 

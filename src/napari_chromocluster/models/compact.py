@@ -19,9 +19,7 @@ class CompactBlock(nn.Module):
             nn.Conv2d(inputs, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(
-                width, width, 3, stride, 1, groups=max(1, width // group_width), bias=False
-            ),
+            nn.Conv2d(width, width, 3, stride, 1, groups=max(1, width // group_width), bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, outputs, 1, bias=False),
@@ -39,6 +37,7 @@ class CompactBlock(nn.Module):
         nn.init.zeros_(self.branch[-1].weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Add the branch to the shortcut."""
         out: Tensor = self.activation(self.branch(x) + self.shortcut(x))
         return out
 

@@ -85,8 +85,9 @@ class ModelCard:
     @property
     def crop_spec(self) -> CropSpec:
         """How crops are made for this model."""
-        channels = "gray" if self.channels == "gray" else "signal_mask_scale"
-        return CropSpec(size=self.input_size, channels=channels)
+        if self.channels == "gray":
+            return CropSpec(size=self.input_size, channels="gray")
+        return CropSpec(size=self.input_size)
 
     def to_json(self) -> str:
         """Return the card as JSON text."""

@@ -51,7 +51,10 @@ class BackboneSpec:
 
 def _resnext(layers: list[int], groups: int, width: int) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
-        return resnet.ResNet(resnet.Bottleneck, layers, groups=groups, width_per_group=width)
+        network: nn.Module = resnet.ResNet(
+            resnet.Bottleneck, layers, groups=groups, width_per_group=width
+        )
+        return network
 
     return build
 
@@ -68,7 +71,9 @@ def _wsl(width: int, digits: str, megabytes: int) -> BackboneSpec:
     )
 
 
-def _imagenet(name: str, layers: list[int], groups: int, width: int, digits: str, mb: int) -> BackboneSpec:
+def _imagenet(
+    name: str, layers: list[int], groups: int, width: int, digits: str, mb: int
+) -> BackboneSpec:
     return BackboneSpec(
         name=name,
         build=_resnext(layers, groups, width),
@@ -149,7 +154,9 @@ class ClusterNetwork(nn.Module):
         return self.classify_pooled(self.pooled(x))
 
 
-def build_network(backbone: str = "compact", n_classes: int = 5, channels: int = 3) -> ClusterNetwork:
+def build_network(
+    backbone: str = "compact", n_classes: int = 5, channels: int = 3
+) -> ClusterNetwork:
     """Build a network with random weights.
 
     Parameters

@@ -51,7 +51,9 @@ class ModelEntry:
 def home_dir() -> Path:
     """Return the folder for everything kept between sessions of the program."""
     chosen = os.environ.get(HOME_VARIABLE)
-    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("napari-chromocluster", False))
+    return (
+        Path(chosen) if chosen else Path(platformdirs.user_data_dir("napari-chromocluster", False))
+    )
 
 
 def cache_dir() -> Path:

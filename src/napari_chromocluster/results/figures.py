@@ -209,9 +209,7 @@ def contact_sheet(
     return figure
 
 
-def _tile(
-    signal: NDArray[np.float32], labels: Any, region: Any, side: int
-) -> NDArray[np.float32]:
+def _tile(signal: NDArray[np.float32], labels: Any, region: Any, side: int) -> NDArray[np.float32]:
     y0, x0, y1, x1 = region.bbox
     cut = np.where(region_mask(labels, region), signal[y0:y1, x0:x1], 0)[:side, :side]
     out = np.zeros((side, side), np.float32)

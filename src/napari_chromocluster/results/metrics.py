@@ -13,6 +13,20 @@ from numpy.typing import NDArray
 from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES
 
 _ORDER = [str(kind) for kind in TYPES]
+_PLAIN_FIELDS = (
+    "n",
+    "accuracy",
+    "macro_sensitivity",
+    "macro_specificity",
+    "micro_specificity",
+    "confusion_matrix",
+    "kappa",
+    "auroc",
+    "ece",
+    "selective_accuracy",
+    "types",
+    "per_group",
+)
 #: Bins of the expected calibration error.
 _BINS = 15
 #: Share of the least sure regions that is left to a human in the selective accuracy.
@@ -80,13 +94,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types, without NaN."""
-        out: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in (
-                "n accuracy macro_sensitivity macro_specificity micro_specificity "
-                "confusion_matrix kappa auroc ece selective_accuracy types per_group"
-            ).split()
-        }
+        out: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN_FIELDS}
         out["accuracy_interval"] = list(self.accuracy_interval)
         out["per_type"] = {name: vars(figures) for name, figures in self.per_type.items()}
         return out
@@ -120,7 +128,7 @@ def area_under_roc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) ->
     n, m = int(positive.sum()), int((~positive).sum())
     if n == 0 or m == 0:
         return None
-    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     ranks = (last - (counts - 1) / 2)[inverse]
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))

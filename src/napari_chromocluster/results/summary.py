@@ -92,9 +92,7 @@ def summarise(table: pd.DataFrame, expected: int = EXPECTED_CHROMOSOMES) -> Meta
     )
 
 
-def rank(
-    tables: Mapping[str, pd.DataFrame], expected: int = EXPECTED_CHROMOSOMES
-) -> pd.DataFrame:
+def rank(tables: Mapping[str, pd.DataFrame], expected: int = EXPECTED_CHROMOSOMES) -> pd.DataFrame:
     """Rank metaphases from best to worst.
 
     Returns

@@ -297,7 +297,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{file.name} cannot be read as CSV: {error}.") from error
-    separator = ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
+    separator = (
+        ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
+    )
     rows = list(csv.reader(text.splitlines(), delimiter=separator))
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     if not rows:
@@ -305,10 +307,14 @@ def read_table(path: str | Path) -> pd.DataFrame:
     header = [name.strip() for name in rows[0]]
     for line, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
-            raise TableError(f"{file.name}, line {line}: {len(row)} values for {len(header)} columns.")
+            raise TableError(
+                f"{file.name}, line {line}: {len(row)} values for {len(header)} columns."
+            )
     table = pd.DataFrame(rows[1:], columns=header, dtype=object)
     if separator == ";":
-        for name in table.columns.intersection([n for n, kind in SCHEMA.items() if kind == "float"]):
+        for name in table.columns.intersection(
+            [n for n, kind in SCHEMA.items() if kind == "float"]
+        ):
             table[name] = table[name].str.replace(",", ".", regex=False)
     table = table.replace("", np.nan).infer_objects()
     return validate_table(table)

@@ -89,7 +89,8 @@ class DrawPlan:
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
         """Draw rows, with replacement."""
         cumulated = np.cumsum(self.weights)
-        return np.searchsorted(cumulated, rng.random(n) * cumulated[-1]).astype(np.intp)
+        rows = np.searchsorted(cumulated, rng.random(n) * cumulated[-1])
+        return np.asarray(rows, np.intp)
 
 
 class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):

@@ -43,7 +43,7 @@ class FreezeBody(BaseFinetuning):
 
     def freeze_before_training(self, pl_module: pl.LightningModule) -> None:
         """Freeze the body before the optimizer is made."""
-        self.freeze(pl_module.network.body, train_bn=False)  # type: ignore[arg-type]
+        self.freeze(pl_module.network.body, train_bn=False)
 
     def finetune_function(
         self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer

@@ -83,7 +83,7 @@ class TrainingConfig:
     composed_clusters : int
         How many clusters are composed before the training.
     augment : str
-        ``full`` (turn, bend light, blur, noise, masks), ``paper`` (flips and quarter turns), ``none``.
+        ``full`` (turns, light, blur, noise, masks), ``paper`` (flips, quarter turns), ``none``.
     tta : int
         Turned and mirrored copies averaged when the model classifies (1 or 8).
     validation_share : float

@@ -149,7 +149,7 @@ def compose_set(
     drawn = rng.choice(len(pools), size=n, p=weights / weights.sum())
     crops: list[RegionCrop] = []
     names: list[str] = []
-    for number, (name, pool) in enumerate(pools.items()):
+    for number, pool in enumerate(pools.values()):
         count = int((drawn == number).sum())
         if count == 0:
             continue
@@ -166,10 +166,9 @@ def compose_set(
 
 
 def _working_reference(pool: Sequence[SingleChromosome]) -> float:
-    """Reference size of a group at the width at which clusters are composed, in px."""
+    """Return the reference size of a group at the width at which clusters are composed, in px."""
     sizes = [
         float(np.sqrt(one.mask.sum())) * WORKING_WIDTH / max(chromosome_width(one.mask), 2.0)
         for one in pool[:60]
     ]
     return float(np.median(sizes))
-

@@ -100,7 +100,9 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
     train = regions.subset(train_rows)
     if config.composed_clusters and config.composed_share > 0:
         singles = single_chromosomes(
-            [cut.crops[row] for row in train_rows], names[train_rows], groups[train_rows]
+            [cut.crops[row] for row in train_rows],
+            [cut.names[row] for row in train_rows],
+            [cut.groups[row] for row in train_rows],
         )
         composed = compose_set(
             singles,
@@ -284,7 +286,7 @@ def _cache_features(
             passes.append(rows)
         inputs, allowed = validation.tensors
         pooled = torch.cat(
-            [network.pooled(part.to(device)).float().cpu() for part in inputs.split(64)]
+            [network.pooled(part.to(device)).float().cpu() for part in torch.split(inputs, 64)]
         )
     # Tensors made in inference mode cannot take part in training: copy them out of it.
     passes = [[(features.clone(), allowed) for features, allowed in rows] for rows in passes]
@@ -374,4 +376,3 @@ def _load_best(network: ClusterNetwork, path: Path) -> None:
     network.load_state_dict(
         {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     )
-

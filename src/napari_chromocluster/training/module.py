@@ -35,7 +35,9 @@ def partial_label_loss(logits: Tensor, allowed: Tensor, smoothing: float) -> Ten
 
 def macro_sensitivity(predicted: Tensor, true: Tensor) -> float:
     """Mean recall over the types that occur in ``true``."""
-    recalls = [float((predicted[true == kind] == kind).float().mean()) for kind in true.unique()]
+    recalls = [
+        float((predicted[true == kind] == kind).float().mean()) for kind in torch.unique(true)
+    ]
     return sum(recalls) / len(recalls) if recalls else 0.0
 
 
@@ -65,7 +67,7 @@ class StageModule(pl.LightningModule):
         steps: int,
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.config = config
         self.stage = stage
         self.number = number
@@ -82,9 +84,7 @@ class StageModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Make dropout depend on the epoch alone, so that a resumed run repeats it."""
-        torch.manual_seed(
-            self.config.seed * 1_000_003 + self.number * 10_007 + self.current_epoch
-        )
+        torch.manual_seed(self.config.seed * 1_000_003 + self.number * 10_007 + self.current_epoch)
         if self.stage.freeze_body:
             self.network.body.eval()
 
@@ -109,7 +109,10 @@ class StageModule(pl.LightningModule):
         allowed = torch.cat([allowed for _, allowed in self._outputs])
         self._outputs.clear()
         if self.trainer.world_size > 1:
-            logits, allowed = self.all_gather(logits).flatten(0, 1), self.all_gather(allowed).flatten(0, 1)
+            logits, allowed = (
+                self.all_gather(logits).flatten(0, 1),
+                self.all_gather(allowed).flatten(0, 1),
+            )
         predicted, true = logits.argmax(dim=1), allowed.argmax(dim=1)
         figures = {
             "loss": float(partial_label_loss(logits, allowed, 0.0)),
@@ -129,7 +132,7 @@ class StageModule(pl.LightningModule):
         optimizer = kind(groups, weight_decay=self.config.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=[float(group["lr"]) for group in groups],
+            max_lr=[rate for parameters, rate in self._rates() if parameters and rate > 0],
             total_steps=self.steps,
             pct_start=0.3,
         )
@@ -146,4 +149,3 @@ class StageModule(pl.LightningModule):
         ratio = self.stage.lr_head / low
         last = max(len(layers) - 1, 1)
         return [(layer, low * ratio ** (place / last)) for place, layer in enumerate(layers)]
-

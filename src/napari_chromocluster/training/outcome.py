@@ -1,4 +1,4 @@
-"""What comes out of a training: a calibrated model file and what it did on the validation groups."""
+"""What a training leaves: a calibrated model file and its figures on the validation groups."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _write_predictions(
         {
             "image": str(row.image),
             "labels": str(row.labels),
-            "label": int(row.label),
+            "label": int(str(row.label)),
             "group": str(row.group),
             "cluster_type": str(row.cluster_type),
             "probabilities": [round(float(p), 6) for p in chances],
@@ -119,7 +119,9 @@ def _training_facts(
         "preset": config.preset,
         "seed": config.seed,
         "base_model": config.base_model or config.backbone,
-        "stages": [f"{one.name}: {one.epochs} epochs, {one.image_size} px" for one in config.stages],
+        "stages": [
+            f"{one.name}: {one.epochs} epochs, {one.image_size} px" for one in config.stages
+        ],
         "regions": {str(kind): int(typed[:, column].sum()) for column, kind in enumerate(TYPES)},
         "untyped_clusters": int((real.sum(axis=1) > 1).sum()),
         "composed_clusters": len(data.train) - data.n_real,

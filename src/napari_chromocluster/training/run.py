@@ -171,12 +171,18 @@ class Run:
                 last = str(event["kind"])
         if self.process_alive():
             return RUNNING
-        known = {"end": FINISHED, "stopped": STOPPED, "error": FAILED, "start": KILLED, "": PREPARED}
+        known = {
+            "end": FINISHED,
+            "stopped": STOPPED,
+            "error": FAILED,
+            "start": KILLED,
+            "": PREPARED,
+        }
         return known[last]
 
 
 def _is_zombie(pid: int) -> bool:
-    """A child that ended and was not waited for still has a number on Linux."""
+    """Tell a child that ended and was not waited for: on Linux it still has a number."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

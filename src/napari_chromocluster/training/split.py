@@ -62,7 +62,9 @@ def split_groups(
     if config.validation_groups:
         missing = set(config.validation_groups) - set(order)
         if missing:
-            raise ConfigError(f"Validation groups are not in the data: {', '.join(sorted(missing))}.")
+            raise ConfigError(
+                f"Validation groups are not in the data: {', '.join(sorted(missing))}."
+            )
         validation = set(config.validation_groups)
     elif config.folds > 1:
         validation = set(order[config.fold :: config.folds])
@@ -75,9 +77,7 @@ def split_groups(
     return training, validation
 
 
-def _with_every_type(
-    order: list[str], validation: set[str], held: dict[str, set[str]]
-) -> set[str]:
+def _with_every_type(order: list[str], validation: set[str], held: dict[str, set[str]]) -> set[str]:
     """Add groups until every type that two groups hold is on both sides."""
     for kind in (str(one) for one in TYPES):
         having = [group for group in order if kind in held[group]]

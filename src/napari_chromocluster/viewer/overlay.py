@@ -92,16 +92,13 @@ def _letters(
     doubtful = pd.Series(unsure(table, threshold), index=table.index)
     shown = table[(table["cluster_type"].isin([str(k) for k in TYPES if k.is_cluster])) | doubtful]
     places, words, shades = [], [], []
-    for row, kind in shown["cluster_type"].items():
-        one = ClusterType(kind)
-        _, x1 = (float(v) for v in str(shown.at[row, "bbox"]).split(",")[2:])
-        y0 = float(str(shown.at[row, "bbox"]).split(",")[0])
-        place = [y0, x1 + 2.0]
-        if len(frame_shape(layer)) == 3:
-            place = [float(shown.at[row, "frame"]), *place]
-        places.append(place)
-        words.append(one.letter + ("?" if doubtful[row] else ""))
-        shades.append((colors or {}).get(kind, one.color))
+    columns = (shown["cluster_type"], shown["bbox"], shown["frame"], doubtful[shown.index])
+    for kind, box, frame, question in zip(*columns, strict=True):
+        y0, _, _, x1 = (float(value) for value in str(box).split(","))
+        stacked = [float(frame)] if len(frame_shape(layer)) == 3 else []
+        places.append([*stacked, y0, x1 + 2.0])
+        words.append(ClusterType(kind).letter + ("?" if question else ""))
+        shades.append((colors or {}).get(kind, ClusterType(kind).color))
     if old is not None:
         viewer.layers.remove(old)
     if not places or not visible:

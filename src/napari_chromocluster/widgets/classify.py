@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
+from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.segmentation import (
     Foreground,
     SegmentationParameters,
@@ -77,6 +78,7 @@ class ClassifyWidget(QWidget):
         self._selection: set[int] = set()
         self._watched: Any = None
         self._picking = False
+        self._counted: tuple[Any, int] = (None, 0)
         self._build()
         self._connect_viewer()
         self._refresh_layers()
@@ -115,13 +117,17 @@ class ClassifyWidget(QWidget):
         form.addRow("Regions", self.labels_combo)
         layout.addLayout(form)
         self.find_button = QPushButton("Find regions")
-        self.find_button.setToolTip("Find chromosomes and clusters; nuclei and debris are left out.")
+        self.find_button.setToolTip(
+            "Find chromosomes and clusters; nuclei and debris are left out."
+        )
         layout.addWidget(self.find_button)
         self.sizes = QWidget()
         sizes = _form(self.sizes)
         self.smallest = _slider(0.0, 1.0, SegmentationParameters().smallest_region)
         self.largest = _slider(1.0, 80.0, SegmentationParameters().largest_region)
-        self.smallest.setToolTip("Smaller regions are left out; 1 is this image's median chromosome.")
+        self.smallest.setToolTip(
+            "Smaller regions are left out; 1 is this image's median chromosome."
+        )
         self.largest.setToolTip("Larger regions are left out; 1 is this image's median chromosome.")
         sizes.addRow("Smallest", self.smallest)
         sizes.addRow("Largest", self.largest)
@@ -479,7 +485,9 @@ class ClassifyWidget(QWidget):
         model, device = self.model_combo.currentData(), self.device_combo.currentText()
         # Copies, so that painting meanwhile neither disturbs the work nor is mistaken for it.
         picture = pixels(image)
-        regions = np.array(pixels(labels)) if isinstance(pixels(labels), np.ndarray) else pixels(labels)
+        regions = (
+            np.array(pixels(labels)) if isinstance(pixels(labels), np.ndarray) else pixels(labels)
+        )
 
         def work(progress: Any, stop: Any) -> Any:
             classifier = self._loaded(str(model), device)
@@ -561,13 +569,18 @@ class ClassifyWidget(QWidget):
         self.viewer.window.add_plugin_dock_widget("napari", "Features table widget")
 
     def _ask_csv(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Export CSV", self._stem("_regions.csv"), "CSV (*.csv)")
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export CSV", self._stem("_regions.csv"), "CSV (*.csv)"
+        )
         if path:
             self.export_csv(path)
 
     def _ask_figure(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
-            self, "Export figure", self._stem("_overlay.png"), "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
+            self,
+            "Export figure",
+            self._stem("_overlay.png"),
+            "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)",
         )
         if path:
             self.export_figure(path)
@@ -619,9 +632,12 @@ class ClassifyWidget(QWidget):
         _enable(self.all_button, reason, "Tell the type of every region.")
         nothing = reason or ("" if self._selection else "Select regions first: pick or draw a box.")
         _enable(self.selected_button, nothing, "Tell the type of the selected regions only.")
-        _enable(self.find_button, "" if image is not None and not busy else
-                ("Open a metaphase image first." if image is None else "Wait for the work that runs."),
-                "Find chromosomes and clusters; nuclei and debris are left out.")  # fmt: skip
+        idle = "Wait for the work that runs." if busy else ""
+        _enable(
+            self.find_button,
+            idle if image is not None else "Open a metaphase image first.",
+            "Find chromosomes and clusters; nuclei and debris are left out.",
+        )
         for button in (self.pick_button, self.box_button, self.clear_button):
             button.setEnabled(labels is not None)
         self._update_result(labels)
@@ -634,11 +650,10 @@ class ClassifyWidget(QWidget):
         array = pixels(labels)
         if not isinstance(array, np.ndarray):
             return 0
-        key = (id(array), labels.name)
-        if getattr(self, "_count_key", None) != key:
-            self._count_key, self._count = key, int(np.count_nonzero(np.bincount(array.ravel())[1:])) if (
-                array.size and int(array.max()) < 1 << 22) else len(np.unique(array)) - 1
-        return self._count
+        # Counting reads every pixel, so it is done once for each array.
+        if self._counted[0] is not array:
+            self._counted = (array, len(extract_regions(array)) if array.any() else 0)
+        return self._counted[1]
 
     def _update_result(self, labels: Any) -> None:
         ready = labels is not None and has_table(labels)
@@ -647,7 +662,11 @@ class ClassifyWidget(QWidget):
         self.legend.set_counts(counts(table) if classified and table is not None else None)
         doubtful = int(unsure(table, self.threshold.value()).sum()) if table is not None else 0
         self.unsure_label.setText(
-            "" if not classified else f"{doubtful} unsure (marked ?)" if doubtful else "None is unsure."
+            ""
+            if not classified
+            else f"{doubtful} unsure (marked ?)"
+            if doubtful
+            else "None is unsure."
         )
         for button in (self.table_button, self.csv_button, self.figure_button):
             button.setEnabled(classified)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -80,11 +81,9 @@ class Task(QObject):
 
     @staticmethod
     def _tell(signal: Any, *values: Any) -> None:
-        try:
+        # The dock may have been closed while the work ran: then there is nobody to tell.
+        with contextlib.suppress(RuntimeError):
             signal.emit(*values)
-        except RuntimeError:
-            # The dock was closed while the work ran: there is nobody to tell.
-            pass
 
 
 def sentence(error: BaseException) -> str:
