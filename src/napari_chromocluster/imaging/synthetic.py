@@ -268,6 +268,8 @@ def synthetic_metaphase(
 
     place(*_nucleus(rng), ClusterType.OTHER, 0, 0.45)
     for kind, n in clusters:
+        if len(order) < 2 * n:  # a small metaphase has fewer clusters
+            continue
         mine, order = order[:n], order[n:]
         made = _cluster(rng, kind, mine)
         place(made.signal, made.mask, kind, n, 0.2)

@@ -1,0 +1,68 @@
+"""Fixtures that all rooms share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_chromocluster.imaging.synthetic import (
+    SyntheticMetaphase,
+    synthetic_annotations,
+    synthetic_metaphase,
+)
+
+#: Real images that are never part of the project; tests on them skip where they are absent.
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def metaphase() -> SyntheticMetaphase:
+    return synthetic_metaphase(seed=0)
+
+
+@pytest.fixture(scope="session")
+def dapi() -> SyntheticMetaphase:
+    return synthetic_metaphase(seed=1, stain="dapi")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    if not REAL_DATA.is_dir():
+        pytest.skip("the real images (../shared/data) are not here")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Annotation file of four small synthetic metaphases, one group each."""
+    folder = tmp_path_factory.mktemp("annotated")
+    return synthetic_annotations(folder, seeds=[11, 12, 13, 14], chromosomes=24)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file with random weights: quick, and no claim to be right."""
+    import torch
+
+    from napari_chromocluster.models.model_file import ModelCard, save_model
+    from napari_chromocluster.models.network import build_network
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(path, build_network("compact"), ModelCard(name="tiny", input_size=48, tta=2))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test touches what the user keeps."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("CHROMOCLUSTER_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -1,0 +1,104 @@
+import os
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_chromocluster.imaging.io import (
+    ImageError,
+    atomic_path,
+    read_image,
+    read_labels,
+    write_labels,
+)
+
+GRADIENT = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) % 4096
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+def test_common_formats(tmp_path, suffix):
+    path = tmp_path / f"image{suffix}"
+    Image.fromarray((GRADIENT // 16).astype(np.uint8)).save(path)
+    assert read_image(path).shape == (48, 64)
+
+
+def test_twelve_bit_tiled_and_compressed_tiff(tmp_path):
+    path = tmp_path / "tiled.tif"
+    tifffile.imwrite(path, GRADIENT, tile=(16, 16), compression="zlib")
+    assert np.array_equal(read_image(path), GRADIENT)
+    tifffile.imwrite(path, GRADIENT, compression="lzw")
+    assert np.array_equal(read_image(path), GRADIENT)
+
+
+def test_palette_tiff_becomes_colour(tmp_path):
+    path = tmp_path / "palette.tif"
+    Image.fromarray((GRADIENT // 16).astype(np.uint8)).convert("P").save(path)
+    assert read_image(path).shape == (48, 64, 3)
+
+
+def test_pages_are_frames(tmp_path):
+    path = tmp_path / "pages.tif"
+    tifffile.imwrite(path, np.stack([GRADIENT] * 3), photometric="minisblack")
+    assert read_image(path).shape == (3, 48, 64)
+
+
+def test_white_is_zero_is_turned_round(tmp_path):
+    path = tmp_path / "white.tif"
+    tifffile.imwrite(path, np.zeros((8, 8), np.uint8), photometric="miniswhite")
+    assert read_image(path).min() == 255
+
+
+@pytest.mark.parametrize("name", ["text.tif", "text.png", "text.jpg"])
+def test_a_file_that_is_no_image(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("this is no image")
+    with pytest.raises(ImageError, match="image|TIFF"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_a_file_that_is_cut_short(tmp_path, suffix):
+    whole = tmp_path / f"whole{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
+    Image.fromarray(noise).save(whole)
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(ImageError, match=r"cut short|TIFF"):
+        read_image(cut)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ImageError, match="does not exist"):
+        read_image(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(("suffix", "top"), [(".tif", 70000), (".png", 900)])
+def test_labels_round_trip(tmp_path, suffix, top):
+    labels = np.zeros((20, 20), np.int64)
+    labels[3:6, 3:6] = top
+    write_labels(tmp_path / f"labels{suffix}", labels)
+    assert np.array_equal(read_labels(tmp_path / f"labels{suffix}"), labels)
+
+
+def test_a_picture_is_no_label_image(tmp_path):
+    path = tmp_path / "colour.png"
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(path)
+    with pytest.raises(ImageError, match="not a label image"):
+        read_labels(path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"] or set(os.listdir(tmp_path)) == {"a.txt", "home"}
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ImageError, match="choose another folder"):
+        write_labels(tmp_path / "file" / "labels.tif", np.ones((3, 3), int))

@@ -1,0 +1,98 @@
+import time
+
+import dask.array as da
+import numpy as np
+import pytest
+from skimage.measure import regionprops
+
+from napari_chromocluster.imaging.regions import (
+    RegionError,
+    extract_regions,
+    reference_size,
+    region_mask,
+)
+
+
+def test_agrees_with_regionprops(metaphase):
+    found = {region.label: region for region in extract_regions(metaphase.labels)}
+    for props in regionprops(metaphase.labels):
+        region = found.pop(props.label)
+        assert region.area == props.area
+        assert region.bbox == props.bbox
+        assert region.centroid == pytest.approx(props.centroid)
+    assert not found
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.uint64])
+def test_any_integer_dtype_with_gaps(dtype):
+    labels = np.zeros((20, 30), dtype)
+    labels[2:5, 3:9] = 7
+    labels[10:12, 10:12] = 120
+    assert [(r.label, r.area) for r in extract_regions(labels)] == [(7, 18), (120, 4)]
+
+
+def test_labels_as_large_as_uint64():
+    top = np.iinfo(np.uint64).max
+    labels = np.zeros((9, 9), np.uint64)
+    labels[1:3, 1:3] = top
+    labels[5:7, 5:7] = 2
+    assert [r.label for r in extract_regions(labels)] == [2, int(top)]
+
+
+def test_stack_and_dask_are_read_by_frame():
+    labels = np.zeros((3, 12, 12), np.int32)
+    labels[0, 1:3, 1:3] = 1
+    labels[2, 4:8, 4:8] = 1
+    for array in (labels, da.from_array(labels, chunks=(1, 12, 12))):
+        assert [(r.frame, r.label, r.area) for r in extract_regions(array)] == [
+            (0, 1, 4),
+            (2, 1, 16),
+        ]
+
+
+def test_selection_and_its_errors():
+    labels = np.zeros((8, 8), int)
+    labels[1, 1] = 3
+    labels[0, 5:7] = 4
+    assert [r.label for r in extract_regions(labels, [4])] == [4]
+    assert extract_regions(labels, [4])[0].touches_border
+    with pytest.raises(RegionError, match="No region is selected"):
+        extract_regions(labels, [])
+    with pytest.raises(RegionError, match="Label 9 does not occur"):
+        extract_regions(labels, [3, 9])
+    with pytest.raises(RegionError, match="hold no region"):
+        extract_regions(np.zeros((8, 8), int))
+    with pytest.raises(RegionError, match="whole numbers"):
+        extract_regions(np.zeros((8, 8)))
+
+
+def test_reference_size_is_that_of_a_usual_region(metaphase):
+    regions = extract_regions(metaphase.labels)
+    assert reference_size(regions) ** 2 == pytest.approx(np.median([r.area for r in regions]))
+    assert reference_size(regions[:3]) is None
+
+
+def test_region_mask():
+    labels = np.zeros((8, 8), int)
+    labels[2:4, 2:5] = 3
+    labels[3, 4] = 9
+    mask = region_mask(labels, extract_regions(labels, [3])[0], pad=1)
+    assert mask.shape == (4, 5)
+    assert mask.sum() == 5
+
+
+def test_cost_is_linear_in_pixels_not_in_labels():
+    few = np.kron(np.arange(1, 26).reshape(5, 5), np.ones((200, 200), int))
+    many = np.kron(np.arange(1, 10001).reshape(100, 100), np.ones((10, 10), int))
+
+    def seconds(labels):
+        best = np.inf
+        for _ in range(3):
+            began = time.perf_counter()
+            extract_regions(labels)
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    # 400 times as many labels in the same million pixels: one comparison of the whole
+    # image for each label would take hundreds of times as long.
+    assert seconds(many) < 40 * seconds(few) + 0.5

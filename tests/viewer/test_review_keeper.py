@@ -1,0 +1,234 @@
+"""Autosave of a review: journal, files, restoring by content, conflicts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from napari.components import ViewerModel
+from PIL import Image
+
+from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.results.table import build_table, read_table
+from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.viewer.review import keeper as rooms
+from napari_chromocluster.viewer.review.keeper import Keeper, combined, look_for
+from napari_chromocluster.viewer.review.session import ReviewSession
+
+MADE = synthetic_metaphase(seed=6, chromosomes=24)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(rooms, "own_folder", lambda: tmp_path / "own")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    out = tmp_path / "slides"
+    out.mkdir()
+    Image.fromarray(MADE.image).save(out / "metaphase_017.png")
+    return out
+
+
+def table_for(labels, seed=0):
+    regions = extract_regions(labels)
+    chances = np.random.default_rng(seed).dirichlet(np.full(5, 0.4), len(regions))
+    return build_table(regions, chances, model="seeded")
+
+
+def opened(path, labels=MADE.labels, table=None):
+    viewer = ViewerModel()
+    image = viewer.open(str(path), plugin="napari", layer_type="image")[0]
+    features = table_for(labels) if table is None else table
+    return image, viewer.add_labels(labels.copy(), features=features)
+
+
+def started(path, **options):
+    image, labels = opened(path, **options)
+    session = ReviewSession(image, labels)
+    return session, Keeper(session, rooms.folders_for(image, None))
+
+
+def test_every_change_is_on_disk_at_once(folder):
+    session, _ = started(folder / "metaphase_017.png")
+    keys = session.keys()
+    for key in keys[:3]:
+        session.set_type([key], ClusterType.OVERLAPPING)
+    session.delete([keys[5]])
+    session.undo()
+    session.split_watershed(next((0, n) for n, k in MADE.types.items() if k == "touching"))
+    # No close, no save: the process could be gone now.
+    image, _ = opened(folder / "metaphase_017.png")
+    found = look_for(image, None, None)
+    assert found.kind == "open"
+    assert found.saved.recovered > 0
+    pd.testing.assert_frame_equal(found.saved.table, session.table, check_dtype=False)
+    np.testing.assert_array_equal(found.saved.labels, session.labels.data)
+    assert "recovered" in found.message
+
+
+def test_journal_cut_in_the_middle_of_a_line(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    keys = session.keys()
+    session.set_type(keys[:1], ClusterType.OTHER)
+    session.set_type(keys[1:2], ClusterType.OTHER)
+    session.set_type(keys[2:3], ClusterType.OTHER)
+    journal = keeper.store.journal_path()
+    text = journal.read_text()
+    journal.write_text(text[:-40])
+    saved = look_for(session.image, None, None).saved
+    assert list(saved.table["cluster_type"][:2]) == ["other", "other"]
+
+
+def test_found_by_content_not_by_name(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.keys()[:2], ClusterType.OTHER)
+    keeper.close()
+    (folder / "metaphase_017.png").rename(folder / "renamed.png")
+    other = synthetic_metaphase(seed=8, chromosomes=24)
+    Image.fromarray(other.image).save(folder / "metaphase_017.png")
+    image, _ = opened(folder / "renamed.png")
+    assert look_for(image, None, None).saved.table.equals(session.table)
+    impostor, _ = opened(folder / "metaphase_017.png")
+    assert look_for(impostor, None, None).kind == "none"
+    second, second_keeper = started(folder / "metaphase_017.png", labels=other.labels)
+    second.set_type(second.keys()[:1], ClusterType.OTHER)
+    assert second_keeper.store.table_path.name == "metaphase_017-2_regions.csv"
+
+
+def test_closing_writes_plain_files_and_leaves_no_journal(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.keys()[:2], ClusterType.OTHER)
+    session.set_type(session.keys()[2:3], ClusterType.SINGLE)
+    keeper.close()
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [
+        "metaphase_017.png",
+        "metaphase_017_labels.tif",
+        "metaphase_017_regions.csv",
+        "metaphase_017_review.json",
+    ]
+    assert read_table(folder / names[2]).equals(session.table)
+    np.testing.assert_array_equal(read_labels(folder / names[1]), session.labels.data)
+
+
+def test_edit_in_a_spreadsheet_and_reload(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    keeper.close()
+    path = folder / "metaphase_017_regions.csv"
+    sheet = pd.read_csv(path)
+    model_row = int(np.flatnonzero(sheet["source"] == "model")[0])
+    kind = "touching" if sheet["cluster_type"][model_row] != "touching" else "single"
+    sheet.loc[model_row, "cluster_type"] = kind
+    sheet.to_csv(path, index=False, sep=";")
+    found = look_for(session.image, session.labels, None)
+    assert found.kind == "same"
+    assert "edited outside" in found.message
+    row = found.saved.table.iloc[model_row]
+    assert (row["cluster_type"], row["source"], row["confidence"]) == (kind, "human", 1.0)
+
+
+def edited_meanwhile(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    path = keeper.store.table_path
+    sheet = pd.read_csv(path)
+    sheet.loc[3, ["cluster_type", "source", "confidence"]] = ["overlapping", "human", 1.0]
+    sheet.to_csv(path, index=False)
+    session.set_type(session.keys()[3:4], ClusterType.TOUCHING)
+    before = path.read_bytes()
+    keeper.save_now()
+    assert "changed outside" in keeper.conflict
+    assert path.read_bytes() == before, "nothing is written over while the user has not chosen"
+    return session, keeper, path, before
+
+
+def test_conflict_keep_mine_keeps_theirs_too(folder):
+    session, keeper, path, before = edited_meanwhile(folder)
+    keeper.keep_mine()
+    assert read_table(path).equals(session.table)
+    theirs = list(folder.glob("*_theirs_*.csv"))
+    assert len(theirs) == 1
+    assert theirs[0].read_bytes() == before
+    assert not keeper.conflict
+
+
+def test_conflict_take_theirs_can_be_undone(folder):
+    session, keeper, path, _ = edited_meanwhile(folder)
+    mine = session.table.copy()
+    keeper.take_theirs()
+    assert session.table["cluster_type"][3] == "overlapping"
+    session.undo()
+    assert session.table.equals(mine)
+    keeper.close()
+    assert read_table(path).equals(mine)
+
+
+def test_conflict_survives_a_crash(folder):
+    session, _, _, _ = edited_meanwhile(folder)
+    session.set_type(session.keys()[4:5], ClusterType.TOUCHING)
+    saved = look_for(session.image, None, None).saved
+    assert list(saved.table["cluster_type"][3:5]) == ["touching", "touching"]
+
+
+def test_other_regions_are_a_conflict(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    keeper.close()
+    labels = MADE.labels.copy()
+    labels[labels == 3] = 0
+    image, layer = opened(folder / "metaphase_017.png", labels=labels)
+    found = look_for(image, layer, None)
+    assert found.kind == "conflict"
+    assert "Which" in found.message
+
+
+def test_new_model_run_does_not_hide_saved_decisions(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    key = session.keys()[0]
+    session.set_type([key], ClusterType.OTHER)
+    keeper.close()
+    newer = table_for(MADE.labels, seed=5).assign(model="newer")
+    table = combined(look_for(session.image, session.labels, None).saved.table, newer)
+    assert table["cluster_type"][0] == "other"
+    assert set(table["model"]) == {"newer"}
+    assert list(table["cluster_type"][1:]) == list(newer["cluster_type"][1:])
+
+
+def test_read_only_folder_falls_back_and_damage_is_told(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(rooms, "_writable", lambda path: path != folder)
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    assert keeper.store.folder == tmp_path / "own"
+    (tmp_path / "own" / "metaphase_017_regions.csv").write_text("nonsense\n1\n")
+    found = look_for(session.image, None, None)
+    assert found.kind == "damaged"
+    assert "cannot be restored" in found.message
+
+
+def test_moving_to_a_chosen_folder(folder, tmp_path):
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    keeper.move_to(tmp_path / "chosen")
+    session.set_type(session.keys()[1:2], ClusterType.OTHER)
+    shutil.rmtree(folder / "none", ignore_errors=True)
+    found = look_for(session.image, None, tmp_path / "chosen")
+    assert found.saved.store.folder == tmp_path / "chosen"
+    assert list(found.saved.table["cluster_type"][:2]) == ["other", "other"]
+    meta = json.loads((tmp_path / "chosen" / "metaphase_017_review.json").read_text())
+    assert meta["writing"] is False
+
+
+def test_pixels_of_the_image_are_not_touched(folder):
+    before = read_image(folder / "metaphase_017.png")
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    keeper.close()
+    np.testing.assert_array_equal(read_image(folder / "metaphase_017.png"), before)

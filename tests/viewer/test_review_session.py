@@ -1,0 +1,260 @@
+"""Decisions, undo, stale marks and mending of a review, without Qt."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_chromocluster.imaging.mend import MendError
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.results.table import build_table
+from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.viewer.review.order import entries, next_waiting
+from napari_chromocluster.viewer.review.session import ReviewSession
+
+
+def seeded(labels, seed=0, model="seeded"):
+    """A table whose probabilities come from a seed."""
+    regions = extract_regions(labels)
+    probabilities = np.random.default_rng(seed).dirichlet(np.full(5, 0.4), len(regions))
+    return build_table(regions, probabilities, model=model)
+
+
+@pytest.fixture
+def session():
+    made = synthetic_metaphase(seed=5, chromosomes=24)
+    viewer = ViewerModel()
+    image = viewer.add_image(made.image)
+    labels = viewer.add_labels(made.labels.copy(), features=seeded(made.labels))
+    one = ReviewSession(image, labels)
+    one.truth = made.types
+    yield one
+    one.close()
+
+
+def kind_of(session, key):
+    return str(session.rows([key])["cluster_type"].iloc[0])
+
+
+def row(session, key):
+    return session.rows([key]).iloc[0]
+
+
+def test_set_type_undo_redo(session):
+    key = session.keys()[2]
+    before = session.table.copy()
+    session.set_type([key], ClusterType.OVERLAPPING)
+    assert row(session, key)["cluster_type"] == "overlapping"
+    assert row(session, key)["source"] == "human"
+    assert session.labels.features.equals(session.table)
+    session.undo()
+    assert session.table.equals(before)
+    session.redo()
+    assert kind_of(session, key) == "overlapping"
+
+
+def test_undo_goes_back_through_many(session):
+    keys = session.keys()
+    before = session.table.copy()
+    for kind in TYPES:
+        session.set_type(keys[:6], kind)
+    session.accept(keys[6:9])
+    session.restore_model(keys[:2])
+    assert list(session.rows(keys[:2])["source"]) == ["model", "model"]
+    while session.undo():
+        pass
+    assert session.table.equals(before)
+
+
+def test_model_never_overwrites_human_and_undo_takes_newest_opinion(session):
+    first, second = session.keys()[:2]
+    session.set_type([first, second], ClusterType.OTHER)
+    job = session.job([first, second])
+    new = seeded(session.labels.data, seed=9, model="newer")
+    assert session.take(job, new[new["index"].isin([first[1], second[1]])]) == 2
+    assert kind_of(session, first) == "other"
+    assert row(session, first)["model"] == "newer"
+    session.undo()
+    expected = new.set_index("index").loc[first[1]]
+    assert kind_of(session, first) == expected["cluster_type"]
+    assert row(session, first)["source"] == "model"
+
+
+def paint(layer, label, y, x, size=3):
+    layer.selected_label = label
+    layer.brush_size = size
+    layer.preserve_labels = False
+    layer.paint((y, x), label)
+
+
+def test_paint_makes_stale_and_napari_undo_makes_fresh(session):
+    region = extract_regions(session.labels.data)[4]
+    key = (0, region.label)
+    area = row(session, key)["area"]
+    paint(session.labels, region.label, region.bbox[0] - 1, (region.bbox[1] + region.bbox[3]) // 2)
+    assert session.stale() == [key]
+    assert row(session, key)["area"] > area
+    session.labels.undo()
+    assert session.stale() == []
+    assert row(session, key)["area"] == area
+    session.labels.redo()
+    assert session.stale() == [key]
+
+
+def test_fill_and_erase_follow(session):
+    region = extract_regions(session.labels.data)[3]
+    y, x = np.argwhere(session.labels.data == region.label)[0]
+    count = len(session.table)
+    original = row(session, (0, region.label)).to_dict()
+    session.labels.fill((int(y), int(x)), 0)
+    assert (0, region.label) not in session.keys()
+    assert len(session.table) == count - 1
+    session.labels.undo()
+    assert row(session, (0, region.label)).to_dict() == original
+    session.labels.fill((int(y), int(x)), 999)
+    assert kind_of(session, (0, 999)) == ""
+    assert (0, 999) in session.waiting_for_model()
+
+
+def test_stale_human_keeps_type_until_confirmed(session):
+    region = extract_regions(session.labels.data)[4]
+    key = (0, region.label)
+    session.set_type([key], ClusterType.TOUCHING)
+    paint(session.labels, region.label, region.bbox[0] - 1, region.bbox[1] + 1, 5)
+    assert session.stale() == [key]
+    job = session.job()
+    assert job.keys == (key,)
+    fresh = seeded(session.labels.data, seed=3)
+    session.take(job, fresh[fresh["index"] == key[1]])
+    assert kind_of(session, key) == "touching"
+    assert session.stale() == [key]
+    assert session.job() is None, "the model has seen the new pixels"
+    session.accept([key])
+    assert session.stale() == []
+
+
+def test_result_for_old_pixels_is_left_out(session):
+    region = extract_regions(session.labels.data)[4]
+    key = (0, region.label)
+    job = session.job([key])
+    paint(session.labels, region.label, region.bbox[0] - 1, region.bbox[1] + 1, 5)
+    fresh = seeded(session.labels.data, seed=3)
+    assert session.take(job, fresh[fresh["index"] == key[1]]) == 0
+    assert session.stale() == [key]
+
+
+def test_split_and_undo_restore_pixels_and_rows(session):
+    touching = [n for n, kind in session.truth.items() if kind is ClusterType.TOUCHING][0]
+    key = (0, touching)
+    session.set_type([key], ClusterType.TOUCHING)
+    pixels, table = session.labels.data.copy(), session.table.copy()
+    pieces = session.split_watershed(key)
+    assert len(pieces) == 2
+    assert sorted(session.waiting_for_model()) == sorted(pieces)
+    assert set(session.rows(pieces)["source"]) == {""}
+    session.undo()
+    np.testing.assert_array_equal(session.labels.data, pixels)
+    assert session.table.equals(table)
+    session.redo()
+    assert set(pieces) <= set(session.keys())
+
+
+def test_split_by_line_merge_delete(session):
+    region = max(extract_regions(session.labels.data), key=lambda r: r.area)
+    y0, x0, y1, x1 = region.bbox
+    pixels, table = session.labels.data.copy(), session.table.copy()
+    middle = (x0 + x1) / 2
+    pieces = session.split_line((0, region.label), [(y0 - 3, middle), (y1 + 3, middle)])
+    assert len(pieces) >= 2
+    merged = session.merge(pieces)
+    assert merged == [(0, region.label)]
+    np.testing.assert_array_equal(session.labels.data, pixels)
+    session.delete(merged)
+    assert region.label not in session.labels.data
+    for _ in range(3):
+        session.undo()
+    np.testing.assert_array_equal(session.labels.data, pixels)
+    assert session.table.equals(table)
+
+
+def test_mending_is_refused_with_a_sentence(session):
+    with pytest.raises(MendError, match="across"):
+        session.split_line((0, session.keys()[0][1]), [(0, 0), (0, 1)])
+    with pytest.raises(MendError, match="at least two"):
+        session.merge(session.keys()[:1])
+
+
+def test_table_set_elsewhere_is_followed(session):
+    session.labels.features = seeded(session.labels.data, seed=11, model="other")
+    assert set(session.table["model"]) == {"other"}
+
+
+def test_new_labels_array_is_followed(session):
+    data = session.labels.data.copy()
+    gone = session.keys()[0]
+    data[data == gone[1]] = 0
+    data[:4, :4] = 500
+    session.labels.data = data
+    assert gone not in session.keys()
+    assert kind_of(session, (0, 500)) == ""
+
+
+def test_stack_is_followed_frame_by_frame():
+    made = synthetic_metaphase(seed=5, chromosomes=24)
+    stack = np.stack([made.labels, made.labels])
+    viewer = ViewerModel()
+    image = viewer.add_image(np.stack([made.image, made.image]))
+    labels = viewer.add_labels(stack, features=seeded(stack))
+    session = ReviewSession(image, labels)
+    viewer.dims.set_current_step(0, 1)
+    label = session.keys()[0][1]
+    y, x = np.argwhere(made.labels == label)[0]
+    labels.fill((1, int(y), int(x)), 0)
+    assert (1, label) not in session.keys()
+    assert (0, label) in session.keys()
+    viewer.dims.set_current_step(0, 0)
+    session.set_type([(0, label)], ClusterType.OTHER)
+    assert kind_of(session, (0, label)) == "other"
+    session.close()
+
+
+def test_order_and_navigation(session):
+    shown = entries(session.table, 0.7)
+    ranks = [["", *map(str, TYPES)].index(one.kind) for one in shown]
+    assert ranks == sorted(ranks)
+    singles = [one.confidence for one in shown if one.kind == "single"]
+    assert singles == sorted(singles)
+    doubtful = [(one.frame, one.label) for one in shown if one.unsure]
+    visited, current = [], None
+    for _ in doubtful:
+        entry = next_waiting(shown, current)
+        current = (entry.frame, entry.label)
+        visited.append(current)
+    assert visited == doubtful
+    assert next_waiting(shown, doubtful[1], -1)[:2] == doubtful[0]
+    session.accept(doubtful)
+    assert next_waiting(entries(session.table, 0.7), None) is None
+
+
+def test_an_edit_is_followed_in_less_than_fifty_milliseconds():
+    labels = np.zeros((1200, 1600), np.int32)
+    for number in range(5000):
+        y, x = divmod(number, 100)
+        labels[y * 24 + 2 : y * 24 + 18, x * 16 + 2 : x * 16 + 10] = number + 1
+    viewer = ViewerModel()
+    image = viewer.add_image(labels.astype(np.float32))
+    layer = viewer.add_labels(labels, features=seeded(labels))
+    session = ReviewSession(image, layer)
+    labels[20:22, 4:8] = 1
+    times = []
+    for number in range(5):
+        labels[20, 4 + number] = 0
+        start = time.perf_counter()
+        session.check_pixels(0)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.05, f"{min(times) * 1000:.0f} ms"
+    session.close()
