@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from napari_chromocluster.imaging.crops import CropSpec
 from napari_chromocluster.imaging.io import atomic_path
@@ -21,6 +25,8 @@ from napari_chromocluster.taxonomy import TYPES
 #: Newest format that this version writes and reads.
 FORMAT_VERSION = 1
 _KEY = "chromocluster_card"
+#: Checksum of the weights: safetensors itself does not notice a flipped bit.
+_CHECKSUM = "chromocluster_weights_sha256"
 _PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle")
 
 
@@ -119,7 +125,14 @@ def save_model(
     card : ModelCard
         Its card.
     half : bool
-        Store weights as float16, which halves the file.
+        Store weights as float16, which halves the file; they are float32
+        again when it is loaded.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be written, such as on a full disk; a file that was
+        there stays as it was.
     """
     tensors = {}
     for name, tensor in network.state_dict().items():
@@ -127,8 +140,23 @@ def save_model(
         if half and plain.is_floating_point() and "running_" not in name:
             plain = plain.to(torch.float16)
         tensors[name] = plain.clone()
+    metadata = {_KEY: card.to_json(), _CHECKSUM: _checksum(tensors)}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: card.to_json()})
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except (OSError, SafetensorError) as error:
+            raise ModelFileError(
+                f"{Path(path).name} cannot be written ({error}): "
+                f"make room on the disk or choose another folder."
+            ) from error
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -159,24 +187,26 @@ def load_model_file(path: str | Path) -> tuple[ClusterNetwork, ModelCard]:
     file = _checked_path(path)
     try:
         with safe_open(str(file), framework="pt") as opened:
-            card = _card(file, opened.metadata() or {})
+            metadata = opened.metadata() or {}
+            card = _card(file, metadata)
             state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise _damaged(file) from error
+    if metadata.get(_CHECKSUM, "") not in ("", _checksum(state)):
+        raise _damaged(file)
     try:
         network = build_network(card.backbone, len(card.classes))
-        network.load_state_dict(
-            {
-                name: tensor.float() if tensor.is_floating_point() else tensor
-                for name, tensor in state.items()
-            }
-        )
+        network.load_state_dict({name: _full(tensor) for name, tensor in state.items()})
     except (NetworkError, RuntimeError) as error:
         raise ModelFileError(
             f"{file.name} does not hold the weights its card names: use another model file."
         ) from error
     network.eval()
     return network, card
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _checked_path(path: str | Path) -> Path:
@@ -192,8 +222,13 @@ def _checked_path(path: str | Path) -> Path:
 
 
 def _is_pickle(file: Path) -> bool:
-    with file.open("rb") as stream:
-        start = stream.read(9)
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise ModelFileError(
+            f"{file} cannot be read ({error.strerror}): check who may open it."
+        ) from error
     if start[8:9] == b"{":  # the header of a safetensors file
         return False
     # A zip archive (torch.save) or a bare pickle of protocol 2 or later.
@@ -208,15 +243,34 @@ def _card(file: Path, metadata: dict[str, str]) -> ModelCard:
     if _KEY not in metadata:
         raise ModelFileError(f"{file.name} has no model card: it was not made by this program.")
     try:
-        values = json.loads(metadata[_KEY])
-        version = int(values.get("format_version", 0))
-        if version > FORMAT_VERSION:
-            raise ModelFileError(
-                f"{file.name} has format version {version}, newer than {FORMAT_VERSION}: "
-                f"update napari-chromocluster."
-            )
-        return ModelCard.from_json(metadata[_KEY])
+        version = int(json.loads(metadata[_KEY]).get("format_version", 0))
+        card = ModelCard.from_json(metadata[_KEY]) if version <= FORMAT_VERSION else None
     except (TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, ModelFileError):
-            raise
         raise _damaged(file) from error
+    if card is None:
+        raise ModelFileError(
+            f"{file.name} has format version {version}, newer than {FORMAT_VERSION}: "
+            f"update napari-chromocluster."
+        )
+    if not _sensible(card):
+        raise _damaged(file)
+    return card
+
+
+def _sensible(card: ModelCard) -> bool:
+    """Whether the values of a card can be worked with."""
+    known = {str(kind) for kind in TYPES}
+    return (
+        len(card.classes) > 0
+        and len(set(card.classes)) == len(card.classes)
+        and set(card.classes) <= known
+        and card.channels in ("signal_mask_scale", "gray")
+        and isinstance(card.input_size, int)
+        and 16 <= card.input_size <= 4096
+        and isinstance(card.temperature, int | float)
+        and math.isfinite(card.temperature)
+        and card.temperature > 0
+        and isinstance(card.tta, int)
+        and isinstance(card.training_prior, dict)
+        and isinstance(card.deployment_prior, dict)
+    )

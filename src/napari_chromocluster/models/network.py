@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import resnet
 
 from napari_chromocluster.models.compact import CompactResNeXt
+
+#: Children of a torchvision ResNet that are the body, in order; pooling and classifier follow.
+_CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
 class NetworkError(ValueError):
@@ -35,9 +39,11 @@ class BackboneSpec:
     hash_prefix : str
         First hex digits of their SHA-256.
     megabytes : int
-        Size of the download.
+        Size of the download (a megabyte is a million bytes).
     source : str
         What they were trained on.
+    features : int
+        Channels of the feature map that the body gives.
     """
 
     name: str
@@ -47,6 +53,7 @@ class BackboneSpec:
     hash_prefix: str = ""
     megabytes: int = 0
     source: str = ""
+    features: int = 2048
 
 
 def _resnext(layers: list[int], groups: int, width: int) -> Callable[[], nn.Module]:
@@ -89,14 +96,14 @@ def _imagenet(
 BACKBONES: dict[str, BackboneSpec] = {
     spec.name: spec
     for spec in (
-        BackboneSpec("compact", lambda: CompactResNeXt()),
-        _imagenet("resnext50_32x4d", [3, 4, 6, 3], 32, 4, "7cdf4587", 96),
-        _imagenet("resnext101_32x8d", [3, 4, 23, 3], 32, 8, "8ba56ff5", 340),
-        _imagenet("resnext101_64x4d", [3, 4, 23, 3], 64, 4, "173b62eb", 319),
-        _wsl(8, "c38310e5", 340),
-        _wsl(16, "c6f796b0", 742),
-        _wsl(32, "e4b90b00", 1790),
-        _wsl(48, "3e41cc8a", 3160),
+        BackboneSpec("compact", CompactResNeXt, features=512),
+        _imagenet("resnext50_32x4d", [3, 4, 6, 3], 32, 4, "7cdf4587", 100),
+        _imagenet("resnext101_32x8d", [3, 4, 23, 3], 32, 8, "8ba56ff5", 356),
+        _imagenet("resnext101_64x4d", [3, 4, 23, 3], 64, 4, "173b62eb", 335),
+        _wsl(8, "c38310e5", 356),
+        _wsl(16, "c6f796b0", 777),
+        _wsl(32, "e4b90b00", 1876),
+        _wsl(48, "3e41cc8a", 3317),
     )
 }
 
@@ -177,18 +184,16 @@ def build_network(
         raise NetworkError(
             f"There is no backbone {backbone!r}: choose one of {', '.join(BACKBONES)}."
         )
-    if backbone == "compact":
-        body = CompactResNeXt(channels)
-        return ClusterNetwork(backbone, body, body.out_features, n_classes)
-    return ClusterNetwork(backbone, *_torchvision_body(backbone, channels), n_classes)
+    spec = BACKBONES[backbone]
+    body = CompactResNeXt(channels) if backbone == "compact" else _body(spec, channels)
+    return ClusterNetwork(backbone, body, spec.features, n_classes)
 
 
-def _torchvision_body(backbone: str, channels: int) -> tuple[nn.Sequential, int]:
-    whole: Any = BACKBONES[backbone].build()
+def _body(spec: BackboneSpec, channels: int) -> nn.Sequential:
+    whole: Any = spec.build()
     if channels != 3:
         whole.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
-    # The last two layers of a torchvision ResNet are pooling and the ImageNet classifier.
-    return nn.Sequential(*list(whole.children())[:-2]), int(whole.fc.in_features)
+    return nn.Sequential(*(getattr(whole, name) for name in _CHILDREN))
 
 
 def layer_groups(network: ClusterNetwork) -> list[list[nn.Parameter]]:
@@ -218,29 +223,55 @@ def load_backbone_weights(network: ClusterNetwork, path: str | Path) -> None:
     Parameters
     ----------
     network : ClusterNetwork
-        Takes the weights in place.
+        Takes the weights in place; its head stays as it is.
     path : path
-        A state dict; read without unpickling code.
+        A state dict, ``.pth`` or ``.safetensors``, read without unpickling
+        code; the ImageNet classifier in it (``fc``) is left out.
 
     Raises
     ------
     NetworkError
         If the file cannot be read or does not fit the backbone.
     """
+    file = Path(path)
+    state = {
+        _body_name(network.backbone, name): value
+        for name, value in _read_state(file).items()
+        if not name.startswith("fc.")
+    }
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.body.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise NetworkError(
+            f"{file.name} does not fit the backbone {network.backbone}: choose its own file."
+        ) from error
+
+
+def _body_name(backbone: str, name: str) -> str:
+    """Translate a name of torchvision's state dict into one of our body."""
+    first, _, rest = name.partition(".")
+    if backbone == "compact" or first not in _CHILDREN:
+        return name
+    return f"{_CHILDREN.index(first)}.{rest}"
+
+
+def _read_state(file: Path) -> dict[str, Tensor]:
+    if not file.is_file():
+        raise NetworkError(f"The weights {file} do not exist: download them or check the name.")
+    try:
+        if file.suffix.lower() == ".safetensors":
+            state = load_file(file)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise NetworkError(
-            f"{Path(path).name} cannot be read as weights: download it again."
+            f"{file.name} cannot be read as weights: it is damaged, or holds code; "
+            f"download it again."
         ) from error
-    whole: Any = BACKBONES[network.backbone].build()
-    whole.fc = nn.Identity()
-    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    try:
-        whole.load_state_dict(state)
-    except (RuntimeError, AttributeError) as error:
-        raise NetworkError(
-            f"{Path(path).name} does not fit the backbone {network.backbone}: choose its own file."
-        ) from error
-    body = nn.Sequential(*list(whole.children())[:-2])
-    network.body.load_state_dict(body.state_dict())
+    # Some tools wrap the state dict, or name its tensors after a parallel wrapper.
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict):
+        raise NetworkError(f"{file.name} holds no weights by name: choose a state dict.")
+    return {str(name).removeprefix("module."): value for name, value in state.items()}
