@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.components import ViewerModel
+from napari.layers._source import layer_source
 from PIL import Image
 
 from napari_chromocluster.imaging.io import read_image, read_labels
@@ -44,7 +45,8 @@ def table_for(labels, seed=0):
 
 def opened(path, labels=MADE.labels, table=None):
     viewer = ViewerModel()
-    image = viewer.open(str(path), plugin="napari", layer_type="image")[0]
+    with layer_source(path=str(path)):
+        image = viewer.add_image(read_image(path))
     features = table_for(labels) if table is None else table
     return image, viewer.add_labels(labels.copy(), features=features)
 
@@ -56,8 +58,8 @@ def started(path, **options):
 
 
 def test_every_change_is_on_disk_at_once(folder):
-    session, _ = started(folder / "metaphase_017.png")
-    keys = session.keys()
+    session, keeper = started(folder / "metaphase_017.png")
+    keys = session.region_keys()
     for key in keys[:3]:
         session.set_type([key], ClusterType.OVERLAPPING)
     session.delete([keys[5]])
@@ -71,11 +73,12 @@ def test_every_change_is_on_disk_at_once(folder):
     pd.testing.assert_frame_equal(found.saved.table, session.table, check_dtype=False)
     np.testing.assert_array_equal(found.saved.labels, session.labels.data)
     assert "recovered" in found.message
+    assert keeper.dirty
 
 
 def test_journal_cut_in_the_middle_of_a_line(folder):
     session, keeper = started(folder / "metaphase_017.png")
-    keys = session.keys()
+    keys = session.region_keys()
     session.set_type(keys[:1], ClusterType.OTHER)
     session.set_type(keys[1:2], ClusterType.OTHER)
     session.set_type(keys[2:3], ClusterType.OTHER)
@@ -88,7 +91,7 @@ def test_journal_cut_in_the_middle_of_a_line(folder):
 
 def test_found_by_content_not_by_name(folder):
     session, keeper = started(folder / "metaphase_017.png")
-    session.set_type(session.keys()[:2], ClusterType.OTHER)
+    session.set_type(session.region_keys()[:2], ClusterType.OTHER)
     keeper.close()
     (folder / "metaphase_017.png").rename(folder / "renamed.png")
     other = synthetic_metaphase(seed=8, chromosomes=24)
@@ -104,8 +107,8 @@ def test_found_by_content_not_by_name(folder):
 
 def test_closing_writes_plain_files_and_leaves_no_journal(folder):
     session, keeper = started(folder / "metaphase_017.png")
-    session.set_type(session.keys()[:2], ClusterType.OTHER)
-    session.set_type(session.keys()[2:3], ClusterType.SINGLE)
+    session.set_type(session.region_keys()[:2], ClusterType.OTHER)
+    session.set_type(session.region_keys()[2:3], ClusterType.SINGLE)
     keeper.close()
     names = sorted(path.name for path in folder.iterdir())
     assert names == [
@@ -120,7 +123,7 @@ def test_closing_writes_plain_files_and_leaves_no_journal(folder):
 
 def test_edit_in_a_spreadsheet_and_reload(folder):
     session, keeper = started(folder / "metaphase_017.png")
-    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
     keeper.close()
     path = folder / "metaphase_017_regions.csv"
     sheet = pd.read_csv(path)
@@ -137,12 +140,12 @@ def test_edit_in_a_spreadsheet_and_reload(folder):
 
 def edited_meanwhile(folder):
     session, keeper = started(folder / "metaphase_017.png")
-    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
     path = keeper.store.table_path
     sheet = pd.read_csv(path)
     sheet.loc[3, ["cluster_type", "source", "confidence"]] = ["overlapping", "human", 1.0]
     sheet.to_csv(path, index=False)
-    session.set_type(session.keys()[3:4], ClusterType.TOUCHING)
+    session.set_type(session.region_keys()[3:4], ClusterType.TOUCHING)
     before = path.read_bytes()
     keeper.save_now()
     assert "changed outside" in keeper.conflict
@@ -172,15 +175,16 @@ def test_conflict_take_theirs_can_be_undone(folder):
 
 
 def test_conflict_survives_a_crash(folder):
-    session, _, _, _ = edited_meanwhile(folder)
-    session.set_type(session.keys()[4:5], ClusterType.TOUCHING)
+    session, keeper, *_ = edited_meanwhile(folder)
+    session.set_type(session.region_keys()[4:5], ClusterType.TOUCHING)
+    assert keeper.conflict
     saved = look_for(session.image, None, None).saved
     assert list(saved.table["cluster_type"][3:5]) == ["touching", "touching"]
 
 
 def test_other_regions_are_a_conflict(folder):
     session, keeper = started(folder / "metaphase_017.png")
-    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
     keeper.close()
     labels = MADE.labels.copy()
     labels[labels == 3] = 0
@@ -192,7 +196,7 @@ def test_other_regions_are_a_conflict(folder):
 
 def test_new_model_run_does_not_hide_saved_decisions(folder):
     session, keeper = started(folder / "metaphase_017.png")
-    key = session.keys()[0]
+    key = session.region_keys()[0]
     session.set_type([key], ClusterType.OTHER)
     keeper.close()
     newer = table_for(MADE.labels, seed=5).assign(model="newer")
@@ -205,7 +209,7 @@ def test_new_model_run_does_not_hide_saved_decisions(folder):
 def test_read_only_folder_falls_back_and_damage_is_told(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(rooms, "_writable", lambda path: path != folder)
     session, keeper = started(folder / "metaphase_017.png")
-    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
     assert keeper.store.folder == tmp_path / "own"
     (tmp_path / "own" / "metaphase_017_regions.csv").write_text("nonsense\n1\n")
     found = look_for(session.image, None, None)
@@ -215,9 +219,9 @@ def test_read_only_folder_falls_back_and_damage_is_told(folder, tmp_path, monkey
 
 def test_moving_to_a_chosen_folder(folder, tmp_path):
     session, keeper = started(folder / "metaphase_017.png")
-    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
     keeper.move_to(tmp_path / "chosen")
-    session.set_type(session.keys()[1:2], ClusterType.OTHER)
+    session.set_type(session.region_keys()[1:2], ClusterType.OTHER)
     shutil.rmtree(folder / "none", ignore_errors=True)
     found = look_for(session.image, None, tmp_path / "chosen")
     assert found.saved.store.folder == tmp_path / "chosen"
@@ -229,6 +233,6 @@ def test_moving_to_a_chosen_folder(folder, tmp_path):
 def test_pixels_of_the_image_are_not_touched(folder):
     before = read_image(folder / "metaphase_017.png")
     session, keeper = started(folder / "metaphase_017.png")
-    session.set_type(session.keys()[:1], ClusterType.OTHER)
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
     keeper.close()
     np.testing.assert_array_equal(read_image(folder / "metaphase_017.png"), before)

@@ -45,7 +45,7 @@ def row(session, key):
 
 
 def test_set_type_undo_redo(session):
-    key = session.keys()[2]
+    key = session.region_keys()[2]
     before = session.table.copy()
     session.set_type([key], ClusterType.OVERLAPPING)
     assert row(session, key)["cluster_type"] == "overlapping"
@@ -58,7 +58,7 @@ def test_set_type_undo_redo(session):
 
 
 def test_undo_goes_back_through_many(session):
-    keys = session.keys()
+    keys = session.region_keys()
     before = session.table.copy()
     for kind in TYPES:
         session.set_type(keys[:6], kind)
@@ -71,7 +71,7 @@ def test_undo_goes_back_through_many(session):
 
 
 def test_model_never_overwrites_human_and_undo_takes_newest_opinion(session):
-    first, second = session.keys()[:2]
+    first, second = session.region_keys()[:2]
     session.set_type([first, second], ClusterType.OTHER)
     job = session.job([first, second])
     new = seeded(session.labels.data, seed=9, model="newer")
@@ -111,7 +111,7 @@ def test_fill_and_erase_follow(session):
     count = len(session.table)
     original = row(session, (0, region.label)).to_dict()
     session.labels.fill((int(y), int(x)), 0)
-    assert (0, region.label) not in session.keys()
+    assert (0, region.label) not in session.region_keys()
     assert len(session.table) == count - 1
     session.labels.undo()
     assert row(session, (0, region.label)).to_dict() == original
@@ -160,7 +160,7 @@ def test_split_and_undo_restore_pixels_and_rows(session):
     np.testing.assert_array_equal(session.labels.data, pixels)
     assert session.table.equals(table)
     session.redo()
-    assert set(pieces) <= set(session.keys())
+    assert set(pieces) <= set(session.region_keys())
 
 
 def test_split_by_line_merge_delete(session):
@@ -183,9 +183,9 @@ def test_split_by_line_merge_delete(session):
 
 def test_mending_is_refused_with_a_sentence(session):
     with pytest.raises(MendError, match="across"):
-        session.split_line((0, session.keys()[0][1]), [(0, 0), (0, 1)])
+        session.split_line((0, session.region_keys()[0][1]), [(0, 0), (0, 1)])
     with pytest.raises(MendError, match="at least two"):
-        session.merge(session.keys()[:1])
+        session.merge(session.region_keys()[:1])
 
 
 def test_table_set_elsewhere_is_followed(session):
@@ -195,11 +195,11 @@ def test_table_set_elsewhere_is_followed(session):
 
 def test_new_labels_array_is_followed(session):
     data = session.labels.data.copy()
-    gone = session.keys()[0]
+    gone = session.region_keys()[0]
     data[data == gone[1]] = 0
     data[:4, :4] = 500
     session.labels.data = data
-    assert gone not in session.keys()
+    assert gone not in session.region_keys()
     assert kind_of(session, (0, 500)) == ""
 
 
@@ -211,11 +211,11 @@ def test_stack_is_followed_frame_by_frame():
     labels = viewer.add_labels(stack, features=seeded(stack))
     session = ReviewSession(image, labels)
     viewer.dims.set_current_step(0, 1)
-    label = session.keys()[0][1]
+    label = session.region_keys()[0][1]
     y, x = np.argwhere(made.labels == label)[0]
     labels.fill((1, int(y), int(x)), 0)
-    assert (1, label) not in session.keys()
-    assert (0, label) in session.keys()
+    assert (1, label) not in session.region_keys()
+    assert (0, label) in session.region_keys()
     viewer.dims.set_current_step(0, 0)
     session.set_type([(0, label)], ClusterType.OTHER)
     assert kind_of(session, (0, label)) == "other"

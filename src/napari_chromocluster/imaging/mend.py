@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,7 @@ def _lengthened(points: NDArray[np.float64]) -> NDArray[np.float64]:
 def _rasterised(path: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     cut = np.zeros(shape, bool)
     rounded = np.round(path).astype(int)
-    for (y0, x0), (y1, x1) in zip(rounded[:-1], rounded[1:], strict=True):
+    for (y0, x0), (y1, x1) in pairwise(rounded):
         ys, xs = draw_line(y0, x0, y1, x1)
         inside = (ys >= 0) & (xs >= 0) & (ys < shape[0]) & (xs < shape[1])
         cut[ys[inside], xs[inside]] = True
@@ -142,7 +143,7 @@ def _rasterised(path: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np
 
 
 def _pieces(mask: NDArray[np.bool_], cut: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Number the pieces of a mask 1..n, the largest first, and give every pixel to one."""
+    """Give every pixel of a mask to a piece; pieces are numbered from 1, the largest first."""
     found, count = ndimage.label(mask & ~cut, _EIGHT)
     areas = np.bincount(found.ravel(), minlength=count + 1)[1:]
     least = max(2.0, _CRUMB * float(mask.sum()))

@@ -86,6 +86,11 @@ class RegionTracker:
         """Number of frames."""
         return int(self.labels.shape[0]) if len(self.labels.shape) == 3 else 1
 
+    @property
+    def seen(self) -> list[int]:
+        """The frames that were seen."""
+        return list(self._seen)
+
     def frame(self, number: int) -> NDArray[Any]:
         """Return the pixels of a frame as they are now."""
         return np.asarray(self.labels[number] if len(self.labels.shape) == 3 else self.labels)
@@ -144,9 +149,7 @@ class RegionTracker:
             (found.changed if area else found.added).add(label)
 
 
-def _changed_window(
-    old: NDArray[Any], new: NDArray[Any]
-) -> tuple[slice, slice] | None:
+def _changed_window(old: NDArray[Any], new: NDArray[Any]) -> tuple[slice, slice] | None:
     different = old != new
     rows = np.nonzero(different.any(axis=1))[0]
     if rows.size == 0:

@@ -1,0 +1,66 @@
+"""Classifying some regions again, off the main thread, without losing what happens meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_chromocluster.results.table import empty_table
+from napari_chromocluster.viewer.review.tracker import Key
+
+
+@dataclass(frozen=True)
+class ClassifyJob:
+    """Regions to classify, with copies of their pixels.
+
+    Attributes
+    ----------
+    frames : tuple of (frame, image, labels)
+        Labels are copies, so that painting goes on meanwhile.
+    keys : tuple of (frame, label)
+        The regions.
+    hashes : dict of key to int
+        Their pixels at the start: a result counts for these pixels only.
+    """
+
+    frames: tuple[tuple[int, Any, NDArray[Any]], ...]
+    keys: tuple[Key, ...]
+    hashes: dict[Key, int]
+
+    def run(
+        self,
+        classifier: Any,
+        progress: Callable[[int, int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> pd.DataFrame:
+        """Classify; returns the rows of the features table."""
+        parts = [empty_table()]
+        done, total = 0, len(self.keys)
+        for frame, image, labels in self.frames:
+            select = [label for number, label in self.keys if number == frame]
+            table = classifier.classify(
+                np.asarray(image), labels, select, progress=_shifted(progress, done, total),
+                stop=stop,
+            )  # fmt: skip
+            parts.append(table.assign(frame=frame))
+            done += len(select)
+        rows = [part for part in parts if len(part)]
+        return pd.concat(rows, ignore_index=True) if rows else parts[0]
+
+
+def _shifted(
+    progress: Callable[[int, int], None] | None, before: int, total: int
+) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, total)
+
+
+def frames_of(keys: Sequence[Key]) -> list[int]:
+    """Return the frames in which some regions lie, each once."""
+    return sorted({frame for frame, _ in keys})

@@ -1,0 +1,521 @@
+"""A review: the regions of one image, what is decided about them, and every step back.
+
+The features table of the labels layer is the only state; the session watches
+it and the pixels, and tells through signals what has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_chromocluster.imaging import mend
+from napari_chromocluster.imaging.mend import MendError, Patch
+from napari_chromocluster.imaging.regions import Region
+from napari_chromocluster.imaging.signal import chromosome_signal
+from napari_chromocluster.results.table import (
+    HUMAN,
+    KEY,
+    PROBABILITIES,
+    accept,
+    build_table,
+    empty_table,
+    merge_tables,
+    restore_model_opinion,
+    set_types,
+    validate_table,
+)
+from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.viewer.layers import check_pair, frame_shape, pixels, table_of
+from napari_chromocluster.viewer.review.history import Change, History
+from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
+from napari_chromocluster.viewer.review.journal import Record, with_rows
+from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTracker
+
+_DECISION = ["cluster_type", "confidence", "source"]
+
+
+class ReviewSession:
+    """Review of one labels layer.
+
+    Parameters
+    ----------
+    image : Image layer
+        The metaphase, or a stack of them.
+    labels : Labels layer
+        Its regions; carries the features table, or gets one.
+
+    Attributes
+    ----------
+    changed : Signal
+        The table has changed; carries the regions concerned.
+    recorded : Signal
+        Something to be saved has happened; carries a `Record`.
+    """
+
+    changed = Signal(object)
+    recorded = Signal(object)
+
+    def __init__(self, image: Any, labels: Any) -> None:
+        check_pair(image, labels)
+        self.image, self.labels = image, labels
+        self.history = History()
+        self.tracker = RegionTracker(pixels(labels))
+        self._decided: dict[Key, int] = {}
+        self._gone: dict[Key, tuple[pd.DataFrame, int]] = {}
+        self._model_saw: dict[Key, int] = {}
+        self._signals: dict[int, NDArray[np.float32]] = {}
+        self._busy = False
+        self.table = self._complete(table_of(labels))
+        self._adopt_decisions(self.region_keys())
+        self._connect(True)
+        self._publish(self.table, [])
+
+    # ---------------------------------------------------------------- reading
+
+    def _complete(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Add rows, not classified, for regions without one; drop rows without a region."""
+        frames = range(self.tracker.frames) if self.tracker.frames <= 64 else [0]
+        parts = [table]
+        rows = {key: place for place, key in enumerate(_keys(table))}
+        for frame in frames:
+            found = self.tracker.regions(frame)
+            fresh = [label for label in found if (frame, label) not in rows]
+            if fresh:
+                array = self.tracker.frame(frame)
+                parts.append(build_table(measure(array, fresh, frame)))
+        known = [
+            frame not in frames or label in self.tracker.regions(frame) for frame, label in rows
+        ]
+        parts[0] = table[np.array(known, bool)] if len(table) else table
+        filled = [part for part in parts if len(part)]
+        joined = pd.concat(filled, ignore_index=True) if filled else table
+        return joined.sort_values(KEY, kind="stable").reset_index(drop=True)
+
+    def region_keys(self) -> list[Key]:
+        """Return frame and label of all regions."""
+        return _keys(self.table)
+
+    def rows(self, keys: Iterable[Key]) -> pd.DataFrame:
+        """Return the rows of some regions."""
+        return _among(self.table, keys)
+
+    def signal(self, frame: int) -> NDArray[np.float32]:
+        """Return the chromosome signal of a frame; kept for the frames used last."""
+        if frame not in self._signals:
+            if len(self._signals) >= 4:
+                self._signals.pop(next(iter(self._signals)))
+            self._signals[frame] = chromosome_signal(
+                self.image_frame(frame), self.tracker.frame(frame)
+            ).values
+        return self._signals[frame]
+
+    def image_frame(self, frame: int) -> NDArray[Any]:
+        """Return the pixels of one frame of the image."""
+        array = pixels(self.image)
+        return np.asarray(array[frame] if len(frame_shape(self.image)) == 3 else array)
+
+    def stale(self) -> list[Key]:
+        """Return the regions whose pixels have changed since they were decided on."""
+        return _keys(self.table[self.table["stale"]])
+
+    def waiting_for_model(self) -> list[Key]:
+        """Return the regions that the model should see: without a type, or stale."""
+        rows = (self.table["cluster_type"] == "") | self.table["stale"]
+        # A human's stale row whose new pixels the model has seen waits for the human.
+        seen = [self._model_saw.get(key) == self.tracker.hash_of(key) for key in _keys(self.table)]
+        return _keys(self.table[rows & ~np.array(seen, bool)])
+
+    # ---------------------------------------------------------------- deciding
+
+    def set_type(self, keys: Sequence[Key], kind: ClusterType | str) -> None:
+        """Give regions the type that a human decided on."""
+        name = ClusterType(kind).display_name
+        self._decide(keys, f"{_count(keys)} to {name}", lambda t, n, f: set_types(t, n, kind, f))
+
+    def accept(self, keys: Sequence[Key]) -> None:
+        """Confirm the types that regions have."""
+        self._decide(keys, f"accept {_count(keys)}", lambda t, n, f: accept(t, n, f))
+
+    def restore_model(self, keys: Sequence[Key]) -> None:
+        """Let the model's opinion hold again, where it has one."""
+        classified = self.rows(keys)
+        has = np.isfinite(classified[list(PROBABILITIES)].to_numpy(float)).all(axis=1)
+        self._decide(
+            _keys(classified[has]),
+            f"{_count(keys)} back to the model's opinion",
+            lambda t, n, f: restore_model_opinion(t, n, f),
+        )
+
+    def _decide(self, keys: Sequence[Key], text: str, work: Callable[..., pd.DataFrame]) -> None:
+        before = self.rows(keys)
+        keys = _keys(before)
+        if not keys:
+            return
+        after = before
+        for frame in frames_of(keys):
+            after = work(after, [label for number, label in keys if number == frame], frame)
+        by_human = dict(zip(keys, after["source"] == HUMAN, strict=True))
+        decided_before = {key: self._decided.get(key, 0) for key in keys}
+        now = {
+            key: self.tracker.hash_of(key) if by_human[key] else self._model_saw.get(key, 0)
+            for key in keys
+        }
+        change = Change(text, tuple(keys), before, after, decided_before, now)
+        self._make(change)
+        self.history.push(change)
+
+    def undo(self) -> Change | None:
+        """Take the last decision back; returns it, or None if there is none."""
+        change = self.history.undo()
+        if change is not None:
+            self._make(change)
+        return change
+
+    def redo(self) -> Change | None:
+        """Make the last undone decision again; returns it, or None if there is none."""
+        change = self.history.redo()
+        if change is not None:
+            self._make(change)
+        return change
+
+    def _make(self, change: Change) -> None:
+        """Carry a change out, forwards or backwards: pixels first, then rows."""
+        if change.patches:
+            self._write_pixels(change.patches)
+        self._decided.update(change.decided_after)
+        target = validate_table(change.after)
+        alive = [key for key in _keys(target) if self.tracker.hash_of(key)]
+        if change.patches:
+            removed = [key for key in change.keys if key not in set(alive)]
+            rows = self._measured(_among(target, alive))
+        else:
+            removed, rows = [], self._with_decisions(alive, target)
+        table = with_rows(self.table, rows, removed)
+        self._publish(table, change.keys, removed=removed, patches=change.patches)
+
+    def _with_decisions(self, keys: list[Key], target: pd.DataFrame) -> pd.DataFrame:
+        """Return the current rows with the decisions of other rows.
+
+        Where the model has changed its opinion since, its newest one counts.
+        """
+        current = self.rows(keys).set_index(KEY)
+        wanted = target.set_index(KEY).loc[current.index]
+        out = current.copy()
+        out[_DECISION] = wanted[_DECISION]
+        columns = list(PROBABILITIES)
+        same = np.isclose(
+            current[columns].to_numpy(float), wanted[columns].to_numpy(float), equal_nan=True
+        ).all(axis=1)
+        moved = (wanted["source"] != HUMAN).to_numpy() & ~same
+        out = out.reset_index()
+        for frame in frames_of([key for key, one in zip(current.index, moved, strict=True) if one]):
+            labels = [
+                n for (f, n), one in zip(current.index, moved, strict=True) if one and f == frame
+            ]
+            out = restore_model_opinion(out, labels, frame)
+        return out[list(self.table.columns)]
+
+    # ---------------------------------------------------------------- mending
+
+    def split_line(self, key: Key, points: Any) -> list[Key]:
+        """Split a region along a line of ``(y, x)`` points; returns the pieces."""
+        patch = mend.split_by_line(
+            self._writable(key[0]), key[1], points, next_label=self._next_label()
+        )
+        return self._mend(key[0], patch, f"split region {key[1]}")
+
+    def split_watershed(self, key: Key, pieces: int = 2) -> list[Key]:
+        """Split a region at its narrowest places; returns the pieces."""
+        patch = mend.suggest_split(
+            self._writable(key[0]), key[1], pieces, self.signal(key[0]), self._next_label()
+        )
+        return self._mend(key[0], patch, f"split region {key[1]}")
+
+    def merge(self, keys: Sequence[Key]) -> list[Key]:
+        """Join regions of one frame; returns the joined one."""
+        frame = self._one_frame(keys)
+        patch = mend.merge_regions(self._writable(frame), [label for _, label in keys])
+        return self._mend(frame, patch, f"merge {_count(keys)}")
+
+    def delete(self, keys: Sequence[Key]) -> None:
+        """Turn regions of one frame into background."""
+        frame = self._one_frame(keys)
+        patch = mend.delete_regions(self._writable(frame), [label for _, label in keys])
+        self._mend(frame, patch, f"delete {_count(keys)}")
+
+    def _one_frame(self, keys: Sequence[Key]) -> int:
+        frames = frames_of(keys)
+        if len(frames) != 1:
+            raise MendError("Select regions of one metaphase only.")
+        return frames[0]
+
+    def _writable(self, frame: int) -> NDArray[Any]:
+        array = pixels(self.labels)
+        if not isinstance(array, np.ndarray) or not array.flags.writeable:
+            raise MendError("These labels cannot be changed: duplicate the layer and review that.")
+        self.check_pixels(frame)
+        return array[frame] if array.ndim == 3 else array
+
+    def _next_label(self) -> int:
+        """Return a label that no frame uses, so that a stack's labels stay unique."""
+        rows = self.table["index"]
+        gone = (label for _, label in self._gone)
+        return max(int(rows.max()) if len(rows) else 0, *gone, 0) + 1
+
+    def _mend(self, frame: int, patch: Patch, text: str) -> list[Key]:
+        """Make a change of pixels whose regions are new ones, to be classified."""
+        touched = patch.labels_before | patch.labels_after
+        # A piece may keep its label and most of its pixels; it is another region all the same.
+        keys = [(frame, label) for label in sorted(touched)]
+        old = self.rows(keys)
+        array = np.array(self.tracker.frame(frame))
+        patch.apply(array)
+        left = [label for label in sorted(touched) if (array[patch.window] == label).any()]
+        after = build_table(measure(array, left, frame)) if left else empty_table()
+        decided = {key: self._decided.get(key, 0) for key in keys}
+        change = Change(
+            text, tuple(keys), old, after, decided, dict.fromkeys(keys, 0), ((frame, patch),)
+        )
+        self._make(change)
+        self.history.push(change)
+        return [(frame, label) for label in left]
+
+    def _write_pixels(self, patches: Iterable[tuple[int, Patch]]) -> None:
+        array = pixels(self.labels)
+        with self._ours():
+            for frame, patch in patches:
+                patch.apply(array[frame] if array.ndim == 3 else array)
+                self.tracker.compare(frame)
+            self.labels.refresh()
+
+    def _measured(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return rows with area, centroid and box measured anew."""
+        parts = [rows.iloc[:0]]
+        for frame in sorted(rows["frame"].unique()):
+            mine = rows[rows["frame"] == frame].set_index("index")
+            regions = measure(self.tracker.frame(int(frame)), list(mine.index), int(frame))
+            fresh = build_table(regions).set_index("index")
+            for name in ("area", "centroid_y", "centroid_x", "bbox"):
+                mine[name] = fresh[name]
+            parts.append(mine.reset_index()[list(rows.columns)])
+        filled = [part for part in parts if len(part)]
+        return pd.concat(filled, ignore_index=True) if filled else rows
+
+    # ---------------------------------------------------------------- watching
+
+    def _connect(self, on: bool) -> None:
+        events = self.labels.events
+        for emitter, slot in (
+            (events.set_data, self._pixels_event),
+            (events.paint, self._pixels_event),
+            (events.labels_update, self._pixels_event),
+            (events.data, self._data_event),
+            (events.features, self._features_event),
+        ):
+            (emitter.connect if on else emitter.disconnect)(slot)
+
+    def close(self) -> None:
+        """Let go of the layers."""
+        self._connect(False)
+
+    @contextmanager
+    def _ours(self) -> Any:
+        before, self._busy = self._busy, True
+        try:
+            yield
+        finally:
+            self._busy = before
+
+    def _pixels_event(self, event: Any = None) -> None:
+        # A stroke draws many times before it is done; napari tells of its end by ``paint``,
+        # of a single call from a script by ``labels_update``, of undo by ``set_data``.
+        if not self._busy and not getattr(self.labels, "_block_history", False):
+            self.check_pixels(self._shown_frame())
+
+    def _shown_frame(self) -> int:
+        if self.tracker.frames == 1:
+            return 0
+        # napari has no public word for the slice that a layer shows.
+        first = float(self.labels._slice_input.world_slice.point[-3])
+        place = (first - float(self.labels.translate[-3])) / float(self.labels.scale[-3])
+        return int(np.clip(round(place), 0, self.tracker.frames - 1))
+
+    def _data_event(self, event: Any = None) -> None:
+        """Follow labels that were replaced as a whole."""
+        if self._busy:
+            return
+        array = pixels(self.labels)
+        if tuple(array.shape) != tuple(self.tracker.labels.shape):
+            return  # The dock opens a new review when the size has changed.
+        self.tracker.labels = array
+        for frame in range(self.tracker.frames):
+            self.check_pixels(frame)
+
+    def _features_event(self, event: Any = None) -> None:
+        """Follow a table that another dock or the console has set."""
+        if self._busy:
+            return
+        old = self.table
+        self.table = self._complete(table_of(self.labels))
+        self._adopt_decisions(self.region_keys())
+        same = pd.concat([old, self.table]).drop_duplicates(keep=False)
+        touched = sorted(set(_keys(same)) if len(same) else set())
+        removed = [key for key in _keys(old) if key not in set(self.region_keys())]
+        if touched:
+            self._publish(self.table, touched, removed=removed)
+
+    def _adopt_decisions(self, keys: Iterable[Key]) -> None:
+        """Take rows that are not stale as decided on the pixels of now."""
+        stale = set(_keys(self.table[self.table["stale"]]))
+        typed = set(_keys(self.table[self.table["cluster_type"] != ""]))
+        human = set(_keys(self.table[self.table["source"] == HUMAN]))
+        for key in keys:
+            if key in stale or key not in typed:
+                self._decided.setdefault(key, 0)
+                continue
+            self._decided[key] = self.tracker.hash_of(key)
+            if key not in human:
+                self._model_saw[key] = self._decided[key]
+            else:
+                self._model_saw.setdefault(key, self._decided[key])
+
+    def check_pixels(self, frame: int) -> Difference | None:
+        """Compare a frame with what was seen last and let the table follow."""
+        found = self.tracker.compare(frame)
+        if found is None:
+            return None
+        removed = [(frame, label) for label in sorted(found.removed)]
+        for key in removed:
+            self._gone[key] = (self.rows([key]), self._decided.get(key, 0))
+        rows = self._followed(found)
+        for key in removed:
+            self._decided.pop(key, None)
+        patch = Patch(found.window[0].start, found.window[1].start, found.before, found.after)
+        keys = [*_keys(rows), *removed]
+        table = with_rows(self.table, rows, removed)
+        self._publish(table, keys, removed=removed, patches=((frame, patch),))
+        return found
+
+    def check_all(self) -> None:
+        """Compare all frames that were seen, also those not shown now."""
+        for frame in self.tracker.seen:
+            self.check_pixels(frame)
+
+    def _followed(self, found: Difference) -> pd.DataFrame:
+        """Return the rows of the regions that an edit touched."""
+        frame = found.frame
+        parts = [self.rows([(frame, label) for label in found.changed])]
+        fresh = []
+        for label in sorted(found.added):
+            row, decided = self._gone.pop((frame, label), (None, 0))
+            if row is not None and len(row) and decided == self.tracker.hash_of((frame, label)):
+                parts.append(row)
+                self._decided[frame, label] = decided
+            else:
+                fresh.append(label)
+        if fresh:
+            parts.append(build_table(measure(self.tracker.frame(frame), fresh, frame)))
+        filled = [part for part in parts if len(part)]
+        rows = pd.concat(filled, ignore_index=True) if filled else self.table.iloc[:0]
+        return self._measured(rows)
+
+    def _publish(
+        self,
+        table: pd.DataFrame,
+        keys: Sequence[Key],
+        *,
+        removed: Sequence[Key] = (),
+        patches: Iterable[tuple[int, Patch]] = (),
+    ) -> None:
+        """Give the layer its table and tell everybody."""
+        wanted = set(keys)
+        stale = table["stale"].to_numpy(bool).copy()
+        typed = (table["cluster_type"] != "").to_numpy()
+        for place, key in enumerate(_keys(table)):
+            if key in wanted:
+                stale[place] = typed[place] and self._decided.get(key, 0) != self.tracker.hash_of(
+                    key
+                )
+        self.table = table.assign(stale=stale)
+        with self._ours():
+            self.labels.features = self.table
+        if wanted:
+            self.recorded.emit(Record(self.rows(wanted), tuple(removed), tuple(patches)))
+            self.changed.emit(list(keys))
+
+    # ---------------------------------------------------------------- model
+
+    def job(self, keys: Sequence[Key] | None = None) -> ClassifyJob | None:
+        """Prepare to classify regions (default: those that wait); None if there are none."""
+        chosen = tuple(self.waiting_for_model() if keys is None else keys)
+        if not chosen:
+            return None
+        frames = tuple(
+            (frame, self.image_frame(frame), np.array(self.tracker.frame(frame)))
+            for frame in frames_of(chosen)
+        )
+        return ClassifyJob(frames, chosen, {key: self.tracker.hash_of(key) for key in chosen})
+
+    def take(self, job: ClassifyJob, result: pd.DataFrame) -> int:
+        """Put the result of a job into the table; returns how many regions took it.
+
+        Regions whose pixels have changed meanwhile are left out, and a
+        human's decision stands, stale or not, until the human says otherwise.
+        """
+        valid = [
+            self.tracker.hash_of(key) != 0 and self.tracker.hash_of(key) == job.hashes.get(key)
+            for key in _keys(result)
+        ]
+        fresh = result[np.array(valid, bool)] if len(result) else result
+        keys = _keys(fresh)
+        if not keys:
+            return 0
+        human = set(_keys(self.table[self.table["source"] == HUMAN]))
+        for key in keys:
+            self._model_saw[key] = job.hashes[key]
+            if key not in human:
+                self._decided[key] = job.hashes[key]
+        self._publish(merge_tables(self.table, fresh), keys)
+        return len(keys)
+
+    def replace_table(self, table: pd.DataFrame, text: str) -> None:
+        """Take another table of the same regions as one step that can be undone."""
+        target = _among(table, self.region_keys())
+        keys = _keys(target)
+        before = self.rows(keys)
+        decided = {key: self._decided.get(key, 0) for key in keys}
+        now = {
+            key: 0 if stale else self.tracker.hash_of(key)
+            for key, stale in zip(keys, target["stale"], strict=True)
+        }
+        change = Change(text, tuple(keys), before, target, decided, now)
+        self._make(change)
+        self.history.push(change)
+
+
+def measure(frame: NDArray[Any], labels: Sequence[int], number: int) -> list[Region]:
+    """Measure some regions of one frame."""
+    from napari_chromocluster.imaging.regions import extract_regions
+
+    found = extract_regions(frame, labels)
+    return [Region(r.label, number, r.bbox, r.area, r.centroid, r.touches_border) for r in found]
+
+
+def _keys(table: pd.DataFrame) -> list[Key]:
+    return list(zip(table["frame"].tolist(), table["index"].tolist(), strict=True))
+
+
+def _among(table: pd.DataFrame, keys: Iterable[Key]) -> pd.DataFrame:
+    wanted = set(keys)
+    return table[np.array([key in wanted for key in _keys(table)], bool)]
+
+
+def _count(keys: Sequence[Key]) -> str:
+    return f"region {keys[0][1]}" if len(keys) == 1 else f"{len(keys)} regions"
