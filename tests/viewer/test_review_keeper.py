@@ -101,7 +101,7 @@ def test_found_by_content_not_by_name(folder):
     impostor, _ = opened(folder / "metaphase_017.png")
     assert look_for(impostor, None, None).kind == "none"
     second, second_keeper = started(folder / "metaphase_017.png", labels=other.labels)
-    second.set_type(second.keys()[:1], ClusterType.OTHER)
+    second.set_type(second.region_keys()[:1], ClusterType.OTHER)
     assert second_keeper.store.table_path.name == "metaphase_017-2_regions.csv"
 
 

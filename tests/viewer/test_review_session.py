@@ -148,7 +148,7 @@ def test_result_for_old_pixels_is_left_out(session):
 
 
 def test_split_and_undo_restore_pixels_and_rows(session):
-    touching = [n for n, kind in session.truth.items() if kind is ClusterType.TOUCHING][0]
+    touching = next(n for n, kind in session.truth.items() if kind is ClusterType.TOUCHING)
     key = (0, touching)
     session.set_type([key], ClusterType.TOUCHING)
     pixels, table = session.labels.data.copy(), session.table.copy()

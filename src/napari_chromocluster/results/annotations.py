@@ -70,10 +70,13 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
     if not file.is_file():
         raise AnnotationError(f"{file} does not exist: check the name.")
     try:
+        with file.open(encoding="utf-8-sig") as stream:
+            header = stream.readline()
+        separator = ";" if header.count(";") > header.count(",") else ","
         table = pd.read_csv(
-            file, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=None, engine="python"
+            file, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=separator
         )
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise AnnotationError(f"{file.name} cannot be read as CSV: {error}.") from error
     table.columns = [str(name).strip() for name in table.columns]
     for name in _NEEDED:

@@ -140,14 +140,28 @@ def crop_mask(image: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(mask if mask.any() else np.ones(gray.shape, bool), bool)
 
 
-def _cut_ready_made(rows: pd.DataFrame, crops: list[RegionCrop | None]) -> None:
-    cut = []
-    for row, image in zip(rows.index, rows["image"], strict=True):
-        pixels = _one_frame(read_image(Path(image)), str(image))
-        mask = crop_mask(pixels)
-        cut.append((int(row), chromosome_signal(pixels, mask.astype(np.uint8)).values, mask))
+def cut_ready_made(images: Sequence[NDArray[Any]]) -> list[RegionCrop]:
+    """Cut the region out of each ready-made crop of one group.
+
+    Parameters
+    ----------
+    images : sequence of (h, w) or (h, w, 3) arrays
+        Crops at one scale.  From eight of them on, their median size is the
+        reference size of the group.
+    """
+    masks = [crop_mask(pixels) for pixels in images]
     reference = None
-    if len(cut) >= _FEWEST_CROPS:
-        reference = float(np.sqrt(np.median([mask.sum() for _, _, mask in cut])))
-    for row, signal, mask in cut:
-        crops[row] = frame_region(signal, mask, reference=reference)
+    if len(masks) >= _FEWEST_CROPS:
+        reference = float(np.sqrt(np.median([mask.sum() for mask in masks])))
+    return [
+        frame_region(
+            chromosome_signal(pixels, mask.astype(np.uint8)).values, mask, reference=reference
+        )
+        for pixels, mask in zip(images, masks, strict=True)
+    ]
+
+
+def _cut_ready_made(rows: pd.DataFrame, crops: list[RegionCrop | None]) -> None:
+    images = [_one_frame(read_image(Path(image)), str(image)) for image in rows["image"]]
+    for row, crop in zip(rows.index, cut_ready_made(images), strict=True):
+        crops[int(row)] = crop

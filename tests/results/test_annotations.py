@@ -1,0 +1,101 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from napari_chromocluster.results.annotations import (
+    AnnotationError,
+    is_annotation_file,
+    is_annotation_folder,
+    read_annotations,
+    resolved,
+    write_annotations,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((5, 5), np.uint8)).save(tmp_path / name)
+    return tmp_path
+
+
+def write(folder, *lines, header="image,labels,label,cluster_type,group"):
+    path = folder / "annotations.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+def test_regions_and_whole_images_may_mix(folder):
+    table = read_annotations(write(folder, "a.png,b.png,3,single,g1", "b.png,,,touching,g2"))
+    assert list(table["label"]) == [3, 0]
+    assert table["labels"][1] == ""
+    assert table["image"][0] == str(folder / "a.png")
+    assert list(table["group"]) == ["g1", "g2"]
+
+
+def test_group_defaults_to_the_image(folder):
+    table = read_annotations(write(folder, "a.png,single", header="image,cluster_type"))
+    assert table["group"][0] == "a.png"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a.png,b.png,1,single,g", "c.png,b.png,1,single,g"], r"line 3: the file 'c.png' is missing"),
+        (["a.png,b.png,1,dubble,g"], r"line 2: 'dubble' is no cluster type"),
+        (["a.png,b.png,1,single,g", "a.png,b.png,1,other,g"], r"line 3: .* annotated twice"),
+        (["a.png,b.png,x,single,g"], r"line 2: the label 'x'"),
+        (["a.png,b.png,0,single,g"], r"line 2: a label is 1 or more"),
+    ],
+)  # fmt: skip
+def test_errors_name_the_line(folder, lines, message):
+    with pytest.raises(AnnotationError, match=message):
+        read_annotations(write(folder, *lines))
+
+
+def test_missing_column_and_file(folder):
+    with pytest.raises(AnnotationError, match="no column 'cluster_type'"):
+        read_annotations(write(folder, "a.png", header="image"))
+    with pytest.raises(AnnotationError, match="does not exist"):
+        read_annotations(folder / "none.csv")
+
+
+def test_unresolved_and_untyped_rows_are_not_scored(folder):
+    path = write(folder, "a.png,,,unresolved,g", "b.png,,,cluster,g")
+    assert len(read_annotations(path)) == 2
+    assert resolved(read_annotations(path)).empty
+
+
+def test_folder_per_type(folder):
+    for kind in ("single", "touching"):
+        (folder / "types" / kind).mkdir(parents=True)
+        Image.fromarray(np.zeros((5, 5), np.uint8)).save(folder / "types" / kind / "case3_7.png")
+    table = read_annotations(folder / "types")
+    assert list(table["cluster_type"]) == ["single", "touching"]
+    assert set(table["group"]) == {"case3"}
+    assert is_annotation_folder(folder / "types")
+    assert not is_annotation_folder(folder)
+
+
+def test_known_by_its_columns(folder):
+    assert is_annotation_file(write(folder))
+    (folder / "other.csv").write_text("x,y\n1,2\n")
+    assert not is_annotation_file(folder / "other.csv")
+    assert not is_annotation_file(folder / "a.png")
+
+
+def test_round_trip_with_relative_paths(folder):
+    table = read_annotations(write(folder, "a.png,b.png,3,single,g1", "b.png,,,touching,g2"))
+    write_annotations(folder / "sub" / "out.csv", table)
+    assert "../a.png" in (folder / "sub" / "out.csv").read_text()
+    pd.testing.assert_frame_equal(read_annotations(folder / "sub" / "out.csv"), table)
+
+
+def test_many_rows_are_quick(folder):
+    import time
+
+    path = write(folder, *(f"a.png,b.png,{n},single,g" for n in range(1, 20001)))
+    began = time.perf_counter()
+    assert len(read_annotations(path)) == 20000
+    assert time.perf_counter() - began < 3

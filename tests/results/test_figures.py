@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_chromocluster.imaging.io import ImageError
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.figures import (
+    batch_chart,
+    confusion_figure,
+    contact_sheet,
+    overlay_figure,
+    reliability_figure,
+    save_figure,
+)
+from napari_chromocluster.results.table import build_table, counts, set_types
+from napari_chromocluster.taxonomy import TYPES
+
+
+@pytest.fixture(scope="module")
+def table(metaphase):
+    made = build_table(extract_regions(metaphase.labels))
+    for label, kind in metaphase.types.items():
+        made = set_types(made, [label], kind)
+    made.loc[0, ["source", "confidence"]] = ["model", 0.4]
+    return made
+
+
+def colours(path):
+    return {tuple(int(v) for v in c[:3]) for c in np.unique(
+        np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3), axis=0)}  # fmt: skip
+
+
+def test_overlay_shows_every_colour(tmp_path, metaphase, table):
+    figure = overlay_figure(metaphase.image, metaphase.labels, table, pixel_size=0.1)
+    save_figure(tmp_path / "overlay.png", figure)
+    shown = colours(tmp_path / "overlay.png")
+    for kind in TYPES:
+        assert tuple(bytes.fromhex(kind.color[1:])) in shown
+
+
+def test_svg_keeps_its_text(tmp_path, metaphase, table):
+    save_figure(tmp_path / "o.svg", overlay_figure(metaphase.image, metaphase.labels, table))
+    text = (tmp_path / "o.svg").read_text()
+    assert "touching-overlapping" in text
+    assert "unsure" in text
+
+
+def test_stack_of_other_figures(tmp_path, metaphase, table):
+    save_figure(tmp_path / "c.png", contact_sheet(metaphase.image, metaphase.labels, table))
+    save_figure(tmp_path / "m.png", confusion_figure(np.diag([5, 4, 3, 2, 1])))
+    save_figure(tmp_path / "r.png", reliability_figure(np.linspace(0, 1, 50), np.ones(50, bool)))
+    save_figure(tmp_path / "b.png", batch_chart({"a": counts(table), "b": counts(table)}))
+    assert all(p.stat().st_size > 3000 for p in tmp_path.glob("*.png"))
+
+
+def test_unknown_format_is_refused(tmp_path):
+    with pytest.raises(ImageError, match="saved as"):
+        save_figure(tmp_path / "o.doc", confusion_figure(np.eye(5)))

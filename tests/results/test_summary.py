@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.summary import rank, score, summarise
+from napari_chromocluster.results.table import build_table, empty_table, set_types
+from napari_chromocluster.taxonomy import ClusterType
+
+
+def table(singles=46, touching=0, overlapping=0, both=0):
+    kinds = (
+        ["single"] * singles
+        + ["touching"] * touching
+        + ["overlapping"] * overlapping
+        + ["touching_overlapping"] * both
+    )
+    labels = np.zeros((10, 10 * len(kinds) + 1), int)
+    for number in range(len(kinds)):
+        labels[1:9, 10 * number + 1 : 10 * number + 5] = number + 1
+    made = build_table(extract_regions(labels))
+    for number, kind in enumerate(kinds, start=1):
+        made = set_types(made, [number], kind)
+    return made
+
+
+def test_perfect_metaphase_scores_100():
+    summary = summarise(table())
+    assert summary.score == 100
+    assert summary.chromosomes == 46
+    assert summary.counts[ClusterType.SINGLE] == 46
+
+
+def test_fewer_and_milder_clusters_are_better():
+    scores = [
+        score(table(46)),
+        score(table(44, touching=1)),
+        score(table(44, overlapping=1)),
+        score(table(40, overlapping=3)),
+        score(table(37, both=3)),
+    ]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == len(scores)
+
+
+def test_missing_chromosomes_cost():
+    assert score(table(40)) < score(table(45)) < score(table(46))
+    assert score(empty_table()) == 0
+
+
+def test_number_of_chromosomes_by_area():
+    made = table(4)
+    made.loc[3, "area"] = 3 * 32.0
+    made = set_types(made, [4], "touching")
+    assert summarise(made).chromosomes == 6
+
+
+def test_ranking():
+    order = rank({"bad": table(30, overlapping=8), "good": table(46), "fair": table(44, 1)})
+    assert list(order["metaphase"]) == ["good", "fair", "bad"]
+    assert order["score"][0] == pytest.approx(100)

@@ -1,0 +1,142 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.table import (
+    COLUMNS,
+    TableError,
+    accept,
+    build_table,
+    counts,
+    empty_table,
+    keep_regions,
+    mark_stale,
+    merge_tables,
+    read_table,
+    restore_model_opinion,
+    set_types,
+    unsure,
+    validate_table,
+    write_table,
+)
+from napari_chromocluster.taxonomy import ClusterType
+
+LABELS = np.zeros((30, 40), int)
+LABELS[2:6, 2:6], LABELS[10:16, 3:20], LABELS[20:28, 5:35] = 1, 5, 9
+CHANCES = np.array([[0.9, 0.05, 0.03, 0.01, 0.01], [0.4, 0.5, 0.05, 0.03, 0.02], [0.1, 0.1, 0.7, 0.05, 0.05]])
+
+
+@pytest.fixture
+def table():
+    return build_table(extract_regions(LABELS), CHANCES, model="m")
+
+
+def test_columns_and_model_rows(table):
+    assert tuple(table.columns) == COLUMNS
+    assert list(table["cluster_type"]) == ["single", "touching", "overlapping"]
+    assert list(table["confidence"]) == [0.9, 0.5, 0.7]
+    assert set(table["source"]) == {"model"}
+    assert table["bbox"][1] == "10,3,16,20"
+    assert not table["stale"].any()
+
+
+def test_unclassified_rows():
+    table = build_table(extract_regions(LABELS))
+    assert set(table["cluster_type"]) == {""}
+    assert table["confidence"].isna().all()
+
+
+def test_a_human_row_is_never_overwritten(table):
+    mine = set_types(table, [5], ClusterType.OVERLAPPING)
+    fresh = build_table(extract_regions(LABELS), CHANCES[::-1], model="new")
+    merged = merge_tables(mine, fresh).set_index("index")
+    assert merged.loc[5, "cluster_type"] == "overlapping"
+    assert merged.loc[5, "source"] == "human"
+    assert merged.loc[5, "model"] == "new"
+    assert merged.loc[5, "p_touching"] == 0.5
+    assert merged.loc[1, "cluster_type"] == "overlapping"
+
+
+def test_merging_a_part_keeps_the_rest(table):
+    part = build_table(extract_regions(LABELS, [9]), CHANCES[:1], model="new")
+    merged = merge_tables(table, part).set_index("index")
+    assert merged.loc[9, "cluster_type"] == "single"
+    assert merged.loc[1, "model"] == "m"
+    assert len(merged) == 3
+
+
+def test_functions_do_not_change_their_argument(table):
+    before = table.copy()
+    set_types(table, [1], "other")
+    accept(table, [1])
+    mark_stale(table, [1])
+    pd.testing.assert_frame_equal(table, before)
+
+
+def test_undo_of_a_human_decision(table):
+    changed = set_types(table, [1, 9], "touching")
+    back = restore_model_opinion(changed, [1, 9])
+    pd.testing.assert_frame_equal(back, table)
+
+
+def test_accept_and_stale(table):
+    stale = mark_stale(table, [5])
+    assert stale.set_index("index").loc[5, "stale"]
+    done = accept(stale, [5]).set_index("index")
+    assert (done.loc[5, "source"], done.loc[5, "confidence"]) == ("human", 1.0)
+    assert not done.loc[5, "stale"]
+
+
+def test_unsure_and_counts(table):
+    assert list(unsure(table, 0.6)) == [False, True, False]
+    assert not unsure(accept(table, [5]), 0.6).any()
+    assert counts(table)[ClusterType.TOUCHING] == 1
+    assert sum(counts(table).values()) == 3
+
+
+def test_regions_that_go_and_come(table):
+    edited = LABELS.copy()
+    edited[edited == 5] = 0
+    edited[25:29, 36:39] = 12
+    kept = keep_regions(set_types(table, [9], "other"), extract_regions(edited)).set_index("index")
+    assert list(kept.index) == [1, 9, 12]
+    assert kept.loc[9, "source"] == "human"
+    assert kept.loc[12, "cluster_type"] == ""
+
+
+def test_csv_round_trip(tmp_path, table):
+    table = set_types(table, [1], "other")
+    write_table(tmp_path / "t.csv", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.csv"), table)
+    write_table(tmp_path / "e.csv", empty_table())
+    assert len(read_table(tmp_path / "e.csv")) == 0
+
+
+def test_csv_from_a_spreadsheet(tmp_path, table):
+    frame = table.assign(note="seen")[[*reversed(COLUMNS), "note"]]
+    text = frame.to_csv(index=False, sep=";", decimal=",").replace("False", "FALSE")
+    (tmp_path / "t.csv").write_text("\ufeff" + text, encoding="utf-8")
+    back = read_table(tmp_path / "t.csv")
+    assert list(back["note"]) == ["seen"] * 3
+    pd.testing.assert_frame_equal(back[list(COLUMNS)], table)
+
+
+def test_bad_tables_name_the_line(tmp_path, table):
+    with pytest.raises(TableError, match="column 'index'"):
+        validate_table(table.drop(columns="index"))
+    with pytest.raises(TableError, match="Line 3: 'singel' is no cluster type"):
+        validate_table(table.assign(cluster_type=["single", "singel", "other"]))
+    with pytest.raises(TableError, match="Line 3: region 1 stands there twice"):
+        validate_table(pd.concat([table.iloc[[0]], table.iloc[[0]]]))
+    (tmp_path / "t.csv").write_text("index,cluster_type\n1,single,3\n")
+    with pytest.raises(TableError, match="line 2"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_labels_as_large_as_uint64(tmp_path):
+    labels = np.zeros((5, 5), np.uint64)
+    labels[1, 1] = np.iinfo(np.uint64).max
+    table = build_table(extract_regions(labels))
+    write_table(tmp_path / "t.csv", table)
+    assert int(read_table(tmp_path / "t.csv")["index"][0]) == np.iinfo(np.uint64).max
