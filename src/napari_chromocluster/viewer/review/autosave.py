@@ -61,9 +61,9 @@ def image_hash(image: Any) -> str:
     if len(image.shape) > 2 and image.shape[0] > _HASHED_FRAMES:
         chosen = np.unique(np.linspace(0, image.shape[0] - 1, _HASHED_FRAMES).astype(int))
         for number in chosen:
-            digest.update(np.ascontiguousarray(np.asarray(image[int(number)])))
+            digest.update(np.asarray(image[int(number)]).tobytes())
     else:
-        digest.update(np.ascontiguousarray(np.asarray(image)))
+        digest.update(np.asarray(image).tobytes())
     return digest.hexdigest()
 
 

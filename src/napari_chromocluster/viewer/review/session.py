@@ -17,7 +17,6 @@ from psygnal import Signal
 
 from napari_chromocluster.imaging import mend
 from napari_chromocluster.imaging.mend import MendError, Patch
-from napari_chromocluster.imaging.regions import Region
 from napari_chromocluster.imaging.signal import chromosome_signal
 from napari_chromocluster.results.table import (
     HUMAN,
@@ -36,6 +35,7 @@ from napari_chromocluster.viewer.layers import check_pair, frame_shape, pixels, 
 from napari_chromocluster.viewer.review.history import Change, History
 from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
 from napari_chromocluster.viewer.review.journal import Record, with_rows
+from napari_chromocluster.viewer.review.rows import among, count_text, keys_of, measure
 from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTracker
 
 _DECISION = ["cluster_type", "confidence", "source"]
@@ -83,7 +83,7 @@ class ReviewSession:
         """Add rows, not classified, for regions without one; drop rows without a region."""
         frames = range(self.tracker.frames) if self.tracker.frames <= 64 else [0]
         parts = [table]
-        rows = {key: place for place, key in enumerate(_keys(table))}
+        rows = {key: place for place, key in enumerate(keys_of(table))}
         for frame in frames:
             found = self.tracker.regions(frame)
             fresh = [label for label in found if (frame, label) not in rows]
@@ -100,11 +100,11 @@ class ReviewSession:
 
     def region_keys(self) -> list[Key]:
         """Return frame and label of all regions."""
-        return _keys(self.table)
+        return keys_of(self.table)
 
     def rows(self, keys: Iterable[Key]) -> pd.DataFrame:
         """Return the rows of some regions."""
-        return _among(self.table, keys)
+        return among(self.table, keys)
 
     def signal(self, frame: int) -> NDArray[np.float32]:
         """Return the chromosome signal of a frame; kept for the frames used last."""
@@ -123,39 +123,43 @@ class ReviewSession:
 
     def stale(self) -> list[Key]:
         """Return the regions whose pixels have changed since they were decided on."""
-        return _keys(self.table[self.table["stale"]])
+        return keys_of(self.table[self.table["stale"]])
 
     def waiting_for_model(self) -> list[Key]:
         """Return the regions that the model should see: without a type, or stale."""
         rows = (self.table["cluster_type"] == "") | self.table["stale"]
         # A human's stale row whose new pixels the model has seen waits for the human.
-        seen = [self._model_saw.get(key) == self.tracker.hash_of(key) for key in _keys(self.table)]
-        return _keys(self.table[rows & ~np.array(seen, bool)])
+        seen = [
+            self._model_saw.get(key) == self.tracker.hash_of(key) for key in keys_of(self.table)
+        ]
+        return keys_of(self.table[rows & ~np.array(seen, bool)])
 
     # ---------------------------------------------------------------- deciding
 
     def set_type(self, keys: Sequence[Key], kind: ClusterType | str) -> None:
         """Give regions the type that a human decided on."""
         name = ClusterType(kind).display_name
-        self._decide(keys, f"{_count(keys)} to {name}", lambda t, n, f: set_types(t, n, kind, f))
+        self._decide(
+            keys, f"{count_text(keys)} to {name}", lambda t, n, f: set_types(t, n, kind, f)
+        )
 
     def accept(self, keys: Sequence[Key]) -> None:
         """Confirm the types that regions have."""
-        self._decide(keys, f"accept {_count(keys)}", lambda t, n, f: accept(t, n, f))
+        self._decide(keys, f"accept {count_text(keys)}", lambda t, n, f: accept(t, n, f))
 
     def restore_model(self, keys: Sequence[Key]) -> None:
         """Let the model's opinion hold again, where it has one."""
         classified = self.rows(keys)
         has = np.isfinite(classified[list(PROBABILITIES)].to_numpy(float)).all(axis=1)
         self._decide(
-            _keys(classified[has]),
-            f"{_count(keys)} back to the model's opinion",
+            keys_of(classified[has]),
+            f"{count_text(keys)} back to the model's opinion",
             lambda t, n, f: restore_model_opinion(t, n, f),
         )
 
     def _decide(self, keys: Sequence[Key], text: str, work: Callable[..., pd.DataFrame]) -> None:
         before = self.rows(keys)
-        keys = _keys(before)
+        keys = keys_of(before)
         if not keys:
             return
         after = before
@@ -191,10 +195,10 @@ class ReviewSession:
             self._write_pixels(change.patches)
         self._decided.update(change.decided_after)
         target = validate_table(change.after)
-        alive = [key for key in _keys(target) if self.tracker.hash_of(key)]
+        alive = [key for key in keys_of(target) if self.tracker.hash_of(key)]
         if change.patches:
             removed = [key for key in change.keys if key not in set(alive)]
-            rows = self._measured(_among(target, alive))
+            rows = self._measured(among(target, alive))
         else:
             removed, rows = [], self._with_decisions(alive, target)
         table = with_rows(self.table, rows, removed)
@@ -242,13 +246,13 @@ class ReviewSession:
         """Join regions of one frame; returns the joined one."""
         frame = self._one_frame(keys)
         patch = mend.merge_regions(self._writable(frame), [label for _, label in keys])
-        return self._mend(frame, patch, f"merge {_count(keys)}")
+        return self._mend(frame, patch, f"merge {count_text(keys)}")
 
     def delete(self, keys: Sequence[Key]) -> None:
         """Turn regions of one frame into background."""
         frame = self._one_frame(keys)
         patch = mend.delete_regions(self._writable(frame), [label for _, label in keys])
-        self._mend(frame, patch, f"delete {_count(keys)}")
+        self._mend(frame, patch, f"delete {count_text(keys)}")
 
     def _one_frame(self, keys: Sequence[Key]) -> int:
         frames = frames_of(keys)
@@ -366,16 +370,16 @@ class ReviewSession:
         self.table = self._complete(table_of(self.labels))
         self._adopt_decisions(self.region_keys())
         same = pd.concat([old, self.table]).drop_duplicates(keep=False)
-        touched = sorted(set(_keys(same)) if len(same) else set())
-        removed = [key for key in _keys(old) if key not in set(self.region_keys())]
+        touched = sorted(set(keys_of(same)) if len(same) else set())
+        removed = [key for key in keys_of(old) if key not in set(self.region_keys())]
         if touched:
             self._publish(self.table, touched, removed=removed)
 
     def _adopt_decisions(self, keys: Iterable[Key]) -> None:
         """Take rows that are not stale as decided on the pixels of now."""
-        stale = set(_keys(self.table[self.table["stale"]]))
-        typed = set(_keys(self.table[self.table["cluster_type"] != ""]))
-        human = set(_keys(self.table[self.table["source"] == HUMAN]))
+        stale = set(keys_of(self.table[self.table["stale"]]))
+        typed = set(keys_of(self.table[self.table["cluster_type"] != ""]))
+        human = set(keys_of(self.table[self.table["source"] == HUMAN]))
         for key in keys:
             if key in stale or key not in typed:
                 self._decided.setdefault(key, 0)
@@ -398,7 +402,7 @@ class ReviewSession:
         for key in removed:
             self._decided.pop(key, None)
         patch = Patch(found.window[0].start, found.window[1].start, found.before, found.after)
-        keys = [*_keys(rows), *removed]
+        keys = [*keys_of(rows), *removed]
         table = with_rows(self.table, rows, removed)
         self._publish(table, keys, removed=removed, patches=((frame, patch),))
         return found
@@ -438,7 +442,7 @@ class ReviewSession:
         wanted = set(keys)
         stale = table["stale"].to_numpy(bool).copy()
         typed = (table["cluster_type"] != "").to_numpy()
-        for place, key in enumerate(_keys(table)):
+        for place, key in enumerate(keys_of(table)):
             if key in wanted:
                 stale[place] = typed[place] and self._decided.get(key, 0) != self.tracker.hash_of(
                     key
@@ -471,13 +475,13 @@ class ReviewSession:
         """
         valid = [
             self.tracker.hash_of(key) != 0 and self.tracker.hash_of(key) == job.hashes.get(key)
-            for key in _keys(result)
+            for key in keys_of(result)
         ]
         fresh = result[np.array(valid, bool)] if len(result) else result
-        keys = _keys(fresh)
+        keys = keys_of(fresh)
         if not keys:
             return 0
-        human = set(_keys(self.table[self.table["source"] == HUMAN]))
+        human = set(keys_of(self.table[self.table["source"] == HUMAN]))
         for key in keys:
             self._model_saw[key] = job.hashes[key]
             if key not in human:
@@ -487,8 +491,8 @@ class ReviewSession:
 
     def replace_table(self, table: pd.DataFrame, text: str) -> None:
         """Take another table of the same regions as one step that can be undone."""
-        target = _among(table, self.region_keys())
-        keys = _keys(target)
+        target = among(table, self.region_keys())
+        keys = keys_of(target)
         before = self.rows(keys)
         decided = {key: self._decided.get(key, 0) for key in keys}
         now = {
@@ -498,24 +502,3 @@ class ReviewSession:
         change = Change(text, tuple(keys), before, target, decided, now)
         self._make(change)
         self.history.push(change)
-
-
-def measure(frame: NDArray[Any], labels: Sequence[int], number: int) -> list[Region]:
-    """Measure some regions of one frame."""
-    from napari_chromocluster.imaging.regions import extract_regions
-
-    found = extract_regions(frame, labels)
-    return [Region(r.label, number, r.bbox, r.area, r.centroid, r.touches_border) for r in found]
-
-
-def _keys(table: pd.DataFrame) -> list[Key]:
-    return list(zip(table["frame"].tolist(), table["index"].tolist(), strict=True))
-
-
-def _among(table: pd.DataFrame, keys: Iterable[Key]) -> pd.DataFrame:
-    wanted = set(keys)
-    return table[np.array([key in wanted for key in _keys(table)], bool)]
-
-
-def _count(keys: Sequence[Key]) -> str:
-    return f"region {keys[0][1]}" if len(keys) == 1 else f"{len(keys)} regions"

@@ -82,7 +82,7 @@ def thumbnail(
         )
         for plane in values
     ]
-    return np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.stack(planes, axis=-1), 0, 255), np.uint8)
 
 
 def _extent(mask: NDArray[np.bool_], turn: float) -> float:
