@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,17 @@ from napari_chromocluster.imaging.signal import chromosome_signal
 from napari_chromocluster.models.calibration import calibrate, prior_weights, to_five
 from napari_chromocluster.models.model_file import ModelCard, load_model_file
 from napari_chromocluster.models.network import ClusterNetwork
-from napari_chromocluster.models.registry import resolve_model
+from napari_chromocluster.models.registry import listed_name, resolve_model
+from napari_chromocluster.results.sources import cut_ready_made
 from napari_chromocluster.results.table import build_table
+from napari_chromocluster.taxonomy import TYPES
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
 #: Regions sent through the network at once.
 _BATCH = {"cuda": 128, "mps": 32, "cpu": 16}
+#: Regions rendered at once, which bounds the memory they take.
+_RENDERED = 512
 
 
 class ClassifyError(ValueError):
@@ -37,10 +42,10 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class CutFrame:
-    """Regions of one frame, cut out, with the crops that the network sees."""
+    """Regions of one frame, cut out."""
 
     regions: list[Region]
-    crops: NDArray[np.float32]
+    crops: list[RegionCrop]
 
 
 class ClusterClassifier:
@@ -65,8 +70,10 @@ class ClusterClassifier:
         self.card = card
         self.device = choose_device(device)
         self.network = network.to(self.device).eval()
-        if self.device.type != "mps":
-            self.network.to(memory_format=torch.channels_last)
+        # Grouped convolutions run about twice as fast with the channels last.
+        plain = self.device.type == "mps"
+        self._layout = torch.contiguous_format if plain else torch.channels_last
+        self.network.to(memory_format=self._layout)
         self.batch_size = _BATCH.get(self.device.type, 16)
 
     @property
@@ -97,7 +104,8 @@ class ClusterClassifier:
             Regions to classify (default all).  The others still tell what
             the usual size of a region is.
         prior : mapping of type to share, optional
-            How frequent the types are (default: the model card's).
+            How frequent the types are; types left out keep the share in the
+            model card.
         tta : int, optional
             Turned and mirrored copies averaged, 1 to 8 (default: the card's).
         progress : callable, optional
@@ -113,7 +121,8 @@ class ClusterClassifier:
         Raises
         ------
         ClassifyError
-            If image and labels do not belong together.
+            If image and labels do not belong together, or the prior names an
+            unknown type.
         RegionError
             If there is no region or none is selected.
         Cancelled
@@ -125,8 +134,9 @@ class ClusterClassifier:
         selected = extract_regions(labels, wanted)
         total, done = len(selected), 0
         parts = []
+        self._weights(prior)  # a wrong prior is told before any work
         for cut in self._cut_frames(frames, selected, stop):
-            probabilities = self.predict_crops(
+            probabilities = self.predict_regions(
                 cut.crops,
                 prior=prior,
                 tta=tta,
@@ -150,7 +160,86 @@ class ClusterClassifier:
             signal = chromosome_signal(image, labels).values
             reference = reference_size(extract_regions(labels))
             crops = [cut_region(signal, labels, region, reference) for region in mine]
-            yield CutFrame(mine, self.render(crops))
+            yield CutFrame(mine, crops)
+
+    def classify_crops(
+        self,
+        images: Sequence[NDArray[Any]],
+        *,
+        prior: Mapping[str, float] | None = None,
+        tta: int | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> NDArray[np.float32]:
+        """Classify ready-made crops: images that hold one region each.
+
+        Parameters
+        ----------
+        images : sequence of (h, w) or (h, w, 3) arrays
+            Crops of one metaphase or slide at one scale; from eight of them
+            on, their median size tells what a single chromosome measures.
+        prior, tta, progress, stop
+            As in `classify`.
+
+        Returns
+        -------
+        (N, 5) float32 array
+            Probabilities in the order of ``taxonomy.TYPES``.
+        """
+        return self.predict_regions(
+            cut_ready_made(images), prior=prior, tta=tta, progress=progress, stop=stop
+        )
+
+    def explain(
+        self,
+        image: Any,
+        labels: Any,
+        select: Collection[int] | int | None = None,
+        *,
+        cluster_type: str | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> NDArray[np.float32]:
+        """Show what decided: class activation maps of regions, as an image over the metaphase.
+
+        See `napari_chromocluster.models.explanation.explain_regions`.
+        """
+        from napari_chromocluster.models.explanation import explain_regions
+
+        return explain_regions(
+            self, image, labels, select, cluster_type=cluster_type, progress=progress, stop=stop
+        )
+
+    def predict_regions(
+        self,
+        crops: Sequence[RegionCrop],
+        *,
+        prior: Mapping[str, float] | None = None,
+        tta: int | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> NDArray[np.float32]:
+        """Classify regions that were cut out (see ``imaging.crops.cut_region``).
+
+        They are rendered a few hundred at a time, so any number fits into memory.
+
+        Returns
+        -------
+        (N, 5) float32 array
+            Probabilities in the order of ``taxonomy.TYPES``.
+        """
+        parts = [np.zeros((0, len(TYPES)), np.float32)]
+        for start in range(0, len(crops), _RENDERED):
+            parts.append(
+                self.predict_crops(
+                    self.render(crops[start : start + _RENDERED]),
+                    prior=prior,
+                    tta=tta,
+                    progress=_shifted(progress, start, len(crops)),
+                    stop=stop,
+                )
+            )
+        return np.concatenate(parts)
 
     def render(self, crops: Sequence[RegionCrop]) -> NDArray[np.float32]:
         """Turn cut regions into network inputs (N, 3, S, S)."""
@@ -180,11 +269,23 @@ class ClusterClassifier:
         (N, 5) float32 array
             Probabilities in the order of ``taxonomy.TYPES``.
         """
+        weights = self._weights(prior)
         logits = self.logits(crops, tta=tta, progress=progress, stop=stop)
-        weights = prior_weights(
-            self.card.training_prior, prior or self.card.deployment_prior, self.card.classes
-        )
         return to_five(calibrate(logits, self.card.temperature, weights), self.card.classes)
+
+    def _weights(self, prior: Mapping[str, float] | None) -> NDArray[np.float64]:
+        """Return the weight of each class under the prior in use."""
+        chosen = {str(name): float(share) for name, share in (prior or {}).items()}
+        for name, share in chosen.items():
+            if name not in {str(kind) for kind in TYPES}:
+                raise ClassifyError(
+                    f"The prior names {name!r}, which is no cluster type: use {', '.join(TYPES)}."
+                )
+            if not 0 <= share < np.inf:
+                raise ClassifyError(f"The prior of {name} is {share}: give a share from 0 to 1.")
+        return prior_weights(
+            self.card.training_prior, {**self.card.deployment_prior, **chosen}, self.card.classes
+        )
 
     def logits(
         self,
@@ -197,35 +298,51 @@ class ClusterClassifier:
         """Return the network's outputs (V, N, K) for V turned copies of N crops."""
         copies = max(1, min(8, tta if tta is not None else self.card.tta))
         out = np.zeros((copies, len(crops), len(self.card.classes)), np.float32)
-        start, size = 0, self.batch_size
+        start = 0
         while start < len(crops):
             if stop is not None and stop():
                 raise Cancelled("Classifying was stopped.")
-            part = crops[start : start + size]
+            part = crops[start : start + self.batch_size]
             try:
                 out[:, start : start + len(part)] = self._forward(part, copies)
-            except torch.cuda.OutOfMemoryError:
-                if size == 1:
-                    raise ClassifyError(
-                        "The GPU has too little memory for one region: choose the device 'cpu'."
-                    ) from None
-                torch.cuda.empty_cache()
-                size = max(1, size // 2)
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                self._halve_batch(len(part))
                 continue
             start += len(part)
             if progress is not None:
                 progress(start, len(crops))
         return out
 
+    def _halve_batch(self, size: int) -> None:
+        """Go on with smaller batches, from here on."""
+        if size == 1:
+            raise ClassifyError(
+                f"There is too little memory on {self.device} for one region: "
+                f"choose the device 'cpu' or a smaller model."
+            ) from None
+        self.batch_size = size // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _forward(self, part: NDArray[np.float32], copies: int) -> NDArray[np.float32]:
         half = self.device.type == "cuda"
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half):
             inputs = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
-            views = [turned(inputs, number) for number in range(copies)]
             outputs = [
-                self.network(view.contiguous(memory_format=torch.channels_last)) for view in views
+                self.network(turned(inputs, number).contiguous(memory_format=self._layout))
+                for number in range(copies)
             ]
             return torch.stack(outputs).float().cpu().numpy()
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device had too little memory; only CUDA has an exception of its own for it."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text
 
 
 def turned(inputs: torch.Tensor, number: int) -> torch.Tensor:
@@ -252,15 +369,18 @@ def choose_device(name: str = "auto") -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind = name.partition(":")[0]
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")  # no device that computes
+    counts = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
     }
-    if not available.get(kind, False):
+    if (device.index or 0) >= counts.get(device.type, 0):
         raise ClassifyError(f"There is no device {name!r} on this machine: choose 'auto' or 'cpu'.")
-    return torch.device(name)
+    return device
 
 
 def match_frames(image: Any, labels: Any) -> list[tuple[Any, Any]]:
@@ -306,5 +426,8 @@ def load_model(name_or_path: str | Path = "default", device: str = "auto") -> Cl
     ModelFileError, RegistryError
         If there is no such model or its file cannot be used.
     """
-    network, card = load_model_file(resolve_model(name_or_path))
-    return ClusterClassifier(network, card, device)
+    path = resolve_model(name_or_path)
+    network, card = load_model_file(path)
+    # In the results a model has the name under which the user finds it in the list.
+    named = dataclasses.replace(card, name=listed_name(path) or card.name)
+    return ClusterClassifier(network, named, device)

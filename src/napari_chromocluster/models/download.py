@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
+
+import pooch
 
 from napari_chromocluster.imaging.io import write_text_atomic
+from napari_chromocluster.models.classifier import Cancelled
 from napari_chromocluster.models.network import BACKBONES, BackboneSpec
 from napari_chromocluster.models.registry import RegistryError, backbone_path, home_dir
 
-_CHUNK = 1 << 20
+Progress = Callable[[int, int], None]
+Stop = Callable[[], bool]
+
+#: Bytes that come at once; as much may have to come again after a cut.
+_CHUNK = 1 << 17
 _TIMEOUT = 30.0
 
 
@@ -37,8 +43,8 @@ def _licence_file() -> Path:
 
 def _accepted() -> set[str]:
     try:
-        return set(json.loads(_licence_file().read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        return {str(name) for name in json.loads(_licence_file().read_text(encoding="utf-8"))}
+    except (OSError, ValueError, TypeError):
         return set()
 
 
@@ -46,8 +52,8 @@ def download_backbone(
     name: str,
     *,
     accept: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-    stop: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
     url: str | None = None,
 ) -> Path:
     """Return the weights of a backbone, downloading them if need be.
@@ -68,11 +74,19 @@ def download_backbone(
     url : str, optional
         Another place of the same file, such as a mirror.
 
+    Returns
+    -------
+    Path
+        The file, for ``load_backbone_weights``.
+
     Raises
     ------
     DownloadError
         If there are no such weights, the licence is not accepted, the
-        connection breaks, or the file is not the one asked for.
+        connection breaks, the disk is full, or the file is not the one asked
+        for.
+    Cancelled
+        If ``stop`` said so.
     """
     spec = BACKBONES.get(name)
     if spec is None or spec.url is None:
@@ -88,59 +102,94 @@ def download_backbone(
             f"accept it first (--accept-licence)."
         )
     part = target.with_name(target.name + ".part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    if not _fetch(url or spec.url, part, spec, progress, stop):
-        raise DownloadError(f"The download of {name} was stopped; it goes on from there next time.")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("ab") as stream:
+            _Transfer(stream, progress, stop).run(url or spec.url)
+    except OSError as error:
+        raise _explained(error, spec, part) from error
     _check(part, spec)
     part.replace(target)
     return target
 
 
-def _fetch(
-    url: str,
-    part: Path,
-    spec: BackboneSpec,
-    progress: Callable[[int, int], None] | None,
-    stop: Callable[[], bool] | None,
-) -> bool:
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-            if have and answer.status != 206:
-                have = 0  # this server starts over
-            total = have + int(answer.headers.get("Content-Length", 0))
-            with part.open("ab" if have else "wb") as stream:
-                while piece := answer.read(_CHUNK):
-                    stream.write(piece)
-                    have += len(piece)
-                    if progress is not None:
-                        progress(have, total)
-                    if stop is not None and stop():
-                        return False
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # everything had come already
-            return True
-        raise DownloadError(
-            f"The server refused {spec.name} ({error.code}): try again later or use a local file."
-        ) from error
-    except (urllib.error.URLError, OSError) as error:
-        raise DownloadError(
-            f"The connection broke while {spec.name} was downloaded: call again to go on."
-        ) from error
-    if have < total:
-        raise DownloadError(
-            f"The connection broke while {spec.name} was downloaded: call again to go on."
+class _Transfer:
+    """One connection, through pooch, that goes on where the last one ended.
+
+    It is pooch's progress bar as well: pooch calls ``update`` after each piece.
+    """
+
+    def __init__(self, stream: BinaryIO, progress: Progress | None, stop: Stop | None) -> None:
+        self.stream = stream
+        self.before = stream.tell()
+        self.total = 0
+        self._progress = progress
+        self._stop = stop
+
+    def run(self, url: str) -> None:
+        """Fetch what is missing; OSError if the connection breaks."""
+        # The sizes of a compressed answer would not be those of the file.
+        headers = {"Accept-Encoding": "identity"}
+        if self.before:
+            headers["Range"] = f"bytes={self.before}-"
+        downloader = pooch.HTTPDownloader(
+            progressbar=self,
+            chunk_size=_CHUNK,
+            timeout=_TIMEOUT,
+            headers=headers,
+            hooks={"response": self._answered},
         )
-    return True
+        try:
+            downloader(url, self.stream, None)
+        except OSError as error:
+            # 416: nothing is missing, everything had come before.
+            if getattr(getattr(error, "response", None), "status_code", None) != 416:
+                raise
+            return
+        if self.stream.tell() < self.before + self.total:
+            raise ConnectionError("the connection ended early")
+
+    def _answered(self, answer: Any, *_: Any, **__: Any) -> None:
+        if answer.status_code == 200 and self.before:
+            # This server starts over instead of going on.
+            self.stream.seek(0)
+            self.stream.truncate()
+            self.before = 0
+
+    def update(self, _: int) -> None:
+        """Tell how far it is, and stop if that is wished."""
+        if self._progress is not None:
+            self._progress(self.stream.tell(), self.before + self.total)
+        if self._stop is not None and self._stop():
+            raise Cancelled("The download was stopped; it goes on from there next time.")
+
+    def reset(self) -> None:
+        """Do nothing; pooch asks for it."""
+
+    def close(self) -> None:
+        """Do nothing; pooch asks for it."""
+
+
+def _explained(error: OSError, spec: BackboneSpec, part: Path) -> DownloadError:
+    answer = getattr(error, "response", None)
+    if answer is not None:
+        return DownloadError(
+            f"The server refused {spec.name} ({answer.status_code}): "
+            f"try again later or use a local file."
+        )
+    if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST):
+        return DownloadError(
+            f"{part.parent} cannot take {spec.name} ({error.strerror}): "
+            f"make room there or choose another folder."
+        )
+    return DownloadError(
+        f"The connection broke while {spec.name} was downloaded: "
+        f"start again to go on from there, or use a local file."
+    )
 
 
 def _check(part: Path, spec: BackboneSpec) -> None:
-    digest = hashlib.sha256()
-    with part.open("rb") as stream:
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
-    if not digest.hexdigest().startswith(spec.hash_prefix):
+    if not str(pooch.file_hash(str(part), alg="sha256")).startswith(spec.hash_prefix):
         part.unlink()
         raise DownloadError(
             f"The file of {spec.name} has the wrong hash and was deleted: download it again."

@@ -1,6 +1,12 @@
-"""What decided: Grad-CAM of regions, pasted back into the metaphase.
+"""What decided: class activation maps of regions, pasted back into the metaphase.
 
-Method: Selvaraju et al., ICCV 2017, on the last stage of the body, by Captum.
+Method: Grad-CAM (Selvaraju et al., ICCV 2017) in the form of HiResCAM (Draelos
+and Carin, arXiv:2011.08891), by Captum: gradient times activation at each
+place.  Plain Grad-CAM averages the gradient over the map first; behind the
+maximum pooling of the paper's head that loses the place (see
+``docs/explanation.md``).  The map is that of the deepest stage of the body
+that can tell the middle of a cluster from its ends, averaged over turned and
+mirrored copies as the classification itself is.
 """
 
 from __future__ import annotations
@@ -10,19 +16,34 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import LayerGradientXActivation
 from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_chromocluster.imaging.crops import cut_region, frame_side, resize_square
 from napari_chromocluster.imaging.regions import Region, extract_regions, reference_size
 from napari_chromocluster.imaging.signal import chromosome_signal
-from napari_chromocluster.models.classifier import ClusterClassifier, match_frames
+from napari_chromocluster.models.classifier import (
+    Cancelled,
+    ClassifyError,
+    ClusterClassifier,
+    match_frames,
+    turned,
+)
+from napari_chromocluster.taxonomy import TYPES
+
+#: Fewest cells along a side of the map that is explained.
+_FEWEST_CELLS = 6
 
 
 def crop_heat(
-    classifier: ClusterClassifier, crops: NDArray[np.float32], column: int | None = None
+    classifier: ClusterClassifier,
+    crops: NDArray[np.float32],
+    cluster_type: str | None = None,
+    tta: int | None = None,
 ) -> NDArray[np.float32]:
-    """Return Grad-CAM of network inputs.
+    """Return the class activation maps of network inputs.
 
     Parameters
     ----------
@@ -30,39 +51,87 @@ def crop_heat(
         The model.
     crops : (N, 3, S, S) float32 array
         From ``classifier.render``.
-    column : int, optional
-        Output to explain (default: the likeliest of each crop).
+    cluster_type : str, optional
+        Type to explain (default: the one that the model gives each crop).
+    tta : int, optional
+        Turned and mirrored copies averaged (default: the model card's).
 
     Returns
     -------
     (N, S, S) float32 array
-        0 to 1: how much a place spoke for the type.
+        0 to 1: how much a place spoke for the type.  All 0 where nothing did.
+
+    Raises
+    ------
+    ClassifyError
+        If the model does not know the type.
     """
-    cam = LayerGradCam(classifier.network, classifier.network.body[-1])
+    targets = _targets(classifier, crops, cluster_type, tta)
     size = crops.shape[-1]
+    cam = LayerGradientXActivation(classifier.network, _fine_stage(classifier, size))
+    copies = max(1, min(8, classifier.card.tta if tta is None else tta))
     out = np.zeros((len(crops), size, size), np.float32)
-    for number, crop in enumerate(crops):
-        inputs = torch.from_numpy(crop[None]).to(classifier.device).requires_grad_(True)
-        if column is None:
-            with torch.no_grad():
-                target = int(classifier.network(inputs).argmax())
-        else:
-            target = column
-        heat = cam.attribute(inputs, target=target, relu_attributions=True)
-        grown = torch.nn.functional.interpolate(
-            heat.detach(), size=(size, size), mode="bilinear", align_corners=False
-        )
-        top = float(grown.max())
-        out[number] = (grown / top if top > 0 else grown)[0, 0].cpu().numpy()
+    for number, (crop, target) in enumerate(zip(crops, targets, strict=True)):
+        inputs = torch.from_numpy(crop[None]).to(classifier.device)
+        views = torch.cat([turned(inputs, view) for view in range(copies)])
+        maps = cam.attribute(views, target=int(target)).detach().sum(dim=1, keepdim=True)
+        grown = functional.interpolate(maps, (size, size), mode="bilinear", align_corners=False)
+        upright = [_turned_back(grown[view : view + 1], view) for view in range(copies)]
+        # What speaks against the type counts nothing, but only after averaging.
+        heat = torch.cat(upright).mean(dim=0)[0].clamp(min=0)
+        top = float(heat.max())
+        out[number] = (heat / top if top > 0 else heat).cpu().numpy()
     return out
+
+
+def _targets(
+    classifier: ClusterClassifier,
+    crops: NDArray[np.float32],
+    cluster_type: str | None,
+    tta: int | None,
+) -> NDArray[np.intp]:
+    """Return the network output to explain for each crop."""
+    classes = classifier.card.classes
+    if cluster_type is None:
+        columns = [[str(kind) for kind in TYPES].index(name) for name in classes]
+        chances = classifier.predict_crops(crops, tta=tta)[:, columns]
+        return np.asarray(chances.argmax(axis=1), np.intp)
+    if str(cluster_type) not in classes:
+        raise ClassifyError(
+            f"The model {classifier.name!r} does not know the type {str(cluster_type)!r}: "
+            f"choose one of {', '.join(classes)}."
+        )
+    return np.full(len(crops), classes.index(str(cluster_type)), np.intp)
+
+
+def _fine_stage(classifier: ClusterClassifier, size: int) -> nn.Module:
+    """Return the deepest stage with a map of at least `_FEWEST_CELLS` cells along a side."""
+    stages = list(classifier.network.body.children())
+    maps = torch.zeros(1, 3, size, size, device=classifier.device)
+    best = stages[-1]
+    with torch.inference_mode():
+        for stage in stages:
+            maps = stage(maps)
+            if maps.shape[-1] >= _FEWEST_CELLS:
+                best = stage
+    return best
+
+
+def _turned_back(heat: Tensor, number: int) -> Tensor:
+    """Undo `classifier.turned` on a map (1, 1, S, S)."""
+    view = heat.flip(3) if number >= 4 else heat
+    return torch.rot90(view, -(number % 4), (2, 3))
 
 
 def explain_regions(
     classifier: ClusterClassifier,
     image: Any,
     labels: Any,
-    select: Collection[int] | None = None,
+    select: Collection[int] | int | None = None,
+    *,
+    cluster_type: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> NDArray[np.float32]:
     """Explain the types of regions as an image that lies over the metaphase.
 
@@ -72,30 +141,45 @@ def explain_regions(
         The model.
     image, labels : arrays
         One metaphase or a stack, as for `ClusterClassifier.classify`.
-    select : collection of int, optional
+    select : label or collection of labels, optional
         Regions to explain (default all).
+    cluster_type : str, optional
+        Type to explain, such as ``overlapping``, to see what would speak for
+        it (default: the one that the model gives each region).
     progress : callable, optional
         Called with the regions done and their number.
+    stop : callable, optional
+        Asked between regions; True ends the work.
 
     Returns
     -------
     float32 array of the labels' shape
-        0 to 1 inside the regions, 0 elsewhere.
+        0 to 1 inside the regions, scaled for each region on its own; 0 elsewhere.
+
+    Raises
+    ------
+    ClassifyError, RegionError
+        As `ClusterClassifier.classify`, or if the model does not know the type.
+    Cancelled
+        If ``stop`` said so.
     """
+    labels = labels if hasattr(labels, "shape") else np.asarray(labels)
     frames = match_frames(image, labels)
-    regions = extract_regions(labels, select)
+    wanted = {int(select)} if isinstance(select, (int, np.integer)) else select
+    regions = extract_regions(labels, wanted)
     out = np.zeros(labels.shape, np.float32)
-    signals: dict[int, tuple[NDArray[np.float32], Any, float | None]] = {}
+    frame = -1
     for done, region in enumerate(regions, start=1):
-        if region.frame not in signals:
-            picture, array = (np.asarray(part) for part in frames[region.frame])
+        if stop is not None and stop():
+            raise Cancelled("Explaining was stopped.")
+        if region.frame != frame:  # regions come frame by frame
+            frame = region.frame
+            picture, array = (np.asarray(part) for part in frames[frame])
+            signal = chromosome_signal(picture, array).values
             reference = reference_size(extract_regions(array))
-            signals = {region.frame: (chromosome_signal(picture, array).values, array, reference)}
-        signal, array, reference = signals[region.frame]
         crops = classifier.render([cut_region(signal, array, region, reference)])
-        heat = crop_heat(classifier, crops)[0]
-        target = out if out.ndim == 2 else out[region.frame]
-        _paste(target, heat, array, region)
+        heat = crop_heat(classifier, crops, cluster_type)[0]
+        _paste(out if out.ndim == 2 else out[frame], heat, array, region)
         if progress is not None:
             progress(done, len(regions))
     return out
@@ -107,10 +191,8 @@ def _paste(
     """Put the heat of a crop back where its region lies."""
     y0, x0, y1, x1 = region.bbox
     mask = np.asarray(labels[y0:y1, x0:x1]) == region.label
+    # The frame is larger than the region's box on every side: it holds its circle.
     top, left, side = frame_side(mask)
     grown = np.clip(resize_square(heat, side), 0, 1)
-    # The frame may reach over the region's box on every side.
-    for y, x in zip(*np.nonzero(mask), strict=True):
-        target[y0 + y, x0 + x] = grown[
-            min(max(y - top, 0), side - 1), min(max(x - left, 0), side - 1)
-        ]
+    ys, xs = np.nonzero(mask)
+    target[y0 + ys, x0 + xs] = grown[ys - top, xs - left]

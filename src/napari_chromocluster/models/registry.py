@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from napari_chromocluster.imaging.io import atomic_path
-from napari_chromocluster.models.model_file import ModelCard, ModelFileError, read_card
+from napari_chromocluster.models.model_file import (
+    ModelCard,
+    ModelFileError,
+    load_model_file,
+    read_card,
+)
 from napari_chromocluster.models.network import BACKBONES
 
 #: Environment variable that moves cache, user models and runs to another folder.
@@ -130,13 +136,19 @@ def resolve_model(name_or_path: str | Path) -> Path:
     raise RegistryError(f"There is no model {text!r}: choose one of {known}, or a model file.")
 
 
+def listed_name(path: Path) -> str | None:
+    """Return the name that a model file has in the list, None if it is not in it."""
+    inside = path.suffix == _SUFFIX and path.parent in (_WEIGHTS, user_models_dir())
+    return path.stem if inside else None
+
+
 def register_model(path: str | Path, name: str) -> ModelEntry:
     """Copy a model file into the user's list.
 
     Parameters
     ----------
     path : path
-        The model file; its card is checked first.
+        The model file; it is loaded once to see that it can be used.
     name : str
         Name in the list; a name that is taken gets a number.
 
@@ -144,9 +156,14 @@ def register_model(path: str | Path, name: str) -> ModelEntry:
     -------
     ModelEntry
         The new line of the list.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no model file that this version can use.
     """
     source = Path(path)
-    read_card(source)
+    load_model_file(source)
     stem = re.sub(r"[^\w.() -]+", "_", name).strip(" .") or "my model"
     taken = {entry.name for entry in list_models()}
     unique, number = stem, 2
@@ -154,7 +171,7 @@ def register_model(path: str | Path, name: str) -> ModelEntry:
         unique, number = f"{stem} ({number})", number + 1
     target = user_models_dir() / f"{unique}{_SUFFIX}"
     with atomic_path(target) as temporary:
-        temporary.write_bytes(source.read_bytes())
+        shutil.copyfile(source, temporary)
     return _entry(target, "user")
 
 
