@@ -1,5 +1,6 @@
 """The whole download path against a server on loopback."""
 
+import errno
 import hashlib
 import threading
 from dataclasses import replace
@@ -7,32 +8,33 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from torchvision.models import resnet
 
 from napari_chromocluster.models import download as module
+from napari_chromocluster.models.classifier import Cancelled
 from napari_chromocluster.models.download import DownloadError, download_backbone, licence_accepted
 from napari_chromocluster.models.network import BACKBONES, build_network, load_backbone_weights
-from napari_chromocluster.models.registry import backbone_path, list_models
+from napari_chromocluster.models.registry import backbone_path, cache_dir, list_models
 
 NAME = "resnext101_32x8d_wsl"
 
 
+def small_resnext():
+    """A network of the same layout as the real ones, with one block a stage."""
+    return resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=1)
+
+
 class Server:
-    """Serves one file; can break off in the middle and ignores ranges if told so."""
+    """Serves one file; can break off in the middle, ignore ranges, or refuse."""
 
     def __init__(self, content):
-        self.content, self.break_at, self.requests = content, None, []
+        self.content, self.requests = content, []
+        self.break_at, self.ranges, self.refuse_with = None, True, None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                wanted = self.headers.get("Range")
-                outer.requests.append(wanted)
-                start = int(wanted.split("=")[1].rstrip("-")) if wanted else 0
-                body = outer.content[start:]
-                self.send_response(206 if wanted else 200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body[: outer.break_at] if outer.break_at else body)
+                outer.answer(self)
 
             def log_message(self, *_):
                 pass
@@ -41,69 +43,169 @@ class Server:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/weights.pth"
 
+    def answer(self, handler):
+        wanted = handler.headers.get("Range")
+        self.requests.append(wanted)
+        start = int(wanted.split("=")[1].rstrip("-")) if wanted and self.ranges else 0
+        status = self.refuse_with or (206 if start else 200)
+        if start >= len(self.content):
+            status = 416
+        body = self.content[start:] if status in (200, 206) else b""
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        try:
+            handler.wfile.write(body[: self.break_at])
+        except OSError:
+            pass  # the other side went away, which is what some tests want
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    # The real files are of 2019: torch's format from before the zip archive.
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "weights.pth"
+    torch.save(small_resnext().state_dict(), path, _use_new_zipfile_serialization=False)
+    return path.read_bytes()
+
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    # A small state dict of the same layout as the real ones.
-    torch.manual_seed(0)
-    small = BACKBONES["resnext50_32x4d"]
-    torch.save(small.build().state_dict(), tmp_path / "weights.pth")
-    made = Server((tmp_path / "weights.pth").read_bytes())
-    digits = hashlib.sha256(made.content).hexdigest()[:8]
-    spec = replace(BACKBONES[NAME], url=made.url, hash_prefix=digits, build=small.build)
+def server(weights, monkeypatch):
+    made = Server(weights)
+    digits = hashlib.sha256(weights).hexdigest()[:8]
+    spec = replace(BACKBONES[NAME], url=made.url, hash_prefix=digits, build=small_resnext)
     monkeypatch.setitem(BACKBONES, NAME, spec)
     monkeypatch.setattr(module, "_CHUNK", 1 << 16)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.close()
+
+
+def part():
+    return backbone_path(NAME).with_name(backbone_path(NAME).name + ".part")
 
 
 def test_licence_first(server):
-    with pytest.raises(DownloadError, match="CC-BY-NC-4.0"):
+    with pytest.raises(DownloadError, match=r"356 MB.*CC-BY-NC-4.0.*accept it first"):
         download_backbone(NAME)
     assert not licence_accepted(NAME)
     assert server.requests == []
+
+
+def test_the_licence_is_accepted_once(server, own_home):
+    server.refuse_with = 503
+    with pytest.raises(DownloadError, match="refused"):
+        download_backbone(NAME, accept=True)
+    assert licence_accepted(NAME)
+    assert not licence_accepted("resnext101_32x48d_wsl")
+    server.refuse_with = None
+    assert download_backbone(NAME).is_relative_to(own_home)
+    (own_home / "accepted_licences.json").write_text("{damaged")
+    assert not licence_accepted(NAME)
 
 
 def test_download_once_with_progress(server):
     seen = []
     path = download_backbone(NAME, accept=True, progress=lambda *p: seen.append(p))
     assert path.read_bytes() == server.content
-    assert seen[-1] == (len(server.content), len(server.content))
+    done = [come for come, _ in seen]
+    assert len(done) > 5
+    assert done == sorted(done)
+    assert {total for _, total in seen} == {len(server.content)}
+    assert done[-1] == len(server.content)
+    assert not part().exists()
+    assert next(e for e in list_models() if e.name == NAME).path == path
+
+
+def test_no_second_download(server):
+    path = download_backbone(NAME, accept=True)
     assert download_backbone(NAME) == path
     assert len(server.requests) == 1
-    assert next(e for e in list_models() if e.name == NAME).path == path
-    network = build_network("resnext50_32x4d")
-    load_backbone_weights(network, path)
+
+
+def test_downloaded_weights_fit_the_network(server):
+    network = build_network(NAME)
+    load_backbone_weights(network, download_backbone(NAME, accept=True))
+    torch.manual_seed(0)
+    assert torch.equal(network.body[0].weight, small_resnext().conv1.weight)
 
 
 def test_a_cut_connection_is_resumed(server):
-    server.break_at = 1 << 20
-    with pytest.raises(DownloadError, match="call again"):
+    server.break_at = len(server.content) // 2
+    with pytest.raises(DownloadError, match="start again to go on from there"):
         download_backbone(NAME, accept=True)
+    have = part().stat().st_size
+    assert 0 < have <= server.break_at
     assert not backbone_path(NAME).exists()
     server.break_at = None
-    assert download_backbone(NAME).read_bytes() == server.content
-    assert server.requests[-1].startswith("bytes=")
+    seen = []
+    path = download_backbone(NAME, progress=lambda *p: seen.append(p))
+    assert server.requests == [None, f"bytes={have}-"]
+    assert path.read_bytes() == server.content
+    assert seen[0][0] > have
+    assert seen[-1] == (len(server.content), len(server.content))
+
+
+def test_a_server_without_ranges_starts_over(server):
+    part().parent.mkdir(parents=True)
+    part().write_bytes(server.content[:100_000])
+    server.ranges = False
+    assert download_backbone(NAME, accept=True).read_bytes() == server.content
+
+
+def test_everything_had_come_before(server):
+    part().parent.mkdir(parents=True)
+    part().write_bytes(server.content)
+    assert download_backbone(NAME, accept=True).read_bytes() == server.content
 
 
 def test_stop_keeps_what_has_come(server):
-    with pytest.raises(DownloadError, match="was stopped"):
+    with pytest.raises(Cancelled, match="goes on from there"):
         download_backbone(NAME, accept=True, stop=lambda: True)
-    assert backbone_path(NAME).with_name(backbone_path(NAME).name + ".part").stat().st_size > 0
+    assert 0 < part().stat().st_size < len(server.content)
+    assert download_backbone(NAME).read_bytes() == server.content
 
 
-def test_wrong_hash_is_deleted(server, monkeypatch):
-    monkeypatch.setitem(BACKBONES, NAME, replace(BACKBONES[NAME], hash_prefix="00000000"))
-    with pytest.raises(DownloadError, match="wrong hash"):
+def test_wrong_hash_is_deleted(server):
+    server.content = server.content[:-1] + b"x"
+    with pytest.raises(DownloadError, match="wrong hash and was deleted"):
         download_backbone(NAME, accept=True)
-    assert not list(backbone_path(NAME).parent.glob("*.p*"))
+    assert not part().exists()
+    assert not backbone_path(NAME).exists()
 
 
-def test_no_server_and_no_weights(server):
-    server.server.shutdown()
-    server.server.server_close()
+def test_a_server_that_refuses(server):
+    server.refuse_with = 404
+    with pytest.raises(DownloadError, match=r"refused .* \(404\).*local file"):
+        download_backbone(NAME, accept=True)
+
+
+def test_no_server(server):
+    server.close()
     with pytest.raises(DownloadError, match="connection broke"):
         download_backbone(NAME, accept=True)
-    with pytest.raises(DownloadError, match="no weights to download"):
-        download_backbone("compact", accept=True)
+
+
+def test_no_weights_for_that_name():
+    for name in ("compact", "vgg"):
+        with pytest.raises(DownloadError, match="no weights to download"):
+            download_backbone(name, accept=True)
+
+
+def test_a_folder_that_takes_nothing(server, own_home):
+    own_home.mkdir()
+    cache_dir().write_text("a file where the folder should be")
+    with pytest.raises(DownloadError, match="choose another folder"):
+        download_backbone(NAME, accept=True)
+
+
+def test_a_full_disk(server):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DownloadError, match="No space left on device"):
+        download_backbone(NAME, accept=True, progress=full)

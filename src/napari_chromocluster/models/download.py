@@ -21,6 +21,10 @@ Stop = Callable[[], bool]
 #: Bytes that come at once; as much may have to come again after a cut.
 _CHUNK = 1 << 17
 _TIMEOUT = 30.0
+#: What the system says when a folder cannot take a file.
+_NOT_WRITABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR,
+)  # fmt: skip
 
 
 class DownloadError(RegistryError):
@@ -123,6 +127,7 @@ class _Transfer:
         self.stream = stream
         self.before = stream.tell()
         self.total = 0
+        self._answers: list[Any] = []
         self._progress = progress
         self._stop = stop
 
@@ -146,10 +151,14 @@ class _Transfer:
             if getattr(getattr(error, "response", None), "status_code", None) != 416:
                 raise
             return
+        finally:
+            for answer in self._answers:
+                answer.close()
         if self.stream.tell() < self.before + self.total:
             raise ConnectionError("the connection ended early")
 
     def _answered(self, answer: Any, *_: Any, **__: Any) -> None:
+        self._answers.append(answer)
         if answer.status_code == 200 and self.before:
             # This server starts over instead of going on.
             self.stream.seek(0)
@@ -177,7 +186,7 @@ def _explained(error: OSError, spec: BackboneSpec, part: Path) -> DownloadError:
             f"The server refused {spec.name} ({answer.status_code}): "
             f"try again later or use a local file."
         )
-    if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST):
+    if error.errno in _NOT_WRITABLE:
         return DownloadError(
             f"{part.parent} cannot take {spec.name} ({error.strerror}): "
             f"make room there or choose another folder."
