@@ -268,7 +268,7 @@ def synthetic_metaphase(
 
     place(*_nucleus(rng), ClusterType.OTHER, 0, 0.45)
     for kind, n in clusters:
-        if len(order) < 2 * n:  # a small metaphase has fewer clusters
+        if len(order) - n < chromosomes / 3:  # a small metaphase has fewer clusters
             continue
         mine, order = order[:n], order[n:]
         made = _cluster(rng, kind, mine)

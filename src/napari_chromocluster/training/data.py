@@ -127,7 +127,7 @@ def compose_set(
     Parameters
     ----------
     singles : dict of group to list of SingleChromosome
-        See `single_chromosomes`; groups with too few are passed over.
+        See `single_chromosomes`; groups with few are put together.
     n : int
         How many clusters.
     size : int
@@ -142,6 +142,10 @@ def compose_set(
         How the clusters are made to look.
     """
     pools = {name: pool for name, pool in sorted(singles.items()) if len(pool) >= _FEWEST_SINGLES}
+    # Groups with few singles lend theirs to each other: a mixed metaphase is better than none.
+    rest = [one for _, pool in sorted(singles.items()) if len(pool) < _FEWEST_SINGLES for one in pool]
+    if len(rest) >= _FEWEST_SINGLES or (rest and not pools):
+        pools["rest"] = rest
     if not pools or n == 0:
         return pack([], [], [], size)
     rng = np.random.default_rng([seed, 77])

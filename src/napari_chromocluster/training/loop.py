@@ -13,7 +13,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import BaseFinetuning, Callback, EMAWeightAveraging, ModelCheckpoint
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -207,6 +207,8 @@ def _run_stage(
     if resume and done.exists():
         _load_best(network, best)
         return True
+    # An earlier stage may have frozen the body, with the statistics of its batch norms.
+    BaseFinetuning.make_trainable(network)
     batches = TrainingBatches(data.train, plan, config, stage, number)
     dataset: Dataset[Any] = batches
     validation = _validation_inputs(data.validation, stage, config)

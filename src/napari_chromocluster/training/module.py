@@ -83,13 +83,20 @@ class StageModule(pl.LightningModule):
         return out
 
     def on_train_epoch_start(self) -> None:
-        """Make dropout depend on the epoch alone, so that a resumed run repeats it."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.number * 10_007 + self.current_epoch)
+        """Set the mode: Lightning keeps the one a network comes in, and a loaded one classifies."""
+        self.network.train()
         if self.stage.freeze_body:
             self.network.body.eval()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Loss of one batch."""
+        """Return the loss of one batch."""
+        # Dropout hangs on epoch and batch alone, so that a resumed run repeats it.
+        torch.manual_seed(
+            self.config.seed * 1_000_003
+            + self.number * 100_003
+            + self.current_epoch * 10_007
+            + batch_idx
+        )
         inputs, allowed = batch
         loss = partial_label_loss(self(inputs), allowed, self.config.label_smoothing)
         if not torch.isfinite(loss):

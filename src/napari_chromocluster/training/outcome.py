@@ -76,7 +76,12 @@ def save_outcome(
     probabilities = classifier.predict_crops(crops)
     names = [str(TYPES[column]) for column in true]
     evaluation = evaluate_predictions(names, probabilities, list(data.validation.group))
-    card = _replace(card, metrics={"validation groups of this training": evaluation.to_dict()})
+    figures = evaluation.to_dict()
+    if not config.names_in_card:
+        figures["per_group"] = {
+            group_hash(name): values for name, values in figures["per_group"].items()
+        }
+    card = _replace(card, metrics={"validation groups of this training": figures})
     save_model(run.model_path, network, card, half=_parameters(network) > _HALF_ABOVE)
     _write_predictions(run, data, probabilities)
     return run.model_path

@@ -10,6 +10,8 @@ import time
 
 from napari_chromocluster.training.run import RUNNING, Run, RunError
 
+#: Children of this process by number: kept so that they are waited for when they end.
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 #: Seconds that a training has to stop by itself before it is terminated.
 GRACE = 30.0
 
@@ -50,7 +52,15 @@ def start(run: Run, *, resume: bool = False) -> int:
             start_new_session=True,
         )
     run.pid_path.write_text(str(child.pid))
+    _reap()
+    _CHILDREN[child.pid] = child
     return child.pid
+
+
+def _reap() -> None:
+    """Forget children that have ended."""
+    for pid in [pid for pid, child in _CHILDREN.items() if child.poll() is not None]:
+        del _CHILDREN[pid]
 
 
 def stop(run: Run, grace: float = GRACE) -> None:
@@ -59,6 +69,7 @@ def stop(run: Run, grace: float = GRACE) -> None:
     The best epoch so far is kept either way.
     """
     run.request_stop()
+    _reap()
     until = time.monotonic() + grace
     while run.process_alive() and time.monotonic() < until:
         time.sleep(0.1)

@@ -1,0 +1,49 @@
+import pytest
+
+from napari_chromocluster.training.config import (
+    PRESETS,
+    ConfigError,
+    StageConfig,
+    TrainingConfig,
+    preset,
+)
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_json_round_trip(name):
+    config = preset(name).replace(annotations=("a.csv",), excluded_groups=("g",))
+    assert TrainingConfig.from_json(config.to_json()) == config
+
+
+def test_paper_preset_is_the_papers():
+    paper = preset("paper")
+    coarse, fine = paper.stages
+    assert (coarse.epochs, coarse.lr_body, coarse.lr_head, coarse.freeze_body) == (5, 1e-5, 4e-5, True)
+    assert (fine.epochs, fine.lr_body, fine.lr_head, fine.freeze_body) == (10, 1e-6, 4e-6, False)
+    assert (paper.batch_size, paper.label_smoothing, paper.optimizer) == (16, 0.1, "adam")
+    assert (paper.stop_after, paper.stop_delta, paper.monitor) == (5, 0.01, "accuracy")
+    assert coarse.image_size == fine.image_size == 224
+    assert paper.backbone == "resnext101_32x8d_wsl"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages": ()}, "at least one stage"),
+        ({"batch_size": 1}, "batch size"),
+        ({"fold": 2}, "Fold 2"),
+        ({"composed_share": 2.0}, "Shares"),
+        ({"type_shares": {"double": 1.0}}, "Unknown cluster type"),
+        ({"stages": (StageConfig("x", 1, 0, 0, image_size=4),)}, "image size"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        preset("quick").replace(**changes)
+
+
+def test_unknown_preset_and_text():
+    with pytest.raises(ConfigError, match="no preset"):
+        preset("best")
+    with pytest.raises(ConfigError, match="no training configuration"):
+        TrainingConfig.from_json("[]")

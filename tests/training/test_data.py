@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_chromocluster.imaging.crops import CropSpec, render_crop
+from napari_chromocluster.results.sources import cut_annotated, read_sources
+from napari_chromocluster.taxonomy import CLUSTERS, TYPES, UNTYPED_CLUSTER
+from napari_chromocluster.training.augment import augment
+from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, make_inputs
+from napari_chromocluster.training.config import preset
+from napari_chromocluster.training.data import (
+    allowed_types,
+    compose_set,
+    pack,
+    single_chromosomes,
+)
+from napari_chromocluster.training.module import macro_sensitivity, partial_label_loss
+
+CONFIG = preset("quick").replace(batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def cut(annotated):
+    return cut_annotated(read_sources([annotated]))
+
+
+@pytest.fixture(scope="module")
+def regions(cut):
+    return pack(cut.crops, cut.names, cut.groups, 64)
+
+
+@pytest.fixture(scope="module")
+def composed(cut):
+    singles = single_chromosomes(cut.crops, cut.names, cut.groups)
+    return compose_set(singles, 30, 64, 0, list(CLUSTERS))
+
+
+def test_inputs_are_those_of_the_classifier(cut, regions):
+    rows = np.arange(6)
+    inputs = make_inputs(regions, rows, 64, "signal_mask_scale")
+    expected = np.stack([render_crop(cut.crops[row], CropSpec(64)) for row in rows])
+    assert np.abs(inputs.numpy() - expected).max() < 0.02
+
+
+def test_composed_clusters_are_clusters_of_one_type(composed):
+    assert len(composed) == 30
+    assert (composed.allowed.sum(axis=1) == 1).all()
+    assert composed.allowed[:, 1:4].sum() == 30
+
+
+def test_untyped_clusters_allow_the_cluster_types():
+    assert list(allowed_types(UNTYPED_CLUSTER)) == [False, True, True, True, False]
+    assert list(allowed_types("single")) == [True, False, False, False, False]
+
+
+def test_draws_are_balanced_as_asked(regions, composed):
+    joined = regions.joined(composed)
+    plan = DrawPlan(joined, len(regions), CONFIG)
+    rows = plan.draw(20000, np.random.default_rng(0))
+    share = joined.allowed[rows].mean(axis=0)
+    for place, kind in enumerate(TYPES):
+        assert share[place] == pytest.approx(plan.prior(joined)[str(kind)], abs=0.02)
+    clusters = joined.allowed[:, 1:4].any(axis=1)
+    drawn = rows[clusters[rows]]
+    assert (drawn >= len(regions)).mean() == pytest.approx(CONFIG.composed_share, abs=0.05)
+
+
+def test_batches_hang_on_seed_epoch_and_number_only(regions):
+    plan = DrawPlan(regions, len(regions), CONFIG)
+    first = TrainingBatches(regions, plan, CONFIG, CONFIG.stages[0], 0)
+    again = TrainingBatches(regions, plan, CONFIG, CONFIG.stages[0], 0)
+    assert torch.equal(first[1][0], again[1][0])
+    again.epoch = 1
+    assert not torch.equal(first[1][0], again[1][0])
+
+
+@pytest.mark.parametrize("kind", ["full", "paper", "none"])
+def test_augmentation_keeps_range_and_shape(regions, kind):
+    signal = torch.from_numpy(regions.signal[:8]).float() / 255
+    mask = torch.from_numpy(regions.mask[:8]).float() / 255
+    generator = torch.Generator().manual_seed(0)
+    out = augment(signal, mask, torch.zeros(8), 48, kind, generator)
+    assert out[0].shape == out[1].shape == (8, 48, 48)
+    assert float(out[0].min()) >= 0
+    assert float(out[0].max()) <= 1
+    assert float(out[1].mean()) == pytest.approx(float(mask.mean()), rel=0.5)
+
+
+def test_loss_sums_over_what_is_allowed():
+    logits = torch.log(torch.tensor([[0.5, 0.2, 0.2, 0.05, 0.05]]))
+    one = partial_label_loss(logits, torch.tensor([[1.0, 0, 0, 0, 0]]), 0.0)
+    three = partial_label_loss(logits, torch.tensor([[0.0, 1, 1, 1, 0]]), 0.0)
+    assert float(one) == pytest.approx(-np.log(0.5), abs=1e-5)
+    assert float(three) == pytest.approx(-np.log(0.45), abs=1e-5)
+
+
+def test_macro_sensitivity_counts_each_type_once():
+    true = torch.tensor([0, 0, 0, 0, 1])
+    assert macro_sensitivity(torch.zeros(5, dtype=torch.long), true) == pytest.approx(0.5)

@@ -1,0 +1,77 @@
+"""Reader, writer, sample data and the manifest."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from npe2 import PluginManifest
+from PIL import Image
+
+from napari_chromocluster.imaging.io import read_labels
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.table import build_table, read_table
+from napari_chromocluster.viewer.preferences import preferences
+from napari_chromocluster.viewer.reader import get_reader
+from napari_chromocluster.viewer.sample_data import synthetic_dapi, synthetic_giemsa
+from napari_chromocluster.viewer.writer import write_regions
+
+
+def test_annotation_file_opens_image_regions_and_types(annotated):
+    layers = get_reader(str(annotated))(str(annotated))
+    assert [kind for _, _, kind in layers] == ["image", "labels"] * 4
+    data, options, _ = layers[1]
+    table = options["features"]
+    assert set(table["source"]) == {"human"}
+    assert set(table["index"]) == set(np.unique(data)) - {0}
+
+
+def test_folder_per_type_opens_as_one_sheet(tmp_path):
+    for number, kind in enumerate(("single", "touching", "touching")):
+        (tmp_path / kind).mkdir(exist_ok=True)
+        crop = np.full((30, 40), 255, np.uint8)
+        crop[5:20, 5:30] = 100 + number
+        Image.fromarray(crop).save(tmp_path / kind / f"c_{number}.png")
+    sheet, labels = get_reader(str(tmp_path))(str(tmp_path))
+    assert sheet[0].shape == labels[0].shape
+    assert list(labels[1]["features"]["cluster_type"]) == ["single", "touching", "touching"]
+
+
+def test_raw_images_are_left_to_napari(tmp_path, annotated):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    for name in ("image.tif", "image.png", "other.csv"):
+        assert get_reader(str(tmp_path / name)) is None
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader([str(annotated)]) is None
+
+
+def test_writer_writes_labels_and_table(tmp_path, metaphase):
+    table = build_table(extract_regions(metaphase.labels))
+    written = write_regions(
+        str(tmp_path / "m_labels.tif"), metaphase.labels, {"features": table}
+    )
+    assert [p.rpartition("/")[2] for p in written] == ["m_labels.tif", "m_regions.csv"]
+    assert np.array_equal(read_labels(written[0]), metaphase.labels)
+    pd.testing.assert_frame_equal(read_table(written[1]), table)
+    only = write_regions(str(tmp_path / "t.csv"), metaphase.labels, {"features": table})
+    assert only == [str(tmp_path / "t.csv")]
+
+
+@pytest.mark.parametrize("sample", [synthetic_giemsa, synthetic_dapi])
+def test_sample_data(sample):
+    [(image, _, kind)] = sample()
+    assert kind == "image"
+    assert image.ndim == 2
+
+
+def test_every_command_of_the_manifest_exists():
+    manifest = PluginManifest.from_distribution("napari-chromocluster")
+    for command in manifest.contributions.commands:
+        module, _, name = command.python_name.partition(":")
+        if "widgets" not in module:
+            assert getattr(__import__(module, fromlist=[name]), name)
+    patterns = [p for r in manifest.contributions.readers for p in r.filename_patterns]
+    assert patterns == ["*.csv"]
+
+
+def test_preferences_have_defaults():
+    assert preferences().model == "default"
+    assert preferences().colors["single"] == "#009E73"
