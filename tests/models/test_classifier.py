@@ -1,3 +1,5 @@
+import dataclasses
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -8,15 +10,11 @@ from napari_chromocluster.imaging.synthetic import synthetic_stack
 from napari_chromocluster.models.classifier import (
     Cancelled,
     ClassifyError,
+    ClusterClassifier,
     choose_device,
     load_model,
 )
 from napari_chromocluster.results.table import COLUMNS, PROBABILITIES
-
-
-@pytest.fixture(scope="module")
-def classifier(tiny_model):
-    return load_model(tiny_model)
 
 
 def test_table_of_a_metaphase(classifier, metaphase):
@@ -27,7 +25,7 @@ def test_table_of_a_metaphase(classifier, metaphase):
     assert tuple(table.columns) == COLUMNS
     assert list(table["index"]) == sorted(metaphase.types)
     assert np.allclose(table[list(PROBABILITIES)].sum(axis=1), 1, atol=1e-5)
-    assert set(table["model"]) == {"tiny"}
+    assert set(table["model"]) == {"lively"}
     assert seen[-1] == (len(table), len(table))
 
 
@@ -81,10 +79,9 @@ def test_tiny_regions_borders_and_black_images(classifier):
 
 
 def test_prior_moves_the_probabilities(classifier, metaphase):
-    card = classifier.card.__class__(
-        **{**vars(classifier.card), "training_prior": dict.fromkeys(classifier.card.classes, 0.2)}
-    )
-    balanced = load_model.__globals__["ClusterClassifier"](classifier.network, card)
+    prior = dict.fromkeys(classifier.card.classes, 0.2)
+    card = dataclasses.replace(classifier.card, training_prior=prior)
+    balanced = ClusterClassifier(classifier.network, card)
     rare = balanced.classify(metaphase.image, metaphase.labels, prior={"single": 0.99})
     usual = balanced.classify(metaphase.image, metaphase.labels, prior={"single": 0.2})
     assert rare["p_single"].mean() > usual["p_single"].mean()
@@ -110,3 +107,180 @@ def test_devices():
     assert choose_device("cpu").type == "cpu"
     with pytest.raises(ClassifyError, match="no device 'quantum'"):
         choose_device("quantum")
+    with pytest.raises(ClassifyError, match="no device 'cuda:77'"):
+        choose_device("cuda:77")
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_the_halved_batch_stays_and_one_region_too_many_is_told(classifier, monkeypatch):
+    crops = np.zeros((20, 3, 48, 48), np.float32)
+    expected = classifier.logits(crops)
+    forward = ClusterClassifier._forward
+    limit = [3]
+
+    def small(self, part, copies):
+        if len(part) > limit[0]:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+        return forward(self, part, copies)
+
+    monkeypatch.setattr(ClusterClassifier, "_forward", small)
+    assert np.allclose(classifier.logits(crops), expected, atol=1e-5)
+    assert classifier.batch_size == 2
+    limit[0] = 0
+    with pytest.raises(ClassifyError, match="too little memory on cpu for one region"):
+        classifier.logits(crops)
+
+
+def test_other_errors_of_the_network_are_not_swallowed(classifier, monkeypatch):
+    def broken(self, part, copies):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(ClusterClassifier, "_forward", broken)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        classifier.logits(np.zeros((2, 3, 48, 48), np.float32))
+
+
+def test_eight_copies_make_turning_and_mirroring_irrelevant(classifier):
+    crops = np.random.default_rng(0).random((3, 3, 48, 48), np.float32)
+    plain = classifier.predict_crops(crops, tta=8)
+    for turned in (np.rot90(crops, 1, (2, 3)), crops[..., ::-1], crops.swapaxes(2, 3)):
+        assert np.allclose(classifier.predict_crops(turned, tta=8), plain, atol=1e-4)
+    one = classifier.predict_crops(crops, tta=1)
+    assert np.abs(one - classifier.predict_crops(np.rot90(crops, 1, (2, 3)), tta=1)).max() > 1e-4
+
+
+def test_temperature_of_the_card(classifier):
+    crops = np.random.default_rng(0).random((6, 3, 48, 48), np.float32)
+    sure = classifier.predict_crops(crops).max(axis=1)
+    classifier.card = dataclasses.replace(classifier.card, temperature=20.0)
+    assert (classifier.predict_crops(crops).max(axis=1) < sure).all()
+
+
+@pytest.mark.parametrize("prior", [{"circle": 0.5}, {"single": -1}, {"single": float("nan")}])
+def test_a_prior_that_makes_no_sense(classifier, metaphase, prior):
+    with pytest.raises(ClassifyError, match=next(iter(prior))):
+        classifier.classify(metaphase.image, metaphase.labels, prior=prior)
+
+
+def test_a_stack_is_its_frames_and_progress_counts_all(classifier):
+    images, labels = synthetic_stack([1, 2])
+    seen = []
+    table = classifier.classify(images, labels, progress=lambda *p: seen.append(p))
+    done = [one for one, _ in seen]
+    assert done == sorted(done)
+    assert seen[-1] == (len(table), len(table))
+    assert {total for _, total in seen} == {len(table)}
+    second = classifier.classify(images[1], labels[1])
+    part = table[table["frame"] == 1]
+    assert list(part["index"]) == list(second["index"])
+    assert np.allclose(part["p_single"], second["p_single"], atol=1e-5)
+
+
+def test_only_the_frames_needed_are_read(classifier):
+    images, labels = synthetic_stack([1, 2])
+    labels = labels.copy()
+    labels[1][labels[1] > 0] += 1000
+    read = []
+
+    def frame(block_info=None):
+        place = block_info[None]["chunk-location"][0]
+        read.append(place)
+        return images[place : place + 1]
+
+    lazy = da.map_blocks(
+        frame, chunks=((1, 1), images.shape[1:2], images.shape[2:]), dtype=images.dtype
+    )
+    chosen = int(labels[1].max())
+    table = classifier.classify(lazy, labels, select=chosen)
+    assert list(table["frame"]) == [1]
+    assert set(read) == {1}
+
+
+def test_stopping_between_frames(classifier):
+    images, labels = synthetic_stack([1, 2])
+    seen = []
+    first = len(np.unique(labels[0])) - 1
+    with pytest.raises(Cancelled):
+        classifier.classify(
+            images,
+            labels,
+            progress=lambda done, total: seen.append(done),
+            stop=lambda: bool(seen) and seen[-1] >= first,
+        )
+    assert seen[-1] == first
+
+
+def test_labels_with_gaps_up_to_uint64(classifier, metaphase):
+    plain = classifier.classify(metaphase.image, metaphase.labels)
+    large = metaphase.labels.astype(np.uint64)
+    large[large == 1] = np.uint64(2**64 - 1)
+    table = classifier.classify(metaphase.image, large)
+    assert int(table["index"].max()) == 2**64 - 1
+    moved = table.set_index("index").loc[2**64 - 1, "p_single"]
+    assert moved == pytest.approx(plain.set_index("index").loc[1, "p_single"], abs=1e-5)
+
+
+def test_nan_and_color_with_alpha(classifier, metaphase):
+    image = metaphase.image.astype(np.float64)
+    image[0, :5] = np.nan
+    rgba = np.stack([image] * 4, axis=-1)
+    plain = classifier.classify(metaphase.image, metaphase.labels)
+    for form in (image, rgba):
+        table = classifier.classify(form, metaphase.labels)
+        assert np.allclose(table["p_single"], plain["p_single"], atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4, 5, 3), (20, 30, 2)])
+def test_images_of_no_use(classifier, shape):
+    with pytest.raises(ClassifyError, match="differ in shape"):
+        classifier.classify(np.zeros(shape), np.ones((20, 30), int))
+
+
+def test_labels_that_are_an_image(classifier, metaphase):
+    with pytest.raises(RegionError, match="whole numbers"):
+        classifier.classify(metaphase.image, metaphase.labels.astype(float))
+    with pytest.raises(RegionError, match="Label 9999 does not occur"):
+        classifier.classify(metaphase.image, metaphase.labels, select=[1, 9999])
+
+
+def test_ready_made_crops(classifier, metaphase):
+    crops = []
+    for label in (1, 2, 3):
+        ys, xs = np.nonzero(metaphase.labels == label)
+        box = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+        mask = np.pad(metaphase.labels[box] == label, 4)
+        crops.append(np.where(mask, np.pad(metaphase.image[box], 4), 255).astype(np.uint8))
+    found = classifier.classify_crops(crops)
+    assert found.shape == (3, 5)
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(classifier.classify_crops(crops[::-1])[::-1], found, atol=1e-5)
+    assert classifier.classify_crops([]).shape == (0, 5)
+
+
+def test_many_regions_are_rendered_in_parts(classifier, metaphase, monkeypatch):
+    whole = classifier.classify(metaphase.image, metaphase.labels)
+    monkeypatch.setattr("napari_chromocluster.models.classifier._RENDERED", 7)
+    seen = []
+    parts = classifier.classify(
+        metaphase.image, metaphase.labels, progress=lambda *p: seen.append(p)
+    )
+    assert np.allclose(parts["p_single"], whole["p_single"], atol=1e-5)
+    assert [done for done, _ in seen] == [*range(7, len(whole), 7), len(whole)]
+
+
+def test_explaining_through_the_classifier(classifier, metaphase):
+    heat = classifier.explain(metaphase.image, metaphase.labels, 3)
+    assert set(np.unique(metaphase.labels[heat > 0])) == {3}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_half_precision_on_cuda_agrees(lively_model, classifier, metaphase):
+    fast = load_model(lively_model, "cuda").classify(metaphase.image, metaphase.labels)
+    plain = classifier.classify(metaphase.image, metaphase.labels)
+    assert np.allclose(fast["p_single"], plain["p_single"], atol=0.02)
+
+
+def test_the_model_of_these_tests_tells_regions_apart(classifier, metaphase):
+    table = classifier.classify(metaphase.image, metaphase.labels)
+    assert table["p_single"].std() > 0.05
+    assert table["cluster_type"].nunique() > 2

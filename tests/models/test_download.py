@@ -1,5 +1,6 @@
 """The whole download path against a server on loopback."""
 
+import contextlib
 import errno
 import hashlib
 import threading
@@ -54,10 +55,8 @@ class Server:
         handler.send_response(status)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
-        try:
+        with contextlib.suppress(OSError):  # some tests want the other side to go away
             handler.wfile.write(body[: self.break_at])
-        except OSError:
-            pass  # the other side went away, which is what some tests want
 
     def close(self):
         self.server.shutdown()

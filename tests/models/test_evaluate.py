@@ -2,16 +2,17 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.models.classifier import load_model
+from napari_chromocluster.models.classifier import Cancelled, load_model
 from napari_chromocluster.models.evaluate import evaluate
 from napari_chromocluster.results.annotations import read_annotations
 
 
-def test_figures_agree_with_the_classifier(tiny_model, annotated):
-    classifier = load_model(tiny_model)
+def test_figures_agree_with_the_classifier(lively_model, annotated):
+    classifier = load_model(lively_model)
     found = evaluate(annotated, classifier)
     table = read_annotations(annotated)
     assert found.n == len(table)
@@ -20,11 +21,12 @@ def test_figures_agree_with_the_classifier(tiny_model, annotated):
     image = np.asarray(Image.open(one["image"].iloc[0]))
     labels = np.asarray(Image.open(one["labels"].iloc[0]))
     said = classifier.classify(image, labels).set_index("index")["cluster_type"]
-    right = np.mean([said[label] == kind for label, kind in zip(one["label"], one["cluster_type"], strict=True)])
+    pairs = zip(one["label"], one["cluster_type"], strict=True)
+    right = np.mean([said[label] == kind for label, kind in pairs])
     assert found.per_group["metaphase_11"]["accuracy"] == right
 
 
-def test_ready_made_crops(tiny_model, metaphase, tmp_path):
+def test_ready_made_crops(lively_model, metaphase, tmp_path):
     for region in extract_regions(metaphase.labels)[:10]:
         y0, x0, y1, x1 = region.bbox
         mask = np.pad(metaphase.labels[y0:y1, x0:x1] == region.label, 3)
@@ -32,13 +34,41 @@ def test_ready_made_crops(tiny_model, metaphase, tmp_path):
         folder = tmp_path / "types" / str(metaphase.types[region.label])
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(crop).save(folder / f"case1_{region.label}.png")
-    assert evaluate(tmp_path / "types", tiny_model).n == 10
+    assert evaluate(tmp_path / "types", lively_model).n == 10
 
 
-def test_real_annotations_are_read(tiny_model, real_data, tmp_path):
+def test_real_annotations_are_read(lively_model, real_data, tmp_path):
     table = pd.read_csv(real_data / "gband_crops" / "annotations.csv").head(12)
     (tmp_path / "images").mkdir()
     for name in table["image"]:
         shutil.copy(real_data / "gband_crops" / name, tmp_path / name)
     table.to_csv(tmp_path / "annotations.csv", index=False)
-    assert evaluate(tmp_path / "annotations.csv", tiny_model).n == 12
+    assert evaluate(tmp_path / "annotations.csv", lively_model).n == 12
+
+
+def test_both_kinds_of_rows_in_one_file_keep_their_order(lively_model, annotated, tmp_path):
+    table = read_annotations(annotated)
+    image = Image.fromarray(np.full((40, 40), 255, np.uint8))
+    image.paste(60, (12, 8, 20, 32))
+    image.save(tmp_path / "crop.png")
+    crop = {"image": str(tmp_path / "crop.png"), "cluster_type": "single", "group": "crops"}
+    crop = pd.DataFrame([crop | {"labels": "", "label": ""}])
+    mixed = pd.concat([table.iloc[:3], crop, table.iloc[3:6]])
+    mixed.to_csv(tmp_path / "mixed.csv", index=False)
+    seen = []
+    found = evaluate(tmp_path / "mixed.csv", lively_model, progress=lambda *p: seen.append(p))
+    assert found.n == 7
+    assert found.per_group["crops"]["n"] == 1
+    assert seen[-1] == (7, 7)
+
+
+def test_rows_without_a_single_type_are_left_out(lively_model, annotated, tmp_path):
+    table = read_annotations(annotated).head(4)
+    table.loc[0, "cluster_type"], table.loc[1, "cluster_type"] = "unresolved", "cluster"
+    table.to_csv(tmp_path / "some.csv", index=False)
+    assert evaluate(tmp_path / "some.csv", lively_model).n == 2
+
+
+def test_stopping(lively_model, annotated):
+    with pytest.raises(Cancelled):
+        evaluate(annotated, lively_model, stop=lambda: True)

@@ -1,9 +1,13 @@
+import errno
+import json
 import pickle
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from napari_chromocluster.imaging.io import ImageError
+from napari_chromocluster.models import model_file
 from napari_chromocluster.models.model_file import (
     FORMAT_VERSION,
     ModelCard,
@@ -34,9 +38,7 @@ def test_round_trip(tmp_path, network):
 def test_half_precision_halves_the_file(tmp_path, network):
     save_model(tmp_path / "full.safetensors", network, ModelCard(name="m"))
     save_model(tmp_path / "half.safetensors", network, ModelCard(name="m"), half=True)
-    full, half = (
-        (tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half")
-    )
+    full, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half"))
     assert half < 0.6 * full
     back, _ = load_model_file(tmp_path / "half.safetensors")
     assert next(back.parameters()).dtype == torch.float32
@@ -90,3 +92,99 @@ def test_missing_weights(tmp_path, network):
     save_file(state, path, metadata={"chromocluster_card": ModelCard(name="m").to_json()})
     with pytest.raises(ModelFileError, match="does not hold the weights"):
         load_model_file(path)
+
+
+def test_half_precision_hardly_changes_the_output(tmp_path, network):
+    save_model(tmp_path / "half.safetensors", network, ModelCard(name="m"), half=True)
+    back, _ = load_model_file(tmp_path / "half.safetensors")
+    x = torch.rand(4, 3, 48, 48)
+    with torch.inference_mode():
+        assert torch.allclose(back(x), network(x), atol=0.01)
+
+
+@pytest.mark.parametrize("keep", [8, 100, 0.1, 0.5, 0.999])
+def test_truncated_anywhere(tmp_path, network, keep):
+    path = tmp_path / "m.safetensors"
+    save_model(path, network, ModelCard(name="m"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: keep if isinstance(keep, int) else int(keep * len(whole))])
+    with pytest.raises(ModelFileError, match=r"m.safetensors is damaged"):
+        load_model_file(path)
+
+
+def test_one_flipped_bit_in_the_weights(tmp_path, network):
+    path = tmp_path / "m.safetensors"
+    save_model(path, network, ModelCard(name="m"))
+    content = bytearray(path.read_bytes())
+    content[-1001] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_model_file(path)
+
+
+def written(path, network, text):
+    save_file(network.state_dict(), path, metadata={"chromocluster_card": text})
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": ["single", "circle"]},
+        {"classes": ["single", "single"]},
+        {"classes": []},
+        {"temperature": 0},
+        {"temperature": "warm"},
+        {"input_size": 3},
+        {"channels": "smell"},
+        {"format_version": None},
+        {"training_prior": [1, 2]},
+    ],
+)
+def test_a_card_that_makes_no_sense(tmp_path, network, change):
+    card = {**json.loads(ModelCard(name="m").to_json()), **change}
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_card(written(tmp_path / "m.safetensors", network, json.dumps(card)))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", "{}"])
+def test_a_card_that_is_no_card(tmp_path, network, text):
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_model_file(written(tmp_path / "m.safetensors", network, text))
+
+
+def test_unknown_fields_and_an_unknown_backbone(tmp_path, network):
+    card = json.loads(ModelCard(name="m").to_json())
+    path = written(tmp_path / "a.safetensors", network, json.dumps({**card, "mood": "good"}))
+    assert load_model_file(path)[1].name == "m"
+    path = written(tmp_path / "b.safetensors", network, json.dumps({**card, "backbone": "vgg"}))
+    with pytest.raises(ModelFileError, match="does not hold the weights its card names"):
+        load_model_file(path)
+
+
+def test_a_failed_write_leaves_the_old_model(tmp_path, network, monkeypatch):
+    path = tmp_path / "m.safetensors"
+    save_model(path, network, ModelCard(name="old"))
+
+    def full(tensors, name, metadata):
+        name.write_bytes(b"half a model")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(model_file, "save_file", full)
+    with pytest.raises(ModelFileError, match=r"No space left on device.*make room"):
+        save_model(path, network, ModelCard(name="new"))
+    assert read_card(path).name == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, network):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ImageError, match="choose another folder"):
+        save_model(tmp_path / "file" / "m.safetensors", network, ModelCard(name="m"))
+
+
+def test_messages_are_one_line(tmp_path, network):
+    (tmp_path / "text.safetensors").write_text("no model\nat all")
+    with pytest.raises(ModelFileError) as caught:
+        load_model_file(tmp_path / "text.safetensors")
+    assert "\n" not in str(caught.value)

@@ -1,5 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models import resnet
 
 from napari_chromocluster.models.network import (
     BACKBONES,
@@ -61,3 +66,94 @@ def test_wrong_weights_are_refused(tmp_path):
         load_backbone_weights(network, tmp_path / "other.pth")
     with pytest.raises(NetworkError, match="no backbone 'vgg'"):
         build_network("vgg")
+
+
+def small_resnext():
+    return resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=1)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A network of the torchvision layout with one block a stage."""
+    spec = replace(BACKBONES["resnext50_32x4d"], build=small_resnext)
+    monkeypatch.setitem(BACKBONES, "resnext50_32x4d", spec)
+    return small_resnext().eval()
+
+
+@pytest.mark.parametrize("kind", ["zip", "before zip", "safetensors", "wrapped"])
+def test_weights_in_every_form_give_the_features_of_the_original(small, tmp_path, kind):
+    state = small.state_dict()
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
+    if kind == "safetensors":
+        save_file(state, path)
+    elif kind == "wrapped":
+        torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "zip")
+    network = build_network("resnext50_32x4d").eval()
+    head = {name: value.clone() for name, value in network.head.state_dict().items()}
+    load_backbone_weights(network, path)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        expected = small.avgpool(nn.Sequential(*list(small.children())[:-2])(x)).flatten(1)
+        assert torch.allclose(network.pooled(x)[:, 2048:], expected, atol=1e-5)
+    assert all(torch.equal(head[name], value) for name, value in network.head.state_dict().items())
+
+
+def test_code_in_weights_is_not_run(small, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("the file was unpickled",))
+
+    torch.save({"conv1.weight": Trap()}, tmp_path / "trap.pth")
+    network = build_network("resnext50_32x4d")
+    with pytest.raises(NetworkError, match="cannot be read as weights"):
+        load_backbone_weights(network, tmp_path / "trap.pth")
+
+
+def test_no_weights_and_no_state_dict(small, tmp_path):
+    network = build_network("resnext50_32x4d")
+    with pytest.raises(NetworkError, match="do not exist"):
+        load_backbone_weights(network, tmp_path / "none.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(NetworkError, match="no weights by name"):
+        load_backbone_weights(network, tmp_path / "list.pth")
+
+
+def test_every_backbone_is_built_as_its_specification_says():
+    for name, spec in BACKBONES.items():
+        with torch.device("meta"):
+            network = build_network(name)
+            whole = spec.build()
+        assert network.features == spec.features == network.head[0].num_features // 2
+        if spec.url is not None:
+            size = sum(t.numel() * t.element_size() for t in whole.state_dict().values())
+            assert spec.megabytes == pytest.approx(size / 1e6, rel=0.01)
+            assert spec.hash_prefix in spec.url
+
+
+def test_pooling_is_maximum_then_mean(small):
+    network = build_network("resnext50_32x4d").eval()
+    x = torch.randn(2, 3, 96, 96)
+    with torch.inference_mode():
+        maps, pooled = network.body(x), network.pooled(x)
+    assert torch.equal(pooled[:, :2048], maps.amax(dim=(2, 3)))
+    assert torch.allclose(pooled[:, 2048:], maps.mean(dim=(2, 3)))
+
+
+def test_other_numbers_of_channels():
+    for backbone in ("compact", "resnext50_32x4d"):
+        with torch.device("meta"):
+            network = build_network(backbone, channels=5)
+            assert network(torch.zeros(2, 5, 64, 64)).shape == (2, 5)
+
+
+def test_groups_go_from_the_stem_to_the_head():
+    for backbone in ("compact", "resnext50_32x4d"):
+        network = build_network(backbone)
+        names = {id(p): name for name, p in network.named_parameters()}
+        firsts = [names[id(group[0])] for group in layer_groups(network)]
+        assert len(firsts) == 6
+        assert firsts[0].startswith("body.0")
+        assert firsts[-1].startswith("head")
+        assert firsts == sorted(firsts)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from napari_chromocluster.models.calibration import (
+    NATURAL_PRIOR,
+    calibrate,
+    fit_temperature,
+    prior_weights,
+    softmax,
+    to_five,
+)
+from napari_chromocluster.taxonomy import TYPES
+
+CLASSES = tuple(str(kind) for kind in TYPES)
+
+
+def test_natural_prior_is_a_distribution_over_the_types():
+    assert set(NATURAL_PRIOR) == set(CLASSES)
+    assert sum(NATURAL_PRIOR.values()) == pytest.approx(1)
+
+
+def test_softmax_of_large_numbers():
+    assert np.allclose(softmax(np.array([[1000.0, 1000.0], [-1000.0, 0.0]])), [[0.5, 0.5], [0, 1]])
+
+
+def test_copies_are_averaged_as_probabilities(rng):
+    logits = rng.normal(size=(4, 6, 5))
+    plain = calibrate(logits, 1.0, np.ones(5))
+    assert np.allclose(plain, softmax(logits).mean(axis=0))
+
+
+def test_the_prior_follows_bayes(rng):
+    p = softmax(rng.normal(size=(1, 6, 5)))[0]
+    training, use = dict.fromkeys(CLASSES, 0.2), NATURAL_PRIOR
+    expected = p * [use[name] / training[name] for name in CLASSES]
+    expected /= expected.sum(axis=1, keepdims=True)
+    found = calibrate(np.log(p)[None], 1.0, prior_weights(training, use, CLASSES))
+    assert np.allclose(found, expected)
+
+
+def test_without_a_training_prior_nothing_is_weighed():
+    assert np.array_equal(prior_weights({}, NATURAL_PRIOR, CLASSES), np.ones(5))
+
+
+def test_the_temperature_of_overconfident_logits_is_found(rng):
+    true = rng.integers(0, 5, 4000)
+    honest = rng.normal(size=(4000, 5)) * 1.5
+    chances = softmax(honest)
+    true = np.array([rng.choice(5, p=row) for row in chances])
+    found = fit_temperature(2.5 * honest[None], true, np.ones(5))
+    assert found == pytest.approx(2.5, rel=0.12)
+    assert fit_temperature(honest[None, :0], true[:0], np.ones(5)) == 1.0
+
+
+def test_a_model_of_three_types_fills_five_columns():
+    spread = to_five(np.array([[0.2, 0.7, 0.1]]), ("touching", "single", "other"))
+    assert spread.dtype == np.float32
+    assert np.allclose(spread, [[0.7, 0.2, 0, 0, 0.1]])
