@@ -181,6 +181,10 @@ class Keeper:
                 f"choose another folder, or corrections are lost when napari closes."
             )
 
+    def mark_dirty(self) -> None:
+        """Have everything written anew with the next save."""
+        self.dirty = self._labels_dirty = True
+
     def _new_store(self) -> ReviewStore:
         content = self._content or image_hash(pixels(self.session.image))
         self._content = content
@@ -231,7 +235,8 @@ class Keeper:
 
     def keep_mine(self) -> None:
         """Settle a conflict: write over the other version, which is kept under another name."""
-        self.conflict, self.dirty, self._labels_dirty = "", True, True
+        self.conflict = ""
+        self.mark_dirty()
         self.save_now(force=True)
 
     def take_theirs(self) -> None:
@@ -251,7 +256,7 @@ class Keeper:
         """Save to another folder from now on; what was written stays where it is."""
         self.folders = [folder, *(one for one in self.folders if one != folder)]
         self.store, self.problem, self.conflict = None, "", ""
-        self.dirty = self._labels_dirty = True
+        self.mark_dirty()
         self.save_now()
 
     def close(self) -> None:

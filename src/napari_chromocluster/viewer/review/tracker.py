@@ -54,8 +54,13 @@ def pixel_codes(positions: NDArray[Any]) -> NDArray[np.uint64]:
 
 def sum_codes(labels: NDArray[Any], positions: NDArray[Any]) -> dict[int, tuple[int, int]]:
     """Return pixels and sum of codes of each label among some pixels."""
-    names, place = np.unique(labels, return_inverse=True)
-    place = place.ravel()
+    top = int(labels.max()) if labels.size else 0
+    if labels.size and top < max(4 * labels.size, 1 << 12) and int(labels.min()) >= 0:
+        # Labels are small numbers nearly always: no need to sort the pixels.
+        names, place = np.arange(top + 1), labels.astype(np.intp, copy=False)
+    else:
+        names, place = np.unique(labels, return_inverse=True)
+        place = place.ravel()
     codes = pixel_codes(positions)
     sums = np.zeros(names.size, np.uint64)
     np.add.at(sums, place, codes)
@@ -63,7 +68,7 @@ def sum_codes(labels: NDArray[Any], positions: NDArray[Any]) -> dict[int, tuple[
     return {
         int(name): (int(area), int(total))
         for name, area, total in zip(names, areas, sums, strict=True)
-        if name != 0
+        if name != 0 and area
     }
 
 

@@ -1,0 +1,219 @@
+"""The canvas side of a review: go to a region, frame it, pick one, draw a line across one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_chromocluster.viewer.layers import current_frame, frame_shape
+from napari_chromocluster.viewer.review.session import ReviewSession
+from napari_chromocluster.viewer.review.tracker import Key
+
+_MARK = "chromocluster_review_frame"
+#: Colour of the frame and of a drawn line: none of the types has it.
+FRAME_COLOR = "#0072B2"
+#: Regions that are framed at most; more would only be confusing.
+_MOST_FRAMES = 60
+_PAD = 4.0
+
+
+class Canvas:
+    """What a review does in the canvas.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    session : ReviewSession
+        The review.
+    picked : callable
+        Called with a region that was clicked and whether it is to be added
+        to the selection.
+    drawn : callable
+        Called with the ``(y, x)`` points of a line, in px of the labels.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        session: ReviewSession,
+        picked: Callable[[Key, bool], None],
+        drawn: Callable[[NDArray[np.float64]], None],
+    ) -> None:
+        self.viewer, self.session = viewer, session
+        self._picked, self._drawn = picked, drawn
+        self._frame_layer: Any = None
+        self._drawing = False
+        viewer.mouse_drag_callbacks.append(self._on_drag)
+
+    def close(self) -> None:
+        """Take the frame and the callback away."""
+        self.draw(False)
+        if self._on_drag in self.viewer.mouse_drag_callbacks:
+            self.viewer.mouse_drag_callbacks.remove(self._on_drag)
+        if self._frame_layer is not None and self._frame_layer in self.viewer.layers:
+            self.viewer.layers.remove(self._frame_layer)
+        self._frame_layer = None
+
+    # ---------------------------------------------------------------- going
+
+    def go_to(self, key: Key) -> None:
+        """Show the frame of a region and bring it into the middle."""
+        rows = self.session.rows([key])
+        if rows.empty:
+            return
+        labels = self.session.labels
+        place = [float(rows["centroid_y"].iloc[0]), float(rows["centroid_x"].iloc[0])]
+        if len(frame_shape(labels)) == 3:
+            self.show_frame(key[0])
+            place = [float(key[0]), *place]
+        if not np.isfinite(place).all():
+            return
+        centre = tuple(float(one) for one in labels.data_to_world(place)[-2:])
+        self.viewer.camera.center = centre
+        if labels.selected_label != key[1]:
+            labels.selected_label = key[1]
+
+    def show_frame(self, frame: int) -> None:
+        """Bring a frame of a stack up."""
+        labels = self.session.labels
+        if len(frame_shape(labels)) < 3:
+            return
+        axis = self.viewer.dims.ndim - len(frame_shape(labels))
+        if int(self.viewer.dims.current_step[axis]) != frame:
+            self.viewer.dims.set_current_step(axis, frame)
+
+    def next_frame(self) -> None:
+        """Go to the next frame of a stack, from the last to the first."""
+        count = self.session.tracker.frames
+        if count > 1:
+            self.show_frame((current_frame(self.viewer, self.session.labels) + 1) % count)
+
+    # ---------------------------------------------------------------- framing
+
+    def frame(self, keys: Sequence[Key]) -> None:
+        """Draw a frame around regions."""
+        boxes = []
+        shown = current_frame(self.viewer, self.session.labels)
+        rows = self.session.rows([key for key in list(keys)[:_MOST_FRAMES] if key[0] == shown])
+        for box in rows["bbox"]:
+            y0, x0, y1, x1 = (float(one) for one in str(box).split(","))
+            low, high = (y0 - _PAD, x0 - _PAD), (y1 + _PAD - 1, x1 + _PAD - 1)
+            boxes.append(np.array([low, (low[0], high[1]), high, (high[0], low[1])]))
+        self._show_shapes(boxes, "rectangle")
+
+    def _show_shapes(self, shapes: list[NDArray[Any]], kind: str) -> None:
+        layer = self._layer()
+        layer.data = []
+        if shapes:
+            layer.add(shapes, shape_type=kind, edge_width=self._edge())
+        layer.selected_data = set()
+
+    def _edge(self) -> float:
+        """Return a width that is seen at any zoom, in px of the image."""
+        return float(np.clip(2.5 / max(float(self.viewer.camera.zoom), 1e-3), 0.5, 6.0))
+
+    def _layer(self) -> Any:
+        if self._frame_layer is None or self._frame_layer not in self.viewer.layers:
+            chosen = set(self.viewer.layers.selection)
+            labels = self.session.labels
+            self._frame_layer = self.viewer.add_shapes(
+                None,
+                ndim=2,
+                name="review",
+                edge_color=FRAME_COLOR,
+                face_color="transparent",
+                scale=labels.scale[-2:],
+                translate=labels.translate[-2:],
+            )
+            self._frame_layer.editable = False
+            self._frame_layer.metadata[_MARK] = True
+            self.viewer.layers.selection = chosen
+        return self._frame_layer
+
+    # ---------------------------------------------------------------- picking
+
+    def draw(self, on: bool) -> None:
+        """Let the next drag draw a line instead of moving the picture."""
+        if on != self._drawing:
+            self._drawing = on
+            self.viewer.camera.mouse_pan = not on
+
+    def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
+        if self._drawing:
+            yield from self._line(event)
+            return
+        active = viewer.layers.selection.active
+        if event.button != 1 or (active is not None and str(active.mode) != "pan_zoom"):
+            return
+        dragged = False
+        yield
+        while event.type == "mouse_move":
+            dragged = True
+            yield
+        if not dragged:
+            key = self.region_at(event.position)
+            if key is not None:
+                names = {str(one) for one in event.modifiers}
+                self._picked(key, bool(names & {"Control", "Shift"}))
+
+    def _line(self, event: Any) -> Iterator[None]:
+        points = [self._data(event.position)]
+        yield
+        while event.type == "mouse_move":
+            points.append(self._data(event.position))
+            self._show_shapes([np.array([points[0], points[-1]])], "line")
+            yield
+        self._drawn(np.array(points if len(points) > 1 else [points[0], points[0]]))
+
+    def _data(self, position: Any) -> NDArray[np.float64]:
+        return np.asarray(self.session.labels.world_to_data(position)[-2:], float)
+
+    def region_at(self, position: Any) -> Key | None:
+        """Return the region under a place in world coordinates."""
+        labels = self.session.labels
+        frame = current_frame(self.viewer, labels)
+        y, x = (round(float(one)) for one in self._data(position))
+        array = self.session.tracker.frame(frame)
+        if not (0 <= y < array.shape[0] and 0 <= x < array.shape[1]):
+            return None
+        label = int(array[y, x])
+        return (frame, label) if label else None
+
+    def region_under(self, points: NDArray[np.float64], among: Sequence[Key]) -> Key | None:
+        """Return the region that a line is meant for.
+
+        One of the selected regions if the line crosses any, else the region
+        of which it crosses most.
+        """
+        frame = current_frame(self.viewer, self.session.labels)
+        array = self.session.tracker.frame(frame)
+        found: dict[int, int] = {}
+        for start, end in zip(points[:-1], points[1:], strict=True):
+            steps = max(2, int(np.abs(end - start).max()) + 1)
+            for y, x in np.round(np.linspace(start, end, steps)).astype(int):
+                if 0 <= y < array.shape[0] and 0 <= x < array.shape[1] and array[y, x]:
+                    label = int(array[y, x])
+                    found[label] = found.get(label, 0) + 1
+        chosen = [label for number, label in among if number == frame and label in found]
+        best = max(chosen or found, key=lambda label: found[label], default=0)
+        return (frame, best) if best else None
+
+
+def is_review_frame(layer: Any) -> bool:
+    """Whether a layer is the frame that a review draws."""
+    return bool(layer.metadata.get(_MARK))
+
+
+def frame_table(session: ReviewSession, viewer: Any) -> Any:
+    """Return the rows of the frame that is shown."""
+    frame = current_frame(viewer, session.labels)
+    return session.table[session.table["frame"] == frame]
+
+
+def frame_name(session: ReviewSession, frame: int) -> str:
+    """Return what a metaphase is called in a ranking."""
+    return f"frame {frame}" if session.tracker.frames > 1 else str(session.image.name)

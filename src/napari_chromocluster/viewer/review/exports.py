@@ -1,0 +1,153 @@
+"""What a review gives away: tables, figures, annotations for training, rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from napari_chromocluster.imaging.io import IMAGE_SUFFIXES
+from napari_chromocluster.results.annotations import write_annotations
+from napari_chromocluster.results.figures import (
+    batch_chart,
+    contact_sheet,
+    overlay_figure,
+    save_figure,
+)
+from napari_chromocluster.results.summary import rank
+from napari_chromocluster.results.table import HUMAN, TableError, counts, read_table
+from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.viewer.layers import TABLE_SUFFIX
+from napari_chromocluster.viewer.review.session import ReviewSession
+
+
+class ExportError(ValueError):
+    """Something that cannot be exported as it is."""
+
+
+def pixel_size(image: Any) -> float | None:
+    """Return micrometres of a pixel where the layer knows them, else None."""
+    units = [str(one) for one in getattr(image, "units", ())][-2:]
+    scale = float(np.asarray(image.scale)[-1])
+    factor = {"micrometer": 1.0, "micrometre": 1.0, "nanometer": 1e-3, "millimeter": 1e3}
+    return scale * factor[units[-1]] if units and units[-1] in factor else None
+
+
+def save_overlay(
+    path: str | Path,
+    session: ReviewSession,
+    frame: int,
+    *,
+    threshold: float,
+    colors: Mapping[str, str],
+) -> None:
+    """Save the outlined metaphase with legend, and scale bar where the pixel size is known."""
+    figure = overlay_figure(
+        session.image_frame(frame),
+        session.tracker.frame(frame),
+        _rows(session, frame),
+        threshold=threshold,
+        title=str(session.image.name),
+        pixel_size=pixel_size(session.image),
+        colors=colors,
+    )
+    save_figure(path, figure)
+
+
+def save_contact_sheet(path: str | Path, session: ReviewSession, frame: int) -> None:
+    """Save all regions by type on one sheet."""
+    figure = contact_sheet(
+        session.image_frame(frame), session.tracker.frame(frame), _rows(session, frame)
+    )
+    save_figure(path, figure)
+
+
+def save_chart(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Save a bar chart of the types in many metaphases."""
+    save_figure(path, batch_chart({name: counts(table) for name, table in tables.items()}))
+
+
+def save_annotations(
+    path: str | Path, session: ReviewSession, image: str | None, labels: Path | None
+) -> int:
+    """Save what a human decided as an annotation file for training; returns how many.
+
+    Raises
+    ------
+    ExportError
+        If there is nothing decided by hand, or no file to refer to.
+    """
+    if not image or labels is None or session.tracker.frames > 1:
+        raise ExportError(
+            "Annotations need one image that lies in a file: save the image and open it again."
+        )
+    rows = session.table[(session.table["source"] == HUMAN) & ~session.table["stale"]]
+    if rows.empty:
+        raise ExportError("Nothing is decided by hand yet: accept regions or give them a type.")
+    table = pd.DataFrame(
+        {
+            "image": str(Path(image).resolve()),
+            "labels": str(labels.resolve()),
+            "label": rows["index"].to_numpy(),
+            "cluster_type": rows["cluster_type"].to_numpy(),
+            "group": Path(image).stem,
+        }
+    )
+    write_annotations(path, table)
+    return len(table)
+
+
+def _rows(session: ReviewSession, frame: int) -> pd.DataFrame:
+    return session.table[session.table["frame"] == frame]
+
+
+def stack_tables(session: ReviewSession) -> dict[str, pd.DataFrame]:
+    """Return the table of each frame, by the name that a ranking shows."""
+    if session.tracker.frames == 1:
+        return {str(session.image.name): session.table}
+    frames = session.table.groupby("frame", sort=True)
+    return {f"frame {number}": rows for number, rows in frames}
+
+
+def folder_tables(folder: str | Path) -> dict[str, pd.DataFrame]:
+    """Return the tables of all reviewed or classified metaphases in a folder.
+
+    Raises
+    ------
+    ExportError
+        If there is none.
+    """
+    tables: dict[str, pd.DataFrame] = {}
+    for path in sorted(Path(folder).glob(f"*{TABLE_SUFFIX}")):
+        try:
+            tables[path.name.removesuffix(TABLE_SUFFIX)] = read_table(path)
+        except TableError:
+            continue
+    if not tables:
+        raise ExportError(
+            f"{Path(folder).name} holds no reviewed metaphase: choose another folder."
+        )
+    return tables
+
+
+def ranking(tables: Mapping[str, pd.DataFrame], expected: int) -> pd.DataFrame:
+    """Return the metaphases from best to worst, in the columns that are shown."""
+    table = rank(tables, expected)
+    clusters = [str(kind) for kind in ClusterType if kind.is_cluster]
+    return pd.DataFrame(
+        {
+            "metaphase": table["metaphase"],
+            "score": table["score"],
+            "chromosomes": table["chromosomes"],
+            "clusters": table[clusters].sum(axis=1) if len(table) else [],
+        }
+    )
+
+
+def image_of(folder: str | Path, name: str) -> Path | None:
+    """Return the image file of a metaphase in a folder."""
+    places = (Path(folder) / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES)
+    return next((place for place in places if place.is_file()), None)

@@ -1,0 +1,1 @@
+"""The dock in which a metaphase is checked region by region."""

@@ -1,0 +1,353 @@
+"""What the keys and buttons of the review dock do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from napari_chromocluster.imaging.mend import MendError
+from napari_chromocluster.results.table import write_table
+from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.viewer.layers import current_frame
+from napari_chromocluster.viewer.review import exports
+from napari_chromocluster.viewer.review.job import ClassifyJob
+from napari_chromocluster.viewer.review.order import Entry, next_waiting
+from napari_chromocluster.viewer.review.rows import count_text
+from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.widgets.common.task import Task, sentence
+from napari_chromocluster.widgets.review.keys import help_sheet
+
+if TYPE_CHECKING:
+    from napari_chromocluster.viewer.preferences import Preferences
+    from napari_chromocluster.viewer.review.canvas import Canvas
+    from napari_chromocluster.viewer.review.keeper import Keeper
+    from napari_chromocluster.viewer.review.session import ReviewSession
+    from napari_chromocluster.widgets.common.parts import Banner
+    from napari_chromocluster.widgets.review.gallery import GalleryView
+    from napari_chromocluster.widgets.review.panels import MendPanel, SummaryPanel
+
+
+class ReviewActions(QWidget):
+    """The deciding, mending, classifying and exporting half of the dock."""
+
+    viewer: Any
+    session: ReviewSession | None
+    keeper: Keeper | None
+    canvas: Canvas | None
+    gallery: GalleryView
+    banner: Banner
+    mend: MendPanel
+    summary: SummaryPanel
+    preferences: Preferences
+    classifier: Any
+    task: Task | None
+    _order: list[Key]
+    _fresh: set[Key]
+    _folder: Path | None
+
+    def _update_state(self) -> None:
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------- deciding
+
+    def _chosen(self) -> list[Key]:
+        """Return the selected regions; says so where there are none."""
+        keys = self.gallery.selected_keys() if self.session is not None else []
+        if not keys:
+            self.banner.info("Select a region first: click it in the gallery or in the picture.")
+        return keys
+
+    def set_type(self, kind: ClusterType) -> None:
+        """Give the selected regions a type."""
+        keys = self._chosen()
+        if self.session is not None and keys:
+            self.banner.clear()
+            self.session.set_type(keys, kind)
+            self.gallery.select(keys)
+
+    def drop(self, keys: Sequence[Key], kind: str) -> None:
+        """Give regions the type on which they were dropped."""
+        if self.session is not None and keys:
+            self.session.set_type(keys, kind)
+            self.gallery.select(keys)
+
+    def accept(self) -> None:
+        """Confirm the selected regions and go on to the next that waits."""
+        keys = self._chosen()
+        if self.session is not None and keys:
+            self.session.accept(keys)
+            self.go(1)
+
+    def restore_model(self) -> None:
+        """Let the model's opinion hold for the selected regions."""
+        keys = self._chosen()
+        if self.session is None or not keys:
+            return
+        self.session.restore_model(keys)
+        if (self.session.rows(keys)["source"] == "human").any():
+            self.banner.info("No model has looked at this region: use Classify again.")
+
+    def undo(self) -> None:
+        """Take the last decision back and go to where it was."""
+        self._step(self.session.undo() if self.session is not None else None, "undo")
+
+    def redo(self) -> None:
+        """Make the last undone decision again."""
+        self._step(self.session.redo() if self.session is not None else None, "redo")
+
+    def _step(self, change: Any, word: str) -> None:
+        if change is None:
+            self.banner.info(f"There is nothing to {word}.")
+            return
+        self.banner.clear()
+        if self.session is not None:
+            alive = [key for key in change.keys if self.session.tracker.hash_of(key)]
+            self.gallery.select(alive, tell=True)
+
+    def go(self, step: int) -> None:
+        """Go to the next (1) or previous (-1) region that waits for a human."""
+        if self.session is None:
+            return
+        entry = next_waiting(self._in_visiting_order(), self.gallery.current_key(), step)
+        if entry is None:
+            self.banner.info("No other region waits for you: all are sure or decided by hand.")
+            return
+        self.banner.clear()
+        self.gallery.select([(entry.frame, entry.label)], tell=True)
+
+    def _in_visiting_order(self) -> list[Entry]:
+        """Return the regions in the order they had when the user last chose one.
+
+        A decision moves a region to another place; going on from there would
+        leave out those that stood behind it.
+        """
+        shown = {(one.frame, one.label): one for one in self.gallery.gallery.entries}
+        known = [shown[key] for key in self._order if key in shown]
+        old = set(self._order)
+        return [*known, *(one for key, one in shown.items() if key not in old)]
+
+    def next_frame(self) -> None:
+        """Go to the next frame of a stack."""
+        if self.canvas is not None:
+            self.canvas.next_frame()
+
+    def show_keys(self) -> None:
+        """Show the help sheet; it does not stop the work."""
+        box = QMessageBox(self)
+        box.setWindowTitle("Keys of the review")
+        box.setTextFormat(Qt.TextFormat.RichText)
+        box.setText(help_sheet())
+        box.setModal(False)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.show()
+
+    # ---------------------------------------------------------------- mending
+
+    def _try(self, work: Callable[[], Any]) -> Any:
+        """Do something that may be refused; the reason goes to the banner."""
+        try:
+            result = work()
+        except (ValueError, OSError) as error:
+            self.banner.error(sentence(error))
+            return None
+        self.banner.clear()
+        return result
+
+    def split_watershed(self) -> None:
+        """Split the selected region at its narrowest place."""
+        session, keys = self.session, self._chosen()
+        if session is not None and keys:
+            self._mended(self._try(lambda: session.split_watershed(keys[0])))
+
+    def split_line(self, points: np.ndarray[Any, Any]) -> None:
+        """Split the region under a drawn line."""
+        session, canvas = self.session, self.canvas
+        self.mend.line.setChecked(False)
+        if session is None or canvas is None:
+            return
+        key = canvas.region_under(points, self.gallery.selected_keys())
+        if key is None:
+            self._try(lambda: _refuse("The line crosses no region: draw it right across one."))
+            return
+        self._mended(self._try(lambda: session.split_line(key, points)))
+
+    def merge(self) -> None:
+        """Join the selected regions."""
+        session, keys = self.session, self._chosen()
+        if session is not None and keys:
+            self._mended(self._try(lambda: session.merge(keys)))
+
+    def delete(self) -> None:
+        """Turn the selected regions into background."""
+        session, keys = self.session, self._chosen()
+        if session is not None and keys:
+            self._try(lambda: session.delete(keys))
+            if not self.banner.text:
+                self.banner.info(f"Deleted {count_text(keys)}; undo brings them back.")
+
+    def _mended(self, pieces: list[Key] | None) -> None:
+        """Select the new regions and let the model look at them at once."""
+        if not pieces:
+            return
+        self.gallery.select(pieces, tell=True)
+        self._fresh.update(pieces)
+        self._classify_waiting()
+
+    # ---------------------------------------------------------------- the model
+
+    def reclassify(self) -> None:
+        """Let the model look at all regions that are new or have changed."""
+        if self.session is not None:
+            self._classify(self.session.job())
+
+    def _classify_waiting(self) -> None:
+        """Classify what is to be classified without asking."""
+        if self.session is None or self.task is not None:
+            return
+        waiting = self.session.waiting_for_model()
+        if not self.mend.automatic.isChecked():
+            waiting = [key for key in waiting if key in self._fresh]
+        self._fresh.clear()
+        if waiting:
+            self._classify(self.session.job(waiting))
+
+    def _classify(self, job: ClassifyJob | None) -> None:
+        if job is None or self.task is not None:
+            return
+        session = self.session
+
+        def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> Any:
+            if self.classifier is None:
+                # The first use brings torch and the weights, so here and not on the main thread.
+                from napari_chromocluster.models.classifier import load_model
+
+                self.classifier = load_model(self.preferences.model, self.preferences.device)
+            return job.run(self.classifier, progress, stop)
+
+        def taken(result: pd.DataFrame) -> None:
+            if session is not None and session is self.session:
+                count = session.take(job, result)
+                self.banner.info(f"Classified {count} of {len(job.keys)} regions anew.")
+
+        def ended() -> None:
+            self.task = None
+            self._update_state()
+            if self.mend.automatic.isChecked() or self._fresh:
+                self._classify_waiting()
+
+        def failed(message: str) -> None:
+            # Trying again by itself would only fail again.
+            self.mend.automatic.setChecked(False)
+            self.banner.error(message)
+
+        task = Task(work, self)
+        task.succeeded.connect(taken)
+        task.failed.connect(failed)
+        task.ended.connect(ended)
+        self.task = task
+        self._update_state()
+        task.start()
+
+    # ---------------------------------------------------------------- exporting
+
+    def export(self, what: str, path: str | None = None) -> None:
+        """Export ``csv``, ``overlay``, ``sheet``, ``chart`` or ``annotations`` to a file."""
+        session = self.session
+        if session is None:
+            self.banner.info("Open a metaphase with its regions first.")
+            return
+        suffix, kinds = _FILES[what]
+        if path is None:
+            start = str(self._export_folder() / f"{session.image.name}_{what}{suffix}")
+            path, _ = QFileDialog.getSaveFileName(self, "Export", start, kinds)
+        if path:
+            self._write(what, path, session)
+
+    def _export_folder(self) -> Path:
+        source = getattr(self.session.image.source, "path", None) if self.session else None
+        return Path(source).parent if source else self._folder or Path.home()
+
+    def _write(self, what: str, path: str, session: ReviewSession) -> None:
+        frame = current_frame(self.viewer, session.labels)
+        source = getattr(session.image.source, "path", None)
+        if what == "annotations" and self.keeper is not None:
+            self.keeper.save_now()
+        store = self.keeper.store if self.keeper is not None else None
+        labels = store.labels_path if store is not None else None
+        work: dict[str, Callable[[], Any]] = {
+            "csv": lambda: write_table(path, session.table),
+            "overlay": lambda: exports.save_overlay(
+                path, session, frame, threshold=self.preferences.threshold,
+                colors=self.preferences.colors,
+            ),
+            "sheet": lambda: exports.save_contact_sheet(path, session, frame),
+            "chart": lambda: exports.save_chart(path, self._ranked or exports.stack_tables(session)),
+            "annotations": lambda: exports.save_annotations(path, session, source, labels),
+        }  # fmt: skip
+        task = Task(lambda _progress, _stop: work[what](), self)
+        task.succeeded.connect(lambda _: self.banner.info(f"Saved {Path(path).name}."))
+        task.failed.connect(self.banner.error)
+        task.start()
+
+    _ranked: dict[str, pd.DataFrame] | None = None
+    _ranked_folder: Path | None = None
+
+    def rank_stack(self) -> None:
+        """Rank the frames of the stack."""
+        if self.session is not None:
+            self._ranked_folder = None
+            self._show_ranking(exports.stack_tables(self.session))
+
+    def rank_folder(self, folder: str | None = None) -> None:
+        """Rank all reviewed metaphases of a folder."""
+        if folder is None:
+            start = str(self._export_folder())
+            folder = QFileDialog.getExistingDirectory(self, "Rank the metaphases in", start)
+        if folder:
+            tables = self._try(lambda: exports.folder_tables(folder))
+            if tables:
+                self._ranked_folder = Path(folder)
+                self._show_ranking(tables)
+
+    def _show_ranking(self, tables: dict[str, pd.DataFrame]) -> None:
+        self._ranked = tables
+        self.summary.show_ranking(exports.ranking(tables, self.summary.expected.value()))
+
+    def open_ranked(self, name: str) -> None:
+        """Go to a metaphase of the ranking."""
+        if self._ranked_folder is None:
+            if self.canvas is not None and name.startswith("frame "):
+                self.canvas.show_frame(int(name.removeprefix("frame ")))
+            return
+        path = exports.image_of(self._ranked_folder, name)
+        if path is None:
+            self.banner.error(f"The image of {name} is not in {self._ranked_folder.name}.")
+            return
+        for layer in self.viewer.layers:
+            if getattr(layer.source, "path", None) == str(path):
+                self.choose_image(layer)
+                return
+        self.viewer.open(str(path))
+
+    def choose_image(self, layer: Any) -> None:
+        """Review another image."""
+        raise NotImplementedError
+
+
+def _refuse(message: str) -> None:
+    raise MendError(message)
+
+
+_FILES = {
+    "csv": (".csv", "Table (*.csv)"),
+    "overlay": (".png", "Picture (*.png);;Drawing (*.svg);;Document (*.pdf)"),
+    "sheet": (".png", "Picture (*.png);;Drawing (*.svg);;Document (*.pdf)"),
+    "chart": (".png", "Picture (*.png);;Drawing (*.svg);;Document (*.pdf)"),
+    "annotations": (".csv", "Annotations (*.csv)"),
+}

@@ -1,0 +1,296 @@
+"""The gallery: a virtual list of all regions, grouped by type, the least sure first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import (
+    QAbstractListModel,
+    QByteArray,
+    QItemSelection,
+    QItemSelectionModel,
+    QMimeData,
+    QModelIndex,
+    Qt,
+    Signal,
+)
+from qtpy.QtWidgets import QAbstractItemView, QListView, QSizePolicy, QWidget
+
+from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.viewer.review.order import GROUPS, Entry, display_name
+from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.widgets.review.tiles import TileMaker
+
+_MIME = "application/x-chromocluster-regions"
+#: Role under which a row's `Entry` or `Header` is found.
+ITEM_ROLE = int(Qt.ItemDataRole.UserRole)
+
+
+@dataclass(frozen=True)
+class Header:
+    """Head of a group."""
+
+    kind: str
+    count: int
+    waiting: int
+
+    @property
+    def text(self) -> str:
+        """Name and number, and how many of them wait for a human."""
+        base = f"{display_name(self.kind)}  {self.count}"
+        return f"{base}  ({self.waiting} to look at)" if self.waiting and self.kind else base
+
+
+class GalleryModel(QAbstractListModel):
+    """Regions and the heads of their groups, as rows.
+
+    Parameters
+    ----------
+    parent : QObject
+        Owner.
+    """
+
+    #: Regions were dropped on another type.
+    dropped = Signal(object, str)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._rows: list[Entry | Header] = []
+        self._place: dict[Key, int] = {}
+        self.tiles: TileMaker | None = None
+
+    def show(self, entries: Sequence[Entry]) -> None:
+        """Show regions in their order; what is selected stays so."""
+        rows, place = _with_headers(entries)
+        self.layoutAboutToBeChanged.emit()
+        old = self.persistentIndexList()
+        new = []
+        for index in old:
+            item = self._rows[index.row()] if index.row() < len(self._rows) else None
+            row = place.get((item.frame, item.label)) if isinstance(item, Entry) else None
+            new.append(QModelIndex() if row is None else self.createIndex(row, 0))
+        self._rows, self._place = rows, place
+        self.changePersistentIndexList(old, new)
+        self.layoutChanged.emit()
+
+    def tiles_made(self, keys: Iterable[Key]) -> None:
+        """Redraw rows whose thumbnail is there now."""
+        rows = sorted(self._place[key] for key in keys if key in self._place)
+        if rows:
+            self.dataChanged.emit(
+                self.index(rows[0]), self.index(rows[-1]), [Qt.ItemDataRole.DecorationRole]
+            )
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The regions in the order of the gallery."""
+        return [row for row in self._rows if isinstance(row, Entry)]
+
+    def index_of(self, key: Key) -> QModelIndex:
+        """Return where a region is; invalid where it is not shown."""
+        row = self._place.get(key)
+        return QModelIndex() if row is None else self.index(row)
+
+    def item(self, index: QModelIndex) -> Entry | Header | None:
+        """Return what stands in a row."""
+        return self._rows[index.row()] if 0 <= index.row() < len(self._rows) else None
+
+    # ------------------------------------------------------------------- Qt
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:
+        """Return the number of rows."""
+        return 0 if parent.isValid() else len(self._rows)
+
+    def data(self, index: QModelIndex, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:
+        """Return what Qt asks of a row."""
+        item = self.item(index)
+        if item is None:
+            return None
+        if role == ITEM_ROLE:
+            return item
+        if isinstance(item, Header):
+            if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+                return item.text
+            return None
+        if role == Qt.ItemDataRole.DecorationRole and self.tiles is not None:
+            return self.tiles.pixmap((item.frame, item.label))
+        if role in (
+            Qt.ItemDataRole.DisplayRole,
+            Qt.ItemDataRole.ToolTipRole,
+            Qt.ItemDataRole.AccessibleTextRole,
+        ):
+            return describe(item)
+        return None
+
+    def flags(self, index: QModelIndex) -> Any:
+        """Regions can be selected and dragged; groups take drops."""
+        item = self.item(index)
+        if isinstance(item, Header):
+            return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsDropEnabled
+        return (
+            Qt.ItemFlag.ItemIsEnabled
+            | Qt.ItemFlag.ItemIsSelectable
+            | Qt.ItemFlag.ItemIsDragEnabled
+            | Qt.ItemFlag.ItemIsDropEnabled
+        )
+
+    def supportedDropActions(self) -> Any:
+        """Regions move."""
+        return Qt.DropAction.MoveAction
+
+    def mimeTypes(self) -> list[str]:
+        """Only our own regions are taken."""
+        return [_MIME]
+
+    def mimeData(self, indexes: Iterable[QModelIndex]) -> QMimeData:
+        """Pack the regions that are dragged."""
+        items = [self.item(index) for index in indexes]
+        text = ";".join(f"{one.frame},{one.label}" for one in items if isinstance(one, Entry))
+        data = QMimeData()
+        data.setData(_MIME, QByteArray(text.encode()))
+        return data
+
+    def canDropMimeData(
+        self, data: QMimeData, action: Any, row: int, column: int, parent: QModelIndex
+    ) -> bool:
+        """Whether regions may be dropped there."""
+        return data.hasFormat(_MIME) and bool(self._kind_at(row, parent))
+
+    def dropMimeData(
+        self, data: QMimeData, action: Any, row: int, column: int, parent: QModelIndex
+    ) -> bool:
+        """Give the regions the type on which they were dropped."""
+        kind = self._kind_at(row, parent)
+        if not kind or not data.hasFormat(_MIME):
+            return False
+        pairs = bytes(data.data(_MIME)).decode().split(";")
+        keys = [(int(a), int(b)) for a, b in (pair.split(",") for pair in pairs if pair)]
+        self.dropped.emit(keys, kind)
+        # The rows move because their type changes, not because Qt moves them.
+        return False
+
+    def _kind_at(self, row: int, parent: QModelIndex) -> str:
+        item = self.item(parent) if parent.isValid() else None
+        if item is None and 0 < row <= len(self._rows):
+            item = self._rows[row - 1]
+        return item.kind if item is not None else ""
+
+
+def _with_headers(
+    entries: Sequence[Entry],
+) -> tuple[list[Entry | Header], dict[Key, int]]:
+    groups: dict[str, list[Entry]] = {kind: [] for kind in GROUPS}
+    for entry in entries:
+        groups[entry.kind].append(entry)
+    rows: list[Entry | Header] = []
+    place: dict[Key, int] = {}
+    for kind, members in groups.items():
+        # Empty groups are shown too, for they take drops; the nameless one does not.
+        if not members and (not kind or not entries):
+            continue
+        waiting = sum(one.unsure or one.stale for one in members)
+        rows.append(Header(kind, len(members), waiting))
+        for entry in members:
+            place[entry.frame, entry.label] = len(rows)
+            rows.append(entry)
+    return rows, place
+
+
+def describe(entry: Entry) -> str:
+    """Return a region in words, for tooltips and screen readers."""
+    if not entry.kind:
+        return f"Region {entry.label}: not classified"
+    name = ClusterType(entry.kind).display_name
+    who = "decided by hand" if entry.human else f"model, {entry.confidence:.0%} sure"
+    notes = [note for note, on in (("unsure", entry.unsure), ("pixels changed", entry.stale)) if on]
+    return ", ".join([f"Region {entry.label}: {name}", who, *notes])
+
+
+class GalleryView(QListView):
+    """Shows a `GalleryModel` in tiles."""
+
+    #: The user has chosen another region.
+    visited = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._quiet = False
+        self.gallery = GalleryModel(self)
+        self.setModel(self.gallery)
+        self.setFlow(QListView.Flow.LeftToRight)
+        self.setWrapping(True)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setMovement(QListView.Movement.Static)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setDragEnabled(True)
+        self.setAcceptDrops(True)
+        self.setDropIndicatorShown(True)
+        self.setDragDropMode(QAbstractItemView.DragDropMode.DragDrop)
+        self.setDefaultDropAction(Qt.DropAction.MoveAction)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumHeight(120)
+        self.setAccessibleName("Regions by type")
+
+    def keyboardSearch(self, search: str) -> None:
+        """Leave letters to the keys of the review."""
+
+    def selected_keys(self) -> list[Key]:
+        """Return the regions that are selected, in the order of the gallery."""
+        rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
+        items = [self.gallery.item(self.gallery.index(row)) for row in rows]
+        return [(one.frame, one.label) for one in items if isinstance(one, Entry)]
+
+    def current_key(self) -> Key | None:
+        """Return the region that has the cursor."""
+        item = self.gallery.item(self.currentIndex())
+        return (item.frame, item.label) if isinstance(item, Entry) else None
+
+    def select(self, keys: Sequence[Key], *, tell: bool = False, add: bool = False) -> None:
+        """Select regions and scroll to the first.
+
+        Parameters
+        ----------
+        keys : sequence of (frame, label)
+            The regions; those not shown are left out.
+        tell : bool
+            Whether `visited` is emitted.
+        add : bool
+            Keep what is selected, and take the regions out where they are in.
+        """
+        indexes = [index for key in keys if (index := self.gallery.index_of(key)).isValid()]
+        model = self.selectionModel()
+        flag = QItemSelectionModel.SelectionFlag
+        self._quiet = not tell
+        try:
+            if not add and not indexes:
+                model.clearSelection()
+                return
+            how = flag.Toggle if add else flag.ClearAndSelect
+            chosen = QItemSelection()
+            for index in indexes:
+                chosen.select(index, index)
+            if indexes:
+                model.setCurrentIndex(indexes[0], flag.NoUpdate)
+            model.select(chosen, how)
+        finally:
+            self._quiet = False
+        if indexes:
+            self.scrollTo(indexes[0], QAbstractItemView.ScrollHint.EnsureVisible)
+
+    def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
+        """Tell of a choice that the user has made."""
+        super().selectionChanged(selected, deselected)
+        if not self._quiet:
+            self.visited.emit(self.selected_keys())
+
+
+def colors_of(preferences: Mapping[str, str], kind: str) -> str:
+    """Return the colour of a type, or that of what is not classified."""
+    from napari_chromocluster.viewer.overlay import UNCLASSIFIED
+
+    return preferences.get(kind, ClusterType(kind).color) if kind else UNCLASSIFIED
