@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,7 @@ class Canvas:
         frame = current_frame(self.viewer, self.session.labels)
         array = self.session.tracker.frame(frame)
         found: dict[int, int] = {}
-        for start, end in zip(points[:-1], points[1:], strict=True):
+        for start, end in pairwise(points):
             steps = max(2, int(np.abs(end - start).max()) + 1)
             for y, x in np.round(np.linspace(start, end, steps)).astype(int):
                 if 0 <= y < array.shape[0] and 0 <= x < array.shape[1] and array[y, x]:

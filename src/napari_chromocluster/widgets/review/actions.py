@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_chromocluster.imaging.mend import MendError
 from napari_chromocluster.results.table import write_table
@@ -20,39 +20,16 @@ from napari_chromocluster.viewer.review.job import ClassifyJob
 from napari_chromocluster.viewer.review.order import Entry, next_waiting
 from napari_chromocluster.viewer.review.rows import count_text
 from napari_chromocluster.viewer.review.tracker import Key
-from napari_chromocluster.widgets.common.task import Task, sentence
+from napari_chromocluster.widgets.common.task import Task
+from napari_chromocluster.widgets.review.base import ReviewBase
 from napari_chromocluster.widgets.review.keys import help_sheet
 
 if TYPE_CHECKING:
-    from napari_chromocluster.viewer.preferences import Preferences
-    from napari_chromocluster.viewer.review.canvas import Canvas
-    from napari_chromocluster.viewer.review.keeper import Keeper
     from napari_chromocluster.viewer.review.session import ReviewSession
-    from napari_chromocluster.widgets.common.parts import Banner
-    from napari_chromocluster.widgets.review.gallery import GalleryView
-    from napari_chromocluster.widgets.review.panels import MendPanel, SummaryPanel
 
 
-class ReviewActions(QWidget):
+class ReviewActions(ReviewBase):
     """The deciding, mending, classifying and exporting half of the dock."""
-
-    viewer: Any
-    session: ReviewSession | None
-    keeper: Keeper | None
-    canvas: Canvas | None
-    gallery: GalleryView
-    banner: Banner
-    mend: MendPanel
-    summary: SummaryPanel
-    preferences: Preferences
-    classifier: Any
-    task: Task | None
-    _order: list[Key]
-    _fresh: set[Key]
-    _folder: Path | None
-
-    def _update_state(self) -> None:
-        raise NotImplementedError
 
     # ---------------------------------------------------------------- deciding
 
@@ -148,16 +125,6 @@ class ReviewActions(QWidget):
         box.show()
 
     # ---------------------------------------------------------------- mending
-
-    def _try(self, work: Callable[[], Any]) -> Any:
-        """Do something that may be refused; the reason goes to the banner."""
-        try:
-            result = work()
-        except (ValueError, OSError) as error:
-            self.banner.error(sentence(error))
-            return None
-        self.banner.clear()
-        return result
 
     def split_watershed(self) -> None:
         """Split the selected region at its narrowest place."""
@@ -287,7 +254,9 @@ class ReviewActions(QWidget):
                 colors=self.preferences.colors,
             ),
             "sheet": lambda: exports.save_contact_sheet(path, session, frame),
-            "chart": lambda: exports.save_chart(path, self._ranked or exports.stack_tables(session)),
+            "chart": lambda: exports.save_chart(
+                path, self._ranked or exports.stack_tables(session)
+            ),
             "annotations": lambda: exports.save_annotations(path, session, source, labels),
         }  # fmt: skip
         task = Task(lambda _progress, _stop: work[what](), self)
@@ -334,10 +303,6 @@ class ReviewActions(QWidget):
                 self.choose_image(layer)
                 return
         self.viewer.open(str(path))
-
-    def choose_image(self, layer: Any) -> None:
-        """Review another image."""
-        raise NotImplementedError
 
 
 def _refuse(message: str) -> None:

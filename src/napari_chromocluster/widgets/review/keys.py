@@ -67,7 +67,8 @@ def help_sheet() -> str:
         for one in COMMANDS
     )
     mouse = (
-        "<tr><td align='right'><b>drag</b>&nbsp;&nbsp;</td><td>to another group: that type</td></tr>"
+        "<tr><td align='right'><b>drag</b>&nbsp;&nbsp;</td>"
+        "<td>to another group: that type</td></tr>"
         "<tr><td align='right'><b>Ctrl, Shift</b>&nbsp;&nbsp;</td><td>select several</td></tr>"
     )
     return f"<table cellspacing='2'>{rows}{mouse}</table>"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
+    QFormLayout,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -98,7 +100,7 @@ class TypeBar(QWidget):
             made = button(
                 f"{kind.key}  {kind.letter}",
                 f"The selected regions are {kind.display_name} (key {kind.key}).",
-                lambda one=kind: self.chosen.emit(one),
+                partial(self.chosen.emit, kind),
             )
             color = colors.get(str(kind), kind.color)
             made.setStyleSheet(
@@ -154,7 +156,10 @@ class MendPanel(QWidget):
         self.line.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.line.setToolTip("Then drag across a region in the picture.")
         self.line.toggled.connect(self.line_toggled)
-        call = lambda name: lambda: getattr(target, name)()  # noqa: E731
+
+        def call(name: str) -> Callable[[], object]:
+            return lambda: getattr(target, name)()
+
         self.suggest = button("Split at neck", "Cut the selected region where it is narrowest "
                               "and faintest (watershed).", call("split_watershed"))  # fmt: skip
         self.merge = button("Merge", "Join the selected regions to one.", call("merge"))
@@ -203,25 +208,24 @@ class SummaryPanel(QWidget):
         self.legend = Legend()
         self.legend.set_colors(colors)
         layout.addWidget(self.legend)
-        row = QHBoxLayout()
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
         self.chromosomes = QLabel("–")
         self.chromosomes.setToolTip("Estimated from the types and the areas of the clusters.")
         self.expected = QSpinBox()
         self.expected.setRange(1, 400)
         self.expected.setValue(expected)
         self.expected.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-        self.expected.setFixedWidth(48)
         self.expected.setToolTip("How many chromosomes you expect in a cell.")
         self.expected.valueChanged.connect(self.expected_changed)
-        row.addWidget(self.chromosomes)
-        row.addWidget(self.expected)
-        row.addStretch(1)
-        layout.addLayout(row)
         self.score = QLabel("–")
         self.score.setToolTip(
             "0 to 100: fewer and milder clusters, and a count near the expected one, are better."
         )
-        layout.addWidget(self.score)
+        form.addRow("Chromosomes", self.chromosomes)
+        form.addRow("Expected", self.expected)
+        form.addRow("Score", self.score)
+        layout.addLayout(form)
         self.table = QTableWidget(0, 4)
         self.table.setHorizontalHeaderLabels(["Metaphase", "Score", "Chrom.", "Clusters"])
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -242,9 +246,9 @@ class SummaryPanel(QWidget):
     def show_summary(self, summary: MetaphaseSummary, stale: int) -> None:
         """Show the summary of a metaphase."""
         self.legend.set_counts(summary.counts)
-        self.chromosomes.setText(f"About {summary.chromosomes} chromosomes of")
+        self.chromosomes.setText(f"about {summary.chromosomes}")
         note = f", {stale} not up to date" if stale else ""
-        self.score.setText(f"Score {summary.score:.0f} of 100{note}")
+        self.score.setText(f"{summary.score:.0f} of 100{note}")
 
     def show_ranking(self, ranking: pd.DataFrame) -> None:
         """Show metaphases from best to worst."""

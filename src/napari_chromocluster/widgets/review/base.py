@@ -1,0 +1,97 @@
+"""What the parts of the review dock share: its state, and doing what may be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QWidget
+
+from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.widgets.common.task import sentence
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QComboBox
+
+    from napari_chromocluster.viewer.preferences import Preferences
+    from napari_chromocluster.viewer.review.canvas import Canvas
+    from napari_chromocluster.viewer.review.keeper import Keeper
+    from napari_chromocluster.viewer.review.session import ReviewSession
+    from napari_chromocluster.widgets.common.parts import Banner
+    from napari_chromocluster.widgets.common.task import Task
+    from napari_chromocluster.widgets.review.gallery import GalleryView
+    from napari_chromocluster.widgets.review.panels import (
+        ChoiceBar,
+        MendPanel,
+        SavePanel,
+        SummaryPanel,
+    )
+    from napari_chromocluster.widgets.review.tiles import TileMaker
+
+
+class ReviewBase(QWidget):
+    """State of the dock and what all its parts call.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer.
+    """
+
+    gallery: GalleryView
+    banner: Banner
+    choice: ChoiceBar
+    mend: MendPanel
+    summary: SummaryPanel
+    saving: SavePanel
+    image_combo: QComboBox
+    labels_combo: QComboBox
+    _save_timer: QTimer
+    _color_timer: QTimer
+    _letter_timer: QTimer
+
+    def __init__(self, napari_viewer: Any, chosen: Preferences) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.preferences = chosen
+        self.session: ReviewSession | None = None
+        self.keeper: Keeper | None = None
+        self.canvas: Canvas | None = None
+        self.classifier: Any = None
+        self.task: Task | None = None
+        self._saving: Task | None = None
+        self._tiles: TileMaker | None = None
+        self._order: list[Key] = []
+        self._fresh: set[Key] = set()
+        self._folder: Path | None = None
+        self._declined: set[tuple[int, int]] = set()
+        self._opening = self._released = self._colored = False
+
+    def _try(self, work: Callable[[], Any]) -> Any:
+        """Do something that may be refused; the reason goes to the banner."""
+        try:
+            result = work()
+        except (ValueError, OSError) as error:
+            self.banner.error(sentence(error))
+            return None
+        self.banner.clear()
+        return result
+
+    def _update_state(self) -> None:
+        raise NotImplementedError
+
+    def _classify_waiting(self) -> None:
+        raise NotImplementedError
+
+    def split_line(self, points: Any) -> None:
+        """Split the region under a drawn line."""
+        raise NotImplementedError
+
+    def choose_image(self, layer: Any) -> None:
+        """Review another image that is open."""
+        raise NotImplementedError
+
+    def _chosen(self) -> Sequence[Key]:
+        raise NotImplementedError

@@ -1,0 +1,119 @@
+"""Following the gallery in the picture, the picture in the gallery, and the table in both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt, QTimer
+
+from napari_chromocluster.viewer.layers import current_frame
+from napari_chromocluster.viewer.overlay import (
+    color_dict,
+    frame_rows,
+    letters_layer,
+    show_overlay,
+)
+from napari_chromocluster.viewer.review.canvas import frame_table
+from napari_chromocluster.viewer.review.journal import Record
+from napari_chromocluster.viewer.review.order import entries
+from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.widgets.review.base import ReviewBase
+
+
+class ReviewFollowing(ReviewBase):
+    """The part of the dock that keeps gallery, picture and table together."""
+
+    def _show_entries(self) -> None:
+        if self.session is None:
+            return
+        rows = frame_table(self.session, self.viewer)
+        self.gallery.gallery.show(entries(rows, self.preferences.threshold))
+        self._update_state()
+
+    def _recorded(self, record: Record) -> None:
+        if record.patches and self._tiles is not None:
+            self._tiles.refresh_boxes()
+
+    def _changed(self, keys: list[Key]) -> None:
+        self._show_entries()
+        self._color_timer.start()
+        self._letter_timer.start()
+        self._save_timer.start()
+        if self.mend.automatic.isChecked():
+            QTimer.singleShot(0, self._classify_waiting)
+
+    def _frame_changed(self, event: Any = None) -> None:
+        if self.session is not None and self.session.tracker.frames > 1:
+            self.session.check_pixels(current_frame(self.viewer, self.session.labels))
+            self._show_entries()
+            self._remember_order()
+            self._color_timer.start()
+
+    def _remember_order(self) -> None:
+        self._order = [(one.frame, one.label) for one in self.gallery.gallery.entries]
+
+    def _visited(self, keys: list[Key]) -> None:
+        """Follow the gallery in the canvas."""
+        if self.canvas is not None and self.session is not None:
+            current = self.gallery.current_key()
+            if keys:
+                self.canvas.go_to(current if current in keys else keys[0])
+            self.canvas.frame(keys)
+        self._update_state()
+
+    def _picked(self, key: Key, add: bool) -> None:
+        """Follow a click in the canvas; the keys of the review hold from here on."""
+        self._remember_order()
+        self.gallery.select([key], add=add)
+        if self.canvas is not None and self.session is not None:
+            self.canvas.frame(self.gallery.selected_keys())
+            self.session.labels.selected_label = key[1]
+        self.gallery.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._update_state()
+
+    def _label_chosen(self, event: Any = None) -> None:
+        """Follow the Features table and napari's own label spin box."""
+        if self.session is None or self.canvas is None:
+            return
+        label = int(self.session.labels.selected_label)
+        key = (current_frame(self.viewer, self.session.labels), label)
+        if key not in self.gallery.selected_keys() and self.gallery.gallery.index_of(key).isValid():
+            self.gallery.select([key])
+            self.canvas.frame([key])
+            self._update_state()
+
+    def _draw_line(self, on: bool) -> None:
+        if self.canvas is not None:
+            self.canvas.draw(on)
+            if on:
+                self.banner.info("Drag across the region in the picture, from edge to edge.")
+
+    def _recolor(self) -> None:
+        """Give the regions in the picture the colours of their types."""
+        from napari.utils.colormaps import DirectLabelColormap
+
+        if self.session is None:
+            return
+        labels = self.session.labels
+        rows = frame_rows(self.session.table, current_frame(self.viewer, labels))
+        colors = color_dict(rows, self.preferences.colors)
+        labels.colormap = DirectLabelColormap(color_dict=colors)
+
+    def _reletter(self) -> None:
+        """Write the letters anew, unless the user has taken them away."""
+        if self.session is None:
+            return
+        labels = self.session.labels
+        letters = letters_layer(self.viewer, labels)
+        shown = letters is None or bool(letters.visible)
+        # A layer that shows no types yet gets outlines: the bands must stay visible.
+        filled = self._colored and labels.contour == 0
+        self._colored = True
+        show_overlay(
+            self.viewer,
+            labels,
+            threshold=self.preferences.threshold,
+            fill=filled,
+            text=shown,
+            colors=self.preferences.colors,
+        )

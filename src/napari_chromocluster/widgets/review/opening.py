@@ -1,0 +1,213 @@
+"""Choosing the metaphase, and beginning, restoring and ending its review."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtWidgets import QApplication, QComboBox
+
+from napari_chromocluster.viewer.layers import (
+    frame_shape,
+    image_layers,
+    matching_labels,
+    pixels,
+    set_table,
+    table_of,
+)
+from napari_chromocluster.viewer.overlay import letters_layer
+from napari_chromocluster.viewer.review.canvas import Canvas
+from napari_chromocluster.viewer.review.keeper import (
+    Finding,
+    Keeper,
+    combined,
+    folders_for,
+    look_for,
+)
+from napari_chromocluster.viewer.review.session import ReviewSession
+from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.widgets.review.following import ReviewFollowing
+from napari_chromocluster.widgets.review.saving import ReviewSaving
+from napari_chromocluster.widgets.review.tiles import TileMaker
+
+
+class ReviewOpening(ReviewFollowing, ReviewSaving):
+    """The part of the dock that chooses, opens and closes reviews."""
+
+    def _connect_viewer(self) -> None:
+        events = self.viewer.layers.events
+        events.inserted.connect(self._layer_inserted)
+        events.removed.connect(self._refresh_layers)
+        for layer in self.viewer.layers:
+            layer.events.name.connect(self._refresh_layers)
+        self.viewer.dims.events.current_step.connect(self._frame_changed)
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.release)
+
+    def _layer_inserted(self, event: Any) -> None:
+        event.value.events.name.connect(self._refresh_layers)
+        self._refresh_layers()
+
+    def _refresh_layers(self, event: Any = None) -> None:
+        """Offer the layers that are open; keep the choice where it still exists."""
+        if self._opening:
+            return
+        images = image_layers(self.viewer)
+        image = self.image if self.image in images else (images[-1] if images else None)
+        self._offer(image)
+
+    def _offer(self, image: Any) -> None:
+        _fill(self.image_combo, image_layers(self.viewer), image, "open an image")
+        fitting = matching_labels(self.viewer, image) if image is not None else []
+        chosen = self.labels if self.labels in fitting else (fitting[-1] if fitting else None)
+        _fill(self.labels_combo, fitting, chosen, "none yet")
+        self._open()
+
+    def _image_chosen(self) -> None:
+        self._offer(self.image)
+
+    def choose_image(self, layer: Any) -> None:
+        """Review another image that is open."""
+        self.image_combo.setCurrentIndex(self.image_combo.findData(layer))
+
+    @property
+    def image(self) -> Any:
+        """The image layer that is chosen."""
+        return self.image_combo.currentData()
+
+    @property
+    def labels(self) -> Any:
+        """The labels layer that is chosen."""
+        return self.labels_combo.currentData()
+
+    # ---------------------------------------------------------------- opening
+
+    def _open(self) -> None:
+        """Begin to review what is chosen, or go on with what was saved of it."""
+        if self._opening:
+            return
+        image, labels = self.image, self.labels
+        session = self.session
+        if session is not None:
+            same = session.image is image and session.labels is labels
+            if same and tuple(session.tracker.labels.shape) == tuple(pixels(labels).shape):
+                return
+        self._close_session()
+        self.choice.hide()
+        if image is None:
+            self._update_state()
+            return
+        asked = (id(image), id(labels))
+        if labels is not None and asked in self._declined:
+            self._start(labels, None)
+            return
+        finding = self._try(lambda: look_for(image, labels, self._folder))
+        if finding is not None:
+            self._follow(finding, image, labels)
+        self._update_state()
+
+    def _follow(self, finding: Finding, image: Any, labels: Any) -> None:
+        saved = finding.saved
+        if finding.kind == "open" and saved is not None:
+            if saved.labels.shape == frame_shape(image):
+                self._open_saved(finding, image)
+        elif finding.kind == "same" and saved is not None:
+            if not np.array_equal(pixels(labels), saved.labels):
+                labels.data = saved.labels.astype(pixels(labels).dtype)
+            set_table(labels, combined(saved.table, table_of(labels)))
+            self._start(labels, finding)
+        elif finding.kind == "conflict":
+            name = labels.name
+
+            def keep() -> None:
+                self._declined.add((id(image), id(labels)))
+                self._open()
+
+            self.choice.ask(
+                finding.message,
+                {
+                    "Review the saved regions": lambda: self._open_saved(finding, image),
+                    f"Review {name!r}; keep the saved files": keep,
+                },
+            )
+        elif labels is not None:
+            self._start(labels, None)
+        if finding.kind == "damaged":
+            self.banner.error(finding.message)
+
+    def _open_saved(self, finding: Finding, image: Any) -> None:
+        """Add the saved regions as a layer and review that."""
+        saved = finding.saved
+        if saved is None:
+            return
+        self._opening = True
+        try:
+            layer = add_regions(self.viewer, image, saved.labels)
+            set_table(layer, saved.table)
+            fitting = matching_labels(self.viewer, image)
+            _fill(self.labels_combo, fitting, layer, "none yet")
+        finally:
+            self._opening = False
+        self._start(layer, finding)
+        self._update_state()
+
+    def _start(self, labels: Any, finding: Finding | None) -> None:
+        image = self.image
+        session = self._try(lambda: ReviewSession(image, labels))
+        if session is None:
+            return
+        self.session = session
+        self._colored = letters_layer(self.viewer, labels) is not None
+        store = finding.saved.store if finding is not None and finding.saved is not None else None
+        self.keeper = Keeper(session, folders_for(image, self._folder), store)
+        session.recorded.connect(self._recorded)
+        session.changed.connect(self._changed)
+        self.canvas = Canvas(self.viewer, session, self._picked, self.split_line)
+        self._tiles = TileMaker(session)
+        self._tiles.listeners.append(self.gallery.gallery.tiles_made)
+        self.gallery.gallery.tiles = self._tiles
+        labels.events.selected_label.connect(self._label_chosen)
+        self._show_entries()
+        self._remember_order()
+        if (session.table["cluster_type"] != "").any():
+            self._recolor()
+            self._reletter()
+        if finding is not None and finding.message:
+            self.banner.info(finding.message)
+        if finding is not None and finding.saved is not None and finding.saved.recovered:
+            # What the journal held goes into the files now.
+            self.keeper.mark_dirty()
+            self._save_timer.start()
+
+    def _close_session(self) -> None:
+        session, self.session = self.session, None
+        if session is None:
+            return
+        if self.task is not None:
+            self.task.cancel()
+        self._end_saving()
+        if self.keeper is not None:
+            self.keeper.close()
+        if self.canvas is not None:
+            self.canvas.close()
+        if self._tiles is not None:
+            self._tiles.end()
+        session.labels.events.selected_label.disconnect(self._label_chosen)
+        session.close()
+        self.keeper = self.canvas = self._tiles = None
+        self.gallery.gallery.tiles = None
+        self.gallery.gallery.show([])
+
+
+def _fill(combo: QComboBox, layers: list[Any], chosen: Any, none: str) -> None:
+    """Fill a combo box with layers without telling anyone."""
+    blocked = combo.blockSignals(True)
+    combo.clear()
+    if not layers:
+        combo.addItem(none, None)
+    for layer in layers:
+        combo.addItem(layer.name, layer)
+    place = next((i for i in range(combo.count()) if combo.itemData(i) is chosen), 0)
+    combo.setCurrentIndex(place)
+    combo.blockSignals(blocked)
