@@ -1,8 +1,8 @@
 """Find the regions of a metaphase: chromosomes and clusters, not nuclei, debris or specks.
 
 Two steps, so that a slider can repeat the second one alone: `label_foreground`
-finds everything that is stained, `filter_regions` leaves out what is too small
-or too large beside the chromosomes of that image.
+finds everything that is stained, `filter_regions` leaves out what is too small,
+too large, too thin, too ragged or too faint beside the chromosomes of that image.
 """
 
 from __future__ import annotations
@@ -16,15 +16,37 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.morphology import remove_small_holes
+from skimage.segmentation import watershed
 
 from napari_chromocluster.imaging.signal import Polarity, chromosome_signal
 
 Labels = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.floating]
 
-#: Signal below which nothing is a chromosome, in units of the chromosomes' level.
-_FAINTEST = 0.3
+_EIGHT = np.ones((3, 3), bool)
 #: Fewest pixels of anything that is looked at.
 _SPECK = 12
+#: Share of the automatic threshold for the first look at an image.
+_FIRST_LOOK = 0.9
+#: Signal below which nothing is a chromosome: dirt and uneven light reach further in
+#: a bright field than anything does in the black background of fluorescence.
+_FAINTEST_DARK, _FAINTEST_BRIGHT, _FAINTEST_FIRST_LOOK = 0.25, 0.1, 0.3
+#: A chromosome is brighter than this share of the mean around it...
+_LOCAL_SHARE = 0.85
+#: ...where the mean reaches this many half widths of a chromosome.
+_LOCAL_REACH = 4.0
+#: The same for the gaps between bright chromosomes.
+_GAP_REACH = 2.0
+#: Share of a nucleus that may be all the border of the image leaves of it.
+_CUT_NUCLEUS = 0.25
+#: What else lies against a nucleus with this share of its pixels is the nucleus' rim.
+_RIM_CONTACT = 0.45
+#: Area from which a region may be a cluster of any shape, in median chromosomes.
+_CLUSTER = 2.5
+#: Limits of the median chromosome's area, in squares of half its width: only where most
+#: regions are clusters, or dirt as thick as chromosomes, does the median lie beyond.
+_MEDIAN_LIMITS = (6.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -37,30 +59,57 @@ class SegmentationParameters:
         Smallest area, in areas of the image's median chromosome.
     largest_region : float
         Largest area, in areas of the image's median chromosome.
+    thinnest_region : float
+        Least thickness, in widths of the image's chromosomes.
+    thickest_region : float
+        Greatest thickness of a small region, in widths of the image's chromosomes.
+    most_ragged : float
+        Greatest length of the outline of a small region, in areas divided by
+        thickness: about 2.5 to 3 for a chromosome, more for crumbled debris.
+    faintest_region : float
+        Least mean signal, in that of the image's median region.
     threshold : float
         Factor of the automatic threshold: below 1 regions grow, above 1 they shrink.
     smoothing : float
         Standard deviation of the Gaussian that goes before, in px.
     nucleus_width : float
-        Thickness from which a round body is an interphase nucleus, in widths
-        of the image's chromosomes; 0 keeps nuclei.
+        Thickness from which a body is an interphase nucleus, in widths of the
+        image's chromosomes; 0 keeps nuclei.
+    nucleus_area : float
+        Smallest area of a nucleus, in areas of the image's median chromosome.
+    gap : float
+        Bright chromosomes are cut apart where the signal is less than this
+        share of its mean nearby: their glow fills the gap; 0 never cuts.
+        Dark ones are not cut, for their pale bands would look like gaps.
     polarity : {"auto", "dark", "bright"}
         Whether chromosomes are darker or brighter than the background.
     """
 
-    smallest_region: float = 0.14
+    smallest_region: float = 0.22
     largest_region: float = 80.0
-    threshold: float = 0.9
-    smoothing: float = 0.7
-    nucleus_width: float = 3.4
+    thinnest_region: float = 0.7
+    thickest_region: float = 2.4
+    most_ragged: float = 4.4
+    faintest_region: float = 0.3
+    threshold: float = 1.0
+    smoothing: float = 0.6
+    nucleus_width: float = 2.9
+    nucleus_area: float = 8.0
+    gap: float = 1.0
     polarity: Polarity = "auto"
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
         if not 0 <= self.smallest_region < self.largest_region:
             raise ValueError("The smallest region must be smaller than the largest region.")
-        if self.threshold <= 0 or self.smoothing < 0 or self.nucleus_width < 0:
-            raise ValueError("Threshold, smoothing and nucleus width cannot be negative.")
+        if self.threshold <= 0:
+            raise ValueError("The threshold must be greater than 0.")
+        for name in ("thinnest_region", "thickest_region", "most_ragged", "faintest_region",
+                     "smoothing", "nucleus_width", "nucleus_area", "gap"):  # fmt: skip
+            if getattr(self, name) < 0:
+                raise ValueError(f"The value of {name} cannot be negative.")
+        if self.polarity not in ("auto", "dark", "bright"):
+            raise ValueError("Polarity must be 'auto', 'dark' or 'bright'.")
 
 
 @dataclass(frozen=True)
@@ -72,14 +121,26 @@ class Foreground:
     labels : (H, W) int32 array
         Connected pieces, numbered from 1.
     areas : (n + 1,) int array
-        Area of each label in px; 0 for the background.
+        Area of each label in px; 0 for the background and for what belongs to a nucleus.
+    thickness : (n + 1,) float array
+        Thickness of each label at its thickest place, in px.
+    raggedness : (n + 1,) float array
+        Outline of each label times thickness, divided by area.
+    strength : (n + 1,) float array
+        Mean signal of each label.
     median_area : float
-        Area of the median chromosome-like piece, in px.
+        Area of the median chromosome, in px; 0 when there is nothing.
+    width : float
+        Width of a chromosome, in px; 0 when there is nothing.
     """
 
     labels: Labels
     areas: NDArray[np.intp]
+    thickness: NDArray[np.float64]
+    raggedness: NDArray[np.float64]
+    strength: NDArray[np.float64]
     median_area: float
+    width: float
 
 
 def segment_metaphase(
@@ -101,6 +162,11 @@ def segment_metaphase(
     (H, W) int32 array
         Regions numbered from 1, 0 background.
 
+    Raises
+    ------
+    ValueError
+        If the array is not one image, or a parameter means nothing.
+
     Examples
     --------
     >>> from napari_chromocluster.imaging.synthetic import synthetic_metaphase
@@ -117,75 +183,202 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
 
     Parameters
     ----------
-    image : (H, W) or (H, W, 3 | 4) array
+    image : (H, W) or (H, W, 3 | 4) array of any real dtype
         One metaphase.
     parameters : SegmentationParameters, optional
-        Threshold, smoothing, nucleus width and polarity are used.
+        Threshold, smoothing, nucleus, gap and polarity are used.
     """
     chosen = parameters or SegmentationParameters()
-    signal = chromosome_signal(image, polarity=chosen.polarity).values
-    if chosen.smoothing:
-        signal = ndimage.gaussian_filter(signal, chosen.smoothing)
+    found = chromosome_signal(image, polarity=chosen.polarity)
+    signal = ndimage.gaussian_filter(found.values, chosen.smoothing)
     if not signal.any():
-        return Foreground(np.zeros(signal.shape, np.int32), np.zeros(1, np.intp), 0.0)
-    level = threshold_otsu(np.clip(signal, 0.0, 2.0))
-    mask = signal > max(_FAINTEST, chosen.threshold * float(level))
-    return label_mask(mask, chosen)
+        return label_mask(np.zeros(signal.shape, bool), signal)
+    nuclei, half = find_nuclei(signal, chosen)
+    outside = (~nuclei).astype(np.float32)
+    # Clipped, so that a bright neighbour does not hide a faint chromosome.
+    around = local_mean(np.clip(signal, 0, 1) * outside, _LOCAL_REACH * half)
+    around /= np.maximum(local_mean(outside, _LOCAL_REACH * half), 0.2)
+    least = _FAINTEST_DARK if found.dark_chromosomes else _FAINTEST_BRIGHT
+    mask = signal > chosen.threshold * np.maximum(_LOCAL_SHARE * around, least)
+    mask = remove_small_holes(mask & ~nuclei, max_size=_SPECK)
+    if found.dark_chromosomes or not chosen.gap:
+        return label_mask(mask, signal, nuclei)
+    near = local_mean(np.clip(signal, 0, 3) * outside, _GAP_REACH * half)
+    return label_mask(_cut_gaps(mask, signal > chosen.gap * near, signal, half), signal, nuclei)
 
 
-def label_mask(mask: NDArray[np.bool_], parameters: SegmentationParameters) -> Foreground:
-    """Label the pieces of a mask, with specks and nuclei taken out.
+def find_nuclei(signal: Floats, parameters: SegmentationParameters) -> tuple[Mask, float]:
+    """Find bodies much thicker than the chromosomes; what only touches them is not part of them.
+
+    Parameters
+    ----------
+    signal : (H, W) float array
+        Chromosome signal, smoothed.
+    parameters : SegmentationParameters
+        Width and area of a nucleus are used.
+
+    Returns
+    -------
+    nuclei : (H, W) bool array
+        Pixels of interphase nuclei.
+    half : float
+        Half the width of a chromosome, in px.
+    """
+    level = float(threshold_otsu(np.clip(signal, 0.0, 2.0)))
+    mask = signal > max(_FAINTEST_FIRST_LOOK, _FIRST_LOOK * level)
+    mask = _without_specks(remove_small_holes(mask, max_size=_SPECK))
+    depth = ndimage.distance_transform_edt(mask)
+    half = _half_width(depth) or 3.0
+    none = np.zeros(mask.shape, bool)
+    core = depth > parameters.nucleus_width * half
+    if not parameters.nucleus_width or not core.any():
+        return none, half
+    body = ndimage.distance_transform_edt(~core) <= parameters.nucleus_width * half + 2.0
+    rest, _ = ndimage.label(mask & ~body, _EIGHT)
+    usual = _chromosome_area(np.bincount(rest.ravel())[1:], half)
+    pieces, _ = ndimage.label(body)
+    least = np.full(int(pieces.max()) + 1, parameters.nucleus_area * usual)
+    border = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
+    least[border] *= _CUT_NUCLEUS
+    keep = np.bincount(pieces.ravel()) >= least
+    keep[0] = False
+    return np.asarray(keep[pieces]), half
+
+
+def label_mask(mask: Mask, signal: Floats, nuclei: Mask | None = None) -> Foreground:
+    """Label and measure the pieces of a mask, by whatever threshold it was made.
 
     Parameters
     ----------
     mask : (H, W) bool array
-        Where there is stain, by whatever threshold.
-    parameters : SegmentationParameters
-        The nucleus width is used.
+        Where there is stain.
+    signal : (H, W) float array
+        Chromosome signal.
+    nuclei : (H, W) bool array, optional
+        Nuclei, whose rims are not regions.
     """
-    mask = remove_small_holes(mask, max_size=_SPECK)
-    mask = _without_specks(mask)
-    if parameters.nucleus_width:
-        mask = _without_specks(_without_nuclei(mask, parameters.nucleus_width))
-    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    if nuclei is not None:
+        mask = mask & ~nuclei
+    labels, count = ndimage.label(mask, _EIGHT)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
-    areas[0] = 0
-    return Foreground(labels.astype(np.int32), areas, _median_area(areas[1:]))
+    total = np.bincount(labels.ravel(), weights=signal.ravel(), minlength=count + 1)
+    areas[0], total[0] = 0, 0.0
+    depth = ndimage.distance_transform_edt(mask)
+    thickness = np.zeros(count + 1)
+    thickness[1:] = 2 * np.asarray(ndimage.maximum(depth, labels, np.arange(1, count + 1)))
+    width = 2 * _half_width(depth)
+    median = _chromosome_area(areas[thickness >= 0.7 * width], width / 2)
+    strength = total / np.maximum(areas, 1)
+    raggedness = _outlines(labels, count) * thickness / np.maximum(areas, 1)
+    if nuclei is not None and nuclei.any():
+        distance = ndimage.distance_transform_edt(~nuclei)
+        near = np.bincount(labels[distance <= max(2.0, 0.4 * width)], minlength=count + 1)
+        touching = np.bincount(labels[distance <= 2.0], minlength=count + 1) > 0
+        rim = near >= _RIM_CONTACT * np.maximum(areas, 1)
+        areas[rim | (touching & (areas < 0.35 * median))] = 0
+    return Foreground(
+        labels.astype(np.int32), areas, thickness, raggedness, strength, median, width
+    )
 
 
-def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
-    areas = np.bincount(labels.ravel())
-    keep = areas >= _SPECK
+def filter_regions(foreground: Foreground, parameters: SegmentationParameters) -> Labels:
+    """Leave out what is too small, large, thin or faint, and number the rest from 1.
+
+    What is too thick or too ragged stays if it is large: it may be a tangled cluster.
+    Takes some milliseconds, so that a preview can follow a slider.
+
+    Parameters
+    ----------
+    foreground : Foreground
+        From `label_foreground`.
+    parameters : SegmentationParameters
+        Smallest, largest, thinnest and faintest region are used.
+
+    Returns
+    -------
+    (H, W) int32 array
+        Regions numbered from 1.
+    """
+    areas = foreground.areas
+    keep = areas >= max(_SPECK, parameters.smallest_region * foreground.median_area)
+    keep &= areas <= parameters.largest_region * foreground.median_area
+    keep &= foreground.thickness >= parameters.thinnest_region * foreground.width
+    shapely = foreground.thickness <= parameters.thickest_region * foreground.width
+    shapely &= foreground.raggedness <= parameters.most_ragged
+    keep &= shapely | (areas >= _CLUSTER * foreground.median_area)
+    if keep.any():
+        usual = float(np.median(foreground.strength[keep]))
+        keep &= foreground.strength >= parameters.faintest_region * usual
+    numbers = np.zeros(areas.size, np.int32)
+    numbers[keep] = np.arange(1, int(keep.sum()) + 1)
+    return np.asarray(numbers[foreground.labels])
+
+
+def local_mean(values: Floats, sigma: float) -> NDArray[np.float32]:
+    """Mean around each pixel with Gaussian weights, computed on every few pixels.
+
+    Parameters
+    ----------
+    values : (H, W) float array
+        Smooth on the scale of ``sigma / 4``.
+    sigma : float
+        Standard deviation of the weights, in px.
+    """
+    step = max(1, int(sigma / 4))
+    coarse = ndimage.gaussian_filter(values[::step, ::step].astype(np.float32), sigma / step)
+    for axis, size in enumerate(values.shape):
+        place = np.arange(size, dtype=np.float32) / step
+        low = np.minimum(place.astype(int), coarse.shape[axis] - 1)
+        high = np.minimum(low + 1, coarse.shape[axis] - 1)
+        share = (place - low).reshape((-1, 1) if axis == 0 else (1, -1)).astype(np.float32)
+        coarse = coarse.take(low, axis) * (1 - share) + coarse.take(high, axis) * share
+    return np.asarray(coarse, np.float32)
+
+
+def _outlines(labels: NDArray[np.integer], count: int) -> NDArray[np.float64]:
+    """Length of the outline of each label, in px: sides of pixels, as a tilted line has them."""
+    sides = np.zeros(count + 1)
+    for one, other in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
+        differ = one != other
+        for side in (one, other):
+            sides += np.bincount(side[differ], minlength=count + 1)
+    # A straight line of any direction crosses 4/pi sides for its length, on average.
+    return sides * np.pi / 4
+
+
+def _cut_gaps(mask: Mask, bright: Mask, signal: Floats, half: float) -> Mask:
+    """Cut a piece along its darkest lines when it holds several bright bodies."""
+    pieces, _ = ndimage.label(mask, _EIGHT)
+    areas = np.bincount(pieces.ravel())[1:]
+    usual = _chromosome_area(areas, half)
+    bodies, count = ndimage.label(bright & mask, _EIGHT)
+    depth = ndimage.distance_transform_edt(bodies > 0)
+    if not count:
+        return mask
+    thick = np.concatenate([[0.0], ndimage.maximum(depth, bodies, np.arange(1, count + 1))])
+    # A body must be thick and large enough to be a chromosome of its own.
+    seed = (np.bincount(bodies.ravel()) >= 0.15 * usual) & (thick >= 0.5 * half)
+    seed[0] = False
+    homes = np.zeros(count + 1, np.intp)
+    homes[bodies[bodies > 0]] = pieces[bodies > 0]
+    several = np.bincount(homes[seed], minlength=areas.size + 1) > 1
+    several[0] = False
+    if not several.any():
+        return mask
+    where = several[pieces]
+    markers = np.where(seed[bodies], bodies, 0)
+    cut = watershed(-signal, markers, connectivity=2, mask=where, watershed_line=True)
+    return np.asarray((mask & ~where) | (cut > 0))
+
+
+def _without_specks(mask: Mask) -> Mask:
+    labels, _ = ndimage.label(mask, _EIGHT)
+    keep = np.bincount(labels.ravel()) >= _SPECK
     keep[0] = False
     return np.asarray(keep[labels])
 
 
-def _without_nuclei(mask: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:
-    """Cut out bodies much thicker than the chromosomes; what only touches them stays."""
-    depth = ndimage.distance_transform_edt(mask)
-    half = _half_width(depth)
-    if half == 0.0:
-        return mask
-    core = depth > width * half
-    if not core.any():
-        return mask
-    body = ndimage.distance_transform_edt(~core) <= width * half + 2.0
-    rest = mask & ~body
-    # Slivers of the nucleus' rim are thinner than any chromosome.
-    labels, count = ndimage.label(rest, np.ones((3, 3)))
-    deepest = ndimage.maximum(depth * rest, labels, index=np.arange(1, count + 1))
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    beside = ndimage.binary_dilation(body, iterations=2)
-    touches = np.zeros(count + 1, bool)
-    touches[np.unique(labels[beside])] = True
-    keep = np.concatenate([[False], np.asarray(deepest) >= 0.45 * half])
-    usual = _median_area(areas)
-    keep[1:] &= ~touches[1:] | (areas >= 0.35 * usual)
-    return np.asarray(keep[labels])
-
-
-def _half_width(depth: NDArray[np.floating]) -> float:
+def _half_width(depth: Floats) -> float:
     """Half the usual width of the chromosomes: the median depth of all ridges, in px.
 
     Chromosomes have long ridges for their area, nuclei short ones and specks
@@ -193,6 +386,13 @@ def _half_width(depth: NDArray[np.floating]) -> float:
     """
     ridge = (depth == ndimage.maximum_filter(depth, size=3)) & (depth >= 2.0)
     return float(np.median(depth[ridge])) if ridge.any() else 0.0
+
+
+def _chromosome_area(areas: NDArray[Any], half: float) -> float:
+    """Area of the median chromosome among some pieces, which its width bounds; 0 without pieces."""
+    low, high = _MEDIAN_LIMITS
+    median = _median_area(areas[areas >= max(_SPECK, 2 * half**2)])
+    return min(max(median, low * half**2), high * half**2) if areas.any() else 0.0
 
 
 def _median_area(areas: NDArray[Any]) -> float:
@@ -210,27 +410,3 @@ def _median_area(areas: NDArray[Any]) -> float:
         near = areas[(areas > median / 5) & (areas < median * 4)]
         median = float(np.median(near)) if near.size else median
     return median
-
-
-def filter_regions(foreground: Foreground, parameters: SegmentationParameters) -> Labels:
-    """Leave out what is too small or too large, and number the rest from 1.
-
-    Parameters
-    ----------
-    foreground : Foreground
-        From `label_foreground`.
-    parameters : SegmentationParameters
-        Smallest and largest region are used.
-
-    Returns
-    -------
-    (H, W) int32 array
-        Regions numbered from 1.
-    """
-    areas = foreground.areas
-    keep = areas >= parameters.smallest_region * foreground.median_area
-    keep &= areas <= parameters.largest_region * foreground.median_area
-    keep[areas == 0] = False
-    numbers = np.zeros(areas.size, np.int32)
-    numbers[keep] = np.arange(1, int(keep.sum()) + 1)
-    return np.asarray(numbers[foreground.labels])
