@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+_TIFF = (".tif", ".tiff")
 #: Suffixes of files that `read_image` reads.
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+IMAGE_SUFFIXES = (*_TIFF, ".png", ".jpg", ".jpeg", ".bmp")
 
 
 class ImageError(ValueError):
@@ -42,17 +43,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         If the folder cannot be made or written to.
     """
     target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent
-        )
-    except OSError as error:
-        raise ImageError(
-            f"{target.parent} cannot be written to ({error.strerror}): choose another folder."
-        ) from error
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _new_file(target.parent, f".{target.stem}-", target.suffix)
     try:
         yield temporary
         # mkstemp makes files that only the owner reads; results are to be shared.
@@ -62,6 +53,34 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make a folder and see that files can be written there, before long work begins.
+
+    Raises
+    ------
+    ImageError
+        If the folder cannot be made or written to.
+    """
+    _new_file(Path(folder), ".check-", "").unlink()
+
+
+def _new_file(folder: Path, prefix: str, suffix: str) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
+    except OSError as error:
+        raise ImageError(
+            f"{folder} cannot be written to ({error.strerror}): choose another folder."
+        ) from error
+    os.close(handle)
+    return Path(name)
+
+
+def is_stack(image: Any) -> bool:
+    """Whether an image from `read_image` is a stack of metaphases."""
+    return image.ndim == 4 or (image.ndim == 3 and image.shape[-1] not in (3, 4))
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
@@ -90,43 +109,53 @@ def read_image(path: str | Path) -> NDArray[Any]:
     ImageError
         If the file is missing, is no image, or is cut short.
     """
+    with _decoding(path, "an image") as file:
+        return _read_tiff(file) if file.suffix.lower() in _TIFF else _read_picture(file)
+
+
+@contextmanager
+def _decoding(path: str | Path, what: str) -> Iterator[Path]:
+    """Turn whatever a decoder says of a file into one sentence."""
     file = Path(path)
     if not file.is_file():
         raise ImageError(f"{file} does not exist: check the name.")
     try:
-        if file.suffix.lower() in (".tif", ".tiff"):
-            return _read_tiff(file)
-        return _read_picture(file)
+        yield file
     except ImageError:
         raise
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        UnidentifiedImageError,
-        KeyError,
-        IndexError,
-    ) as error:
+    except MemoryError as error:
         raise ImageError(
-            f"{file.name} is not an image that can be read, or is cut short: open another file."
+            f"{file.name} is damaged, or larger than the memory of this machine: crop it."
+        ) from error
+    except Exception as error:
+        # Each codec has exceptions of its own, and damaged headers bring out any other.
+        raise ImageError(
+            f"{file.name} is not {what} that can be read, or is cut short: open another file."
         ) from error
 
 
 def _read_tiff(file: Path) -> NDArray[Any]:
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            page = tiff.pages.first
-            if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-                # tifffile gives palette indices; Pillow applies the palette.
-                return _read_picture(file)
-            pixels = tiff.asarray()
-            if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
-                pixels = np.iinfo(pixels.dtype).max - pixels
-            if page.planarconfig == 2 and pixels.ndim == 3 and pixels.shape[0] in (3, 4):
-                pixels = np.moveaxis(pixels, 0, -1)
-    except tifffile.TiffFileError as error:
-        raise ImageError(f"{file.name} is not a TIFF file: open another file.") from error
+    with tifffile.TiffFile(file) as tiff:
+        _check_complete(tiff, file)
+        page = tiff.pages.first
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            # tifffile gives palette indices; Pillow applies the palette.
+            return _read_picture(file)
+        pixels = tiff.asarray()
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
+            pixels = np.iinfo(pixels.dtype).max - pixels
+        if page.planarconfig == 2 and pixels.ndim == 3 and pixels.shape[0] in (3, 4):
+            pixels = np.moveaxis(pixels, 0, -1)
     return _squeezed(pixels, file)
+
+
+def _check_complete(tiff: tifffile.TiffFile, file: Path) -> None:
+    """Refuse a file whose pixels lie beyond its end: some codecs would make them up."""
+    size = file.stat().st_size
+    for page in tiff.pages:
+        for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+            if start + length > size:
+                raise ImageError(f"{file.name} is cut short: copy or export it again.")
 
 
 def _squeezed(pixels: NDArray[Any], file: Path) -> NDArray[Any]:
@@ -167,20 +196,15 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     ImageError
         If the file is no image of whole numbers in one channel.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise ImageError(f"{file} does not exist: check the name.")
-    try:
-        if file.suffix.lower() in (".tif", ".tiff"):
-            labels = _squeezed(tifffile.imread(file), file)
+    with _decoding(path, "a label image") as file:
+        if file.suffix.lower() in _TIFF:
+            with tifffile.TiffFile(file) as tiff:
+                _check_complete(tiff, file)
+                labels = _squeezed(tiff.asarray(), file)
         else:
             with Image.open(file) as picture:
                 # Indices of a palette are the labels themselves.
                 labels = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
-        raise ImageError(
-            f"{file.name} is not a label image that can be read: open another file."
-        ) from error
     if labels.dtype.kind not in "uib" or (labels.ndim == 3 and labels.shape[-1] in (3, 4)):
         raise ImageError(
             f"{file.name} is a picture, not a label image: labels are whole numbers in one channel."

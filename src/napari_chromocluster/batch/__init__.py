@@ -1,0 +1,21 @@
+"""From image files to result files: one metaphase, or many, here or on a cluster."""
+
+from napari_chromocluster.batch.many import BatchResult, find_images, run_batch
+from napari_chromocluster.batch.one import (
+    BatchError,
+    Classified,
+    ResultFiles,
+    classify_to_files,
+    read_frame,
+)
+
+__all__ = [
+    "BatchError",
+    "BatchResult",
+    "Classified",
+    "ResultFiles",
+    "classify_to_files",
+    "find_images",
+    "read_frame",
+    "run_batch",
+]

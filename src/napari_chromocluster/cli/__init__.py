@@ -1,0 +1,85 @@
+"""The command line ``chromocluster``: one module a command.
+
+The commands import what they need when they run, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from napari_chromocluster.cli.batch import batch
+from napari_chromocluster.cli.classify import classify
+from napari_chromocluster.cli.demo import demo
+from napari_chromocluster.cli.evaluate import evaluate
+from napari_chromocluster.cli.models import models
+from napari_chromocluster.cli.segment import segment
+from napari_chromocluster.cli.train import train
+
+#: Exit status for input that cannot be used, and after Ctrl+C.
+BAD_INPUT, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    add_completion=False,
+    help="Find the regions of metaphase images and tell single chromosomes from clusters.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (demo, segment, classify, train, evaluate, batch, models):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _without_command(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+) -> None:
+    from napari_chromocluster import __version__
+
+    if version:
+        print(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(BAD_INPUT)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; bad input gives one line on standard error and status 2.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Instead of those the program was started with.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    try:
+        status = app(args=arguments, prog_name="chromocluster", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except (typer.Abort, KeyboardInterrupt):
+        return _say("Interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _say("The memory is too small for this image: close other programs or crop it.")
+    except (ValueError, OSError) as error:
+        return _say(str(error))
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of the command line itself
+            return _say(f"{error.format_message()} See 'chromocluster --help'.")
+        raise
+
+
+def _say(message: str, status: int = BAD_INPUT) -> int:
+    line = " ".join(message.split()) or "The input cannot be used."
+    print(f"chromocluster: {line}", file=sys.stderr)
+    return status

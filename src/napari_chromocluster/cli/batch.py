@@ -1,0 +1,81 @@
+"""``chromocluster batch``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_chromocluster.cli.options import (
+    Device,
+    Json,
+    Model,
+    Output,
+    print_json,
+    progress_line,
+)
+
+if TYPE_CHECKING:
+    from napari_chromocluster.batch import BatchResult
+
+
+def batch(
+    images: Annotated[
+        list[Path], typer.Argument(help="Images, folders of images, patterns such as 's/*.tif'.")
+    ],
+    output: Output,
+    model: Model = "default",
+    device: Device = "auto",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler, such as tcp://head:8786.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do finished images again.")
+    ] = False,
+    expected: Annotated[
+        int, typer.Option(min=1, help="Chromosomes in a cell, for the score.")
+    ] = 46,
+    as_json: Json = False,
+) -> None:
+    """Classify many metaphases and rank them; finished ones are passed over.
+
+    Status 1 when some could not be done.
+    """
+    from napari_chromocluster.batch import run_batch
+
+    result = run_batch(
+        images,
+        output,
+        model=model,
+        device=device,
+        scheduler=scheduler,
+        workers=workers,
+        overwrite=overwrite,
+        expected=expected,
+        progress=progress_line("images"),
+    )
+    if as_json:
+        print_json(
+            {
+                "summary": result.summary.to_dict("records"),
+                "failures": result.failures,
+                "skipped": result.skipped,
+            }
+        )
+    else:
+        _print_batch(result, output)
+    if result.failures:
+        raise typer.Exit(1)
+
+
+def _print_batch(result: BatchResult, output: Path) -> None:
+    print(f"{len(result.summary)} metaphases in {output / 'summary.csv'}")
+    if result.skipped:
+        print(f"{result.skipped} images were finished before (--overwrite does them again)")
+    if result.failures:
+        print(f"{len(result.failures)} images could not be done:", file=sys.stderr)
+    for name, reason in result.failures.items():
+        print(f"  {name}: {reason}", file=sys.stderr)

@@ -1,0 +1,88 @@
+"""``chromocluster classify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_chromocluster.cli.options import (
+    Device,
+    Image,
+    Json,
+    Model,
+    Output,
+    Threshold,
+    numbers,
+    print_classified,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from napari_chromocluster.batch import Classified
+    from napari_chromocluster.models.classifier import ClusterClassifier
+
+
+def classify(
+    image: Image,
+    output: Output,
+    labels: Annotated[
+        Path | None, typer.Option(help="Label image (default: find the regions).")
+    ] = None,
+    select: Annotated[str | None, typer.Option(help="Only these labels, such as 1,2,5.")] = None,
+    model: Model = "default",
+    device: Device = "auto",
+    threshold: Threshold = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also write what decided (Grad-CAM) as TIFF.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Classify the regions of a metaphase: labels, table and picture."""
+    from napari_chromocluster.batch import classify_to_files, read_frame
+    from napari_chromocluster.imaging.io import read_labels
+    from napari_chromocluster.models.classifier import load_model
+
+    chosen = numbers(select, "--select")
+    pixels = read_frame(image)
+    regions = None if labels is None else read_labels(labels)
+    classifier = load_model(model, device)
+    done = classify_to_files(
+        pixels, image.stem, output, classifier, labels=regions, select=chosen, threshold=threshold
+    )
+    result = summary_of(done, classifier)
+    if explain:
+        path = output / f"{image.stem}_explanation.tif"
+        _write_explanation(path, classifier.explain(pixels, done.labels, chosen))
+        result["explanation"] = str(path)
+    if as_json:
+        print_json(result)
+    else:
+        print_classified(result)
+
+
+def summary_of(done: Classified, classifier: ClusterClassifier) -> dict[str, Any]:
+    """Return what is printed of a classified metaphase, in plain types."""
+    from napari_chromocluster.results.table import counts, unsure
+
+    return {
+        "labels": str(done.files.labels),
+        "regions": str(done.files.regions),
+        "overlay": str(done.files.overlay),
+        "model": classifier.name,
+        "device": str(classifier.device),
+        "counts": {str(kind): number for kind, number in counts(done.table).items()},
+        "unsure": int(unsure(done.table, done.threshold).sum()),
+        "threshold": done.threshold,
+        "seconds": round(done.seconds, 2),
+    }
+
+
+def _write_explanation(path: Path, heat: Any) -> None:
+    import tifffile
+
+    from napari_chromocluster.imaging.io import atomic_path
+
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(temporary, heat, compression="zlib")

@@ -1,0 +1,59 @@
+"""``chromocluster models``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_chromocluster.cli.options import Json, print_json, progress_line
+
+if TYPE_CHECKING:
+    from napari_chromocluster.models.registry import ModelEntry
+
+
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="Show the card of this model (name or file) as JSON.")
+    ] = None,
+    download: Annotated[
+        str | None, typer.Option(help="Download the weights of this backbone.")
+    ] = None,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the licence of the weights.")
+    ] = False,
+    add: Annotated[Path | None, typer.Option(help="Add a model file to the list.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List, show, download and add models."""
+    from napari_chromocluster.models import registry
+
+    if sum(one is not None for one in (name, download, add)) > 1:
+        raise ValueError("Show one model, download one or add one, but not at once.")
+    if download is not None:
+        from napari_chromocluster.models.download import download_backbone
+
+        path = download_backbone(download, accept=accept_licence, progress=progress_line("MB", 1e6))
+        print_json({"path": str(path)}) if as_json else print(path)
+    elif add is not None:
+        entry = registry.register_model(add, add.stem)
+        print_json(_plain(entry)) if as_json else print(f"added as {entry.name!r}")
+    elif name is not None:
+        print(registry.model_card(name).to_json())
+    else:
+        _print_list(registry.list_models(), as_json)
+
+
+def _plain(entry: ModelEntry) -> dict[str, object]:
+    return {**vars(entry), "path": str(entry.path) if entry.path else None}
+
+
+def _print_list(entries: list[ModelEntry], as_json: bool) -> None:
+    if as_json:
+        print_json([_plain(one) for one in entries])
+        return
+    print(f"{'name':26s} {'kind':9s} {'size':>7s}  {'where':12s} licence")
+    for one in entries:
+        place = "here" if one.path else "to download"
+        print(f"{one.name:26s} {one.kind:9s} {one.megabytes:4d} MB  {place:12s} {one.licence}")

@@ -1,0 +1,71 @@
+"""Arguments and options that several commands share, and what they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Image = Annotated[Path, typer.Argument(help="Metaphase image: TIFF, PNG, JPEG or BMP.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
+Model = Annotated[str, typer.Option(help="Name in the model list, or a model file.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, max=1.0, help="Confidence under which a region is unsure (default: the model's)."
+    ),
+]
+
+
+def numbers(text: str | None, option: str) -> list[int] | None:
+    """Read whole numbers such as ``1,2,5``; None stays None."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.replace(" ", "").split(",") if part]
+    except ValueError:
+        raise ValueError(f"{option} takes whole numbers such as 1,2,5, not {text!r}.") from None
+
+
+def print_json(value: Any) -> None:
+    """Print a result for a machine."""
+    print(json.dumps(value, indent=2))
+
+
+def progress_line(unit: str = "", scale: float = 1.0) -> Callable[[int, int], None]:
+    """Return a progress callback that rewrites one line of a terminal; silent elsewhere.
+
+    Parameters
+    ----------
+    unit : str
+        Written after the numbers.
+    scale : float
+        Divides the numbers.
+    """
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done >= total else ""
+            text = f"\r{done / scale:.0f} of {total / scale:.0f} {unit}".rstrip()
+            print(text, end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def print_classified(result: dict[str, Any]) -> None:
+    """Print counts per type, time and files of one classified metaphase."""
+    from napari_chromocluster.taxonomy import ClusterType
+
+    for name, number in result["counts"].items():
+        print(f"{number:5d}  {ClusterType(name).display_name}")
+    print(f"{result['unsure']:5d}  unsure (confidence below {result['threshold']:g})")
+    print(f"{result['seconds']:.1f} s on {result['device']} with the model {result['model']!r}")
+    for name in ("labels", "regions", "overlay", "explanation"):
+        if name in result:
+            print(f"{name + ':':13s}{result[name]}")
