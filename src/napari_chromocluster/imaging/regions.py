@@ -110,22 +110,27 @@ def _frame_regions(frame: int, array: NDArray[Any], wanted: set[int] | None) -> 
     compact, values = _compact(array)
     if values.size == 0:
         return []
-    areas = np.bincount(compact.ravel(), minlength=values.size + 1)
     height, width = compact.shape
+    # Sums over all stained pixels at once: boxes may overlap, however many there are.
+    places = np.flatnonzero(compact)
+    numbers = compact.ravel()[places]
+    areas = np.bincount(numbers, minlength=values.size + 1)
+    y_sums = np.bincount(numbers, weights=places // width, minlength=values.size + 1)
+    x_sums = np.bincount(numbers, weights=places % width, minlength=values.size + 1)
     regions = []
     for number, box in enumerate(ndimage.find_objects(compact), start=1):
         label = int(values[number - 1])
         if box is None or (wanted is not None and label not in wanted):
             continue
         y0, x0, y1, x1 = box[0].start, box[1].start, box[0].stop, box[1].stop
-        ys, xs = np.nonzero(compact[box] == number)
+        area = int(areas[number])
         regions.append(
             Region(
                 label=label,
                 frame=frame,
                 bbox=(y0, x0, y1, x1),
-                area=int(areas[number]),
-                centroid=(float(ys.mean()) + y0, float(xs.mean()) + x0),
+                area=area,
+                centroid=(float(y_sums[number]) / area, float(x_sums[number]) / area),
                 touches_border=y0 == 0 or x0 == 0 or y1 == height or x1 == width,
             )
         )
@@ -174,6 +179,9 @@ def region_mask(labels: Any, region: Region, pad: int = 0) -> NDArray[np.bool_]:
     pad : int
         Empty border around it, in px.
     """
-    frame = labels[region.frame] if len(labels.shape) == 3 else labels
     y0, x0, y1, x1 = region.bbox
-    return np.pad(np.asarray(frame[y0:y1, x0:x1]) == region.label, pad)
+    window: tuple[Any, ...] = (slice(y0, y1), slice(x0, x1))
+    if len(labels.shape) == 3:
+        # One index, so that an array on disk reads this window and not the whole frame.
+        window = (region.frame, *window)
+    return np.pad(np.asarray(labels[window]) == region.label, pad)
