@@ -1,25 +1,47 @@
-"""``python -m napari_chromocluster.training RUN [--resume]``: train the run folder."""
+"""``python -m napari_chromocluster.training RUN [--resume | --find-rates STAGE]``."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+from typing import Any
 
-from napari_chromocluster.training.run import Run
-from napari_chromocluster.training.worker import work
+import psutil
 
 
 def main(arguments: list[str]) -> int:
-    """Train; 0 when it ended or was stopped, 1 when it failed."""
-    if hasattr(os, "nice"):
-        os.nice(10)  # the viewer comes first
+    """Train the run folder; 0 when it ended or was stopped, 1 when it failed."""
+    _stay_in_the_background()
+    # Asked to end, it says so in the run folder instead of vanishing.
+    signal.signal(signal.SIGTERM, _ended)
+    from napari_chromocluster.training.run import Run
+
     run = Run.open(arguments[0])
-    try:
-        work(run, resume="--resume" in arguments[1:])
-    except Exception as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        raise
+    if "--find-rates" in arguments[1:]:
+        from napari_chromocluster.training.lr_finder import find_rates_of
+
+        find_rates_of(run, int(arguments[arguments.index("--find-rates") + 1]))
+        return 0
+    from napari_chromocluster.training.worker import work
+
+    work(run, resume="--resume" in arguments[1:])
     return 0
+
+
+def _stay_in_the_background() -> None:
+    """Lower the priority and leave one core alone: the viewer comes first."""
+    with contextlib.suppress(psutil.Error, OSError):
+        process = psutil.Process()
+        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10)
+    spare = max(1, (os.cpu_count() or 2) - 1)
+    os.environ.setdefault("OMP_NUM_THREADS", str(spare))
+    os.environ.setdefault("MKL_NUM_THREADS", str(spare))
+
+
+def _ended(number: int, frame: Any) -> None:
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from napari_chromocluster.training.config import TrainingConfig, preset
+from napari_chromocluster.training.config import TrainingConfig
+from napari_chromocluster.training.config import preset as preset_named
 from napari_chromocluster.training.process import start
-from napari_chromocluster.training.run import Run, runs_dir
+from napari_chromocluster.training.run import Run, new_run_folder
+from napari_chromocluster.training.starting import begin_with, check_start
 
 
 def train(
     annotations: str | Path | Sequence[str | Path],
     *,
-    preset_name: str = "default",
+    preset: str = "default",
     base_model: str | Path | None = None,
+    backbone_weights: str | Path | None = None,
     out: str | Path | None = None,
     config: TrainingConfig | None = None,
     wait: bool = True,
@@ -28,10 +30,12 @@ def train(
     ----------
     annotations : path or sequence of paths
         Annotation CSVs and folders per type, mixed as you like.
-    preset_name : {"default", "quick", "paper"}
+    preset : {"default", "quick", "paper"}
         Where the configuration starts from.
     base_model : str or path, optional
-        Model to finetune (default: the preset's).
+        Model of the list, model file or backbone to finetune (default: the preset's).
+    backbone_weights : path, optional
+        Local file of the pretrained weights, where ``base_model`` is a backbone.
     out : path, optional
         Run folder (default: a new one among the user's runs).
     config : TrainingConfig, optional
@@ -46,15 +50,26 @@ def train(
     -------
     Run
         The run folder; its model is ``run.model_path``.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration cannot be run, or pretrained weights are missing.
+    RunError
+        If the folder holds a run already or cannot be written to.
     """
     paths = [annotations] if isinstance(annotations, (str, Path)) else list(annotations)
-    chosen = config or preset(preset_name)
+    chosen = config or preset_named(preset)
     if base_model is not None:
-        changes["base_model"] = str(base_model)
-    chosen = chosen.replace(
-        annotations=tuple(str(Path(path).expanduser().resolve()) for path in paths), **changes
+        chosen = begin_with(chosen, base_model, backbone_weights)
+    elif backbone_weights is not None:
+        chosen = begin_with(chosen, chosen.backbone, backbone_weights)
+    chosen = check_start(
+        chosen.replace(
+            annotations=tuple(str(Path(path).expanduser().resolve()) for path in paths), **changes
+        )
     )
-    run = Run.create(out or runs_dir() / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), chosen)
+    run = Run.create(out or new_run_folder(), chosen)
     if wait:
         from napari_chromocluster.training.worker import work
 

@@ -143,7 +143,9 @@ def compose_set(
     """
     pools = {name: pool for name, pool in sorted(singles.items()) if len(pool) >= _FEWEST_SINGLES}
     # Groups with few singles lend theirs to each other: a mixed metaphase is better than none.
-    rest = [one for _, pool in sorted(singles.items()) if len(pool) < _FEWEST_SINGLES for one in pool]
+    rest = [
+        one for _, pool in sorted(singles.items()) if len(pool) < _FEWEST_SINGLES for one in pool
+    ]
     if len(rest) >= _FEWEST_SINGLES or (rest and not pools):
         pools["rest"] = rest
     if not pools or n == 0:

@@ -13,7 +13,12 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import BaseFinetuning, Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    BaseFinetuning,
+    Callback,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+)
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -34,6 +39,7 @@ from napari_chromocluster.training.batches import (
     make_inputs,
 )
 from napari_chromocluster.training.callbacks import BestEpoch, FreezeBody, RunEvents, RunLike
+from napari_chromocluster.training.checkpoints import AtomicCheckpoints
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 from napari_chromocluster.training.data import RegionSet, compose_set, pack, single_chromosomes
 from napari_chromocluster.training.module import StageModule
@@ -369,6 +375,7 @@ def _trainer(
         num_sanity_val_steps=0,
         default_root_dir=folder,
         gradient_clip_val=5.0,
+        plugins=[AtomicCheckpoints()],
     )
 
 

@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
+import psutil
+
+from napari_chromocluster.training import alive
 from napari_chromocluster.training.run import RUNNING, Run, RunError
 
 #: Children of this process by number: kept so that they are waited for when they end.
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
-#: Seconds that a training has to stop by itself before it is terminated.
-GRACE = 30.0
+#: Seconds that a training has to stop by itself before it is terminated: after the stop it
+#: still calibrates the best model and saves it.
+GRACE = 120.0
+_MODULE = "napari_chromocluster.training"
 
 
-def start(run: Run, *, resume: bool = False) -> int:
+def python_executable() -> str:
+    """Return the Python that runs this, also where the program is an app with one inside.
+
+    Raises
+    ------
+    RunError
+        If there is none that could run a training.
+    """
+    found = [sys.executable, getattr(sys, "_base_executable", "")]
+    folder = Path(sys.exec_prefix)
+    found += [str(folder / "bin" / "python3"), str(folder / "python.exe")]
+    for name in found:
+        if name and Path(name).stem.lower().startswith("python") and Path(name).is_file():
+            return name
+    raise RunError(
+        "No Python was found to train with: start napari from a terminal, or train with "
+        "'chromocluster train'."
+    )
+
+
+def start(
+    run: Run, *, resume: bool = False, find_rates: int | None = None, module: str = _MODULE
+) -> int:
     """Start the training of a run folder in its own process.
 
     Parameters
@@ -25,6 +53,10 @@ def start(run: Run, *, resume: bool = False) -> int:
         The run folder.
     resume : bool
         Go on from the last checkpoint.
+    find_rates : int, optional
+        Seek a learning rate for this stage instead of training.
+    module : str
+        What is run on the folder.
 
     Returns
     -------
@@ -34,27 +66,40 @@ def start(run: Run, *, resume: bool = False) -> int:
     Raises
     ------
     RunError
-        If it is running already.
+        If it is running already, finished, or cannot be started.
     """
     if run.state() == RUNNING:
         raise RunError("This training is running already: attach to it instead.")
-    run.clear_stop()
-    command = [sys.executable, "-m", "napari_chromocluster.training", str(run.folder)]
+    if resume and not run.can_resume():
+        raise RunError("This training is finished: there is nothing to resume.")
+    command = [python_executable(), "-m", module, str(run.folder)]
     if resume:
         command.append("--resume")
-    with run.log_path.open("ab") as log:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # Its own session: closing napari or its terminal does not end the training.
-            start_new_session=True,
-        )
-    run.pid_path.write_text(str(child.pid))
+    if find_rates is not None:
+        command += ["--find-rates", str(find_rates)]
+    try:
+        run.clear_stop()
+        with run.log_path.open("ab") as log:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_detached()
+            )
+        alive.mark(run.pid_path, child.pid)
+    except OSError as error:
+        raise RunError(
+            f"The training could not be started ({error.strerror}): check space and rights of "
+            f"{run.folder}."
+        ) from error
     _reap()
     _CHILDREN[child.pid] = child
     return child.pid
+
+
+def _detached() -> dict[str, Any]:
+    """Return what makes a child live on when napari or its terminal is closed."""
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        return {"creationflags": flags | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
+    return {"start_new_session": True}
 
 
 def _reap() -> None:
@@ -66,7 +111,15 @@ def _reap() -> None:
 def stop(run: Run, grace: float = GRACE) -> None:
     """Stop a training and wait: first by its stop file, then by force.
 
-    The best epoch so far is kept either way.
+    The best epoch so far is kept either way, in the model file or in the
+    checkpoints.
+
+    Parameters
+    ----------
+    run : Run
+        The run folder.
+    grace : float
+        Seconds to wait before it is ended by force.
     """
     run.request_stop()
     _reap()
@@ -77,10 +130,16 @@ def stop(run: Run, grace: float = GRACE) -> None:
 
 
 def terminate(run: Run) -> None:
-    """End the process of a run now; its last checkpoint is kept."""
-    try:
-        pid = int(run.pid_path.read_text())
-    except (OSError, ValueError):
+    """End the process of a run and its helpers now; its last checkpoint is kept."""
+    process = alive.local_process(run.pid_path)
+    if process is None or process.pid == os.getpid():
         return
-    if run.process_alive():
-        os.kill(pid, signal.SIGTERM)
+    try:
+        family = [*process.children(recursive=True), process]
+    except psutil.Error:
+        return
+    for one in family:
+        try:
+            one.terminate()
+        except psutil.Error:
+            continue

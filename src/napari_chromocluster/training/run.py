@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.imaging.io import write_text_atomic
 from napari_chromocluster.models.registry import home_dir
+from napari_chromocluster.training import events
+from napari_chromocluster.training.alive import is_alive
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
 
 #: States of a run.
@@ -23,6 +24,13 @@ PREPARED, RUNNING, FINISHED, STOPPED, FAILED, KILLED = (
     "failed",
     "killed",
 )
+
+#: Events after which a run is in another state.
+_STATES = {"end": FINISHED, "stopped": STOPPED, "error": FAILED, "start": KILLED}
+_TURNS = tuple(_STATES)
+#: Bytes set aside so that a full disk can still be told of.
+_RESERVE = 1 << 16
+_DISCARDED = ".discarded"
 
 
 class RunError(ValueError):
@@ -114,6 +122,11 @@ class Run:
         return self.folder / "pid"
 
     @property
+    def reserve_path(self) -> Path:
+        """Space that is given back on a full disk, for the last event."""
+        return self.folder / "reserve"
+
+    @property
     def log_path(self) -> Path:
         """What the process printed."""
         return self.folder / "log.txt"
@@ -128,19 +141,28 @@ class Run:
 
     def emit(self, event: dict[str, Any]) -> None:
         """Append one event, with the time."""
-        line = json.dumps({"time": round(time.time(), 3), **event}) + "\n"
-        with self.events_path.open("a", encoding="utf-8") as stream:
-            stream.write(line)
+        events.append(self.events_path, event)
+
+    def emit_last(self, event: dict[str, Any]) -> None:
+        """Append an event that says how it ended, on a full disk from the reserve."""
+        try:
+            events.mend(self.events_path)
+            self.emit(event)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.reserve_path.unlink(missing_ok=True)
+                events.mend(self.events_path)
+                self.emit(event)
+
+    def begin(self) -> None:
+        """Make ready for work: end a torn line, and set space aside for the last word."""
+        events.mend(self.events_path)
+        self.reserve_path.write_bytes(bytes(_RESERVE))
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield all events; a line torn by a crash is passed over."""
-        if not self.events_path.exists():
-            return
-        for line in self.events_path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
+        if self.events_path.exists():
+            yield from events.parse(self.events_path.read_bytes())
 
     def request_stop(self) -> None:
         """Ask the training to stop and keep the best so far."""
@@ -156,38 +178,48 @@ class Run:
 
     def process_alive(self) -> bool:
         """Whether the process that trains is there."""
-        try:
-            pid = int(self.pid_path.read_text())
-            os.kill(pid, 0)
-        except (OSError, ValueError):
-            return False
-        return not _is_zombie(pid)
+        return is_alive(self.pid_path, self.events_path)
 
     def state(self) -> str:
-        """Return the state: prepared, running, finished, stopped, failed or killed."""
-        last = ""
-        for event in self.events():
-            if event.get("kind") in ("start", "end", "stopped", "error"):
-                last = str(event["kind"])
+        """Return one of ``prepared, running, finished, stopped, failed, killed``.
+
+        A model that is there after a stop counts as ``finished``.
+        """
         if self.process_alive():
             return RUNNING
-        known = {
-            "end": FINISHED,
-            "stopped": STOPPED,
-            "error": FAILED,
-            "start": KILLED,
-            "": PREPARED,
-        }
-        return known[last]
+        last = events.last_of(self.events_path, _TURNS)
+        if last is not None:
+            return _STATES.get(str(last.get("kind")), KILLED)
+        # A process that ended without an event did not even start.
+        return FAILED if self.pid_path.exists() else PREPARED
 
+    def message(self) -> str:
+        """Say in one sentence what is to be known of the state; empty where all is well."""
+        state = self.state()
+        if state == KILLED:
+            return (
+                "The training was ended from outside (killed, out of memory or a shutdown): "
+                "resume it to go on from the last finished epoch."
+            )
+        if state in (FAILED, STOPPED):
+            last = events.last_of(self.events_path, _TURNS) or {}
+            return str(last.get("message") or self._log_line() or "The training did not start.")
+        return ""
 
-def _is_zombie(pid: int) -> bool:
-    """Tell a child that ended and was not waited for: on Linux it still has a number."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[:1] == ["Z"]
+    def can_resume(self) -> bool:
+        """Whether there is something left to train."""
+        state = self.state()
+        return state in (PREPARED, STOPPED, FAILED, KILLED) or (
+            state == FINISHED and self.should_stop()
+        )
+
+    def _log_line(self) -> str:
+        """Return the last line of what the process printed."""
+        try:
+            lines = self.log_path.read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def runs_dir() -> Path:
@@ -198,5 +230,47 @@ def runs_dir() -> Path:
 def list_runs(folder: str | Path | None = None) -> list[Run]:
     """Return the runs of a folder, newest first."""
     base = Path(folder) if folder is not None else runs_dir()
-    found = [Run(path.parent) for path in base.glob("*/config.json")]
-    return sorted(found, key=lambda run: run.config_path.stat().st_mtime, reverse=True)
+    found: list[tuple[float, Run]] = []
+    for path in base.glob("[!.]*/config.json"):
+        with contextlib.suppress(OSError):  # it may be thrown away at this moment
+            found.append((path.stat().st_mtime, Run(path.parent)))
+    return [run for _, run in sorted(found, key=lambda pair: (-pair[0], str(pair[1].folder)))]
+
+
+def new_run_folder() -> Path:
+    """Return a folder for a new run, named by the time, that does not exist yet."""
+    stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    folder, number = runs_dir() / stem, 2
+    while folder.exists():
+        folder, number = runs_dir() / f"{stem}_{number}", number + 1
+    return folder
+
+
+def discard(run: Run) -> Path:
+    """Put a run out of sight, beside the others; `restore` brings it back.
+
+    Raises
+    ------
+    RunError
+        If it is running or cannot be moved.
+    """
+    if run.process_alive():
+        raise RunError("This training is running: stop it first.")
+    target = run.folder.parent / _DISCARDED / run.folder.name
+    return _move(run.folder, target)
+
+
+def restore(folder: Path) -> Run:
+    """Bring back a run that `discard` put away, given its folder there."""
+    return Run(_move(folder, folder.parent.parent / folder.name))
+
+
+def _move(source: Path, target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+    except OSError as error:
+        raise RunError(
+            f"{source.name} cannot be moved ({error.strerror}): close programs that use it."
+        ) from error
+    return target

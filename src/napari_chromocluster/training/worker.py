@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
+from napari_chromocluster.training import alive
 from napari_chromocluster.training.loop import Stopped, fit
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.report import write_report
+from napari_chromocluster.training.run import RUNNING, Run, RunError
 
-#: What the system says when the disk is full.
-_NO_SPACE = 28
+Result = TypeVar("Result")
+
+
+class _Seen:
+    """The run as a training sees it, where what is emitted goes another way."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run, name)
+
+
+class _Reporting(_Seen):
+    """Writes the report before it says that the training has ended."""
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Append one event."""
+        if event["kind"] == "end":
+            _report(self._run)
+        self._run.emit(event)
+
+
+class _Helper(_Seen):
+    """The run as seen by a process that helps another with the same training.
+
+    Lightning starts one process for each further device; only the first one
+    writes events and says how it ended.
+    """
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Say nothing."""
+
+
+def is_helper() -> bool:
+    """Whether this process was started by Lightning for a further device or machine."""
+    ranks = (os.environ.get(name, "0") for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
+    return any(rank not in ("", "0") for rank in ranks)
 
 
 def work(run: Run, *, resume: bool = False) -> Path | None:
-    """Train in this process.
+    """Train in this process and write the report.
 
     Parameters
     ----------
@@ -31,33 +73,100 @@ def work(run: Run, *, resume: bool = False) -> Path | None:
 
     Raises
     ------
+    RunError
+        If another process trains this run already.
     Exception
         Whatever ended the training, after an event that says it in one sentence.
     """
-    run.clear_stop()
-    run.pid_path.write_text(str(os.getpid()))
+    if is_helper():
+        return fit(run.config, _Helper(run), resume=resume)
+    path = guarded(run, lambda: fit(run.config, _Reporting(run), resume=resume))
+    if not run.should_stop():
+        _free_checkpoints(run)
+    return path
+
+
+def guarded(run: Run, job: Callable[[], Result]) -> Result | None:
+    """Do the one job of a run folder, so that the folder always tells how it ended.
+
+    Parameters
+    ----------
+    run : Run
+        The run folder.
+    job : callable
+        The work.
+
+    Returns
+    -------
+    object or None
+        What the job gives; None if it was stopped.
+
+    Raises
+    ------
+    RunError
+        If another process works on this run already.
+    Exception
+        What the job raises.
+    """
+    # The run folder tells what is worth telling.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    found = alive.local_process(run.pid_path)
+    if run.state() == RUNNING and (found is None or found.pid != os.getpid()):
+        raise RunError("This training is running already: attach to it instead.")
     try:
-        path = fit(run.config, run, resume=resume)
+        run.clear_stop()
+        alive.mark(run.pid_path)
+        run.begin()
+        _clear_torn(run)
+        return job()
     except Stopped as stopped:
-        run.emit({"kind": "stopped", "message": str(stopped)})
+        run.emit_last({"kind": "stopped", "message": str(stopped)})
         return None
     except BaseException as error:
-        run.emit({"kind": "error", "message": sentence(error), "type": type(error).__name__})
+        event = {"kind": "error", "message": sentence(error), "type": type(error).__name__}
+        run.emit_last(event)
         raise
     finally:
+        run.reserve_path.unlink(missing_ok=True)
         run.pid_path.unlink(missing_ok=True)
-    return path
+
+
+def _report(run: Run) -> None:
+    """Write the report; the model is there already, so a failure here is only told."""
+    try:
+        run.emit({"kind": "report", "done": False})
+        write_report(run)
+        run.emit({"kind": "report", "done": True})
+    except Exception as error:
+        message = f"The model is saved, but its report could not be written: {sentence(error)}"
+        run.emit_last({"kind": "report", "done": True, "message": message})
+
+
+def _clear_torn(run: Run) -> None:
+    """Delete what a killed process left half written."""
+    for folder in (run.folder, run.checkpoint_folder, run.report_folder):
+        for path in folder.glob(".*-*.*"):
+            if path.is_file():
+                path.unlink(missing_ok=True)
+
+
+def _free_checkpoints(run: Run) -> None:
+    """Delete what only a resumed training needs: it can be many times the model's size."""
+    for path in run.checkpoint_folder.glob("*.ckpt"):
+        path.unlink(missing_ok=True)
 
 
 def sentence(error: BaseException) -> str:
     """Say in one sentence what ended a training and what to do."""
-    if isinstance(error, OSError) and error.errno == _NO_SPACE:
-        return "The disk is full: free some space and resume; the last checkpoint is kept."
+    text = str(error).strip()
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full: free some space and resume; the last finished epoch is kept."
+    if "No space left on device" in text or "PytorchStreamWriter failed" in text:
+        return "The disk is full: free some space and resume; the last finished epoch is kept."
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return "The GPU has too little memory: choose a smaller batch or image size."
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return "The memory is full: choose fewer composed clusters or a smaller image size."
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return "The training was interrupted: resume it to go on from the last checkpoint."
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+        return "The training was interrupted: resume it to go on from the last finished epoch."
+    return text.splitlines()[0] if text else type(error).__name__

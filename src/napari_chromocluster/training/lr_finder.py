@@ -1,0 +1,160 @@
+"""Find a learning rate: raise it batch by batch and see where the loss falls fastest.
+
+The range test of Smith, "Cyclical learning rates for training neural networks", WACV 2017.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_chromocluster.training.batches import DrawPlan, TrainingBatches
+from napari_chromocluster.training.callbacks import RunLike
+from napari_chromocluster.training.config import ConfigError, TrainingConfig
+from napari_chromocluster.training.loop import Stopped, prepare_data, start_network
+from napari_chromocluster.training.module import StageModule, partial_label_loss
+from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.worker import guarded
+
+_LOWEST, _HIGHEST = 1e-7, 1.0
+#: Share of the smoothed loss that comes from the batches before.
+_SMOOTHING = 0.85
+#: Times the lowest loss at which the test ends: from there on it only diverges.
+_DIVERGED = 3.0
+#: Clusters composed for the test: it needs a taste of the data, not all of it.
+_COMPOSED = 200
+
+
+@dataclass(frozen=True)
+class RateFinding:
+    """What a range test gave.
+
+    Attributes
+    ----------
+    rates : tuple of float
+        Learning rates of the head that were tried, rising.
+    losses : tuple of float
+        Smoothed loss after each.
+    suggestion : float
+        Where the loss falls fastest.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggestion: float
+
+
+def suggest(rates: NDArray[np.floating], losses: NDArray[np.floating]) -> float:
+    """Return the rate at which the loss falls fastest, before its lowest point.
+
+    Raises
+    ------
+    ConfigError
+        If the loss never falls.
+    """
+    lowest = int(np.argmin(losses))
+    if lowest < 3:
+        raise ConfigError(
+            "The loss fell at no learning rate: check the annotations or keep the preset's rates."
+        )
+    slopes = np.gradient(losses[: lowest + 1], np.log(rates[: lowest + 1]))
+    return float(rates[int(np.argmin(slopes))])
+
+
+def find_rates(
+    config: TrainingConfig,
+    run: RunLike,
+    stage_number: int = -1,
+    points: int = 60,
+    told: Callable[[float, float], None] | None = None,
+) -> RateFinding:
+    """Run a range test of one stage; nothing of what it learns is kept.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The training that the rate is for.
+    run : RunLike
+        Told how far the preparation is; can stop it.
+    stage_number : int
+        Which stage (default: the last).
+    points : int
+        Batches at most.
+    told : callable, optional
+        Called with each rate and its smoothed loss.
+
+    Returns
+    -------
+    RateFinding
+
+    Raises
+    ------
+    Stopped
+        If the user stopped it.
+    ConfigError
+        If the loss never falls.
+    """
+    stage = config.stages[stage_number]
+    config = config.replace(composed_clusters=min(config.composed_clusters, _COMPOSED))
+    data = prepare_data(config, run)
+    batches = TrainingBatches(
+        data.train, DrawPlan(data.train, data.n_real, config), config, stage, 0
+    )
+    module = StageModule(start_network(config), config, stage, 0, points)
+    module.network.train()
+    if stage.freeze_body:
+        module.network.body.eval().requires_grad_(False)
+    optimizer = module.configure_optimizers()["optimizer"]
+    shares = [group["max_lr"] / stage.lr_head for group in optimizer.param_groups]
+    rates: list[float] = []
+    losses: list[float] = []
+    smooth = 0.0
+    for number, rate in enumerate(np.geomspace(_LOWEST, _HIGHEST, points)):
+        if run.should_stop():
+            raise Stopped("The search for a learning rate was stopped.")
+        for group, share in zip(optimizer.param_groups, shares, strict=True):
+            group["lr"] = float(rate) * share
+        loss = _step(module, optimizer, batches, number)
+        smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * loss
+        value = smooth / (1 - _SMOOTHING ** (number + 1))
+        if not math.isfinite(value) or (losses and value > _DIVERGED * min(losses)):
+            break
+        rates.append(float(rate))
+        losses.append(value)
+        if told is not None:
+            told(float(rate), value)
+    found = suggest(np.array(rates), np.array(losses))
+    return RateFinding(tuple(rates), tuple(losses), found)
+
+
+def _step(module: StageModule, optimizer: Any, batches: TrainingBatches, number: int) -> float:
+    batches.epoch, index = divmod(number, len(batches))
+    inputs, allowed = batches[index]
+    torch.manual_seed(module.config.seed + number)
+    loss = partial_label_loss(module(inputs), allowed, module.config.label_smoothing)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return float(loss)
+
+
+def find_rates_of(run: Run, stage_number: int = -1) -> RateFinding | None:
+    """Run a range test in a run folder, and tell of it in the folder's events."""
+
+    def job() -> RateFinding:
+        run.emit({"kind": "start", "preset": run.config.preset})
+
+        def told(rate: float, loss: float) -> None:
+            run.emit({"kind": "rate", "rate": rate, "loss": loss})
+
+        found = find_rates(run.config, run, stage_number, told=told)
+        run.emit({"kind": "end", "suggestion": found.suggestion})
+        return found
+
+    return guarded(run, job)

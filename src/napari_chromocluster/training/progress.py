@@ -1,0 +1,127 @@
+"""Where a training is, gathered from its events: for the widget's curves and for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_chromocluster.training.config import StageConfig, TrainingConfig
+
+
+@dataclass
+class Curve:
+    """A line over epochs."""
+
+    x: list[float] = field(default_factory=list)
+    y: list[float] = field(default_factory=list)
+
+    def add(self, x: float, y: float | None) -> None:
+        """Append a point; a training that was resumed draws over what it repeats."""
+        if y is None:
+            return
+        while self.x and self.x[-1] >= x:
+            self.x.pop()
+            self.y.pop()
+        self.x.append(x)
+        self.y.append(y)
+
+
+class RunProgress:
+    """The state of a training as its events tell it.
+
+    Attributes
+    ----------
+    batch_loss, train_loss, validation_loss, macro_sensitivity, accuracy : Curve
+        Over epochs of the whole training.
+    stages : tuple of StageConfig
+        Stages that have epochs.
+    bounds : list of float
+        Epoch at which each stage begins, and the end.
+    stage : str
+        Name of the stage that runs.
+    epoch, epochs : int
+        Of that stage, from 1.
+    batch, batches : int
+        Of that epoch.
+    eta_s : float or None
+        Seconds left, where known.
+    device : str
+        Where it runs.
+    memory_mb : float or None
+        Peak memory.
+    preparing : tuple of (str, int, int) or None
+        What is prepared, how much is done and how much there is.
+    reporting : bool
+        Whether the report is being written.
+    ended : str
+        Last turn: ``""`` while it runs, else ``end``, ``stopped`` or ``error``.
+    message : str
+        What the last turn said.
+    """
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.stages: tuple[StageConfig, ...] = config.stages
+        self.bounds = [0.0]
+        for stage in config.stages:
+            self.bounds.append(self.bounds[-1] + stage.epochs)
+        self.batch_loss = Curve()
+        self.train_loss = Curve()
+        self.validation_loss = Curve()
+        self.macro_sensitivity = Curve()
+        self.accuracy = Curve()
+        self.stage = ""
+        self.epoch = self.epochs = self.batch = self.batches = 0
+        self.eta_s: float | None = None
+        self.device = ""
+        self.memory_mb: float | None = None
+        self.preparing: tuple[str, int, int] | None = None
+        self.reporting = False
+        self.ended = ""
+        self.message = ""
+
+    @property
+    def done(self) -> float:
+        """Share of all epochs that is done, 0 to 1."""
+        if self.ended == "end":
+            return 1.0
+        last = max(self.batch_loss.x[-1:] + self.train_loss.x[-1:], default=0.0)
+        return min(1.0, last / self.bounds[-1]) if self.bounds[-1] else 0.0
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Take one event; kinds that are not known are passed over."""
+        kind = event.get("kind")
+        if kind == "start":
+            self.ended = self.message = ""
+            self.eta_s, self.reporting = None, False
+        elif kind == "prepare":
+            self.preparing = (str(event["what"]), int(event["done"]), int(event["total"]))
+        elif kind == "stage":
+            self.preparing, self.stage = None, str(event["stage"])
+            self.epoch, self.epochs, self.batch = 0, int(event["epochs"]), 0
+        elif kind in ("batch", "epoch"):
+            self._take_numbers(event, kind == "epoch")
+        elif kind == "report":
+            self.reporting = not event["done"]
+            self.message = str(event.get("message", self.message))
+        elif kind in ("end", "stopped", "error"):
+            self.ended = str(kind)
+            self.message = str(event.get("message", self.message))
+            self.eta_s, self.preparing, self.reporting = None, None, False
+
+    def _take_numbers(self, event: dict[str, Any], whole: bool) -> None:
+        self.preparing, self.stage = None, str(event["stage"])
+        self.epoch, self.epochs = int(event["epoch"]), int(event["epochs"])
+        self.device = str(event.get("device", self.device))
+        self.memory_mb = event.get("memory_mb", self.memory_mb)
+        begin = self.bounds[int(event["stage_number"])] + self.epoch - 1
+        if whole:
+            metrics = event["metrics"]
+            self.train_loss.add(begin + 1, event.get("train_loss"))
+            self.validation_loss.add(begin + 1, metrics.get("loss"))
+            self.macro_sensitivity.add(begin + 1, metrics.get("macro_sensitivity"))
+            self.accuracy.add(begin + 1, metrics.get("accuracy"))
+            self.batch = self.batches
+            return
+        self.batch, self.batches = int(event["batch"]), int(event["batches"])
+        self.eta_s = event.get("eta_s")
+        self.batch_loss.add(begin + self.batch / max(self.batches, 1), event.get("loss"))

@@ -1,0 +1,122 @@
+"""What a training begins with: a model that classifies, a backbone, or weights of a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from napari_chromocluster.models.model_file import read_card
+from napari_chromocluster.models.network import BACKBONES
+from napari_chromocluster.models.registry import backbone_path, resolve_model
+from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.training.config import ConfigError, StageConfig, TrainingConfig
+
+#: Files of torch that hold weights of a backbone.
+_WEIGHT_SUFFIXES = (".pth", ".pt")
+#: A large pretrained body is changed more gently, on larger crops, in smaller batches.
+_GENTLER = 0.1
+_LARGE_SIZE = 224
+_LARGE_BATCH = 16
+
+
+def begin_with(
+    config: TrainingConfig, name: str | Path, weights: str | Path | None = None
+) -> TrainingConfig:
+    """Return a configuration that begins with a model or backbone.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Usually a preset.
+    name : str or path
+        A model of the list, a model file, or a backbone (see ``models.network.BACKBONES``).
+    weights : path, optional
+        Local file of the backbone's pretrained weights, instead of a download.
+
+    Raises
+    ------
+    ConfigError
+        If the model tells other types, or the weights are not on this machine.
+    """
+    text = str(name)
+    if text in BACKBONES:
+        return _with_backbone(config, text, weights)
+    if Path(text).suffix.lower() in _WEIGHT_SUFFIXES:
+        raise ConfigError(
+            f"{Path(text).name} holds weights of a backbone: name the backbone and give this "
+            f"file as its weights."
+        )
+    path = resolve_model(text)
+    card = read_card(path)
+    if tuple(card.classes) != tuple(str(kind) for kind in TYPES):
+        raise ConfigError(
+            f"{card.name} tells {len(card.classes)} types, not the {len(TYPES)} of this version: "
+            f"begin with another model."
+        )
+    return config.replace(
+        base_model=text,
+        backbone=card.backbone,
+        backbone_weights=None,
+        channels=card.channels,
+        tta=card.tta,
+    )
+
+
+def _with_backbone(config: TrainingConfig, name: str, weights: str | Path | None) -> TrainingConfig:
+    spec = BACKBONES[name]
+    config = config.replace(base_model=None, backbone=name, backbone_weights=None)
+    if spec.url is None:
+        return config.replace(channels="signal_mask_scale")
+    path = Path(weights).expanduser().resolve() if weights is not None else backbone_path(name)
+    if not path.is_file():
+        raise ConfigError(_missing(name, weights))
+    config = config.replace(backbone_weights=str(path), channels="gray")
+    if config.preset == "paper":
+        return config
+    return config.replace(
+        stages=tuple(_for_large(stage) for stage in config.stages),
+        batch_size=min(config.batch_size, _LARGE_BATCH),
+    )
+
+
+def _for_large(stage: StageConfig) -> StageConfig:
+    return dataclasses.replace(
+        stage,
+        lr_body=stage.lr_body * _GENTLER,
+        lr_head=stage.lr_head if stage.freeze_body else stage.lr_head * _GENTLER,
+        image_size=max(stage.image_size, _LARGE_SIZE),
+    )
+
+
+def _missing(name: str, weights: str | Path | None) -> str:
+    if weights is not None:
+        return f"{weights} does not exist: check the name of the weights' file."
+    return (
+        f"The weights of {name} are not on this machine: download them with 'chromocluster "
+        f"models --download {name} --accept-licence', or give a local file."
+    )
+
+
+def check_start(config: TrainingConfig) -> TrainingConfig:
+    """Make sure that what a configuration begins with is there; fill in downloaded weights.
+
+    Raises
+    ------
+    ConfigError
+        If pretrained weights are needed and not on this machine.
+    """
+    if config.base_model is not None:
+        return config
+    spec = BACKBONES.get(config.backbone)
+    if spec is None:
+        raise ConfigError(
+            f"There is no backbone {config.backbone!r}: choose one of {', '.join(BACKBONES)}."
+        )
+    if spec.url is None or config.backbone_weights is not None:
+        if config.backbone_weights is not None and not Path(config.backbone_weights).is_file():
+            raise ConfigError(_missing(config.backbone, config.backbone_weights))
+        return config
+    path = backbone_path(config.backbone)
+    if not path.is_file():
+        raise ConfigError(_missing(config.backbone, None))
+    return config.replace(backbone_weights=str(path))
