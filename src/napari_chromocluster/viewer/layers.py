@@ -27,8 +27,9 @@ class LayerError(ValueError):
 
 
 def kind_of(layer: Any) -> str:
-    """Return ``image``, ``labels`` ... without importing napari's layer classes."""
-    return str(getattr(layer, "_type_string", ""))
+    """Return ``image``, ``labels`` ... by public means, without importing napari's classes."""
+    names = {cls.__name__.lower() for cls in layer.__class__.__mro__}
+    return next((name for name in ("labels", "image", "points", "shapes") if name in names), "")
 
 
 def image_layers(viewer: Any) -> list[Any]:

@@ -240,6 +240,9 @@ class ClassifyWidget(QWidget):
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
         self._refresh_layers()
+        if self.task is None and event.value in image_layers(self.viewer):
+            _choose(self.image_combo, event.value)  # what was just opened is what is wanted
+            self._open_beside()
 
     def _refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are open; keep the choice where it still exists."""
@@ -282,7 +285,7 @@ class ClassifyWidget(QWidget):
         self._update()
 
     def _watch_labels(self) -> None:
-        if self._watched is self.labels:
+        if self._watched is not None and self._watched == self.labels:
             return
         if self._watched is not None:
             self._watched.events.selected_label.disconnect(self._label_picked)
@@ -355,7 +358,7 @@ class ClassifyWidget(QWidget):
         if foreground is not None:
             self._foreground = (layer, foreground)
         self._offer_labels()
-        self.labels_combo.setCurrentIndex(self.labels_combo.findData(layer))
+        _choose(self.labels_combo, layer)
         self.sizes.setVisible(foreground is not None)
         self._update()
 
@@ -367,7 +370,7 @@ class ClassifyWidget(QWidget):
 
     def _preview_sizes(self) -> None:
         """Show at once what the size limits leave."""
-        if self._foreground is None or self._foreground[0] is not self.labels:
+        if self._foreground is None or self._foreground[0] != self.labels:
             return
         layer, foreground = self._foreground
         if has_table(layer):
@@ -720,9 +723,14 @@ def _offer(combo: QComboBox, layers: list[Any], chosen: Any, none: str = "open a
         combo.addItem(none, None)
     for layer in layers:
         combo.addItem(layer.name, layer)
-    place = next((i for i in range(combo.count()) if combo.itemData(i) is chosen), 0)
-    combo.setCurrentIndex(place)
+    _choose(combo, chosen)
     combo.blockSignals(False)
+
+
+def _choose(combo: QComboBox, layer: Any) -> None:
+    """Choose a layer; compared by equality, since napari hands plugins proxies of layers."""
+    places = (i for i in range(combo.count()) if combo.itemData(i) == layer)
+    combo.setCurrentIndex(next(places, 0))
 
 
 def _reason(image: Any, labels: Any, total: int, busy: bool) -> str:

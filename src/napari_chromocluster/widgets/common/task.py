@@ -63,27 +63,26 @@ class Task(QObject):
             from napari_chromocluster.models.classifier import Cancelled
 
             if isinstance(error, Cancelled) or self._stop.is_set():
-                self._tell(self.cancelled)
+                self._tell("cancelled")
             else:
-                self._tell(self.failed, sentence(error))
+                self._tell("failed", sentence(error))
         else:
             if self._stop.is_set():
-                self._tell(self.cancelled)
+                self._tell("cancelled")
             else:
-                self._tell(self.succeeded, result)
-        self._tell(self.ended)
+                self._tell("succeeded", result)
+        self._tell("ended")
 
     def _progress(self, done: int, total: int) -> None:
         now = time.monotonic()
         if done >= total or now - self._last >= _PACE:
             self._last = now
-            self._tell(self.progressed, done, total)
+            self._tell("progressed", done, total)
 
-    @staticmethod
-    def _tell(signal: Any, *values: Any) -> None:
+    def _tell(self, name: str, *values: Any) -> None:
         # The dock may have been closed while the work ran: then there is nobody to tell.
         with contextlib.suppress(RuntimeError):
-            signal.emit(*values)
+            getattr(self, name).emit(*values)
 
 
 def sentence(error: BaseException) -> str:
