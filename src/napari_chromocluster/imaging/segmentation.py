@@ -44,9 +44,9 @@ _CUT_NUCLEUS = 0.25
 _RIM_CONTACT = 0.45
 #: Area from which a region may be a cluster of any shape, in median chromosomes.
 _CLUSTER = 2.5
-#: Limits of the median chromosome's area, in squares of half its width: only where most
-#: regions are clusters, or dirt as thick as chromosomes, does the median lie beyond.
-_MEDIAN_LIMITS = (6.0, 30.0)
+#: Areas between which a piece may be one chromosome, and the usual one, in squares of half
+#: the width of the chromosomes.
+_PLAUSIBLE_AREAS, _USUAL_AREA = (4.0, 40.0), 16.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class SegmentationParameters:
         Whether chromosomes are darker or brighter than the background.
     """
 
-    smallest_region: float = 0.22
+    smallest_region: float = 0.24
     largest_region: float = 80.0
     thinnest_region: float = 0.7
     thickest_region: float = 2.4
@@ -194,7 +194,9 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     if not signal.any():
         return label_mask(np.zeros(signal.shape, bool), signal)
     nuclei, half = find_nuclei(signal, chosen)
-    outside = (~nuclei).astype(np.float32)
+    # A dark nucleus must not hide the chromosomes against it; a bright one glows, and its
+    # share in the mean keeps the glow from looking like a chromosome.
+    outside = (~nuclei | (not found.dark_chromosomes)).astype(np.float32)
     # Clipped, so that a bright neighbour does not hide a faint chromosome.
     around = local_mean(np.clip(signal, 0, 1) * outside, _LOCAL_REACH * half)
     around /= np.maximum(local_mean(outside, _LOCAL_REACH * half), 0.2)
@@ -389,24 +391,13 @@ def _half_width(depth: Floats) -> float:
 
 
 def _chromosome_area(areas: NDArray[Any], half: float) -> float:
-    """Area of the median chromosome among some pieces, which its width bounds; 0 without pieces."""
-    low, high = _MEDIAN_LIMITS
-    median = _median_area(areas[areas >= max(_SPECK, 2 * half**2)])
-    return min(max(median, low * half**2), high * half**2) if areas.any() else 0.0
+    """Area of the median chromosome among some pieces, in px; 0 without pieces.
 
-
-def _median_area(areas: NDArray[Any]) -> float:
-    """Median area of what may be a chromosome: specks and giants hardly count.
-
-    Weights between count and area keep a hundred specks and a few nuclei from
-    deciding; the pieces within a factor of it are the chromosomes.
+    Specks, rims and large clusters are told by the width of the chromosomes;
+    where nothing else is left, the width alone gives the area.
     """
-    areas = np.sort(np.asarray(areas, float)[np.asarray(areas) > 0])
-    if areas.size == 0:
+    if not areas.any():
         return 0.0
-    weights = np.cumsum(np.sqrt(areas))
-    median = float(areas[np.searchsorted(weights, weights[-1] / 2)])
-    for _ in range(3):
-        near = areas[(areas > median / 5) & (areas < median * 4)]
-        median = float(np.median(near)) if near.size else median
-    return median
+    low, high = _PLAUSIBLE_AREAS
+    plausible = areas[(areas > low * half**2) & (areas < high * half**2)]
+    return float(np.median(plausible)) if plausible.size >= 5 else _USUAL_AREA * half**2
