@@ -24,7 +24,9 @@ from napari_chromocluster.taxonomy import ClusterType
 
 LABELS = np.zeros((30, 40), int)
 LABELS[2:6, 2:6], LABELS[10:16, 3:20], LABELS[20:28, 5:35] = 1, 5, 9
-CHANCES = np.array([[0.9, 0.05, 0.03, 0.01, 0.01], [0.4, 0.5, 0.05, 0.03, 0.02], [0.1, 0.1, 0.7, 0.05, 0.05]])
+CHANCES = np.array(
+    [[0.9, 0.05, 0.03, 0.01, 0.01], [0.4, 0.5, 0.05, 0.03, 0.02], [0.1, 0.1, 0.7, 0.05, 0.05]]
+)
 
 
 @pytest.fixture

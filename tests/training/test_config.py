@@ -18,8 +18,14 @@ def test_json_round_trip(name):
 def test_paper_preset_is_the_papers():
     paper = preset("paper")
     coarse, fine = paper.stages
-    assert (coarse.epochs, coarse.lr_body, coarse.lr_head, coarse.freeze_body) == (5, 1e-5, 4e-5, True)
-    assert (fine.epochs, fine.lr_body, fine.lr_head, fine.freeze_body) == (10, 1e-6, 4e-6, False)
+    assert (coarse.epochs, coarse.lr_body, coarse.lr_head, coarse.freeze_body) == (
+        5,
+        1e-5,
+        4e-5,
+        True,
+    )
+    assert (fine.epochs, fine.lr_body, fine.lr_head) == (10, 1e-6, 4e-6)
+    assert not fine.freeze_body
     assert (paper.batch_size, paper.label_smoothing, paper.optimizer) == (16, 0.1, "adam")
     assert (paper.stop_after, paper.stop_delta, paper.monitor) == (5, 0.01, "accuracy")
     assert coarse.image_size == fine.image_size == 224

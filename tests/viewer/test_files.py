@@ -45,9 +45,7 @@ def test_raw_images_are_left_to_napari(tmp_path, annotated):
 
 def test_writer_writes_labels_and_table(tmp_path, metaphase):
     table = build_table(extract_regions(metaphase.labels))
-    written = write_regions(
-        str(tmp_path / "m_labels.tif"), metaphase.labels, {"features": table}
-    )
+    written = write_regions(str(tmp_path / "m_labels.tif"), metaphase.labels, {"features": table})
     assert [p.rpartition("/")[2] for p in written] == ["m_labels.tif", "m_regions.csv"]
     assert np.array_equal(read_labels(written[0]), metaphase.labels)
     pd.testing.assert_frame_equal(read_table(written[1]), table)

@@ -130,9 +130,9 @@ def test_labels_in_a_box(viewer, metaphase):
 
 
 def test_train_on_layers(metaphase, tmp_path, tiny_model):
+    from napari_chromocluster.imaging.regions import extract_regions
     from napari_chromocluster.results.table import build_table, set_types
     from napari_chromocluster.training.config import StageConfig, preset
-    from napari_chromocluster.imaging.regions import extract_regions
 
     viewer = ViewerModel()
     pairs = []

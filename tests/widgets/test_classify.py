@@ -135,8 +135,10 @@ def test_unsure_letters_and_fill(dock, viewer, metaphase, qtbot):
     done(qtbot, dock)
     dock.threshold.setValue(1.0)
     qtbot.waitUntil(
-        lambda: (layer := letters_layer(viewer, labels)) is not None
-        and len(layer.data) == len(table_of(labels)),
+        lambda: (
+            (layer := letters_layer(viewer, labels)) is not None
+            and len(layer.data) == len(table_of(labels))
+        ),
         timeout=5000,
     )
     dock.letters_box.setChecked(False)
