@@ -11,14 +11,14 @@ STAMP := $(VENV)/.installed
 .PHONY: env demo test check model lint types pictures clean
 .DEFAULT_GOAL := test
 
-$(STAMP): pyproject.toml tools/bootstrap.sh
+$(STAMP): pyproject.toml tools/bootstrap.sh tools/system_libraries.sh
 	@bash tools/bootstrap.sh $(VENV)
 	@touch $(STAMP)
 
 env: $(STAMP)
 
 demo: env
-	@bash tools/with_display.sh --optional $(VENV)/bin/chromocluster demo $(IMAGE) --output $(OUT)
+	@bash tools/with_display.sh --optional $(VENV)/bin/chromocluster demo $(if $(IMAGE),"$(IMAGE)") --output "$(OUT)"
 
 lint: env
 	$(VENV)/bin/ruff check src tests tools benchmarks docs
@@ -42,4 +42,4 @@ pictures: env
 	bash tools/with_display.sh $(PY) docs/make_pictures.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist demo_output
+	rm -rf $(VENV) $(VENV)-uv .mypy_cache .ruff_cache .pytest_cache build dist demo_output

@@ -4,9 +4,11 @@ set -euo pipefail
 [ "$(uname -s)" = Linux ] || exit 0
 
 missing=()
+# Read once: a pipe that grep leaves early would fail under pipefail.
+# /sbin is not on the path of every user, so ldconfig is called by its place.
+libraries=$(/sbin/ldconfig -p 2>/dev/null || ldconfig -p)
 need() { # need LIBRARY PACKAGE
-    # /sbin is not on the path of every user, so ldconfig is called by its place.
-    { /sbin/ldconfig -p 2>/dev/null || ldconfig -p; } | grep -q "$1" || missing+=("$2")
+    [[ $libraries == *"$1"* ]] || missing+=("$2")
 }
 need libGL.so.1 libgl1
 need libEGL.so.1 libegl1

@@ -13,14 +13,13 @@ from typing import Any
 import pandas as pd
 
 from napari_chromocluster.batch.one import BatchError, ResultFiles
-from napari_chromocluster.batch.workers import Job, executor
+from napari_chromocluster.batch.workers import Job, executor, load_once
 from napari_chromocluster.imaging.io import (
     IMAGE_SUFFIXES,
     ImageError,
     atomic_path,
     check_writable,
 )
-from napari_chromocluster.models.classifier import choose_device
 from napari_chromocluster.models.registry import model_card, resolve_model
 from napari_chromocluster.results.figures import batch_chart, save_figure
 from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES, rank
@@ -160,8 +159,9 @@ def run_batch(
     folder = Path(output).expanduser().resolve()
     check_writable(folder)
     jobs = _jobs(files, folder, model, device)
-    if scheduler is None:
-        choose_device(device)  # a wrong device fails here, not once for every file
+    # A damaged model or a wrong device fails here, not once for every file; the
+    # devices of a cluster's workers are not those of this machine.
+    load_once(jobs[0].model, device if scheduler is None else "cpu")
     records = {} if overwrite else _read_records(folder)
     names = {job.name: records[job.name]["frames"] for job in jobs if _finished(job, records)}
     skipped = len(names)

@@ -54,7 +54,7 @@ def classify_job(job: Job) -> list[str] | str:
         names = [job.name]
         if is_stack(pixels):
             names = [f"{job.name}_{number:03d}" for number in range(len(frames))]
-        classifier = _classifier(job.model, job.device)
+        classifier = load_once(job.model, job.device)
         for frame, name in zip(frames, names, strict=True):
             classify_to_files(frame, name, job.folder, classifier)
     except Exception as error:
@@ -63,14 +63,14 @@ def classify_job(job: Job) -> list[str] | str:
     return names
 
 
-def _classifier(model: str, device: str) -> ClusterClassifier:
+def load_once(model: str, device: str) -> ClusterClassifier:
+    """Load a model, or return the one that this process loaded before."""
     path = resolve_model(model)
-    return _load_once(str(path), path.stat().st_mtime_ns if path.exists() else 0, device)
+    return _load(str(path), path.stat().st_mtime_ns if path.exists() else 0, device)
 
 
 @lru_cache(maxsize=2)
-def _load_once(path: str, changed: int, device: str) -> ClusterClassifier:
-    """One model a worker, however many images it gets."""
+def _load(path: str, changed: int, device: str) -> ClusterClassifier:
     return load_model(path, device)
 
 
@@ -142,6 +142,6 @@ def _on_cluster(client: Any, jobs: list[Job]) -> Iterator[tuple[Job, list[str] |
     from dask.distributed import as_completed as dask_completed
 
     futures = {client.submit(classify_job, job, pure=False): job for job in jobs}
-    for future in dask_completed(list(futures)):
+    for future in dask_completed(list(futures), loop=client.loop):
         error = future.exception()
         yield futures[future], str(error) if error is not None else future.result()

@@ -5,6 +5,7 @@ The commands import what they need when they run, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ from napari_chromocluster.cli.train import train
 
 #: Exit status for input that cannot be used, and after Ctrl+C.
 BAD_INPUT, INTERRUPTED = 2, 130
+
+#: Loggers whose warnings tell a user nothing that the one line of ours does not.
+_CHATTER = ("tifffile", "torch.utils.flop_counter")
 
 app = typer.Typer(
     add_completion=False,
@@ -60,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status.
     """
+    for name in _CHATTER:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         status = app(args=arguments, prog_name="chromocluster", standalone_mode=False)
         return status if isinstance(status, int) else 0

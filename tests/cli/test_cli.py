@@ -1,0 +1,179 @@
+"""The command line: what each command writes and prints."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_chromocluster.cli import main
+from napari_chromocluster.cli.train import event_text
+from napari_chromocluster.imaging.io import write_labels
+from napari_chromocluster.results.table import COLUMNS, read_table, set_types, write_table
+
+COMMANDS = ("demo", "segment", "classify", "train", "evaluate", "batch", "models")
+
+
+@pytest.fixture
+def image(tmp_path, metaphase):
+    path = tmp_path / "metaphase.png"
+    Image.fromarray(metaphase.image).save(path)
+    return path
+
+
+@pytest.fixture
+def labels(tmp_path, metaphase):
+    path = tmp_path / "regions.tif"
+    write_labels(path, metaphase.labels)
+    return path
+
+
+@pytest.fixture
+def classify(image, labels, tiny_model, tmp_path, capsys):
+    """Classify the synthetic metaphase; returns what was printed."""
+
+    def run(*options):
+        out = tmp_path / "out"
+        arguments = [image, "--labels", labels, "--model", tiny_model, "-o", out, *options]
+        status = main(["classify", *map(str, arguments)])
+        printed = capsys.readouterr()
+        assert status == 0, printed.err
+        return printed.out
+
+    return run
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert f"chromocluster {command}" in capsys.readouterr().out
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert main([]) == 2
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
+
+
+def test_segment_writes_labels(image, tmp_path, capsys):
+    assert main(["segment", str(image), "-o", str(tmp_path / "out"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    labels = tifffile.imread(result["labels"])
+    assert labels.max() == result["regions"] > 20
+
+
+def test_segment_obeys_its_options(image, tmp_path, capsys):
+    found = []
+    for smallest in ("0.2", "0.8"):
+        assert main(["segment", str(image), "-o", str(tmp_path / "out"), "--json",
+                     "--smallest", smallest]) == 0  # fmt: skip
+        found.append(json.loads(capsys.readouterr().out)["regions"])
+    assert found[1] < found[0]
+
+
+def test_classify_writes_labels_table_and_overlay(classify, metaphase):
+    result = json.loads(classify("--json"))
+    assert np.array_equal(tifffile.imread(result["labels"]), metaphase.labels)
+    table = pd.read_csv(result["regions"])
+    assert tuple(table.columns) == COLUMNS
+    assert len(table) == len(metaphase.types) == sum(result["counts"].values())
+    with Image.open(result["overlay"]) as overlay:
+        assert min(overlay.size) > max(metaphase.image.shape)
+
+
+def test_classify_prints_counts_and_time(classify, metaphase):
+    printed = classify()
+    assert "touching-overlapping" in printed
+    assert " s on cpu with the model 'tiny'" in printed
+
+
+def test_classify_only_the_selected_labels(classify, metaphase):
+    chosen = sorted(metaphase.types)[3:6]
+    result = json.loads(classify("--json", "--select", ", ".join(map(str, chosen))))
+    assert list(pd.read_csv(result["regions"])["index"]) == chosen
+
+
+def test_threshold_decides_what_is_unsure(classify, metaphase):
+    assert json.loads(classify("--json", "--threshold", "0"))["unsure"] == 0
+    assert json.loads(classify("--json", "--threshold", "1"))["unsure"] == len(metaphase.types)
+
+
+def test_explanation_lies_over_the_regions(classify, metaphase):
+    chosen = sorted(metaphase.types)[:2]
+    result = json.loads(classify("--json", "--explain", "--select", ",".join(map(str, chosen))))
+    heat = tifffile.imread(result["explanation"])
+    assert heat.shape == metaphase.labels.shape
+    assert not heat[~np.isin(metaphase.labels, chosen)].any()
+
+
+def test_types_that_a_human_decided_survive(classify, metaphase):
+    path = json.loads(classify("--json"))["regions"]
+    decided = sorted(metaphase.types)[0]
+    write_table(path, set_types(read_table(path), [decided], "touching_overlapping"))
+    classify()
+    row = read_table(path).set_index("index").loc[decided]
+    assert (row["cluster_type"], row["source"]) == ("touching_overlapping", "human")
+
+
+def test_demo_goes_the_whole_way(tmp_path, tiny_model, capsys):
+    arguments = ["demo", "--no-show", "-o", str(tmp_path / "demo"), "--model", str(tiny_model)]
+    assert main([*arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert sum(result["counts"].values()) > 20
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {
+        f"synthetic_metaphase{end}"
+        for end in (".png", "_labels.tif", "_regions.csv", "_overlay.png")
+    }
+
+
+def test_evaluate_prints_and_writes_the_contract(annotated, tiny_model, tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    arguments = ["evaluate", str(annotated), "--model", str(tiny_model), "--json", str(file)]
+    assert main([*arguments, "-o", str(tmp_path / "report")]) == 0
+    figures = json.loads(file.read_text())
+    names = {
+        "n", "accuracy", "accuracy_interval", "macro_sensitivity", "macro_specificity",
+        "micro_specificity", "per_type", "confusion_matrix", "kappa", "auroc", "ece", "per_group",
+    }  # fmt: skip
+    assert names <= set(figures)
+    assert np.sum(figures["confusion_matrix"]) == figures["n"] > 0
+    assert (tmp_path / "report" / "confusion_matrix.png").exists()
+    assert "macro sensitivity" in capsys.readouterr().out
+
+
+def test_models_lists_shows_and_adds(tiny_model, capsys):
+    assert main(["models", "--add", str(tiny_model)]) == 0
+    capsys.readouterr()
+    assert main(["models", "--json"]) == 0
+    listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert listed["tiny"]["kind"] == "user"
+    assert listed["resnext101_32x8d_wsl"]["licence"] == "CC-BY-NC-4.0"
+    assert main(["models", "tiny"]) == 0
+    assert json.loads(capsys.readouterr().out)["backbone"] == "compact"
+
+
+def test_train_makes_a_model_that_classifies(
+    annotated, tiny_model, image, labels, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    arguments = ["train", str(annotated), "--preset", "quick", "--base-model", str(tiny_model),
+                 "--epochs", "1,0", "--name", "ours", "--out", str(run)]  # fmt: skip
+    assert main([*arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["state"] == "finished"
+    assert "epoch 1 of 1" in printed.err
+    assert (run / "events.jsonl").exists()
+    out = str(tmp_path / "out")
+    model = str(run / "model.safetensors")
+    arguments = ["classify", str(image), "--labels", str(labels), "--model", model, "-o", out]
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "ours"
+
+
+def test_events_in_words():
+    epoch = {"kind": "epoch", "epoch": 2, "epochs": 3, "train_loss": 0.5,
+             "metrics": {"macro_sensitivity": 0.75}}  # fmt: skip
+    assert event_text(epoch) == "  epoch 2 of 3: loss 0.500, macro sensitivity 0.750"
+    assert event_text({"kind": "batch"}) == ""
