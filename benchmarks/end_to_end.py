@@ -23,8 +23,8 @@ from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.taxonomy import UNTYPED_CLUSTER, ClusterType
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-from box_annotations import annotate  # noqa: E402
-from make_model import part  # noqa: E402
+from box_annotations import annotate
+from make_model import part
 
 
 def main() -> None:
