@@ -141,7 +141,7 @@ def _step(module: StageModule, optimizer: Any, batches: TrainingBatches, number:
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def find_rates_of(run: Run, stage_number: int = -1) -> RateFinding | None:

@@ -51,6 +51,8 @@ class RunProgress:
         Peak memory.
     preparing : tuple of (str, int, int) or None
         What is prepared, how much is done and how much there is.
+    fold, folds : int
+        Which fold runs, once the run's own is done.
     reporting : bool
         Whether the report is being written.
     ended : str
@@ -75,6 +77,7 @@ class RunProgress:
         self.device = ""
         self.memory_mb: float | None = None
         self.preparing: tuple[str, int, int] | None = None
+        self.fold = self.folds = 1
         self.reporting = False
         self.ended = ""
         self.message = ""
@@ -100,6 +103,11 @@ class RunProgress:
             self.epoch, self.epochs, self.batch = 0, int(event["epochs"]), 0
         elif kind in ("batch", "epoch"):
             self._take_numbers(event, kind == "epoch")
+        elif kind == "fold":
+            self.fold, self.folds = int(event["fold"]), int(event["folds"])
+            self.stage = str(event["stage"])
+            self.epoch, self.epochs = int(event["epoch"]), int(event["epochs"])
+            self.eta_s = None
         elif kind == "report":
             self.reporting = not event["done"]
             self.message = str(event.get("message", self.message))

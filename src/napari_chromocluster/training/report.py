@@ -24,6 +24,7 @@ from napari_chromocluster.models.registry import RegistryError, listed_name, res
 from napari_chromocluster.results.metrics import evaluate_predictions
 from napari_chromocluster.results.sources import cut_annotated
 from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.training.folds import fold_runs
 from napari_chromocluster.training.run import Run, RunError
 from napari_chromocluster.training.split import group_hash
 
@@ -90,6 +91,10 @@ class Report:
         Those of them that the old model was trained on: its figures flatter there.
     mistakes : list of Mistake
         The most confident first.
+    folds : int
+        Into how many parts the groups were split.
+    pooled : dict or None
+        `Evaluation.to_dict` over all folds: every group, each by a model that never saw it.
     """
 
     new: dict[str, Any]
@@ -99,6 +104,8 @@ class Report:
     groups: list[str]
     seen_by_old: list[str]
     mistakes: list[Mistake]
+    folds: int = 1
+    pooled: dict[str, Any] | None = None
 
 
 def read_report(run: Run) -> Report | None:
@@ -152,6 +159,8 @@ def write_report(run: Run) -> Report:
         groups=held_out,
         seen_by_old=_seen(name, held_out),
         mistakes=_mistakes(run, rows, probabilities, crops),
+        folds=run.config.folds,
+        pooled=_pooled(run),
     )
     write_text_atomic(run.report_folder / METRICS, json.dumps(dataclasses.asdict(report), indent=1))
     from napari_chromocluster.training.report_page import write_page
@@ -170,6 +179,18 @@ def _predictions(run: Run) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     rows = pd.DataFrame(lines)
     rows["labels"] = rows["labels"].fillna("").replace("nan", "")
     return rows, np.array([line["probabilities"] for line in lines], np.float32)
+
+
+def _pooled(run: Run) -> dict[str, Any] | None:
+    """Evaluate all folds together, once all are there."""
+    others = fold_runs(run)
+    if not others or not all(one.model_path.exists() for one in others):
+        return None
+    parts = [_predictions(one) for one in (run, *others)]
+    rows = pd.concat([rows for rows, _ in parts], ignore_index=True)
+    chances = np.concatenate([probabilities for _, probabilities in parts])
+    true, groups = rows["cluster_type"].astype(str), rows["group"].astype(str)
+    return evaluate_predictions(list(true), chances, list(groups)).to_dict()
 
 
 def old_model(run: Run) -> str:

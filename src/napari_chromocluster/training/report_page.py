@@ -119,6 +119,12 @@ def _page(run: Run, report: Report, figures: list[str]) -> str:
         f"Temperature {report.temperature:.2f}, fitted on these regions, so the calibration "
         f"error is a little too good.",
     ]
+    if report.pooled is not None:
+        notes.append(
+            f"Over {report.folds} folds, every group checked by a model that never saw it "
+            f"({report.pooled['n']} regions): accuracy {report.pooled['accuracy']:.3f}, macro "
+            f"sensitivity {report.pooled['macro_sensitivity']:.3f}."
+        )
     if report.seen_by_old:
         notes.append(
             f"{report.old_name} had learnt from {len(report.seen_by_old)} of these groups: its "

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from napari_chromocluster.training import alive
+from napari_chromocluster.training.folds import train_folds
 from napari_chromocluster.training.loop import Stopped, fit
 from napari_chromocluster.training.report import write_report
 from napari_chromocluster.training.run import RUNNING, Run, RunError
@@ -30,11 +31,12 @@ class _Seen:
 
 
 class _Reporting(_Seen):
-    """Writes the report before it says that the training has ended."""
+    """Trains the other folds and writes the report before it says that the training has ended."""
 
     def emit(self, event: dict[str, Any]) -> None:
         """Append one event."""
         if event["kind"] == "end":
+            train_folds(self._run)
             _report(self._run)
         self._run.emit(event)
 

@@ -1,10 +1,12 @@
-"""Train on annotated layers: write them to a folder, start a training on it."""
+"""Train on annotated layers: write them to a folder, start a training on it, find them again."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from datetime import datetime
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,47 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from napari_chromocluster.imaging.io import atomic_path, write_labels
+from napari_chromocluster.imaging.io import atomic_path, write_labels, write_text_atomic
 from napari_chromocluster.results.annotations import COLUMNS, AnnotationError, write_annotations
+from napari_chromocluster.results.sources import read_sources
 from napari_chromocluster.results.table import HUMAN
 from napari_chromocluster.training.api import train
-from napari_chromocluster.training.run import Run, runs_dir
-from napari_chromocluster.viewer.layers import check_pair, find_layer, pixels, table_of
+from napari_chromocluster.training.run import Run, new_run_folder
+from napari_chromocluster.viewer.layers import (
+    check_pair,
+    find_layer,
+    frame_shape,
+    image_layers,
+    labels_layers,
+    pixels,
+    table_of,
+)
+
+#: Names of the files of a run that hold annotated layers.
+DATA, ORIGINS = "data", "layers.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The layers that a written metaphase came from, to find them again.
+
+    Attributes
+    ----------
+    image, labels : str
+        Names of the layers.
+    source : str
+        File of the image layer; empty where it has none.
+    frame : int
+        Frame of a stack.
+    stack : bool
+        Whether it was a stack.
+    """
+
+    image: str
+    labels: str
+    source: str
+    frame: int
+    stack: bool
 
 
 def annotated_rows(labels: Any, promoted: bool = False) -> pd.DataFrame:
@@ -27,19 +64,78 @@ def annotated_rows(labels: Any, promoted: bool = False) -> pd.DataFrame:
     return table[known if promoted else known & (table["source"] == HUMAN)]
 
 
+def annotated_pairs(viewer: Any, promoted: bool = False) -> list[tuple[Any, Any]]:
+    """Return the labels layers that hold annotations, each with the image it lies over.
+
+    A labels layer belongs to the image of its shape after which it is named,
+    else to the nearest such image below it in the layer list.
+    """
+    found = []
+    for labels in labels_layers(viewer):
+        image = image_of(viewer, labels)
+        if image is not None and len(annotated_rows(labels, promoted)):
+            found.append((image, labels))
+    return found
+
+
+def image_of(viewer: Any, labels: Any) -> Any:
+    """Return the image layer that a labels layer belongs to, None where there is none."""
+    fitting = [one for one in image_layers(viewer) if frame_shape(one) == frame_shape(labels)]
+    named = [one for one in fitting if labels.name.startswith(one.name)]
+    if named:
+        return max(named, key=lambda one: len(one.name))
+    place = viewer.layers.index(labels)
+    below = [one for one in fitting if viewer.layers.index(one) < place]
+    return (below or fitting or [None])[-1]
+
+
+def layer_annotations(image: Any, labels: Any, promoted: bool = False) -> pd.DataFrame:
+    """Return the annotations of a pair of layers, as `read_annotations` returns those of a file.
+
+    The group is the image's file, or its layer's name where it has none, so
+    that a metaphase stays on its side of the split however the layers lie.
+    """
+    table = annotated_rows(labels, promoted)
+    stack = len(frame_shape(labels)) == 3
+    rows = [
+        (_image_name(image), labels.name, int(label), str(kind), group_of(image, int(frame), stack))
+        for label, kind, frame in zip(
+            table["index"], table["cluster_type"], table["frame"], strict=True
+        )
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _image_name(image: Any) -> str:
+    source = getattr(image.source, "path", None)
+    return str(Path(source).resolve()) if source else str(image.name)
+
+
+def group_of(image: Any, frame: int = 0, stack: bool = False) -> str:
+    """Return the group of a metaphase that is open as a layer."""
+    source = getattr(image.source, "path", None)
+    name = Path(source).name if source else str(image.name)
+    return f"{name}#{frame}" if stack else name
+
+
 def write_layers(
-    folder: str | Path, pairs: Sequence[tuple[Any, Any]], promoted: bool = False
+    folder: str | Path,
+    pairs: Sequence[tuple[Any, Any]],
+    promoted: bool = False,
+    groups: Mapping[str, str] | None = None,
 ) -> Path:
     """Write annotated layers as an annotation file with its images.
 
     Parameters
     ----------
     folder : path
-        Takes images, label images and ``annotations.csv``.
+        Takes images, label images, ``annotations.csv`` and ``layers.json``.
     pairs : sequence of (Image layer, Labels layer)
         Metaphases with their regions; each frame of a stack is a metaphase.
     promoted : bool
         Also take rows that only the model decided.
+    groups : mapping of str to str, optional
+        Groups of image files that other annotations name already.
 
     Returns
     -------
@@ -52,35 +148,50 @@ def write_layers(
         If no region is annotated.
     """
     target = Path(folder)
-    rows = []
+    rows: list[tuple[str, str, int, str, str]] = []
+    origins: dict[str, dict[str, Any]] = {}
     for number, (image, labels) in enumerate(pairs):
         check_pair(image, labels)
         table = annotated_rows(labels, promoted)
-        stack = len(pixels(labels).shape) == 3
-        name = re.sub(r"[^\w-]+", "_", image.name) or "metaphase"
-        for frame in sorted(set(table["frame"])):
-            stem = f"{number:03d}_{name}" + (f"_{frame:03d}" if stack else "")
-            picture = pixels(image)[frame] if stack else pixels(image)
-            regions = pixels(labels)[frame] if stack else pixels(labels)
+        for frame, picture, regions, stack in _frames(image, labels, table):
+            stem = f"{number:03d}_" + re.sub(r"[^\w-]+", "_", image.name)
+            stem += f"_{frame:03d}" if stack else ""
             with atomic_path(target / f"{stem}.tif") as temporary:
-                tifffile.imwrite(temporary, np.asarray(picture))
-            write_labels(target / f"{stem}_labels.tif", np.asarray(regions))
+                tifffile.imwrite(temporary, picture)
+            write_labels(target / f"{stem}_labels.tif", regions)
+            known = {} if groups is None or stack else groups
+            group = known.get(_image_name(image), group_of(image, frame, stack))
+            files = str(target / f"{stem}.tif"), str(target / f"{stem}_labels.tif")
             mine = table[table["frame"] == frame]
             rows += [
-                (str(target / f"{stem}.tif"), str(target / f"{stem}_labels.tif"), label, kind, stem)
+                (*files, int(label), str(kind), group)
                 for label, kind in zip(mine["index"], mine["cluster_type"], strict=True)
             ]
+            source = str(getattr(image.source, "path", None) or "")
+            origins[stem] = asdict(Origin(image.name, labels.name, source, frame, stack))
     if not rows:
         raise AnnotationError(
             "No region of these layers was decided by a human: annotate some in the review dock."
         )
     write_annotations(target / "annotations.csv", pd.DataFrame(rows, columns=list(COLUMNS)))
+    write_text_atomic(target / ORIGINS, json.dumps(origins, indent=1))
     return target / "annotations.csv"
+
+
+def _frames(
+    image: Any, labels: Any, table: pd.DataFrame
+) -> Iterator[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any], bool]]:
+    """Yield the annotated frames of a pair of layers."""
+    stack = len(frame_shape(labels)) == 3
+    for frame in sorted({int(one) for one in table["frame"]}):
+        picture = pixels(image)[frame] if stack else pixels(image)
+        regions = pixels(labels)[frame] if stack else pixels(labels)
+        yield frame, np.asarray(picture), np.asarray(regions), stack
 
 
 def train_on_layers(
     viewer: Any,
-    pairs: Sequence[tuple[Any, Any]],
+    pairs: Sequence[tuple[Any, Any]] | None = None,
     *,
     annotations: Sequence[str | Path] = (),
     promoted: bool = False,
@@ -94,8 +205,8 @@ def train_on_layers(
     ----------
     viewer : napari.Viewer
         The viewer.
-    pairs : sequence of (Image layer or str, Labels layer or str)
-        Annotated metaphases.
+    pairs : sequence of (Image layer or str, Labels layer or str), optional
+        Annotated metaphases (default: all that are open).
     annotations : sequence of path
         Further annotation files.
     promoted : bool
@@ -111,10 +222,102 @@ def train_on_layers(
     -------
     Run
         The run, which goes on when napari is closed.
+
+    Raises
+    ------
+    AnnotationError
+        If nothing is annotated.
     """
+    if pairs is None:
+        pairs = annotated_pairs(viewer, promoted)
     found = [(find_layer(viewer, a, "image"), find_layer(viewer, b, "labels")) for a, b in pairs]
-    folder = Path(out) if out else runs_dir() / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    if not found and not annotations:
+        raise AnnotationError("Nothing is annotated: decide some regions in the review dock.")
+    folder = Path(out) if out else new_run_folder()
     sources = list(annotations)
-    if found:
-        sources.append(write_layers(folder / "data", found, promoted))
-    return train(sources, out=folder, wait=wait, **options)
+    try:
+        if found:
+            sources.append(write_layers(folder / DATA, found, promoted, _known_groups(annotations)))
+        return train(sources, out=folder, wait=wait, **options)
+    except Exception:
+        # Without a configuration there is no run: nothing would ever clear up its data.
+        if not Run(folder).config_path.exists():
+            shutil.rmtree(folder / DATA, ignore_errors=True)
+        raise
+
+
+def _known_groups(annotations: Sequence[str | Path]) -> dict[str, str]:
+    """Return the group of each image file that annotation files name."""
+    if not annotations:
+        return {}
+    table = read_sources(annotations)
+    return {
+        str(Path(str(image)).resolve()): str(group)
+        for image, group in zip(table["image"], table["group"], strict=True)
+    }
+
+
+def origin_of(image: str | Path) -> Origin | None:
+    """Return the layers that a written metaphase came from, None if it came from a file."""
+    path = Path(image)
+    try:
+        values = json.loads((path.parent / ORIGINS).read_text(encoding="utf-8"))
+        return Origin(**values[path.stem])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def find_open(viewer: Any, image: str | Path) -> tuple[Any, Any, int] | None:
+    """Return image layer, labels layer and frame of a metaphase that is open, else None.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : path
+        Image file of an annotation.
+    """
+    origin = origin_of(image)
+    wanted = str(Path(image).resolve())
+    for layer in image_layers(viewer):
+        source = str(getattr(layer.source, "path", None) or "")
+        same = bool(source) and str(Path(source).resolve()) == wanted
+        if origin is not None:
+            same = same or (layer.name == origin.image and source == origin.source)
+        if same:
+            labels = [one for one in labels_layers(viewer) if image_of(viewer, one) is layer]
+            named = [one for one in labels if origin is not None and one.name == origin.labels]
+            stack = origin is not None and origin.stack
+            return layer, (named or labels or [None])[0], origin.frame if origin and stack else 0
+    return None
+
+
+def show_place(
+    viewer: Any, image: Any, labels: Any, label: int, frame: int, place: tuple[float, float]
+) -> None:
+    """Bring a region of an open metaphase into the middle of the canvas and select it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image, labels : layers
+        The metaphase and its regions (may be None).
+    label : int
+        The region.
+    frame : int
+        Frame of a stack.
+    place : tuple of float
+        Middle of the region (y, x), in px of the image.
+    """
+    stack = len(frame_shape(image)) == 3
+    point = [float(frame), *place] if stack else list(place)
+    world = image.data_to_world(point)
+    if stack:
+        viewer.dims.set_current_step(viewer.dims.ndim - 3, frame)
+    viewer.camera.center = tuple(float(one) for one in world[-2:])
+    image.visible = True
+    if labels is not None:
+        labels.visible = True
+        labels.selected_label = label
+        viewer.layers.selection.active = labels

@@ -1,0 +1,71 @@
+"""k-fold by group: every metaphase is checked once, by a model that never saw it.
+
+The model that is kept is that of the run itself; the other folds only give
+figures, which rest on all groups instead of a few.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_chromocluster.training.loop import fit
+from napari_chromocluster.training.run import Run
+
+
+class _Fold:
+    """A fold as its training sees it: files of its own, events and stop file of the whole run."""
+
+    def __init__(self, whole: Run, own: Run, number: int, folds: int) -> None:
+        self.whole, self.own, self.number, self.folds = whole, own, number, folds
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        return self.own.checkpoint_folder
+
+    @property
+    def model_path(self) -> Path:
+        return self.own.model_path
+
+    def should_stop(self) -> bool:
+        return self.whole.should_stop()
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Say how far the fold is; its numbers would only disturb the curves of the run."""
+        if event["kind"] in ("batch", "epoch"):
+            kept = ("stage", "epoch", "epochs", "device", "memory_mb")
+            told = {name: event[name] for name in kept if name in event}
+            self.whole.emit({"kind": "fold", "fold": self.number, "folds": self.folds, **told})
+
+
+def fold_runs(run: Run) -> list[Run]:
+    """Return the folders of the other folds of a run."""
+    config = run.config
+    others = [number for number in range(config.folds) if number != config.fold]
+    return [Run(run.folder / "folds" / str(number)) for number in others]
+
+
+def train_folds(run: Run) -> bool:
+    """Train the other folds of a run; those that are done already are left as they are.
+
+    Returns
+    -------
+    bool
+        Whether all are done; False if the user stopped.
+    """
+    config = run.config
+    for number, own in enumerate(fold_runs(run), start=2):
+        if own.model_path.exists():
+            continue
+        if run.should_stop():
+            return False
+        if not own.config_path.exists():
+            Run.create(own.folder, config.replace(fold=int(own.folder.name)))
+        fit(own.config, _Fold(run, own, number, config.folds), resume=True)
+        if run.should_stop():
+            # What a stopped fold left is not what the fold would have given.
+            own.model_path.unlink(missing_ok=True)
+            return False
+        for path in own.checkpoint_folder.glob("*.ckpt"):
+            path.unlink(missing_ok=True)
+    return True

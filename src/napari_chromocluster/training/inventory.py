@@ -1,0 +1,155 @@
+"""What there is to learn from: counts per source, type and group, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from napari_chromocluster.results.annotations import COLUMNS
+from napari_chromocluster.results.sources import trainable
+from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES, UNTYPED_CLUSTER, ClusterType
+from napari_chromocluster.training.config import ConfigError, TrainingConfig
+from napari_chromocluster.training.split import split_groups
+
+#: Fewer regions of a type than this are few to learn from.
+FEW = 10
+LEARN, CHECK = "learn", "check"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The data of a training.
+
+    Attributes
+    ----------
+    counts : dict of str to dict
+        Regions of each type in each source.
+    totals : dict of ClusterType to int
+        Regions of each type in all sources.
+    untyped : int
+        Clusters of which only that is known.
+    groups : DataFrame
+        One row a group of a source: ``source``, ``group``, ``side`` (``learn``, ``check`` or
+        empty), and a column of counts for each type.
+    warnings : tuple of str
+        One sentence each.
+    problem : str
+        Why nothing can be trained; empty where it can.
+    """
+
+    counts: dict[str, dict[ClusterType, int]]
+    totals: dict[ClusterType, int]
+    untyped: int
+    groups: pd.DataFrame
+    warnings: tuple[str, ...]
+    problem: str
+
+
+def take_inventory(sources: Mapping[str, pd.DataFrame], config: TrainingConfig) -> Inventory:
+    """Count what there is and say what is wrong with it.
+
+    Parameters
+    ----------
+    sources : mapping of name to DataFrame
+        Annotations (columns as in `read_annotations`) of each source.
+    config : TrainingConfig
+        Decides which groups are learnt from and which are checked on.
+
+    Returns
+    -------
+    Inventory
+    """
+    frames = [trainable(table).assign(source=name) for name, table in sources.items() if len(table)]
+    empty = pd.DataFrame(columns=[*COLUMNS, "source"])
+    rows = pd.concat(frames, ignore_index=True) if frames else empty
+    sides, problem = _sides(rows, config)
+    groups = _per_group(rows, sides)
+    counts = {name: _counts(rows[rows["source"] == name]) for name in sources}
+    return Inventory(
+        counts=counts,
+        totals=_counts(rows),
+        untyped=int((rows["cluster_type"] == UNTYPED_CLUSTER).sum()),
+        groups=groups,
+        warnings=tuple(_warnings(rows, groups)),
+        problem=problem,
+    )
+
+
+def _counts(rows: pd.DataFrame) -> dict[ClusterType, int]:
+    return {kind: int((rows["cluster_type"] == str(kind)).sum()) for kind in TYPES}
+
+
+def _sides(rows: pd.DataFrame, config: TrainingConfig) -> tuple[dict[str, str], str]:
+    if rows.empty:
+        return {}, "There is nothing to learn from yet: annotate regions or add annotation files."
+    try:
+        learn, check = split_groups(
+            [str(group) for group in rows["group"]], [str(k) for k in rows["cluster_type"]], config
+        )
+    except ConfigError as error:
+        return {}, str(error)
+    return dict.fromkeys(learn, LEARN) | dict.fromkeys(check, CHECK), ""
+
+
+def _per_group(rows: pd.DataFrame, sides: Mapping[str, str]) -> pd.DataFrame:
+    names = [str(kind) for kind in TYPES]
+    if rows.empty:
+        return pd.DataFrame(columns=["source", "group", "side", *names])
+    found = pd.crosstab([rows["source"], rows["group"]], rows["cluster_type"])
+    found = found.reindex(columns=names, fill_value=0).reset_index()
+    found.insert(2, "side", [sides.get(str(group), "") for group in found["group"]])
+    found.columns.name = None
+    return found
+
+
+def _warnings(rows: pd.DataFrame, groups: pd.DataFrame) -> list[str]:
+    if rows.empty:
+        return []
+    found = _few_of_a_type(rows, groups)
+    # One image under two names of a group could be learnt from and checked on.
+    names = rows[rows["labels"] != ""].groupby("image")["group"].nunique()
+    for image in names.index[names > 1][:3]:
+        found.append(
+            f"{_file(str(image))} belongs to two groups, so it can be learnt from and checked on: "
+            f"give it one group."
+        )
+    twice = rows.duplicated(["image", "labels", "label"], keep="first") & (rows["labels"] != "")
+    if twice.any():
+        found.append(
+            f"{_number(int(twice.sum()), 'region')} annotated in two sources: leave one out."
+        )
+    return found
+
+
+def _few_of_a_type(rows: pd.DataFrame, groups: pd.DataFrame) -> list[str]:
+    found = []
+    totals = _counts(rows)
+    for kind in CHROMOSOME_TYPES:
+        number, name = totals[kind], kind.display_name.lower()
+        holding = groups.loc[groups[str(kind)] > 0, "group"].nunique()
+        if number == 0:
+            found.append(f"No {name} region: the new model may forget what the old one knew.")
+        elif holding == 1 and groups["group"].nunique() > 1:
+            found.append(f"All {name} regions are in one group: they cannot be learnt and checked.")
+        elif number < FEW:
+            found.append(f"Only {number} {name}: few to learn from, and to judge by.")
+    checked = groups[groups["side"] == CHECK]
+    missing = [
+        kind.display_name.lower()
+        for kind in CHROMOSOME_TYPES
+        if len(checked) and totals[kind] and not np.any(checked[str(kind)] > 0)
+    ]
+    if missing:
+        found.append(f"None to check on: {', '.join(missing)}.")
+    return found
+
+
+def _number(number: int, word: str) -> str:
+    return f"{number} {word} is" if number == 1 else f"{number} {word}s are"
+
+
+def _file(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]

@@ -1,0 +1,66 @@
+"""Counts and warnings about the data of a training."""
+
+import pandas as pd
+
+from napari_chromocluster.results.annotations import read_annotations
+from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.training.config import preset
+from napari_chromocluster.training.inventory import CHECK, LEARN, take_inventory
+
+CONFIG = preset("default")
+
+
+def rows(group, image=None, labels="regions", **numbers):
+    kinds = [kind for kind, number in numbers.items() for _ in range(number)]
+    return pd.DataFrame(
+        {
+            "image": image or f"{group}.png",
+            "labels": labels,
+            "label": range(1, len(kinds) + 1),
+            "cluster_type": kinds,
+            "group": group,
+        }
+    )
+
+
+FULL = {"single": 30, "touching": 12, "overlapping": 11, "touching_overlapping": 10}
+
+
+def test_counts_per_source_type_and_group(annotated):
+    found = take_inventory({"file": read_annotations(annotated)}, CONFIG)
+    assert sum(found.totals.values()) == sum(found.counts["file"].values()) > 50
+    assert len(found.groups) == 4
+    assert set(found.groups["side"]) == {LEARN, CHECK}
+    assert found.problem == ""
+
+
+def test_plenty_of_everything_has_no_warning():
+    sources = {name: rows(name, **FULL) for name in ("a", "b", "c", "d", "e")}
+    found = take_inventory(sources, CONFIG)
+    assert found.warnings == ()
+    assert found.totals[ClusterType.TOUCHING] == 60
+
+
+def test_few_none_and_all_in_one_group():
+    sources = {"a": rows("a", single=20, touching=3), "b": rows("b", single=20, overlapping=12)}
+    sources["c"] = rows("c", single=10, touching=1)
+    text = " ".join(take_inventory(sources, CONFIG).warnings)
+    assert "Only 4 touching" in text
+    assert "All overlapping regions are in one group" in text
+    assert "No touching-overlapping region" in text
+
+
+def test_one_group_cannot_be_trained_on():
+    found = take_inventory({"a": rows("a", **FULL)}, CONFIG)
+    assert "at least two groups" in found.problem
+    assert "nothing to learn from" in take_inventory({}, CONFIG).problem
+    empty = take_inventory({"a": rows("a")}, CONFIG)
+    assert "nothing to learn from" in empty.problem
+    assert empty.totals[ClusterType.SINGLE] == 0
+
+
+def test_one_image_on_both_sides_and_regions_annotated_twice():
+    sources = {"a": rows("a", image="m.png", **FULL), "b": rows("b", image="m.png", **FULL)}
+    text = " ".join(take_inventory(sources, CONFIG).warnings)
+    assert "m.png belongs to two groups" in text
+    assert "63 regions are annotated in two sources" in text

@@ -1,0 +1,164 @@
+"""The report of a small real training, and the training's odd ends."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+
+from napari_chromocluster.models.model_file import ModelCard, read_card, save_model
+from napari_chromocluster.models.network import build_network
+from napari_chromocluster.training import worker
+from napari_chromocluster.training.api import train
+from napari_chromocluster.training.config import StageConfig, preset
+from napari_chromocluster.training.lr_finder import find_rates_of, suggest
+from napari_chromocluster.training.report import read_report
+from napari_chromocluster.training.run import Run, RunError
+from napari_chromocluster.training.split import group_hash
+
+STAGES = (
+    StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=48),
+    StageConfig("fine", 1, 1e-3, 2e-3, image_size=48),
+)
+CONFIG = preset("quick").replace(
+    stages=STAGES, samples_per_epoch=64, batch_size=16, composed_clusters=20, precision="32",
+    threads=1, tta=1, stop_after=0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    """A model that says of all groups that it learnt from the first."""
+    path = tmp_path_factory.mktemp("old") / "old.safetensors"
+    known = {"groups_trained": [group_hash(f"metaphase_{number}") for number in (11, 12, 13, 14)]}
+    save_model(path, build_network("compact"), ModelCard("old", input_size=48, training=known))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(annotated, old, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    return train(annotated, config=CONFIG, base_model=old, folds=2, out=folder)
+
+
+def test_new_beside_old_on_groups_neither_side_mixes(run, old):
+    report = read_report(run)
+    assert report.new["n"] == report.old["n"] > 0
+    assert report.old_name == str(old)
+    trained = read_card(run.model_path).training["groups_trained"]
+    assert not {group_hash(name) for name in report.groups} & set(trained)
+    assert report.temperature == read_card(run.model_path).temperature
+    assert np.sum(report.new["confusion_matrix"]) == report.new["n"]
+
+
+def test_old_model_that_had_seen_the_groups_is_told(run):
+    report = read_report(run)
+    assert set(report.seen_by_old) == set(report.groups)
+    assert "unfair to the new model" in (run.report_folder / "report.html").read_text("utf-8")
+
+
+def test_every_mistake_has_its_place_and_thumbnail(run):
+    report = read_report(run)
+    wrong = report.new["n"] - np.trace(report.new["confusion_matrix"])
+    assert len(report.mistakes) == wrong
+    assert [m.confidence for m in report.mistakes] == sorted(
+        (m.confidence for m in report.mistakes), reverse=True
+    )
+    for mistake in report.mistakes:
+        assert mistake.true != mistake.predicted
+        assert mistake.y > 0
+        assert mistake.x > 0
+        assert (run.report_folder / mistake.thumbnail).stat().st_size > 100
+
+
+def test_folds_check_every_group_once(run):
+    report = read_report(run)
+    assert report.folds == 2
+    assert len(report.pooled["per_group"]) == 4
+    assert report.pooled["n"] > report.new["n"]
+    kinds = [event["kind"] for event in run.events()]
+    assert kinds.count("end") == 1
+    assert "fold" in kinds
+
+
+def test_page_needs_nothing_beside_it(run):
+    page = (run.report_folder / "report.html").read_text("utf-8")
+    assert 'src="data:image/png;base64,' in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert "Over 2 folds" in page
+
+
+def test_checkpoints_are_freed_when_nothing_is_left_to_resume(run):
+    assert not list(run.folder.rglob("*.ckpt"))
+    assert run.model_path.exists()
+    assert not run.reserve_path.exists()
+
+
+def test_a_damaged_report_is_refused_in_a_sentence(tmp_path):
+    made = Run.create(tmp_path / "run", CONFIG)
+    assert read_report(made) is None
+    (made.report_folder / "metrics.json").write_text('{"new": 1}')
+    with pytest.raises(RunError, match="cannot be read"):
+        read_report(made)
+
+
+def test_a_failing_report_costs_no_model(annotated, tmp_path, monkeypatch):
+    def broken(run):
+        raise ValueError("The old model is gone.")
+
+    monkeypatch.setattr(worker, "write_report", broken)
+    stages = (StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=32),)
+    run = train(annotated, config=CONFIG, base_model="compact", stages=stages, out=tmp_path / "run")
+    assert run.state() == "finished"
+    told = [event for event in run.events() if event["kind"] == "report"][-1]
+    assert "The old model is gone." in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk is full"),
+        (RuntimeError("[enforce fail] PytorchStreamWriter failed writing file"), "disk is full"),
+        (MemoryError(), "memory is full"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory is full"),
+        (SystemExit(143), "interrupted"),
+    ],
+)
+def test_failures_become_one_sentence_and_leave_the_run_resumable(tmp_path, error, words):
+    run = Run.create(tmp_path / "run", CONFIG)
+
+    def job():
+        run.emit({"kind": "start"})
+        raise error
+
+    with pytest.raises(type(error)):
+        worker.guarded(run, job)
+    assert run.state() == "failed"
+    assert words in run.message()
+    assert run.can_resume()
+
+
+def test_rate_finder_suggests_a_rate_and_keeps_nothing(annotated, tmp_path):
+    config = CONFIG.replace(
+        base_model=None, annotations=(str(annotated),), stages=STAGES[1:], batch_size=32
+    )
+    run = Run.create(tmp_path / "rates", config)
+    found = find_rates_of(run)
+    assert 1e-6 < found.suggestion < 0.5
+    assert list(found.rates) == sorted(found.rates)
+    told = [event for event in run.events() if event["kind"] == "rate"]
+    assert [event["rate"] for event in told] == list(found.rates)
+    assert not run.model_path.exists()
+
+
+def test_suggestion_lies_on_the_steepest_fall():
+    rates = np.geomspace(1e-6, 1, 60)
+    losses = 1.6 - 1.2 / (1 + np.exp(-4 * np.log10(rates / 1e-3))) + (rates > 0.1) * rates * 5
+    assert suggest(rates, losses) == pytest.approx(1e-3, rel=0.5)
+    with pytest.raises(ValueError, match="fell at no learning rate"):
+        suggest(rates, np.linspace(1, 2, 60))
+
+
+def test_predictions_of_the_report_match_its_model(run):
+    lines = json.loads((run.report_folder / "validation.json").read_text())
+    assert len(lines) == read_report(run).new["n"]

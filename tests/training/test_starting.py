@@ -1,0 +1,66 @@
+"""What a training begins with."""
+
+import pytest
+import torch
+
+from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.network import build_network
+from napari_chromocluster.models.registry import RegistryError, backbone_path, register_model
+from napari_chromocluster.training.api import train
+from napari_chromocluster.training.config import ConfigError, preset
+from napari_chromocluster.training.starting import begin_with, check_start
+
+WSL = "resnext101_32x8d_wsl"
+
+
+def test_a_model_of_the_list_brings_its_own_kind_of_crop(tiny_model):
+    register_model(tiny_model, "lab")
+    config = begin_with(preset("paper"), "lab")
+    assert config.base_model == "lab"
+    assert (config.backbone, config.channels) == ("compact", "signal_mask_scale")
+    assert check_start(config) == config
+
+
+def test_a_downloaded_backbone_is_changed_gently():
+    path = backbone_path(WSL)
+    path.parent.mkdir(parents=True)
+    torch.save({}, path)
+    plain = preset("default")
+    config = begin_with(plain, WSL)
+    assert (config.base_model, config.backbone_weights) == (None, str(path))
+    assert config.channels == "gray"
+    assert config.stages[1].lr_body < plain.stages[1].lr_body
+    assert {stage.image_size for stage in config.stages} == {224}
+    assert begin_with(preset("paper"), WSL).stages == preset("paper").stages
+    assert check_start(preset("paper")).backbone_weights == str(path)
+
+
+def test_missing_weights_say_how_to_get_them(tmp_path):
+    with pytest.raises(ConfigError, match=f"models --download {WSL}"):
+        begin_with(preset("default"), WSL)
+    with pytest.raises(ConfigError, match="does not exist"):
+        begin_with(preset("default"), WSL, tmp_path / "gone.pth")
+    with pytest.raises(ConfigError, match="not on this machine"):
+        train("anything.csv", preset="paper", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_a_backbone_are_no_model(tmp_path):
+    with pytest.raises(ConfigError, match="name the backbone"):
+        begin_with(preset("default"), tmp_path / "ig_resnext.pth")
+    with pytest.raises(RegistryError, match="There is no model"):
+        begin_with(preset("default"), "nobody")
+
+
+def test_a_model_of_other_types_is_refused(tmp_path):
+    path = tmp_path / "two.safetensors"
+    card = ModelCard("two", classes=("single", "touching"))
+    save_model(path, build_network("compact", n_classes=2), card)
+    with pytest.raises(ConfigError, match="tells 2 types"):
+        begin_with(preset("default"), path)
+
+
+def test_from_scratch():
+    config = check_start(begin_with(preset("quick"), "compact"))
+    assert config.base_model is None
+    assert config.backbone_weights is None
