@@ -55,9 +55,7 @@ def test_a_resumed_training_draws_over_what_it_repeats():
 
 def test_report_folds_and_end():
     progress = gathered({"kind": "start"}, epoch("fine", 1, 3, 0.9))
-    progress.take(
-        {"kind": "fold", "fold": 2, "folds": 5, "stage": "fine", "epoch": 1, "epochs": 3}
-    )
+    progress.take({"kind": "fold", "fold": 2, "folds": 5, "stage": "fine", "epoch": 1, "epochs": 3})
     assert (progress.fold, progress.folds) == (2, 5)
     assert progress.macro_sensitivity.y == [0.9]
     progress.take({"kind": "report", "done": False})
