@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_chromocluster.imaging.chromosome import SingleChromosome
 from napari_chromocluster.imaging.compose import (
-    OVERLAP_AREA,
     Appearance,
+    _Canvas,
+    _relations,
+    _type_of,
     chromosome_width,
     compose_clusters,
+    compose_one,
     transform_chromosome,
 )
 from napari_chromocluster.imaging.synthetic import procedural_chromosome
@@ -45,26 +49,100 @@ def test_each_is_one_piece_with_finite_signal(singles):
         assert one.signal.shape == one.mask.shape
 
 
-def test_crossings_add_up_and_touching_does_not(singles):
-    look = Appearance(bend=0, opaque=0, loose=0, blur=0, noise=0)
-    kinds = [ClusterType.OVERLAPPING, ClusterType.TOUCHING]
-    made = compose_clusters(singles, 40, seed=7, types=kinds, most=2, look=look)
+@pytest.fixture(scope="module")
+def bars():
+    """Chromosomes without bands: whatever is brighter than 1 is where they cross."""
+    mask = np.zeros((20, 60), bool)
+    mask[5:15, 5:55] = True
+    return [SingleChromosome(mask.astype(np.float32), mask, f"bar {i}") for i in range(6)]
 
+
+PLAIN = Appearance(bend=0, opaque=0, loose=0, blur=0, noise=0)
+
+
+@pytest.mark.parametrize("chromosomes", [2, 3])
+def test_crossings_add_up_and_touching_does_not(bars, chromosomes):
     def brightest(kind):
-        return np.median(
-            [np.percentile(o.signal[o.mask], 98) for o in made if o.cluster_type is kind]
-        )
+        made = compose_clusters(bars, 12, seed=7, types=[kind], most=chromosomes, look=PLAIN)
+        return np.array([one.signal[one.mask].max() for one in made])
 
-    assert brightest(ClusterType.OVERLAPPING) > 1.25 * brightest(ClusterType.TOUCHING)
+    touching, overlapping = brightest(ClusterType.TOUCHING), brightest(ClusterType.OVERLAPPING)
+    assert overlapping.min() > 1.2 * np.median(touching)
 
 
-def test_overlapping_area_is_smaller_than_the_sum(singles):
-    look = Appearance(bend=0, opaque=0, loose=0, blur=0, noise=0)
-    made = compose_clusters(
-        singles, 10, seed=8, types=[ClusterType.OVERLAPPING], most=2, look=look
+def test_opaque_crossings_do_not_add_up(bars):
+    look = Appearance(bend=0, opaque=1, loose=0, blur=0, noise=0)
+    made = compose_clusters(bars, 8, seed=7, types=[ClusterType.OVERLAPPING], most=2, look=look)
+    assert max(one.signal.max() for one in made) < 1.1
+
+
+def test_overlapping_area_is_smaller_than_the_sum(bars):
+    kinds = [ClusterType.OVERLAPPING]
+    made = compose_clusters(bars, 10, seed=8, types=kinds, most=2, look=PLAIN)
+    alone = np.median(
+        [c.mask.sum() for c in compose_clusters(bars, 5, 1, [ClusterType.SINGLE], look=PLAIN)]
     )
-    width = 10.0
-    assert all(one.mask.sum() > OVERLAP_AREA * width**2 for one in made)
+    assert all(one.mask.sum() < 2 * alone - 30 for one in made)
+
+
+def _laid(*boxes):
+    """Lay boxes (y0, x0, y1, x1) down where the geometry is plain to see."""
+    canvas = _Canvas(100)
+    for y0, x0, y1, x1 in boxes:
+        mask = np.ones((y1 - y0, x1 - x0), bool)
+        one = SingleChromosome(mask.astype(np.float32), mask)
+        assert canvas.put(one, (y0 + y1) / 2, (x0 + x1) / 2, 0.0)
+    return canvas
+
+
+UPRIGHT, LYING = (20, 40, 80, 50), (45, 10, 55, 90)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "kind"),
+    [
+        ((UPRIGHT, LYING), ClusterType.OVERLAPPING),
+        ((UPRIGHT, (20, 50, 80, 60)), ClusterType.TOUCHING),
+        ((UPRIGHT, (20, 52, 80, 62)), ClusterType.TOUCHING),  # a near miss
+        ((UPRIGHT, LYING, (56, 51, 80, 61)), ClusterType.TOUCHING_OVERLAPPING),
+        ((UPRIGHT, (20, 51, 80, 61), (20, 62, 80, 72)), ClusterType.TOUCHING),
+    ],
+)
+def test_type_is_read_off_the_geometry(boxes, kind):
+    relations = _relations(_laid(*boxes), width=10.0, gap=1.5)
+    assert relations is not None
+    assert _type_of(relations) is kind
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        (UPRIGHT, (20, 56, 80, 66)),  # apart
+        (UPRIGHT, LYING, (5, 80, 30, 90)),  # the third apart
+        (UPRIGHT, (75, 45, 95, 55)),  # a quarter of a squared width: people disagree
+    ],
+)
+def test_apart_and_ambiguous_layouts_are_thrown_away(boxes):
+    assert _relations(_laid(*boxes), width=10.0, gap=1.5) is None
+
+
+def test_a_chromosome_lies_in_a_cluster_once(monkeypatch, singles):
+    used = []
+
+    def spy(chromosome, *args, **kwargs):
+        used.append(id(chromosome))
+        return transform_chromosome(chromosome, *args, **kwargs)
+
+    monkeypatch.setattr("napari_chromocluster.imaging.compose.transform_chromosome", spy)
+    for seed in range(30):
+        used.clear()
+        compose_one(singles[:3], np.random.default_rng(seed), ClusterType.TOUCHING, 3)
+        assert len(set(used)) == len(used)
+
+
+def test_too_few_chromosomes_repeat(bars):
+    made = compose_clusters(bars[:1], 3, seed=1, most=3)
+    assert all(one.chromosomes >= 2 for one in made)
 
 
 def test_near_misses_are_bridged(singles):

@@ -50,7 +50,6 @@ def test_scale_does_not_change_when_a_region_is_turned():
 
 def test_giemsa_and_dapi_look_alike(metaphase):
     dark = metaphase.image.astype(float)
-    bright = 255.0 * (1 - np.log(dark.clip(1) / 255) / np.log(1 / 255))
     bright = -np.log(dark.clip(1) / dark.max()) * 100
     region = extract_regions(metaphase.labels)[5]
     crops = []
@@ -91,3 +90,45 @@ def test_missing_label_is_refused():
     region = Region(5, 0, (2, 2, 5, 5), 9, (3.0, 3.0))
     with pytest.raises(ValueError, match="no pixels"):
         cut_region(np.zeros((9, 9), np.float32), np.zeros((9, 9), int), region)
+
+
+def test_turning_a_metaphase_turns_its_crops():
+    labels = np.zeros((70, 90), np.int32)
+    labels[20:30, 15:70], labels[40:60, 30:38] = 1, 2
+    signal = np.random.default_rng(0).random(labels.shape).astype(np.float32)
+    spec = CropSpec(48)
+    turned = np.ascontiguousarray(np.rot90(labels)), np.ascontiguousarray(np.rot90(signal))
+    for before, after in zip(extract_regions(labels), extract_regions(turned[0]), strict=True):
+        assert frame_side(turned[0] == after.label)[2] == frame_side(labels == before.label)[2]
+        upright = crop_region(signal, labels, before, spec, 20.0)
+        crop = crop_region(turned[1], turned[0], after, spec, 20.0)
+        # The frame lies on whole pixels, so the place may differ by one, the scale may not.
+        assert crop[2, 0, 0] == upright[2, 0, 0]
+        assert crop[1].sum() == pytest.approx(upright[1].sum(), rel=1e-3)
+        assert crop[0].sum() == pytest.approx(upright[0].sum(), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "large"),
+    [("uint8", 255), ("uint16", 65535), ("int64", 2**62), ("uint64", 2**64 - 1)],
+)
+def test_label_values_do_not_matter(dtype, large):
+    small = np.zeros((30, 30), dtype)
+    small[5:12, 5:25], small[14:20, 5:25] = 1, 2
+    renamed = np.where(small == 2, np.array(large, dtype), small)
+    signal = np.random.default_rng(1).random(small.shape).astype(np.float32)
+    first, second = (extract_regions(one)[1] for one in (small, renamed))
+    assert second.label == large
+    expected = crop_region(signal, small, first, CropSpec(32))
+    assert np.array_equal(crop_region(signal, renamed, second, CropSpec(32)), expected)
+
+
+def test_no_neighbour_in_any_crop_of_a_metaphase(metaphase):
+    """Whatever the neighbours look like, the crop stays the same."""
+    values = np.where(metaphase.labels > 0, 1.0, 0.0).astype(np.float32)
+    for region in extract_regions(metaphase.labels):
+        loud = np.where((metaphase.labels > 0) & (metaphase.labels != region.label), 99, values)
+        calm = cut_region(values, metaphase.labels, region)
+        assert np.array_equal(
+            cut_region(loud.astype(np.float32), metaphase.labels, region).signal, calm.signal
+        )

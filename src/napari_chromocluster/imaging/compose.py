@@ -382,7 +382,10 @@ def compose_one(
         None where chance gave another type or an ambiguous layout.
     """
     look = look or Appearance()
-    chosen = [singles[int(i)] for i in rng.integers(len(singles), size=chromosomes)]
+    # A chromosome lies in a metaphase once: it repeats only where there are too few.
+    few = len(singles) < chromosomes
+    picks = rng.choice(len(singles), size=chromosomes, replace=few)
+    chosen = [singles[int(i)] for i in picks]
     # Chromosomes of one metaphase share a scale: the first one's width sets it.
     widths = [max(chromosome_width(one.mask), 2.0) for one in chosen]
     common = float(np.median(widths))

@@ -38,6 +38,10 @@ KARYOTYPE: tuple[tuple[float, float], ...] = (
     (0.24, 0.45), (0.26, 0.44), (0.19, 0.28), (0.21, 0.29), (0.62, 0.39), (0.23, 0.20),
 )  # fmt: skip
 _LONGEST = 80.0
+#: Blur of the optics, in px.
+_BLUR = 0.7
+#: Signal at which a threshold sees the edge of a chromosome: DAPI shows paler things.
+_EDGE: dict[Stain, float] = {"giemsa": 0.2, "dapi": 0.06}
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def procedural_chromosome(
     centromere: float | None = None,
     bend: float | None = None,
     group: str = "synthetic",
+    kind: int | None = None,
 ) -> SingleChromosome:
     """Make one chromosome.
 
@@ -78,72 +83,79 @@ def procedural_chromosome(
     rng : numpy.random.Generator
         Source of randomness.
     length, width : float
-        In px; the length defaults to that of a random human chromosome.
+        In px; the length defaults to that of the chromosome's kind.
     centromere : float
         Place of the centromere as a share of the length.
     bend : float
         Turn of the ends against each other, in radians.
     group : str
         Name of the metaphase.
+    kind : int
+        Place in `KARYOTYPE`, which sets the bands too, so that homologues look
+        alike; a random one by default.
 
     Returns
     -------
     SingleChromosome
         Lying at a random angle.
     """
-    share, place = KARYOTYPE[int(rng.integers(len(KARYOTYPE)))]
+    kind = int(rng.integers(len(KARYOTYPE))) if kind is None else kind
+    share, place = KARYOTYPE[kind]
     length = share * _LONGEST if length is None else length
     centromere = place if centromere is None else centromere
-    length = max(length, 1.5 * width)
+    length = max(length, 1.9 * width)  # as the smallest are in real metaphases
     height, breadth = math.ceil(width) + 12, math.ceil(length) + 12
     y, x = np.mgrid[0:height, 0:breadth].astype(np.float32)
     along = (x - breadth / 2) / length + 0.5
     across = y - height / 2
-    half = width / 2 * (1 - 0.33 * np.exp(-(((along - centromere) * length / (0.3 * width)) ** 2)))
-    # The ends are round: the half width falls off as a circle does.
-    to_end = np.minimum(along, 1 - along) * length
+    half = width / 2 * (1 - 0.3 * np.exp(-(((along - centromere) * length / (0.3 * width)) ** 2)))
+    half = half * (1 + 0.05 * np.sin(along * length / width * 4 + float(rng.uniform(0, 6.3))))
+    cleft = np.exp(-((across / (0.4 * half)) ** 2))
+    # The ends are round, with a notch between the chromatids.
+    to_end = np.minimum(along, 1 - along) * length - float(rng.uniform(0, 0.2 * width)) * cleft
     round_end = np.sqrt(np.clip(1 - (1 - np.clip(to_end / half, 0, 1)) ** 2, 0, 1))
     body = np.clip(half * round_end - np.abs(across) + 0.5, 0, 1) * ((along > 0) & (along < 1))
-    signal = body * _bands(rng, along, length, width) * _chromatids(across, half, rng)
-    signal = ndimage.gaussian_filter(signal, 0.8)
+    # Bands are bowed: the edges of a chromosome lag behind its axis.
+    bowed = along + float(rng.normal(0, 0.8)) * (across / half) ** 2 / length
+    signal = body * _bands(rng, bowed, kind, length, width)
+    signal *= 1 - float(rng.uniform(0.05, 0.3)) * cleft
+    signal = ndimage.gaussian_filter(signal, 0.7)
     chromosome = SingleChromosome(signal.astype(np.float32), body > 0.5, group)
     turn = float(rng.normal(0, 0.45)) if bend is None else bend
     return transform_chromosome(chromosome, float(rng.uniform(0, math.pi)), 1.0, turn)
 
 
 def _bands(
-    rng: np.random.Generator, along: NDArray[np.float32], length: float, width: float
+    rng: np.random.Generator,
+    along: NDArray[np.float32],
+    kind: int,
+    length: float,
+    width: float,
 ) -> NDArray[np.float32]:
-    """Dark and light bands, a little bowed as they are in real chromosomes."""
-    count = max(3, round(length / (0.55 * width)))
-    centres = np.sort(rng.uniform(0.02, 0.98, count))
-    strength = rng.uniform(0.25, 0.8, count)
-    spread = rng.uniform(0.18, 0.4, count) * width / length
-    profile = np.full(along.shape, 0.62, np.float32)
-    for centre, power, wide in zip(centres, strength, spread, strict=True):
-        profile += power * np.exp(-(((along - centre) / wide) ** 2))
-    return np.minimum(profile, 1.5)
+    """Dark bands of many strengths on light ones, the same for all chromosomes of a kind."""
+    pattern = np.random.default_rng([kind, 550])
+    count = max(3, round(KARYOTYPE[kind][0] * _LONGEST / (0.72 * WORKING_WIDTH)))
+    spots = (np.arange(count) + 0.5 + pattern.uniform(-0.3, 0.3, count)) / count
+    strength = pattern.choice([0.25, 0.6, 0.9, 1.1], count)
+    # No kind is pale from end to end.
+    strength = np.maximum(strength * max(1.0, 0.65 / strength.mean()), 0.25)
+    spread = pattern.uniform(0.2, 0.36, count) / count
+    # Stain and stretching differ from one chromosome to the next.
+    strength = strength * rng.normal(1, 0.12, count)
+    spots = spots + rng.normal(0, 0.012, count)
+    profile = np.full(along.shape, 0.45, np.float32)
+    edge = 0.06 * width / length
+    for spot, power, wide in zip(spots, strength, spread, strict=True):
+        profile += power / (1 + np.exp((np.abs(along - spot) - wide) / edge))
+    return np.asarray(np.minimum(profile, 1.5) * float(rng.normal(1, 0.05)), np.float32)
 
 
-def _chromatids(
-    across: NDArray[np.float32], half: NDArray[np.float32], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return the cleft between the two chromatids."""
-    depth = float(rng.uniform(0.0, 0.22))
-    return np.asarray(1 - depth * np.exp(-((across / np.maximum(0.3 * half, 0.4)) ** 2)))
-
-
-def _cluster(
-    rng: np.random.Generator, kind: ClusterType, lengths: list[tuple[float, float]]
-) -> ComposedCluster:
-    """Compose one cluster of chromosomes that have not been used yet."""
+def _cluster(rng: np.random.Generator, kind: ClusterType, members: list[int]) -> ComposedCluster:
+    """Compose a cluster of these chromosomes, each of them once."""
     look = Appearance(bend=0.8, opaque=0.0, loose=0.0, blur=0.4, noise=0.0)
     while True:
-        pool = [
-            procedural_chromosome(rng, length=share * _LONGEST, centromere=place)
-            for share, place in lengths
-        ]
-        made = compose_one(pool, rng, kind, len(lengths), look)
+        pool = [procedural_chromosome(rng, kind=member) for member in members]
+        made = compose_one(pool, rng, kind, len(members), look)
         if made is not None:
             return made
 
@@ -158,7 +170,9 @@ def _nucleus(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.
         for k in range(2, 6)
     )
     inside = np.clip(radius * (1 + wobble) - np.hypot(y, x * rng.uniform(0.8, 1.0)), 0, 1)
-    texture = ndimage.gaussian_filter(rng.normal(0, 1, y.shape), 2.0) * 0.7 + 0.75
+    fine = ndimage.gaussian_filter(rng.normal(0, 1, y.shape), 1.3) * 0.45
+    clumps = ndimage.gaussian_filter(rng.normal(0, 1, y.shape), 5.0) * 2.2
+    texture = np.clip(0.75 + fine + clumps, 0.3, 1.4)
     return (inside * texture).astype(np.float32), inside > 0.5
 
 
@@ -254,8 +268,7 @@ def synthetic_metaphase(
     """
     rng = np.random.default_rng([seed, 2021])
     field_ = _Field(size)
-    order = [KARYOTYPE[i % 23] for i in range(chromosomes)]
-    order = [order[int(i)] for i in rng.permutation(len(order))]
+    order = [int(i) % 23 for i in rng.permutation(chromosomes)]
     types: dict[int, ClusterType] = {}
     held: dict[int, int] = {}
 
@@ -273,26 +286,55 @@ def synthetic_metaphase(
         mine, order = order[:n], order[n:]
         made = _cluster(rng, kind, mine)
         place(made.signal, made.mask, kind, n, 0.2)
-    for share, centre in order:
-        one = procedural_chromosome(rng, length=share * _LONGEST, centromere=centre)
+    for member in order:
+        one = procedural_chromosome(rng, kind=member)
         place(one.signal, one.mask, ClusterType.SINGLE, 1, 0.22)
     for _ in range(2):
         place(*_debris(rng), ClusterType.OTHER, 0, 0.4)
-    return SyntheticMetaphase(_picture(rng, field_.signal, stain), field_.labels, types, held)
+    signal = ndimage.gaussian_filter(field_.signal, _BLUR)
+    return SyntheticMetaphase(
+        _picture(rng, signal, stain), _outlines(signal, field_.labels, _EDGE[stain]), types, held
+    )
+
+
+def _outlines(
+    signal: NDArray[np.float32], labels: NDArray[np.int32], edge: float
+) -> NDArray[np.int32]:
+    """Let the labels grow as far as a threshold sees the thing, single or cluster alike."""
+    seen = (signal > edge) & (labels == 0)
+    distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    grown = labels[tuple(nearest)]
+    return np.where(seen & (distance < 2.5), grown, labels).astype(np.int32)
+
+
+def _litter(rng: np.random.Generator, shape: tuple[int, int], stain: Stain) -> NDArray[np.float32]:
+    """Faint cytoplasm and little bubbles, far too pale to be taken for chromosomes."""
+    out = ndimage.gaussian_filter(rng.normal(0, 1, shape), 9.0) * 0.25
+    bubbles = shape[0] * shape[1] // 20000 if stain == "giemsa" and min(shape) > 16 else 0
+    for _ in range(bubbles):
+        cy, cx = rng.uniform(8, shape[0] - 8), rng.uniform(8, shape[1] - 8)
+        radius, power = rng.uniform(2.0, 4.5), rng.uniform(0.06, 0.16)
+        y0, x0 = int(cy) - 8, int(cx) - 8
+        window = (slice(max(y0, 0), y0 + 17), slice(max(x0, 0), x0 + 17))
+        y, x = np.mgrid[window]
+        far = np.hypot(y - cy, x - cx)
+        out[window] += power * np.exp(-((far - radius) ** 2)) - 0.5 * power * (far < radius - 1)
+    return np.asarray(out, np.float32)
 
 
 def _picture(
     rng: np.random.Generator, signal: NDArray[np.float32], stain: Stain
 ) -> NDArray[np.uint8]:
-    """Turn signal into what a camera would see: uneven light, blur and noise."""
+    """Turn signal into what a camera would see: uneven light, litter and noise."""
     height, width = signal.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     tilt = rng.normal(0, 0.03, 2)
     light = 1 - 0.06 * (x * x + y * y) + tilt[0] * x + tilt[1] * y
-    signal = ndimage.gaussian_filter(signal, 0.7)
+    signal = signal + _litter(rng, signal.shape, stain) * np.exp(-4 * np.maximum(signal, 0))
     grain = ndimage.gaussian_filter(rng.normal(0, 1, signal.shape), 0.6)
     if stain == "dapi":
-        shown = 12 + 105 * light * signal + 3.0 * grain
+        # Bands of DAPI are paler than those of Giemsa.
+        shown = 12 + 110 * light * np.maximum(signal, 0) ** 0.7 + 3.0 * grain
     else:
         shown = 232 * light * np.exp(-0.75 * signal) + 3.0 * grain
     return np.asarray(np.clip(np.rint(shown), 0, 255), np.uint8)
