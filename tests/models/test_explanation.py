@@ -74,7 +74,8 @@ def test_heat_lies_inside_the_selected_regions(classifier, metaphase):
     assert heat.dtype == np.float32
     assert not heat[~np.isin(metaphase.labels, [2, 5])].any()
     assert heat.min() >= 0
-    assert 0.9 < heat.max() <= 1
+    for label in (2, 5):  # each region has its own scale, wherever its crop peaks
+        assert heat[metaphase.labels == label].max() == 1
     assert seen == [(1, 2), (2, 2)]
 
 

@@ -195,4 +195,7 @@ def _paste(
     top, left, side = frame_side(mask)
     grown = np.clip(resize_square(heat, side), 0, 1)
     ys, xs = np.nonzero(mask)
-    target[y0 + ys, x0 + xs] = grown[ys - top, xs - left]
+    inside = grown[ys - top, xs - left]
+    # The crop's peak may lie beside the region: the scale is the region's own.
+    highest = inside.max()
+    target[y0 + ys, x0 + xs] = inside / highest if highest > 0 else inside
