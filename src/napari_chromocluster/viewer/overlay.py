@@ -1,22 +1,32 @@
-"""Colour labels by their cluster types, with letters for what must not hang on colour."""
+"""Colour labels by their cluster types, with marks for what must not hang on colour."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from napari_chromocluster.results.table import unsure
-from napari_chromocluster.taxonomy import TYPES, ClusterType
-from napari_chromocluster.viewer.layers import current_frame, find_layer, frame_shape, table_of
+from napari_chromocluster.taxonomy import CLUSTERS, TYPES
+from napari_chromocluster.viewer.hover import THRESHOLD, follow_mouse
+from napari_chromocluster.viewer.layers import (
+    current_frame,
+    find_layer,
+    frame_shape,
+    table_of,
+)
+from napari_chromocluster.viewer.marks import (
+    DASHES,
+    LETTERS,
+    marks_layer,
+    remove_marks,
+    show_dashes,
+    show_letters,
+)
 
-#: Width of the outlines, in px.
-CONTOUR = 2
 #: Colour of regions that are not classified.
 UNCLASSIFIED = "#56B4E9"
-_SUFFIX = " · types"
 
 
 def color_dict(
@@ -55,7 +65,7 @@ def show_overlay(
     labels : Labels layer or str
         Carries a features table.
     threshold : float
-        Regions with less confidence are marked with a question mark.
+        Regions with less confidence get a dashed outline and a question mark.
     fill : bool
         Fill the regions instead of outlining them.
     text : bool
@@ -68,74 +78,64 @@ def show_overlay(
     Points layer or None
         The letters.
     """
+    layer = find_layer(viewer, labels, "labels")
+    table = table_of(layer)
+    color_labels(layer, frame_rows(table, current_frame(viewer, layer)), colors)
+    for name, value in (
+        ("contour", 0 if fill else outline_width(layer)),
+        ("opacity", 0.5 if fill else 1.0),
+    ):
+        if getattr(layer, name) != value:
+            setattr(layer, name, value)
+    return show_marks(viewer, layer, threshold=threshold, text=text, colors=colors)
+
+
+def show_marks(
+    viewer: Any,
+    labels: Any,
+    *,
+    threshold: float = 0.7,
+    text: bool = True,
+    colors: Mapping[str, str] | None = None,
+) -> Any:
+    """Show letters and dashes anew and leave the colours: enough when only the threshold changes.
+
+    Parameters and what is returned as in `show_overlay`.
+    """
+    table = table_of(labels)
+    labels.metadata[THRESHOLD] = float(threshold)
+    doubtful = unsure(table, threshold)
+    show_dashes(viewer, labels, table[doubtful])
+    follow_mouse(viewer)
+    if not text:
+        remove_marks(viewer, labels, LETTERS)
+        return None
+    marked = table["cluster_type"].isin([str(kind) for kind in CLUSTERS]).to_numpy() | doubtful
+    return show_letters(viewer, labels, table[marked], doubtful[marked], colors)
+
+
+def color_labels(layer: Any, rows: pd.DataFrame, colors: Mapping[str, str] | None = None) -> None:
+    """Give labels the colours of their types."""
     from napari.utils.colormaps import DirectLabelColormap
 
-    layer = find_layer(viewer, labels, "labels")
-    table = frame_rows(table_of(layer), current_frame(viewer, layer))
-    layer.colormap = DirectLabelColormap(color_dict=color_dict(table, colors))
-    layer.contour = 0 if fill else CONTOUR
-    layer.opacity = 0.5 if fill else 1.0
-    return _letters(viewer, layer, table_of(layer), threshold, text, colors)
+    layer.colormap = DirectLabelColormap(color_dict=color_dict(rows, colors))
 
 
-def _letters(
-    viewer: Any,
-    layer: Any,
-    table: pd.DataFrame,
-    threshold: float,
-    visible: bool,
-    colors: Mapping[str, str] | None,
-) -> Any:
-    """Make or renew the points layer with the letters; it selects nothing and edits nothing."""
-    name = layer.name + _SUFFIX
-    old = letters_layer(viewer, layer)
-    doubtful = pd.Series(unsure(table, threshold), index=table.index)
-    shown = table[(table["cluster_type"].isin([str(k) for k in TYPES if k.is_cluster])) | doubtful]
-    places, words, shades = [], [], []
-    columns = (shown["cluster_type"], shown["bbox"], shown["frame"], doubtful[shown.index])
-    for kind, box, frame, question in zip(*columns, strict=True):
-        y0, _, _, x1 = (float(value) for value in str(box).split(","))
-        stacked = [float(frame)] if len(frame_shape(layer)) == 3 else []
-        places.append([*stacked, y0, x1 + 2.0])
-        words.append(ClusterType(kind).letter + ("?" if question else ""))
-        shades.append((colors or {}).get(kind, ClusterType(kind).color))
-    if old is not None:
-        viewer.layers.remove(old)
-    if not places or not visible:
-        return None
-    selected = set(viewer.layers.selection)
-    points = viewer.add_points(
-        np.array(places),
-        name=name,
-        size=1,
-        opacity=1.0,
-        face_color="transparent",
-        border_color="transparent",
-        features=pd.DataFrame({"letter": words}),
-        text={"string": "{letter}", "size": 11, "color": shades, "anchor": "upper_left"},
-        scale=layer.scale,
-        translate=layer.translate,
-    )
-    points.editable = False
-    points.metadata["chromocluster_letters_of"] = layer.unique_id
-    viewer.layers.selection = selected
-    return points
+def outline_width(layer: Any) -> int:
+    """Return a width of outlines that is seen, yet leaves the bands visible, in px."""
+    return int(min(4, max(1, round(max(frame_shape(layer)[-2:]) / 450))))
 
 
 def letters_layer(viewer: Any, labels: Any) -> Any:
     """Return the points layer with the letters of a labels layer, if there is one."""
-    for layer in viewer.layers:
-        if layer.metadata.get("chromocluster_letters_of") == labels.unique_id:
-            return layer
-    return None
+    return marks_layer(viewer, labels, LETTERS)
 
 
 def hide_overlay(viewer: Any, labels: Any) -> None:
-    """Take the letters away and let napari colour the labels as it likes."""
+    """Take letters and dashes away and let napari colour the labels as it likes."""
     from napari.utils.colormaps import label_colormap
 
-    letters = letters_layer(viewer, labels)
-    if letters is not None:
-        viewer.layers.remove(letters)
+    for mark in (LETTERS, DASHES):
+        remove_marks(viewer, labels, mark)
     labels.colormap = label_colormap(49)
     labels.contour = 0

@@ -1,0 +1,211 @@
+"""Marks over a labels layer that do not hang on colour: letters, dashes where it is unsure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from skimage.measure import find_contours
+
+from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.viewer.layers import frame_shape, pixels
+
+#: Keys of ``layer.metadata`` that say whose marks a layer holds.
+LETTERS, DASHES = "chromocluster_letters_of", "chromocluster_dashes_of"
+#: Length of a dash and of the gap after it, in px.
+_DASH, _GAP = 4.0, 4.0
+#: Regions that get dashes at most; beyond that the question marks must do.
+_MOST_DASHED = 400
+_DASH_COLOR = "#000000"
+
+
+def marks_layer(viewer: Any, labels: Any, mark: str) -> Any:
+    """Return the layer with one kind of marks of a labels layer, or None."""
+    return next((one for one in viewer.layers if is_mark(one, mark, labels.unique_id)), None)
+
+
+def is_mark(layer: Any, mark: str, owner: Any) -> bool:
+    """Whether a layer holds one kind of marks of the labels layer with that id."""
+    return bool(layer.metadata.get(mark) == owner)
+
+
+def region_masks(
+    layer: Any, rows: pd.DataFrame
+) -> Iterator[tuple[int, int, int, NDArray[np.bool_]]]:
+    """Yield frame, top, left and mask of regions, one pixel wider than their boxes.
+
+    Regions whose pixels are gone since the table was made are left out.
+    """
+    array = pixels(layer)
+    stack = len(array.shape) == 3
+    for label, frame, box in zip(rows["index"], rows["frame"], rows["bbox"], strict=True):
+        y0, x0, y1, x1 = (int(value) for value in str(box).split(","))
+        plane = array[int(frame)] if stack else array
+        mask = np.pad(np.asarray(plane[y0:y1, x0:x1]) == label, 1)
+        if mask.any():
+            yield int(frame), y0 - 1, x0 - 1, mask
+
+
+def dash_vectors(layer: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Return dashes along the outlines of regions.
+
+    Parameters
+    ----------
+    layer : Labels layer
+        The regions.
+    rows : DataFrame
+        Rows of the features table.
+
+    Returns
+    -------
+    (N, 2, D) float array
+        Start and direction of each dash in px of the layer, for a Vectors layer.
+    """
+    ndim = len(frame_shape(layer))
+    parts = [np.zeros((0, 2, ndim))]
+    for frame, top, left, mask in region_masks(layer, rows.head(_MOST_DASHED)):
+        for outline in find_contours(mask.astype(np.float32), 0.5):
+            starts, ends = _dashes(outline + np.array([top, left]))
+            dashes = np.zeros((len(starts), 2, ndim))
+            dashes[:, 0, -2:], dashes[:, 1, -2:] = starts, ends - starts
+            if ndim == 3:
+                dashes[:, 0, 0] = frame
+            parts.append(dashes)
+    return np.concatenate(parts)
+
+
+def _dashes(outline: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return starts and ends of dashes along a line of points (M, 2)."""
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(outline, axis=0).T))])
+    begins = np.arange(0.0, max(along[-1] - _DASH, 0.1), _DASH + _GAP)
+    places = np.stack([begins, np.minimum(begins + _DASH, along[-1])])
+    points = np.stack(
+        [np.interp(places, along, outline[:, 0]), np.interp(places, along, outline[:, 1])], axis=-1
+    )
+    return points[0], points[1]
+
+
+def letter_places(layer: Any, rows: pd.DataFrame) -> tuple[NDArray[np.float64], list[int]]:
+    """Return the topmost point of regions, and the positions of their rows.
+
+    Returns
+    -------
+    (N, D) float array
+        Places in px of the layer.
+    list of int
+        Which rows they belong to.
+    """
+    places, kept = [], []
+    ndim = len(frame_shape(layer))
+    for number in range(len(rows)):
+        for frame, top, left, mask in region_masks(layer, rows.iloc[number : number + 1]):
+            y, x = np.nonzero(mask)
+            highest = y == y.min()
+            place = (float(top + y.min()), float(left + x[highest].mean()))
+            places.append((float(frame), *place) if ndim == 3 else place)
+            kept.append(number)
+    return np.array(places).reshape(-1, ndim), kept
+
+
+def show_letters(
+    viewer: Any,
+    labels: Any,
+    rows: pd.DataFrame,
+    doubtful: NDArray[np.bool_],
+    colors: Mapping[str, str] | None,
+) -> Any:
+    """Write a letter above each region of some rows, with a question mark where it is unsure."""
+    places, kept = letter_places(labels, rows)
+    old = marks_layer(viewer, labels, LETTERS)
+    if not kept:
+        remove_marks(viewer, labels, LETTERS)
+        return None
+    kinds = [ClusterType(kind) for kind in rows["cluster_type"].iloc[kept]]
+    words = [k.letter + "?" * bool(doubtful[i]) for k, i in zip(kinds, kept, strict=True)]
+    text = {
+        "string": "{letter}",
+        "size": 12,
+        "color": [(colors or {}).get(str(kind), kind.color) for kind in kinds],
+        "anchor": "center",
+        # Above the region, so that its bands stay visible.
+        "translation": [*[0.0] * (places.shape[1] - 2), -9.0 * _grain(labels), 0.0],
+    }
+    features = pd.DataFrame({"letter": words})
+    if old is not None:
+        # A new layer for every turn of a slider would make the layer list flicker.
+        viewer.layers.remove(old)
+    return _add(
+        viewer, labels, LETTERS, "add_points", places,
+        name=f"{labels.name} · types", size=1, face_color="transparent",
+        border_color="transparent", features=features, text=text,
+    )  # fmt: skip
+
+
+def show_dashes(viewer: Any, labels: Any, rows: pd.DataFrame) -> Any:
+    """Draw dashes along the outlines of unsure regions."""
+    vectors = dash_vectors(labels, rows)
+    old = marks_layer(viewer, labels, DASHES)
+    if not len(vectors):
+        remove_marks(viewer, labels, DASHES)
+        return None
+    if old is not None:
+        old.data = vectors
+        return old
+    return _add(
+        viewer, labels, DASHES, "add_vectors", vectors,
+        name=f"{labels.name} · unsure", edge_width=1.4 * _grain(labels),
+        edge_color=_DASH_COLOR, vector_style="line",
+    )  # fmt: skip
+
+
+def _grain(labels: Any) -> float:
+    """Return how many px of the image a pixel of the screen is, roughly, when it is shown whole."""
+    return max(1.0, max(frame_shape(labels)[-2:]) / 700)
+
+
+def _add(viewer: Any, labels: Any, mark: str, add: str, data: Any, **options: Any) -> Any:
+    """Add a layer of marks that lies where the labels lie, and leave the selection as it is."""
+    selected = set(viewer.layers.selection)
+    ndim = len(frame_shape(labels))
+    layer = getattr(viewer, add)(
+        data, opacity=1.0, scale=labels.scale[-ndim:], translate=labels.translate[-ndim:], **options
+    )
+    layer.editable = False
+    layer.visible = labels.visible
+    layer.metadata[mark] = labels.unique_id
+    viewer.layers.selection = selected
+    _follow(viewer, labels)
+    return layer
+
+
+def _follow(viewer: Any, labels: Any) -> None:
+    """Let marks come and go with their labels."""
+    if labels.metadata.get("chromocluster_followed"):
+        return
+    labels.metadata["chromocluster_followed"] = True
+    owner = labels.unique_id
+
+    def mine() -> list[Any]:
+        return [x for x in viewer.layers if is_mark(x, LETTERS, owner) or is_mark(x, DASHES, owner)]
+
+    def seen(event: Any) -> None:
+        for mark in mine():
+            mark.visible = event.source.visible
+
+    def gone(event: Any) -> None:
+        if event.value.unique_id == owner:
+            for mark in mine():
+                viewer.layers.remove(mark)
+
+    labels.events.visible.connect(seen)
+    viewer.layers.events.removed.connect(gone)
+
+
+def remove_marks(viewer: Any, labels: Any, mark: str) -> None:
+    """Take one kind of marks away."""
+    layer = marks_layer(viewer, labels, mark)
+    if layer is not None:
+        viewer.layers.remove(layer)
