@@ -74,7 +74,7 @@ class Canvas:
         if not np.isfinite(place).all():
             return
         centre = tuple(float(one) for one in labels.data_to_world(place)[-2:])
-        self.viewer.camera.center = centre
+        self.viewer.scene.camera.center = centre
         if labels.selected_label != key[1]:
             labels.selected_label = key[1]
 
@@ -115,7 +115,7 @@ class Canvas:
 
     def _edge(self) -> float:
         """Return a width that is seen at any zoom, in px of the image."""
-        return float(np.clip(2.5 / max(float(self.viewer.camera.zoom), 1e-3), 0.5, 6.0))
+        return float(np.clip(2.5 / max(float(self.viewer.scene.camera.zoom), 1e-3), 0.5, 6.0))
 
     def _layer(self) -> Any:
         if self._frame_layer is None or self._frame_layer not in self.viewer.layers:
@@ -141,7 +141,7 @@ class Canvas:
         """Let the next drag draw a line instead of moving the picture."""
         if on != self._drawing:
             self._drawing = on
-            self.viewer.camera.mouse_pan = not on
+            self.viewer.scene.camera.mouse_pan = not on
 
     def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
         if self._drawing:
@@ -217,4 +217,4 @@ def frame_table(session: ReviewSession, viewer: Any) -> Any:
 
 def frame_name(session: ReviewSession, frame: int) -> str:
     """Return what a metaphase is called in a ranking."""
-    return f"frame {frame}" if session.tracker.frames > 1 else str(session.image.name)
+    return f"frame {frame}" if session.tracker.frames > 1 else session.name

@@ -28,7 +28,7 @@ class ExportError(ValueError):
     """Something that cannot be exported as it is."""
 
 
-def pixel_size(image: Any) -> float | None:
+def micrometres_per_pixel(image: Any) -> float | None:
     """Return micrometres of a pixel where the layer knows them, else None."""
     units = [str(one) for one in getattr(image, "units", ())][-2:]
     scale = float(np.asarray(image.scale)[-1])
@@ -43,6 +43,7 @@ def save_overlay(
     *,
     threshold: float,
     colors: Mapping[str, str],
+    pixel_size: float | None = None,
 ) -> None:
     """Save the outlined metaphase with legend, and scale bar where the pixel size is known."""
     figure = overlay_figure(
@@ -50,8 +51,8 @@ def save_overlay(
         session.tracker.frame(frame),
         _rows(session, frame),
         threshold=threshold,
-        title=str(session.image.name),
-        pixel_size=pixel_size(session.image),
+        title=session.name,
+        pixel_size=pixel_size,
         colors=colors,
     )
     save_figure(path, figure)
@@ -107,7 +108,7 @@ def _rows(session: ReviewSession, frame: int) -> pd.DataFrame:
 def stack_tables(session: ReviewSession) -> dict[str, pd.DataFrame]:
     """Return the table of each frame, by the name that a ranking shows."""
     if session.tracker.frames == 1:
-        return {str(session.image.name): session.table}
+        return {session.name: session.table}
     frames = session.table.groupby("frame", sort=True)
     return {f"frame {number}": rows for number, rows in frames}
 

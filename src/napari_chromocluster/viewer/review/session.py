@@ -6,6 +6,7 @@ it and the pixels, and tells through signals what has changed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +39,8 @@ from napari_chromocluster.viewer.review.journal import Record, with_rows
 from napari_chromocluster.viewer.review.rows import among, count_text, keys_of, measure
 from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTracker
 
+#: Least seconds between two comparisons within a stroke.
+_STROKE_PACE = 0.1
 _DECISION = ["cluster_type", "confidence", "source"]
 
 
@@ -50,6 +53,9 @@ class ReviewSession:
         The metaphase, or a stack of them.
     labels : Labels layer
         Its regions; carries the features table, or gets one.
+    shown : callable, optional
+        Returns the frame that is shown: the one that edits change (default:
+        all frames that were seen are compared after an edit).
 
     Attributes
     ----------
@@ -57,14 +63,21 @@ class ReviewSession:
         The table has changed; carries the regions concerned.
     recorded : Signal
         Something to be saved has happened; carries a `Record`.
+    behind : Signal
+        Pixels change faster than they are followed; call `check_all` soon.
     """
 
     changed = Signal(object)
     recorded = Signal(object)
+    behind = Signal()
 
-    def __init__(self, image: Any, labels: Any) -> None:
+    def __init__(self, image: Any, labels: Any, shown: Callable[[], int] | None = None) -> None:
         check_pair(image, labels)
         self.image, self.labels = image, labels
+        self.name = str(image.name)
+        # Layers are asked in the main thread only; their arrays may be read in any.
+        self._image_pixels, self._stacked = pixels(image), len(frame_shape(image)) == 3
+        self._shown, self._last_check, self._told = shown, 0.0, False
         self.history = History()
         self.tracker = RegionTracker(pixels(labels))
         self._decided: dict[Key, int] = {}
@@ -118,8 +131,8 @@ class ReviewSession:
 
     def image_frame(self, frame: int) -> NDArray[Any]:
         """Return the pixels of one frame of the image."""
-        array = pixels(self.image)
-        return np.asarray(array[frame] if len(frame_shape(self.image)) == 3 else array)
+        array = self._image_pixels
+        return np.asarray(array[frame] if self._stacked else array)
 
     def stale(self) -> list[Key]:
         """Return the regions whose pixels have changed since they were decided on."""
@@ -318,8 +331,8 @@ class ReviewSession:
         events = self.labels.events
         for emitter, slot in (
             (events.set_data, self._pixels_event),
-            (events.paint, self._pixels_event),
-            (events.labels_update, self._pixels_event),
+            (events.paint, self._paint_event),
+            (events.labels_update, self._stroke_event),
             (events.data, self._data_event),
             (events.features, self._features_event),
         ):
@@ -338,18 +351,30 @@ class ReviewSession:
             self._busy = before
 
     def _pixels_event(self, event: Any = None) -> None:
-        # A stroke draws many times before it is done; napari tells of its end by ``paint``,
-        # of a single call from a script by ``labels_update``, of undo by ``set_data``.
-        if not self._busy and not getattr(self.labels, "_block_history", False):
-            self.check_pixels(self._shown_frame())
+        """Follow ``set_data``: undo, and much else."""
+        if self._busy:
+            return
+        if self._shown is None:
+            self.check_all()
+        else:
+            self.check_pixels(self._shown())
 
-    def _shown_frame(self) -> int:
-        if self.tracker.frames == 1:
-            return 0
-        # napari has no public word for the slice that a layer shows.
-        first = float(self.labels._slice_input.world_slice.point[-3])
-        place = (first - float(self.labels.translate[-3])) / float(self.labels.scale[-3])
-        return int(np.clip(round(place), 0, self.tracker.frames - 1))
+    def _paint_event(self, event: Any = None) -> None:
+        """Follow ``paint``: after a stroke of the hand, but before a script's call has written."""
+        self._told = True
+        self._pixels_event()
+
+    def _stroke_event(self, event: Any = None) -> None:
+        """Follow ``labels_update``: many times within a stroke, once after a script's call."""
+        if self._busy:
+            return
+        told, self._told = self._told, False
+        now = time.monotonic()
+        if not told and now - self._last_check < _STROKE_PACE:
+            self.behind.emit()
+            return
+        self._last_check = now
+        self._pixels_event()
 
     def _data_event(self, event: Any = None) -> None:
         """Follow labels that were replaced as a whole."""

@@ -91,7 +91,9 @@ class ReviewActions(ReviewBase):
         """Go to the next (1) or previous (-1) region that waits for a human."""
         if self.session is None:
             return
-        entry = next_waiting(self._in_visiting_order(), self.gallery.current_key(), step)
+        # Qt gives the cursor to the first region by itself; only a selection is a place to go from.
+        start = self.gallery.current_key() if self.gallery.selected_keys() else None
+        entry = next_waiting(self._in_visiting_order(), start, step)
         if entry is None:
             self.banner.info("No other region waits for you: all are sure or decided by hand.")
             return
@@ -204,11 +206,15 @@ class ReviewActions(ReviewBase):
 
         def ended() -> None:
             self.task = None
+            if self._released:
+                return
             self._update_state()
             if self.mend.automatic.isChecked() or self._fresh:
                 self._classify_waiting()
 
         def failed(message: str) -> None:
+            if self._released:
+                return
             # Trying again by itself would only fail again.
             self.mend.automatic.setChecked(False)
             self.banner.error(message)
@@ -231,7 +237,7 @@ class ReviewActions(ReviewBase):
             return
         suffix, kinds = _FILES[what]
         if path is None:
-            start = str(self._export_folder() / f"{session.image.name}_{what}{suffix}")
+            start = str(self._export_folder() / f"{session.name}_{what}{suffix}")
             path, _ = QFileDialog.getSaveFileName(self, "Export", start, kinds)
         if path:
             self._write(what, path, session)
@@ -243,6 +249,7 @@ class ReviewActions(ReviewBase):
     def _write(self, what: str, path: str, session: ReviewSession) -> None:
         frame = current_frame(self.viewer, session.labels)
         source = getattr(session.image.source, "path", None)
+        size = exports.micrometres_per_pixel(session.image)
         if what == "annotations" and self.keeper is not None:
             self.keeper.save_now()
         store = self.keeper.store if self.keeper is not None else None
@@ -251,7 +258,7 @@ class ReviewActions(ReviewBase):
             "csv": lambda: write_table(path, session.table),
             "overlay": lambda: exports.save_overlay(
                 path, session, frame, threshold=self.preferences.threshold,
-                colors=self.preferences.colors,
+                colors=self.preferences.colors, pixel_size=size,
             ),
             "sheet": lambda: exports.save_contact_sheet(path, session, frame),
             "chart": lambda: exports.save_chart(

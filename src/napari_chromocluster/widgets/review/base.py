@@ -51,6 +51,7 @@ class ReviewBase(QWidget):
     _save_timer: QTimer
     _color_timer: QTimer
     _letter_timer: QTimer
+    _check_timer: QTimer
 
     def __init__(self, napari_viewer: Any, chosen: Preferences) -> None:
         super().__init__()
@@ -64,9 +65,10 @@ class ReviewBase(QWidget):
         self._saving: Task | None = None
         self._tiles: TileMaker | None = None
         self._order: list[Key] = []
+        self._label = 0
         self._fresh: set[Key] = set()
         self._folder: Path | None = None
-        self._declined: set[tuple[int, int]] = set()
+        self._declined: set[Any] = set()
         self._opening = self._released = self._colored = False
 
     def _try(self, work: Callable[[], Any]) -> Any:
@@ -78,6 +80,11 @@ class ReviewBase(QWidget):
             return None
         self.banner.clear()
         return result
+
+    @property
+    def labels(self) -> Any:
+        """The labels layer that is chosen."""
+        return self.labels_combo.currentData()
 
     def _update_state(self) -> None:
         raise NotImplementedError

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _SAVE_AFTER = 1500
 _RECOLOR_AFTER = 40
 _LETTERS_AFTER = 500
+_CHECK_AFTER = 120
 
 
 class ReviewWidget(ReviewOpening, ReviewActions):
@@ -144,6 +145,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
     def _timers(self) -> None:
         self._save_timer = _timer(self, _SAVE_AFTER, self.save)
         self._color_timer = _timer(self, _RECOLOR_AFTER, self._recolor)
+        self._check_timer = _timer(self, _CHECK_AFTER, self._check_pixels)
         self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
 
     # ---------------------------------------------------------------- state
@@ -224,7 +226,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._released = True
         self.keys.unbind()
         self._close_session()
-        for timer in (self._save_timer, self._color_timer, self._letter_timer):
+        for timer in (self._save_timer, self._color_timer, self._letter_timer, self._check_timer):
             timer.stop()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._layer_inserted)

@@ -49,6 +49,19 @@ class ReviewFollowing(ReviewBase):
             self._remember_order()
             self._color_timer.start()
 
+    def _shown_frame(self) -> int:
+        """Return the frame that the viewer shows."""
+        labels = self.session.labels if self.session is not None else self.labels
+        return current_frame(self.viewer, labels)
+
+    def _check_soon(self) -> None:
+        self._check_timer.start()
+
+    def _check_pixels(self) -> None:
+        """Follow what a fast hand has painted."""
+        if self.session is not None:
+            self.session.check_all()
+
     def _remember_order(self) -> None:
         self._order = [(one.frame, one.label) for one in self.gallery.gallery.entries]
 
@@ -76,6 +89,10 @@ class ReviewFollowing(ReviewBase):
         if self.session is None or self.canvas is None:
             return
         label = int(self.session.labels.selected_label)
+        # napari tells of it with every new colormap, too.
+        if label == self._label:
+            return
+        self._label = label
         key = (current_frame(self.viewer, self.session.labels), label)
         if key not in self.gallery.selected_keys() and self.gallery.gallery.index_of(key).isValid():
             self.gallery.select([key])

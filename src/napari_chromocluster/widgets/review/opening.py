@@ -69,17 +69,12 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
 
     def choose_image(self, layer: Any) -> None:
         """Review another image that is open."""
-        self.image_combo.setCurrentIndex(self.image_combo.findData(layer))
+        _choose(self.image_combo, layer)
 
     @property
     def image(self) -> Any:
         """The image layer that is chosen."""
         return self.image_combo.currentData()
-
-    @property
-    def labels(self) -> Any:
-        """The labels layer that is chosen."""
-        return self.labels_combo.currentData()
 
     # ---------------------------------------------------------------- opening
 
@@ -90,7 +85,8 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         image, labels = self.image, self.labels
         session = self.session
         if session is not None:
-            same = session.image is image and session.labels is labels
+            # napari hands plugins a new proxy of a layer each time: equal, not identical.
+            same = labels is not None and session.image == image and session.labels == labels
             if same and tuple(session.tracker.labels.shape) == tuple(pixels(labels).shape):
                 return
         self._close_session()
@@ -98,8 +94,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         if image is None:
             self._update_state()
             return
-        asked = (id(image), id(labels))
-        if labels is not None and asked in self._declined:
+        if labels is not None and labels.unique_id in self._declined:
             self._start(labels, None)
             return
         finding = self._try(lambda: look_for(image, labels, self._folder))
@@ -121,7 +116,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             name = labels.name
 
             def keep() -> None:
-                self._declined.add((id(image), id(labels)))
+                self._declined.add(labels.unique_id)
                 self._open()
 
             self.choice.ask(
@@ -154,7 +149,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
 
     def _start(self, labels: Any, finding: Finding | None) -> None:
         image = self.image
-        session = self._try(lambda: ReviewSession(image, labels))
+        session = self._try(lambda: ReviewSession(image, labels, self._shown_frame))
         if session is None:
             return
         self.session = session
@@ -163,10 +158,12 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         self.keeper = Keeper(session, folders_for(image, self._folder), store)
         session.recorded.connect(self._recorded)
         session.changed.connect(self._changed)
+        session.behind.connect(self._check_soon)
         self.canvas = Canvas(self.viewer, session, self._picked, self.split_line)
         self._tiles = TileMaker(session)
         self._tiles.listeners.append(self.gallery.gallery.tiles_made)
         self.gallery.gallery.tiles = self._tiles
+        self._label = int(labels.selected_label)
         labels.events.selected_label.connect(self._label_chosen)
         self._show_entries()
         self._remember_order()
@@ -208,6 +205,10 @@ def _fill(combo: QComboBox, layers: list[Any], chosen: Any, none: str) -> None:
         combo.addItem(none, None)
     for layer in layers:
         combo.addItem(layer.name, layer)
-    place = next((i for i in range(combo.count()) if combo.itemData(i) is chosen), 0)
-    combo.setCurrentIndex(place)
+    _choose(combo, chosen)
     combo.blockSignals(blocked)
+
+
+def _choose(combo: QComboBox, layer: Any) -> None:
+    places = (i for i in range(combo.count()) if combo.itemData(i) == layer)
+    combo.setCurrentIndex(next(places, 0))

@@ -1,0 +1,411 @@
+"""The review dock, driven by real key and mouse events."""
+
+from __future__ import annotations
+
+import napari
+import numpy as np
+import pandas as pd
+import pytest
+from napari.utils._proxies import PublicOnlyProxy
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLineEdit, QMessageBox
+
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.models.classifier import ClusterClassifier
+from napari_chromocluster.models.model_file import ModelCard
+from napari_chromocluster.models.network import build_network
+from napari_chromocluster.results.table import build_table, read_table
+from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.viewer.review import keeper as rooms
+from napari_chromocluster.widgets.review.dock import ReviewWidget
+from napari_chromocluster.widgets.review.gallery import Header
+from napari_chromocluster.widgets.review.keys import COMMANDS, help_sheet
+
+MADE = synthetic_metaphase(seed=6, chromosomes=24)
+
+
+def seeded(labels, seed=0):
+    regions = extract_regions(labels)
+    chances = np.random.default_rng(seed).dirichlet(np.full(5, 0.4), len(regions))
+    return build_table(regions, chances, model="seeded")
+
+
+def tiny_classifier():
+    network = build_network("compact", n_classes=5, channels=3)
+    return ClusterClassifier(network, ModelCard(name="tiny", input_size=32, tta=1), "cpu")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(rooms, "own_folder", lambda: tmp_path / "own")
+
+
+@pytest.fixture(scope="module")
+def window(qapp):
+    """One window for all tests of this file: opening one takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_CONFIG", "")
+        viewer = napari.Viewer(show=True)
+        yield viewer
+        viewer.close()
+        qapp.processEvents()
+
+
+@pytest.fixture
+def viewer(window):
+    yield window
+    window.window.remove_dock_widget("all")
+    window.layers.clear()
+
+
+@pytest.fixture
+def dock(viewer, qtbot):
+    viewer.add_image(MADE.image, name="metaphase")
+    labels = MADE.labels.copy()
+    viewer.add_labels(labels, name="regions", features=seeded(labels))
+    # napari gives docks of plugins a proxy that refuses private access.
+    widget = ReviewWidget(PublicOnlyProxy(viewer))
+    viewer.window.add_dock_widget(widget, name="Review", area="right")
+    viewer.window._qt_window.activateWindow()
+    widget.gallery.setFocus()
+    qtbot.waitUntil(lambda: widget.keys.bound and widget.gallery.hasFocus(), timeout=5000)
+    yield widget
+    widget.release()
+
+
+def press(dock, qtbot, name, modifier=Qt.KeyboardModifier.NoModifier):
+    qtbot.keyClick(dock.gallery, getattr(Qt.Key, f"Key_{name}"), modifier)
+
+
+def row(dock, key):
+    return dock.session.rows([key]).iloc[0]
+
+
+def choose(dock, qtbot, key, modifier=Qt.KeyboardModifier.NoModifier):
+    """Click a tile."""
+    index = dock.gallery.gallery.index_of(key)
+    dock.gallery.scrollTo(index)
+    place = dock.gallery.visualRect(index).center()
+    qtbot.mouseClick(dock.gallery.viewport(), Qt.MouseButton.LeftButton, modifier, place)
+
+
+def test_gallery_shows_all_regions_in_groups(dock, qtbot):
+    model = dock.gallery.gallery
+    assert len(model.entries) == len(MADE.types)
+    heads = [model.item(model.index(i)) for i in range(model.rowCount())]
+    assert [one.kind for one in heads if isinstance(one, Header)] == [str(kind) for kind in TYPES]
+    first = dock.gallery.gallery.entries[0]
+    qtbot.waitUntil(lambda: dock._tiles.pixmap((first.frame, first.label)) is not None)
+    dock.gallery.grab()
+    assert dock.gallery.horizontalScrollBar().maximum() == 0
+
+
+def test_click_goes_there_and_keys_decide(dock, qtbot):
+    key = (0, dock.gallery.gallery.entries[3].label)
+    choose(dock, qtbot, key)
+    assert dock.labels.selected_label == key[1]
+    centre = dock.viewer.scene.camera.center[-2:]
+    expected = row(dock, key)[["centroid_y", "centroid_x"]].to_numpy(float)
+    np.testing.assert_allclose(centre, expected, atol=1e-3)
+    press(dock, qtbot, "3")
+    assert row(dock, key)["cluster_type"] == "overlapping"
+    assert row(dock, key)["source"] == "human"
+    press(dock, qtbot, "U")
+    assert row(dock, key)["source"] == "model"
+    press(dock, qtbot, "Z", Qt.KeyboardModifier.ControlModifier)
+    assert row(dock, key)["cluster_type"] == "overlapping"
+    press(dock, qtbot, "Z", Qt.KeyboardModifier.ControlModifier)
+    assert row(dock, key)["source"] == "model"
+    press(dock, qtbot, "Y", Qt.KeyboardModifier.ControlModifier)
+    assert row(dock, key)["cluster_type"] == "overlapping"
+
+
+def test_a_metaphase_is_reviewed_with_space_and_digits(dock, qtbot):
+    waiting = [one for one in dock.gallery.gallery.entries if one.unsure]
+    press(dock, qtbot, "N")
+    seen = []
+    for number in range(len(waiting)):
+        seen.append(dock.gallery.current_key())
+        if number % 3 == 0:
+            press(dock, qtbot, "2")
+            press(dock, qtbot, "N")
+        else:
+            press(dock, qtbot, "Space")
+    assert seen == [(one.frame, one.label) for one in waiting], "each is visited once, in order"
+    assert "none left" in dock.status.text()
+    assert (dock.session.rows(seen)["source"] == "human").all()
+    press(dock, qtbot, "N")
+    assert "No other region" in dock.banner.text
+
+
+def test_several_at_once(dock, qtbot):
+    entries = dock.gallery.gallery.entries
+    keys = [(0, one.label) for one in entries[:3]]
+    choose(dock, qtbot, keys[0])
+    choose(dock, qtbot, keys[2], Qt.KeyboardModifier.ShiftModifier)
+    chosen = dock.gallery.selected_keys()
+    assert len(chosen) == 3
+    press(dock, qtbot, "1")
+    assert set(dock.session.rows(chosen)["cluster_type"]) == {"single"}
+    press(dock, qtbot, "Z", Qt.KeyboardModifier.ControlModifier)
+    assert set(dock.session.rows(chosen)["source"]) == {"model"}
+
+
+def test_drop_on_another_group(dock):
+    model = dock.gallery.gallery
+    key = (0, model.entries[0].label)
+    data = model.mimeData([model.index_of(key)])
+    other = next(
+        i for i in range(model.rowCount())
+        if isinstance(head := model.item(model.index(i)), Header) and head.kind == "other"
+    )  # fmt: skip
+    head = model.index(other)
+    assert model.canDropMimeData(data, Qt.DropAction.MoveAction, -1, -1, head)
+    model.dropMimeData(data, Qt.DropAction.MoveAction, -1, -1, head)
+    assert row(dock, key)["cluster_type"] == "other"
+
+
+def test_canvas_and_table_scroll_the_gallery(dock):
+    label = dock.gallery.gallery.entries[-1].label
+    dock.labels.selected_label = label
+    assert dock.gallery.selected_keys() == [(0, label)]
+    assert (
+        dock.gallery.viewport()
+        .rect()
+        .intersects(dock.gallery.visualRect(dock.gallery.gallery.index_of((0, label))))
+    )
+
+
+def test_click_in_the_canvas_selects_and_gives_the_keys(dock, qtbot):
+    region = max(extract_regions(MADE.labels), key=lambda r: r.area)
+    y, x = np.argwhere(MADE.labels == region.label)[region.area // 2]
+    dock.viewer.layers.selection = {dock.image}
+    qtbot.wait(50)
+    event = _Event((float(y), float(x)))
+    callback = dock.canvas._on_drag(dock.viewer, event)
+    next(callback)
+    event.type = "mouse_release"
+    for _ in callback:
+        pass
+    assert dock.gallery.selected_keys() == [(0, region.label)]
+    assert dock.gallery.hasFocus()
+    press(dock, qtbot, "2")
+    assert row(dock, (0, region.label))["cluster_type"] == "touching"
+
+
+class _Event:
+    button, type, modifiers = 1, "mouse_press", ()
+
+    def __init__(self, position):
+        self.position = position
+
+
+def test_keys_never_take_napari_s_own(dock, qtbot):
+    labels = dock.labels
+    dock.viewer.layers.selection = {labels}
+    native = dock.viewer.__wrapped__.window._qt_viewer.canvas.native
+    native.setFocus()
+    before = dock.session.table.copy()
+    choose_key = (0, dock.gallery.gallery.entries[0].label)
+    dock.gallery.select([choose_key])
+    qtbot.keyClick(native, Qt.Key.Key_2)
+    assert str(labels.mode) == "paint"
+    qtbot.keyClick(native, Qt.Key.Key_6)
+    assert str(labels.mode) == "pan_zoom"
+    assert dock.session.table.equals(before)
+
+
+def test_digits_go_to_the_number_of_chromosomes(dock, qtbot):
+    dock.summary.parentWidget().parentWidget().header.setChecked(True)
+    before = dock.session.table.copy()
+    dock.summary.expected.setFocus()
+    dock.summary.expected.selectAll()
+    field = dock.summary.expected.findChild(QLineEdit)
+    qtbot.keyClicks(field, "45")
+    assert dock.summary.expected.value() == 45
+    assert dock.session.table.equals(before)
+
+
+def test_keys_are_unbound_when_the_dock_closes(dock, qtbot):
+    assert dock.keys.bound
+    dock.parentWidget().hide()
+    assert not dock.keys.bound
+    dock.parentWidget().show()
+    qtbot.waitUntil(lambda: dock.keys.bound)
+
+
+def test_help_sheet_names_every_key(dock, qtbot):
+    sheet = help_sheet()
+    for command in COMMANDS:
+        assert f"<b>{command.key}</b>" in sheet
+        assert hasattr(dock, command.action)
+    dock.show_keys()
+    box = dock.findChild(QMessageBox)
+    assert box.text() == sheet
+    assert not box.isModal()
+    box.close()
+
+
+def test_split_is_classified_at_once_and_undone(dock, qtbot):
+    dock.classifier = tiny_classifier()
+    label = next(n for n, kind in MADE.types.items() if kind is ClusterType.TOUCHING)
+    pixels, table = dock.labels.data.copy(), dock.session.table.copy()
+    dock.gallery.select([(0, label)])
+    dock.split_watershed()
+    pieces = dock.gallery.selected_keys()
+    assert len(pieces) == 2
+    qtbot.waitUntil(lambda: set(dock.session.rows(pieces)["model"]) == {"tiny"}, timeout=20000)
+    assert (dock.session.rows(pieces)["cluster_type"] != "").all()
+    qtbot.waitUntil(lambda: dock.task is None)
+    press(dock, qtbot, "Z", Qt.KeyboardModifier.ControlModifier)
+    np.testing.assert_array_equal(dock.labels.data, pixels)
+    assert dock.session.table.equals(table)
+
+
+def test_changed_pixels_are_classified_by_themselves(dock, qtbot):
+    dock.classifier = tiny_classifier()
+    dock.mend.automatic.setChecked(True)
+    region = extract_regions(MADE.labels)[4]
+    dock.labels.brush_size = 5
+    dock.labels.paint((region.bbox[0] - 1, region.bbox[1] + 2), region.label)
+    assert dock.session.stale() == [(0, region.label)]
+    qtbot.waitUntil(lambda: not dock.session.stale(), timeout=20000)
+    assert row(dock, (0, region.label))["model"] == "tiny"
+    qtbot.waitUntil(lambda: dock.task is None)
+
+
+def test_line_splits_what_it_crosses(dock):
+    region = max(extract_regions(MADE.labels), key=lambda r: r.area)
+    y0, x0, y1, x1 = region.bbox
+    dock.mend.line.setChecked(True)
+    assert not dock.viewer.scene.camera.mouse_pan
+    event = _Event((y0 - 3.0, (x0 + x1) / 2))
+    callback = dock.canvas._on_drag(dock.viewer, event)
+    next(callback)
+    event.type, event.position = "mouse_move", (y1 + 3.0, (x0 + x1) / 2)
+    next(callback)
+    event.type = "mouse_release"
+    for _ in callback:
+        pass
+    assert len(dock.gallery.selected_keys()) >= 2
+    assert dock.viewer.scene.camera.mouse_pan
+    assert not dock.mend.line.isChecked()
+    dock.undo()
+
+
+def test_merge_delete_and_reasons(dock, qtbot):
+    dock.gallery.select([])
+    dock._update_state()
+    assert not dock.mend.merge.isEnabled()
+    assert "two or more" in dock.mend.merge.toolTip()
+    keys = [(0, one.label) for one in dock.gallery.gallery.entries[:2]]
+    dock.gallery.select(keys)
+    dock.delete()
+    assert "undo" in dock.banner.text
+    assert not set(keys) & set(dock.session.region_keys())
+    dock.undo()
+    dock.gallery.select(keys)
+    dock.merge()
+    assert len(dock.gallery.selected_keys()) == 1
+    dock.undo()
+    assert set(keys) <= set(dock.session.region_keys())
+
+
+def test_other_model_run_is_shown(dock):
+    key = (0, dock.gallery.gallery.entries[0].label)
+    dock.labels.features = seeded(MADE.labels, seed=8)
+    shown = {one.label: one for one in dock.gallery.gallery.entries}
+    assert shown[key[1]].confidence == pytest.approx(row(dock, key)["confidence"])
+
+
+def test_close_saves_and_reopen_restores(dock, qtbot, tmp_path):
+    keys = dock.session.region_keys()[:4]
+    dock.session.set_type(keys, ClusterType.TOUCHING)
+    table, viewer = dock.session.table.copy(), dock.viewer
+    dock.close()
+    assert not list((tmp_path / "own").glob("*.journal"))
+    viewer.layers.remove("regions")
+    again = ReviewWidget(PublicOnlyProxy(viewer))
+    pd.testing.assert_frame_equal(again.session.table, table, check_dtype=False)
+    assert "Restored" in again.banner.text
+    again.release()
+
+
+def test_conflict_is_asked(dock, qtbot, tmp_path):
+    dock.session.set_type(dock.session.region_keys()[:1], ClusterType.TOUCHING)
+    path = dock.keeper.store.table_path
+    text = path.read_text()
+    path.write_text(text.replace("touching,1.0", "single,1.0", 1))
+    dock.session.set_type(dock.session.region_keys()[1:2], ClusterType.TOUCHING)
+    dock.save()
+    qtbot.waitUntil(lambda: "changed outside" in dock.choice.text, timeout=5000)
+    take = next(one for text, one in dock.choice.answers.items() if text.startswith("Take"))
+    qtbot.mouseClick(take, Qt.MouseButton.LeftButton)
+    assert dock.session.table["cluster_type"][0] == "single"
+    assert not dock.choice.text
+
+
+def test_regions_that_differ_are_asked(dock, qtbot):
+    dock.session.set_type(dock.session.region_keys()[:1], ClusterType.TOUCHING)
+    dock.save()
+    qtbot.waitUntil(lambda: dock._saving is None)
+    other = MADE.labels.copy()
+    other[other == 2] = 0
+    layer = dock.viewer.add_labels(other, name="new regions", features=seeded(other))
+    dock.labels_combo.setCurrentText(layer.name)
+    assert "Which" in dock.choice.text
+    assert dock.session is None
+    keep = next(one for text, one in dock.choice.answers.items() if "new regions" in text)
+    qtbot.mouseClick(keep, Qt.MouseButton.LeftButton)
+    assert dock.session.labels == layer
+
+
+def test_stack_frames_and_ranking(viewer, qtbot):
+    other = synthetic_metaphase(seed=7, chromosomes=24)
+    viewer.add_image(np.stack([MADE.image, other.image]), name="stack")
+    labels = np.stack([MADE.labels, other.labels])
+    viewer.add_labels(labels, name="regions", features=seeded(labels))
+    viewer.dims.set_current_step(0, 0)
+    dock = ReviewWidget(PublicOnlyProxy(viewer))
+    viewer.window.add_dock_widget(dock, name="Review")
+    viewer.window._qt_window.activateWindow()
+    dock.gallery.setFocus()
+    qtbot.waitUntil(lambda: dock.keys.bound and dock.gallery.hasFocus(), timeout=5000)
+    assert len(dock.gallery.gallery.entries) == len(MADE.types)
+    press(dock, qtbot, "F")
+    assert viewer.dims.current_step[0] == 1
+    assert len(dock.gallery.gallery.entries) == len(other.types)
+    key = (1, dock.gallery.gallery.entries[0].label)
+    choose(dock, qtbot, key)
+    press(dock, qtbot, "2")
+    assert row(dock, key)["cluster_type"] == "touching"
+    dock.rank_stack()
+    scores = [float(dock.summary.table.item(i, 1).text()) for i in range(2)]
+    assert scores == sorted(scores, reverse=True)
+    dock.open_ranked("frame 0")
+    assert viewer.dims.current_step[0] == 0
+    dock.release()
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [("csv", "t.csv"), ("overlay", "o.png"), ("overlay", "o.svg"), ("sheet", "s.png"),
+     ("chart", "c.png")],
+)  # fmt: skip
+def test_exports(dock, qtbot, tmp_path, what, name):
+    path = tmp_path / name
+    dock.export(what, str(path))
+    qtbot.waitUntil(lambda: name in dock.banner.text, timeout=30000)
+    assert path.stat().st_size > 500
+    if what == "csv":
+        pd.testing.assert_frame_equal(read_table(path), dock.session.table, check_dtype=False)
+
+
+def test_layer_removed_and_empty_state(dock):
+    viewer = dock.viewer
+    viewer.layers.remove("regions")
+    assert dock.session is None
+    assert dock.gallery.gallery.rowCount() == 0
+    viewer.layers.clear()
+    assert "Open a metaphase" in dock.status.text()
