@@ -93,3 +93,29 @@ UNRESOLVED = "unresolved"
 #: Word for rows known to be a cluster whose type nobody has said.  Training
 #: uses them (the loss sums over the cluster types); scores leave them out.
 UNTYPED_CLUSTER = "cluster"
+#: Stands between types in an annotation that leaves several of them possible.
+ALTERNATIVE = "|"
+
+
+def possible_types(name: str) -> tuple[ClusterType, ...]:
+    """Return the types that an annotation leaves possible.
+
+    Parameters
+    ----------
+    name : str
+        A type; several with ``|`` between them (``touching|overlapping``); or
+        ``cluster`` for any of the three.
+
+    Raises
+    ------
+    ValueError
+        If the name is none of these.
+
+    Examples
+    --------
+    >>> [kind.value for kind in possible_types("touching|overlapping")]
+    ['touching', 'overlapping']
+    """
+    if name == UNTYPED_CLUSTER:
+        return CLUSTERS
+    return tuple(ClusterType(part.strip()) for part in name.split(ALTERNATIVE))

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from napari_chromocluster.imaging.io import IMAGE_SUFFIXES, atomic_path
-from napari_chromocluster.taxonomy import TYPES, UNRESOLVED, UNTYPED_CLUSTER
+from napari_chromocluster.taxonomy import TYPES, UNRESOLVED, UNTYPED_CLUSTER, possible_types
 
 #: Columns of an annotation table.
 COLUMNS = ("image", "labels", "label", "cluster_type", "group")
 _NEEDED = ("image", "cluster_type")
-_ALLOWED = {str(kind) for kind in TYPES} | {UNRESOLVED, UNTYPED_CLUSTER}
 
 
 class AnnotationError(ValueError):
@@ -49,7 +48,9 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
     path : path
         CSV with the columns ``image, labels, label, cluster_type[, group]``,
         paths relative to it; where ``labels`` is absent or empty the image is
-        one region.  Or a folder with subfolders ``single``, ``touching``,
+        one region.  ``touching|overlapping`` leaves both types possible, and
+        ``cluster`` any type of cluster: training uses such rows, scores do not.
+        Or a folder with subfolders ``single``, ``touching``,
         ``overlapping``, ``touching_overlapping``, ``other``.
 
     Returns
@@ -94,7 +95,7 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
         if name not in table:
             table[name] = ""
     for line, kind in enumerate(table["cluster_type"], start=2):
-        if kind not in _ALLOWED:
+        if kind != UNRESOLVED and not says_type(kind):
             raise AnnotationError(
                 f"{file.name}, line {line}: {kind!r} is no cluster type; "
                 f"use one of {', '.join(TYPES)}."
@@ -158,6 +159,14 @@ def _read_folder(folder: Path) -> pd.DataFrame:
             f"{folder} holds no annotated images: it needs subfolders named {', '.join(TYPES)}."
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def says_type(name: str) -> bool:
+    """Whether a word of the column ``cluster_type`` names a type, or several that are possible."""
+    try:
+        return bool(possible_types(name))
+    except ValueError:
+        return False
 
 
 def resolved(annotations: pd.DataFrame) -> pd.DataFrame:

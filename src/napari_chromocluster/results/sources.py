@@ -15,8 +15,11 @@ from napari_chromocluster.imaging.crops import RegionCrop, cut_region, frame_reg
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import extract_regions, reference_size
 from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
-from napari_chromocluster.results.annotations import AnnotationError, read_annotations
-from napari_chromocluster.taxonomy import TYPES, UNTYPED_CLUSTER
+from napari_chromocluster.results.annotations import (
+    AnnotationError,
+    read_annotations,
+    says_type,
+)
 
 #: Fewest ready-made crops of a group whose median size says what a single chromosome measures.
 _FEWEST_CROPS = 8
@@ -46,8 +49,8 @@ class CutRegions:
 
 def trainable(annotations: pd.DataFrame) -> pd.DataFrame:
     """Leave out rows that say nothing about the type."""
-    known = {str(kind) for kind in TYPES} | {UNTYPED_CLUSTER}
-    return annotations[annotations["cluster_type"].isin(known)].reset_index(drop=True)
+    known = annotations["cluster_type"].map(says_type).astype(bool)
+    return annotations[known].reset_index(drop=True)
 
 
 def read_sources(paths: Sequence[str | Path]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from napari_chromocluster.imaging.crops import (
     frame_region,
     resize_square,
 )
-from napari_chromocluster.taxonomy import TYPES, UNTYPED_CLUSTER, ClusterType
+from napari_chromocluster.taxonomy import TYPES, ClusterType, possible_types
 
 Progress = Callable[[int, int], None]
 #: Fewest single chromosomes of a group that clusters are composed from.
@@ -43,8 +43,7 @@ class RegionSet:
     relative_size : (N,) float32 array
         Binary logarithm of size over reference.
     allowed : (N, 5) bool array
-        The types a region may have: one, or the three cluster types where
-        only that is known.
+        The types a region may have: one, or several where no more is known.
     group : (N,) str array
         Metaphase, slide or case.
     """
@@ -81,9 +80,8 @@ class RegionSet:
 
 def allowed_types(name: str) -> NDArray[np.bool_]:
     """Return which of the five types an annotation leaves possible."""
-    if name == UNTYPED_CLUSTER:
-        return np.array([kind.is_cluster for kind in TYPES])
-    return np.array([kind is ClusterType(name) for kind in TYPES])
+    possible = possible_types(name)
+    return np.array([kind in possible for kind in TYPES])
 
 
 def pack(

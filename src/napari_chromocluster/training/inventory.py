@@ -10,7 +10,7 @@ import pandas as pd
 
 from napari_chromocluster.results.annotations import COLUMNS
 from napari_chromocluster.results.sources import trainable
-from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES, UNTYPED_CLUSTER, ClusterType
+from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES, ClusterType
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
 from napari_chromocluster.training.split import split_groups
 
@@ -71,7 +71,7 @@ def take_inventory(sources: Mapping[str, pd.DataFrame], config: TrainingConfig) 
     return Inventory(
         counts=counts,
         totals=_counts(rows),
-        untyped=int((rows["cluster_type"] == UNTYPED_CLUSTER).sum()),
+        untyped=int((~rows["cluster_type"].isin([str(kind) for kind in TYPES])).sum()),
         groups=groups,
         warnings=tuple(_warnings(rows, groups)),
         problem=problem,
