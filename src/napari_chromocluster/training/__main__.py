@@ -38,6 +38,9 @@ def _stay_in_the_background() -> None:
     spare = max(1, (os.cpu_count() or 2) - 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(spare))
     os.environ.setdefault("MKL_NUM_THREADS", str(spare))
+    # Threads that wait for each other give their core away instead of turning in circles.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 
 def _ended(number: int, frame: Any) -> None:

@@ -13,6 +13,31 @@ from napari_chromocluster.training.run import Run, new_run_folder
 from napari_chromocluster.training.starting import begin_with, check_start
 
 
+def prepare(
+    annotations: str | Path | Sequence[str | Path],
+    *,
+    preset: str = "default",
+    base_model: str | Path | None = None,
+    backbone_weights: str | Path | None = None,
+    out: str | Path | None = None,
+    config: TrainingConfig | None = None,
+    **changes: Any,
+) -> Run:
+    """Make the run folder of a training without starting it; see `train` for the parameters."""
+    paths = [annotations] if isinstance(annotations, (str, Path)) else list(annotations)
+    chosen = config or preset_named(preset)
+    if base_model is not None:
+        chosen = begin_with(chosen, base_model, backbone_weights)
+    elif backbone_weights is not None:
+        chosen = begin_with(chosen, chosen.backbone, backbone_weights)
+    chosen = check_start(
+        chosen.replace(
+            annotations=tuple(str(Path(path).expanduser().resolve()) for path in paths), **changes
+        )
+    )
+    return Run.create(out or new_run_folder(), chosen)
+
+
 def train(
     annotations: str | Path | Sequence[str | Path],
     *,
@@ -58,22 +83,24 @@ def train(
     RunError
         If the folder holds a run already or cannot be written to.
     """
-    paths = [annotations] if isinstance(annotations, (str, Path)) else list(annotations)
-    chosen = config or preset_named(preset)
-    if base_model is not None:
-        chosen = begin_with(chosen, base_model, backbone_weights)
-    elif backbone_weights is not None:
-        chosen = begin_with(chosen, chosen.backbone, backbone_weights)
-    chosen = check_start(
-        chosen.replace(
-            annotations=tuple(str(Path(path).expanduser().resolve()) for path in paths), **changes
-        )
+    run = prepare(
+        annotations,
+        preset=preset,
+        base_model=base_model,
+        backbone_weights=backbone_weights,
+        out=out,
+        config=config,
+        **changes,
     )
-    run = Run.create(out or new_run_folder(), chosen)
+    carry_out(run, wait)
+    return run
+
+
+def carry_out(run: Run, wait: bool) -> None:
+    """Train a run that `prepare` made, in this process or in one of its own."""
     if wait:
         from napari_chromocluster.training.worker import work
 
         work(run)
     else:
         start(run)
-    return run

@@ -100,6 +100,8 @@ def find_rates(
     ConfigError
         If the loss never falls.
     """
+    if config.threads:
+        torch.set_num_threads(config.threads)
     stage = config.stages[stage_number]
     config = config.replace(composed_clusters=min(config.composed_clusters, _COMPOSED))
     data = prepare_data(config, run)

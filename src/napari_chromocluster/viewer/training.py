@@ -18,7 +18,7 @@ from napari_chromocluster.imaging.io import atomic_path, write_labels, write_tex
 from napari_chromocluster.results.annotations import COLUMNS, AnnotationError, write_annotations
 from napari_chromocluster.results.sources import read_sources
 from napari_chromocluster.results.table import HUMAN
-from napari_chromocluster.training.api import train
+from napari_chromocluster.training.api import carry_out, prepare
 from napari_chromocluster.training.run import Run, new_run_folder
 from napari_chromocluster.viewer.layers import (
     check_pair,
@@ -189,6 +189,34 @@ def _frames(
         yield frame, np.asarray(picture), np.asarray(regions), stack
 
 
+def prepare_on_layers(
+    viewer: Any,
+    pairs: Sequence[tuple[Any, Any]] | None = None,
+    *,
+    annotations: Sequence[str | Path] = (),
+    promoted: bool = False,
+    out: str | Path | None = None,
+    **options: Any,
+) -> Run:
+    """Make the run folder of `train_on_layers`, with the layers' data, without starting it."""
+    if pairs is None:
+        pairs = annotated_pairs(viewer, promoted)
+    found = [(find_layer(viewer, a, "image"), find_layer(viewer, b, "labels")) for a, b in pairs]
+    if not found and not annotations:
+        raise AnnotationError("Nothing is annotated: decide some regions in the review dock.")
+    folder = Path(out) if out else new_run_folder()
+    sources = list(annotations)
+    try:
+        if found:
+            sources.append(write_layers(folder / DATA, found, promoted, _known_groups(annotations)))
+        return prepare(sources, out=folder, **options)
+    except Exception:
+        # Without a configuration there is no run: nothing would ever clear up its data.
+        if not Run(folder).config_path.exists():
+            shutil.rmtree(folder / DATA, ignore_errors=True)
+        raise
+
+
 def train_on_layers(
     viewer: Any,
     pairs: Sequence[tuple[Any, Any]] | None = None,
@@ -228,22 +256,11 @@ def train_on_layers(
     AnnotationError
         If nothing is annotated.
     """
-    if pairs is None:
-        pairs = annotated_pairs(viewer, promoted)
-    found = [(find_layer(viewer, a, "image"), find_layer(viewer, b, "labels")) for a, b in pairs]
-    if not found and not annotations:
-        raise AnnotationError("Nothing is annotated: decide some regions in the review dock.")
-    folder = Path(out) if out else new_run_folder()
-    sources = list(annotations)
-    try:
-        if found:
-            sources.append(write_layers(folder / DATA, found, promoted, _known_groups(annotations)))
-        return train(sources, out=folder, wait=wait, **options)
-    except Exception:
-        # Without a configuration there is no run: nothing would ever clear up its data.
-        if not Run(folder).config_path.exists():
-            shutil.rmtree(folder / DATA, ignore_errors=True)
-        raise
+    run = prepare_on_layers(
+        viewer, pairs, annotations=annotations, promoted=promoted, out=out, **options
+    )
+    carry_out(run, wait)
+    return run
 
 
 def _known_groups(annotations: Sequence[str | Path]) -> dict[str, str]:
@@ -315,7 +332,7 @@ def show_place(
     world = image.data_to_world(point)
     if stack:
         viewer.dims.set_current_step(viewer.dims.ndim - 3, frame)
-    viewer.camera.center = tuple(float(one) for one in world[-2:])
+    viewer.scene.camera.center = tuple(float(one) for one in world[-2:])
     image.visible = True
     if labels is not None:
         labels.visible = True

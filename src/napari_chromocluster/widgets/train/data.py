@@ -1,0 +1,306 @@
+"""What is learnt from: open layers, annotation files and folders, with counts and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QBrush, QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_chromocluster.results.annotations import read_annotations
+from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.training.config import TrainingConfig
+from napari_chromocluster.training.inventory import FEW, Inventory, take_inventory
+from napari_chromocluster.viewer.layers import labels_layers
+from napari_chromocluster.viewer.training import annotated_pairs, group_of, layer_annotations
+from napari_chromocluster.widgets.common.task import Task
+from napari_chromocluster.widgets.train.parts import button
+
+_KEY = Qt.ItemDataRole.UserRole
+#: Groups of a source that are listed; the counts take all.
+_MOST_GROUPS = 200
+_AMBER = "#E69F00"
+
+
+class DataPanel(QWidget):
+    """The table of sources and what it warns of.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer whose annotated layers are offered.
+    """
+
+    changed = Signal()
+    failed = Signal(str)
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.config: TrainingConfig | None = None
+        self.inventory: Inventory | None = None
+        self._files: dict[str, pd.DataFrame] = {}
+        self._layers: dict[str, tuple[Any, Any, pd.DataFrame]] = {}
+        self._off: set[str] = set()
+        self._task: Task | None = None
+        self._waiting: list[str] = []
+        self._build()
+        # Painting and reviewing change the tables often; they are counted once it rests.
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(300)
+        self._pause.timeout.connect(self.refresh)
+        self._connected: list[Any] = []
+        viewer.layers.events.inserted.connect(self._layers_changed)
+        viewer.layers.events.removed.connect(self._layers_changed)
+        self._layers_changed()
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.tree = QTreeWidget()
+        self.tree.setColumnCount(1 + len(TYPES))
+        self.tree.setHeaderLabels(["Metaphases", *(kind.letter for kind in TYPES)])
+        for column, kind in enumerate(TYPES, start=1):
+            self.tree.headerItem().setToolTip(column, f"{kind.display_name} regions")
+            self.tree.headerItem().setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+        header = self.tree.header()
+        header.setStretchLastSection(False)
+        header.setMinimumSectionSize(24)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.tree.setMinimumHeight(120)
+        self.tree.setMaximumHeight(200)
+        self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.tree.itemChanged.connect(self._ticked)
+        layout.addWidget(self.tree)
+        row = QHBoxLayout()
+        self.add_file = button("Add file…", "Add an annotation file (CSV).", self._ask_file)
+        self.add_folder = button(
+            "Add folder…", "Add a folder with one subfolder per type.", self._ask_folder
+        )
+        self.remove = button("Remove", "Take the selected files out of the list.", self._remove)
+        for one in (self.add_file, self.add_folder, self.remove):
+            row.addWidget(one)
+        layout.addLayout(row)
+        self.promoted = QCheckBox("Also what only the model decided")
+        self.promoted.setToolTip(
+            "Off: only regions that a human decided are learnt from. On: a model learns from "
+            "another model's opinion, mistakes included."
+        )
+        self.promoted.toggled.connect(self._recount_layers)
+        layout.addWidget(self.promoted)
+        self.warnings = QLabel("")
+        self.warnings.setWordWrap(True)
+        self.warnings.setTextFormat(Qt.TextFormat.PlainText)
+        layout.addWidget(self.warnings)
+
+    # ---------------------------------------------------------------- sources
+
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """Return the pairs of layers that are ticked."""
+        return [
+            (image, labels)
+            for name, (image, labels, _) in self._layers.items()
+            if name not in self._off
+        ]
+
+    def files(self) -> list[str]:
+        """Return the annotation files and folders that are ticked."""
+        return [name for name in self._files if name not in self._off]
+
+    def add_sources(self, paths: Sequence[str | Path]) -> None:
+        """Read annotation files or folders in the background and list them."""
+        self._waiting += [str(Path(path).expanduser().resolve()) for path in paths]
+        self._read_next()
+
+    def _read_next(self) -> None:
+        if self._task is not None or not self._waiting:
+            return
+        path = self._waiting.pop(0)
+        self._task = Task(lambda progress, stop: read_annotations(path), self)
+        self._task.succeeded.connect(lambda table: self._files.update({path: table}))
+        self._task.failed.connect(self.failed)
+        self._task.ended.connect(self._read)
+        self._task.start()
+
+    def _read(self) -> None:
+        self._task = None
+        self.refresh()
+        self._read_next()
+
+    def _ask_file(self) -> None:
+        found, _ = QFileDialog.getOpenFileNames(
+            self, "Add annotation files", "", "Annotations (*.csv)"
+        )
+        self.add_sources(found)
+
+    def _ask_folder(self) -> None:
+        found = QFileDialog.getExistingDirectory(self, "Add a folder with a subfolder per type")
+        if found:
+            self.add_sources([found])
+
+    def _remove(self) -> None:
+        for item in self.tree.selectedItems():
+            self._files.pop(str(item.data(0, _KEY)), None)
+        self.refresh()
+
+    def _layers_changed(self, event: Any = None) -> None:
+        for layer in self._connected:
+            layer.events.features.disconnect(self._features_changed)
+            layer.events.name.disconnect(self._features_changed)
+        self._connected = labels_layers(self.viewer)
+        for layer in self._connected:
+            layer.events.features.connect(self._features_changed)
+            layer.events.name.connect(self._features_changed)
+        self._features_changed()
+
+    def _features_changed(self, event: Any = None) -> None:
+        self._pause.start()
+
+    def _recount_layers(self) -> None:
+        self.refresh()
+
+    def _count_layers(self) -> None:
+        groups = self._file_groups()
+        promoted = self.promoted.isChecked()
+        self._layers = {}
+        for image, labels in annotated_pairs(self.viewer, promoted):
+            table = layer_annotations(image, labels, promoted)
+            # A metaphase that a file annotates too stays in the file's group.
+            known = groups.get(str(table["image"].iloc[0]))
+            if known is not None and set(table["group"]) == {group_of(image)}:
+                table = table.assign(group=known)
+            self._layers[f"layer {labels.name}"] = (image, labels, table)
+
+    def _file_groups(self) -> dict[str, str]:
+        return {
+            str(image): str(group)
+            for name in self.files()
+            for image, group in zip(
+                self._files[name]["image"], self._files[name]["group"], strict=True
+            )
+        }
+
+    # ---------------------------------------------------------------- showing
+
+    def set_config(self, config: TrainingConfig) -> None:
+        """Take the split that a configuration wants."""
+        wanted = (config.folds, config.fold, config.validation_share, config.validation_groups)
+        had = self.config
+        self.config = config
+        if had is None or wanted != (
+            had.folds, had.fold, had.validation_share, had.validation_groups,
+        ):  # fmt: skip
+            self._pause.start()
+
+    def refresh(self, event: Any = None) -> None:
+        """Count again and bring table and warnings in line."""
+        if self.config is None:
+            return
+        self._count_layers()
+        tables = {name: table for name, (_, _, table) in self._layers.items()} | self._files
+        used = {name: table for name, table in tables.items() if name not in self._off}
+        self.inventory = take_inventory(used, self.config)
+        self._show(tables, self.inventory)
+        self.changed.emit()
+
+    def _show(self, tables: dict[str, pd.DataFrame], inventory: Inventory) -> None:
+        self.tree.blockSignals(True)
+        opened = {str(item.data(0, _KEY)) for item in _top_items(self.tree) if item.isExpanded()}
+        self.tree.clear()
+        for name, table in tables.items():
+            item = QTreeWidgetItem([_short(name)])
+            item.setToolTip(0, name)
+            item.setData(0, _KEY, name)
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            on = name not in self._off
+            item.setCheckState(0, Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+            if on:
+                _set_counts(item, [inventory.counts[name][kind] for kind in TYPES])
+                self._add_groups(item, inventory.groups[inventory.groups["source"] == name])
+            elif len(table) == 0:
+                item.setDisabled(True)
+            self.tree.addTopLevelItem(item)
+            item.setExpanded(name in opened)
+        self._add_total(inventory)
+        self.tree.blockSignals(False)
+        lines = [inventory.problem, *inventory.warnings] if tables else [inventory.problem]
+        self.warnings.setText("\n".join(f"• {line}" for line in lines if line))
+        self.warnings.setVisible(any(lines))
+
+    def _add_groups(self, parent: QTreeWidgetItem, groups: pd.DataFrame) -> None:
+        for row in groups.head(_MOST_GROUPS).to_dict("records"):
+            child = QTreeWidgetItem([f"{row['group']} ({row['side']})"])
+            child.setToolTip(0, f"{row['group']}: used to {row['side']}")
+            _set_counts(child, [int(row[str(kind)]) for kind in TYPES])
+            parent.addChild(child)
+
+    def _add_total(self, inventory: Inventory) -> None:
+        checked = inventory.groups.drop_duplicates("group")["side"].eq("check").sum()
+        number = inventory.groups["group"].nunique()
+        total = QTreeWidgetItem([f"{number} groups, {checked} to check on"])
+        total.setFlags(Qt.ItemFlag.ItemIsEnabled)
+        _set_counts(total, [inventory.totals[kind] for kind in TYPES])
+        font = total.font(0)
+        font.setBold(True)
+        for column, kind in enumerate(TYPES, start=1):
+            total.setFont(column, font)
+            if inventory.totals[kind] < FEW and kind.is_cluster and number:
+                total.setForeground(column, QBrush(QColor(_AMBER)))
+                total.setToolTip(column, "Few to learn from.")
+        total.setFont(0, font)
+        self.tree.addTopLevelItem(total)
+
+    def _ticked(self, item: QTreeWidgetItem) -> None:
+        name = item.data(0, _KEY)
+        if name is None:
+            return
+        if item.checkState(0) == Qt.CheckState.Checked:
+            self._off.discard(str(name))
+        else:
+            self._off.add(str(name))
+        self._pause.start()
+
+    def release(self) -> None:
+        """Disconnect from the viewer."""
+        self._pause.stop()
+        self.viewer.layers.events.inserted.disconnect(self._layers_changed)
+        self.viewer.layers.events.removed.disconnect(self._layers_changed)
+        for layer in self._connected:
+            layer.events.features.disconnect(self._features_changed)
+            layer.events.name.disconnect(self._features_changed)
+        self._connected = []
+
+
+def _short(name: str) -> str:
+    if name.startswith("layer "):
+        return name.removeprefix("layer ")
+    path = Path(name)
+    return f"{path.parent.name}/{path.name}" if path.suffix else f"{path.name}/"
+
+
+def _set_counts(item: QTreeWidgetItem, numbers: Sequence[int]) -> None:
+    for column, number in enumerate(numbers, start=1):
+        item.setText(column, str(number) if number else "·")
+        item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+
+def _top_items(tree: QTreeWidget) -> list[QTreeWidgetItem]:
+    return [tree.topLevelItem(row) for row in range(tree.topLevelItemCount())]

@@ -1,0 +1,425 @@
+"""The training dock: data, recipe, the training itself, its result, and past runs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.models.registry import ModelEntry, register_model
+from napari_chromocluster.training.config import ConfigError, TrainingConfig, preset
+from napari_chromocluster.training.process import start, terminate
+from napari_chromocluster.training.report import Mistake, read_report
+from napari_chromocluster.training.run import FINISHED, RUNNING, Run, RunError, runs_dir
+from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.viewer.training import (
+    find_open,
+    prepare_on_layers,
+    show_place,
+    train_on_layers,
+)
+from napari_chromocluster.widgets.common.parts import Banner, Group, group, scrolling
+from napari_chromocluster.widgets.common.task import Task, sentence
+from napari_chromocluster.widgets.train.data import DataPanel
+from napari_chromocluster.widgets.train.follow import RunFollower
+from napari_chromocluster.widgets.train.live import LivePanel
+from napari_chromocluster.widgets.train.rates import RatePanel
+from napari_chromocluster.widgets.train.result import ResultPanel
+from napari_chromocluster.widgets.train.runs import RunLine, RunsPanel
+from napari_chromocluster.widgets.train.stages import StagesPanel
+from napari_chromocluster.widgets.train.start import StartPanel
+
+if TYPE_CHECKING:
+    import napari
+
+_PAPER_START = "resnext101_32x8d_wsl"
+#: Milliseconds after which a training that does not stop may be ended by force.
+_PATIENCE = 15_000
+
+
+class TrainWidget(QWidget):
+    """Train a model on annotated metaphases, in a process that outlives the viewer.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.follower: RunFollower | None = None
+        self.task: Task | None = None
+        self.stopping = False
+        self._build()
+        self._connect()
+        self._restart_recipe()
+        self.data.refresh()
+        self.runs.refresh()
+
+    # ---------------------------------------------------------------- layout
+
+    def _build(self) -> None:
+        self.data = DataPanel(self.viewer)
+        self.start = StartPanel()
+        self.stages = StagesPanel()
+        self.rates = RatePanel()
+        self.live = LivePanel()
+        self.result = ResultPanel()
+        self.runs = RunsPanel()
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(4, 4, 4, 4)
+        self.groups: dict[str, Group] = {}
+        for title, panels in (
+            ("Data", (self.data,)),
+            ("Recipe", (self.start, self.stages, self.rates)),
+            ("Training", (self.live,)),
+            ("Result", (self.result,)),
+            ("Runs", (self.runs,)),
+        ):
+            box, content = group(title)
+            for panel in panels:
+                content.addWidget(panel)
+            layout.addWidget(box)
+            self.groups[title] = box
+        layout.addStretch(1)
+        self.area = scrolling(inner)
+        self.train_button = QPushButton("Train")
+        self.train_button.setMinimumHeight(30)
+        self.banner = Banner()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.area, 1)
+        outer.addWidget(self.banner)
+        outer.addWidget(self.train_button)
+        self.groups["Training"].hide()
+        self.groups["Result"].hide()
+        self.setMinimumWidth(300)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(_PATIENCE)
+
+    def _connect(self) -> None:
+        self.train_button.clicked.connect(self._button_clicked)
+        self._patience.timeout.connect(self._update)
+        self.data.changed.connect(self._update)
+        self.start.changed.connect(self._restart_recipe)
+        self.stages.preset_chosen.connect(self._preset_chosen)
+        self.stages.changed.connect(self._recipe_changed)
+        self.stages.rate_button.clicked.connect(lambda _=False: self.find_rate())
+        self.rates.found.connect(self._rate_found)
+        self.rates.ended.connect(self._update)
+        self.runs.chosen.connect(self.attach)
+        self.runs.resumed.connect(self.resume)
+        self.runs.listed.connect(self._runs_listed)
+        self.result.mistake_chosen.connect(self.show_mistake)
+        self.result.use.connect(self.use_model)
+        self.result.discard.connect(self._discard)
+        for panel in (self.data, self.start, self.rates, self.runs):
+            panel.failed.connect(self.banner.error)
+
+    # ---------------------------------------------------------------- recipe
+
+    def _preset_chosen(self, name: str) -> None:
+        if name == "paper" and not self.start.is_large:
+            self.start.choose(_PAPER_START)
+        self._restart_recipe()
+
+    def _restart_recipe(self) -> None:
+        """Show the chosen preset as it is with the chosen start."""
+        config = preset(self.stages.preset_combo.currentText())
+        if self.start.ready:
+            try:
+                config = self.start.applied(config)
+            except ValueError as error:
+                self.banner.error(sentence(error))
+        self.stages.show_config(config)
+        self._update()
+
+    def _recipe_changed(self) -> None:
+        with suppress(ConfigError):  # the button says what is wrong
+            self.data.set_config(self.stages.config())
+        self._update()
+
+    def config(self) -> TrainingConfig:
+        """Return the configuration that is shown.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be run.
+        """
+        name = self.start.name_edit.text().strip() or "my model"
+        return self.stages.config().replace(model_name=name)
+
+    def find_rate(self) -> None:
+        """Search a learning rate for the selected stage."""
+        row = self.stages.chosen_row()
+        try:
+            options = self._options()
+        except ConfigError as error:
+            self.banner.error(sentence(error))
+            return
+        folder = runs_dir() / ".rates"
+        number = 1
+        while (folder / str(number)).exists():
+            number += 1
+        self.rates.search(
+            lambda: prepare_on_layers(self.viewer, out=folder / str(number), **options), row
+        )
+        self._update()
+
+    def _rate_found(self, row: int, rate: float) -> None:
+        if row < self.stages.table.rowCount():
+            self.stages.use_rate(row, rate)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "pairs": self.data.pairs(),
+            "annotations": self.data.files(),
+            "promoted": self.data.promoted.isChecked(),
+            "config": self.config(),
+        }
+
+    # ---------------------------------------------------------------- training
+
+    def _button_clicked(self) -> None:
+        if not self.running:
+            self.train()
+        elif self.stopping:
+            self._end_now()
+        else:
+            self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether the run that is shown goes on."""
+        return self.follower is not None
+
+    def train(self) -> None:
+        """Write the data and start the training, in the background."""
+        if self.task is not None or self.running:
+            return
+        try:
+            options = self._options()
+        except ConfigError as error:
+            self.banner.error(sentence(error))
+            return
+        self.banner.clear()
+        self._run_task(
+            lambda progress, stop: train_on_layers(self.viewer, wait=False, **options),
+            self._started,
+        )
+
+    def resume(self, run: Run) -> None:
+        """Go on with a run from its last checkpoint."""
+        self.banner.clear()
+
+        def work(progress: Any, stop: Any) -> Run:
+            start(run, resume=True)
+            return run
+
+        self._run_task(work, self._started)
+
+    def _started(self, run: Run) -> None:
+        self.attach(run)
+        self.runs.refresh()
+
+    def attach(self, run: Run) -> None:
+        """Show a run, and follow it if it goes on."""
+        if self.follower is not None:
+            if self.follower.run.folder == run.folder:
+                return
+            self.follower.stop()
+        try:
+            self.follower = RunFollower(run, self)
+        except RunError as error:
+            self.follower = None
+            self.banner.error(sentence(error))
+            return
+        self.stopping = run.should_stop()
+        self.groups["Training"].show()
+        self.groups["Result"].hide()
+        self.live.begin(self.follower.progress)
+        self.follower.progressed.connect(self.live.show_progress)
+        self.follower.ended.connect(self._ended)
+        self.follower.start()
+        self.runs.select(run)
+        self._update()
+        QTimer.singleShot(0, lambda: self.area.ensureWidgetVisible(self.live, 0, 0))
+
+    def stop(self) -> None:
+        """Ask the training to stop; what is best so far is kept."""
+        if self.follower is None:
+            return
+        self.follower.run.request_stop()
+        self.stopping = True
+        self._patience.start()
+        self._update()
+
+    def _end_now(self) -> None:
+        if self.follower is not None:
+            terminate(self.follower.run)
+
+    def _ended(self, state: str) -> None:
+        if self.follower is None:
+            return
+        run, progress = self.follower.run, self.follower.progress
+        self.follower, self.stopping = None, False
+        self._patience.stop()
+        if state == FINISHED:
+            self._show_result(run)
+            if progress.message:
+                self.banner.error(progress.message)
+        else:
+            self.live.headline.setText(run.message())
+            self.live.eta.setText("–")
+            self.banner.error(run.message())
+        self.runs.refresh()
+        self._update()
+
+    def _show_result(self, run: Run) -> None:
+        try:
+            report = read_report(run)
+        except RunError as error:
+            self.banner.error(sentence(error))
+            return
+        if report is None:
+            return
+        self.result.show_report(run, report, run.config.model_name)
+        self.groups["Result"].show()
+        QTimer.singleShot(0, lambda: self.area.ensureWidgetVisible(self.result.headline, 0, 0))
+
+    def _runs_listed(self, lines: list[RunLine]) -> None:
+        """Attach to a training that goes on, such as after napari was opened again."""
+        going = [line.run for line in lines if line.state == RUNNING]
+        if going and self.follower is None and self.task is None:
+            self.attach(going[0])
+        self._update()
+
+    # ---------------------------------------------------------------- result
+
+    def use_model(self, run: Run, name: str) -> None:
+        """Add the model of a run to the list of models."""
+        wanted = name or run.config.model_name
+        self._run_task(
+            lambda progress, stop: register_model(run.model_path, wanted), self._registered
+        )
+
+    def _registered(self, entry: ModelEntry) -> None:
+        self.result.set_used(entry.name)
+        self.start.refresh()
+        for widget in QApplication.allWidgets():
+            # Docks that offer models offer this one at once.
+            if widget is not self and getattr(widget, "viewer", None) is self.viewer:
+                refresh = getattr(widget, "refresh_models", None)
+                if refresh is not None:
+                    refresh()
+        self.banner.info(f"{entry.name} is in the list of models: choose it in the Classify dock.")
+
+    def _discard(self, run: Run) -> None:
+        self.groups["Result"].hide()
+        self.groups["Training"].hide()
+        self.runs.discard(run)
+
+    def show_mistake(self, mistake: Mistake) -> None:
+        """Show a region that the model got wrong in its metaphase; open that if need be."""
+        found = find_open(self.viewer, mistake.image)
+        if found is not None:
+            image, labels, frame = found
+            place = _place(mistake, image)
+            show_place(self.viewer, image, labels, mistake.label, frame, place)
+            return
+
+        def work(progress: Any, stop: Any) -> Any:
+            labels = read_labels(mistake.labels) if mistake.labels else None
+            return read_image(mistake.image), labels
+
+        self._run_task(work, lambda pixels: self._open_mistake(mistake, *pixels))
+
+    def _open_mistake(self, mistake: Mistake, pixels: Any, regions: Any) -> None:
+        image = self.viewer.add_image(pixels, name=mistake.group, rgb=pixels.ndim == 3)
+        labels = None if regions is None else add_regions(self.viewer, image, regions)
+        show_place(self.viewer, image, labels, mistake.label, 0, _place(mistake, image))
+
+    # ---------------------------------------------------------------- state
+
+    def _run_task(self, work: Any, done: Any) -> None:
+        if self.task is not None:
+            return
+        self.task = Task(work, self)
+        self.task.succeeded.connect(done)
+        self.task.failed.connect(self.banner.error)
+        self.task.ended.connect(self._task_ended)
+        self.task.start()
+        self._update()
+
+    def _task_ended(self) -> None:
+        self.task = None
+        self._update()
+
+    def _update(self) -> None:
+        """Bring the button in line with what can be done."""
+        reason = self._why_not()
+        if self.running:
+            waiting = self.stopping and self._patience.isActive()
+            text = "Stop" if not self.stopping else "Stopping…" if waiting else "End now"
+            hint = {
+                "Stop": "Stop after this batch and keep the best so far.",
+                "Stopping…": "The best so far is being calibrated and saved.",
+                "End now": "End it without waiting; Resume goes on from the last finished epoch.",
+            }[text]
+            self.train_button.setText(text)
+            self.train_button.setEnabled(not waiting)
+            self.train_button.setToolTip(hint)
+        else:
+            self.train_button.setText("Starting…" if self.task is not None else "Train")
+            self.train_button.setEnabled(not reason)
+            self.train_button.setToolTip(
+                reason or "Start the training in a process of its own; napari stays free."
+            )
+        busy = self.running or self.rates.busy
+        self.stages.rate_button.setEnabled(not reason and not busy)
+
+    def _why_not(self) -> str:
+        """Say why nothing can be trained; empty where it can."""
+        if self.task is not None:
+            return "Wait for the work that runs."
+        if self.rates.busy:
+            return "Wait for the search for a learning rate, or cancel it."
+        if not self.start.ready:
+            return "Download the weights first, choose a local file, or start from another model."
+        try:
+            self.stages.config()
+        except ConfigError as error:
+            return sentence(error)
+        inventory = self.data.inventory
+        return "Wait for the data to be counted." if inventory is None else inventory.problem
+
+    def closeEvent(self, event: Any) -> None:
+        """Let go of the viewer; the training goes on."""
+        self.release()
+        super().closeEvent(event)
+
+    def release(self) -> None:
+        """Stop following and disconnect from the viewer; the training goes on."""
+        if self.follower is not None:
+            self.follower.stop()
+            self.follower = None
+        self.rates.release()
+        self.start.cancel()
+        self.data.release()
+
+
+def _place(mistake: Mistake, image: Any) -> tuple[float, float]:
+    """Return the middle of a mistake; of the whole image where that is the region."""
+    if mistake.labels:
+        return mistake.y, mistake.x
+    height, width = image.data.shape[:2]
+    return height / 2, width / 2

@@ -1,0 +1,51 @@
+"""Small controls that the panels of the training dock share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QPushButton, QSpinBox
+
+
+def button(text: str, tooltip: str, action: Callable[[], object] | None = None) -> QPushButton:
+    """Return a push button that may become as narrow as its row needs."""
+    made = QPushButton(text)
+    made.setToolTip(tooltip)
+    made.setMinimumWidth(10)
+    if action is not None:
+        made.clicked.connect(lambda _checked=False: action())
+    return made
+
+
+def spin(low: int, high: int, tooltip: str) -> QSpinBox:
+    """Return a box for whole numbers."""
+    made = QSpinBox()
+    made.setRange(low, high)
+    made.setToolTip(tooltip)
+    return made
+
+
+def share(low: float, high: float, tooltip: str) -> QDoubleSpinBox:
+    """Return a box for a share."""
+    made = QDoubleSpinBox()
+    made.setRange(low, high)
+    made.setSingleStep(0.05)
+    made.setToolTip(tooltip)
+    return made
+
+
+def combo(tooltip: str) -> QComboBox:
+    """Return a combo box that long names do not widen."""
+    made = QComboBox()
+    made.setToolTip(tooltip)
+    made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    made.setMinimumContentsLength(8)
+    return made
+
+
+def form() -> QFormLayout:
+    """Return a form whose fields take the width there is."""
+    made = QFormLayout()
+    made.setContentsMargins(0, 0, 0, 0)
+    made.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return made
