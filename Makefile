@@ -26,7 +26,7 @@ lint: env
 
 types: env
 	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports --config setup.cfg
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/npe2 validate src/napari_chromocluster/napari.yaml
 
 test: lint types
