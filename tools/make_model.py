@@ -92,16 +92,16 @@ def configuration(data: Path, boxes: Path, epochs: tuple[int, int], seed: int) -
     )
 
 
-def held_out(data: Path, work: Path) -> dict[str, Path]:
-    """Write one annotation file of the held-out regions for each stain."""
+def annotated(data: Path, work: Path, side: str) -> dict[str, Path]:
+    """Write one annotation file of the regions of one side for each stain."""
     found: dict[str, list[pd.DataFrame]] = {"gband": [], "dapi": []}
     for name in SETS:
         table = read_annotations(data / name / "annotations.csv")
-        mine = table[[part(name, group) == "test" for group in table["group"]]]
+        mine = table[[part(name, group) == side for group in table["group"]]]
         found["dapi" if name == "mfish" else "gband"].append(mine)
     files = {}
     for stain, tables in found.items():
-        files[stain] = work / f"held_out_{stain}.csv"
+        files[stain] = work / f"{side}_{stain}.csv"
         pd.concat(tables).to_csv(files[stain], index=False)
     return files
 
@@ -143,7 +143,7 @@ def finish(run: Run, data: Path, work: Path, target: Path | None) -> None:
     card = dataclasses.replace(card, deployment_prior=tempered_prior(card.training_prior))
     metrics = dict(card.metrics)
     classifier = ClusterClassifier(network, card, "cpu")
-    for stain, file in held_out(data, work).items():
+    for stain, file in annotated(data, work, "test").items():
         evaluation = evaluate(file, classifier)
         figures = evaluation.to_dict()
         figures.pop("per_group")
