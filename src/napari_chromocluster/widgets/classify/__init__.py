@@ -1,0 +1,5 @@
+"""The dock in which a metaphase is segmented, classified and looked at."""
+
+from napari_chromocluster.widgets.classify.dock import ClassifyWidget
+
+__all__ = ["ClassifyWidget"]

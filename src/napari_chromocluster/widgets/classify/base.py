@@ -1,0 +1,82 @@
+"""What the parts of the dock share: its widgets, the layers chosen, the regions selected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtWidgets import QWidget
+
+from napari_chromocluster.imaging.segmentation import Foreground
+from napari_chromocluster.viewer.preferences import preferences
+from napari_chromocluster.widgets.classify.panels import InputPanel, ResultPanel, RunPanel
+from napari_chromocluster.widgets.common.parts import Banner
+from napari_chromocluster.widgets.common.task import Task, sentence
+
+
+class ClassifyBase(QWidget):
+    """Widgets and state of the dock, and what its parts call of each other.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.preferences = preferences()
+        self.input = InputPanel()
+        self.run = RunPanel(self.preferences)
+        self.result = ResultPanel(self.preferences)
+        self.banner = Banner()
+        self.task: Task | None = None
+        self._selection: set[int] = set()
+        #: What the size sliders of the regions just found work on.
+        self._foreground: tuple[Any, Foreground] | None = None
+
+    @property
+    def image(self) -> Any:
+        """The image layer that is chosen."""
+        return self.input.image_combo.currentData()
+
+    @property
+    def labels(self) -> Any:
+        """The labels layer that is chosen."""
+        return self.input.labels_combo.currentData()
+
+    @property
+    def selection(self) -> set[int]:
+        """The labels that are selected."""
+        return set(self._selection)
+
+    def select(self, labels: set[int]) -> None:
+        """Select regions by label."""
+        self._selection = set(labels)
+        self._update()
+
+    def clear_selection(self) -> None:
+        """Select nothing."""
+        self.select(set())
+
+    def _guarded(self, work: Callable[..., Any], *values: Any) -> None:
+        """Do something that may be refused; the reason goes to the banner."""
+        try:
+            work(*values)
+        except (ValueError, OSError) as error:
+            self.banner.error(sentence(error))
+
+    def _update(self, event: Any = None) -> None:
+        """Bring buttons, counts and tooltips in line with what is there."""
+        raise NotImplementedError
+
+    def _offer_labels(self) -> None:
+        raise NotImplementedError
+
+    def _start(self, work: Any, done: Any, what: str) -> None:
+        raise NotImplementedError
+
+    def show_result(self) -> None:
+        """Colour the regions by type."""
+        raise NotImplementedError

@@ -1,0 +1,118 @@
+"""Following the layers of the viewer, and opening what lies beside an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QTimer
+
+from napari_chromocluster.imaging.io import read_labels
+from napari_chromocluster.viewer.layers import (
+    frame_shape,
+    has_table,
+    image_layers,
+    labels_layers,
+    matching_labels,
+    read_beside,
+    set_table,
+    table_of,
+)
+from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.widgets.classify.selecting import ClassifySelecting
+from napari_chromocluster.widgets.common.controls import choose, offer
+from napari_chromocluster.widgets.common.task import sentence
+
+
+class ClassifyFollowing(ClassifySelecting):
+    """The part of the dock that keeps its choices in line with the viewer."""
+
+    _watched: Any = None
+    _restyle: QTimer
+
+    def _connect_viewer(self) -> None:
+        events = self.viewer.layers.events
+        events.inserted.connect(self._layer_inserted)
+        events.removed.connect(self._refresh_layers)
+        events.reordered.connect(self._refresh_layers)
+        for layer in self.viewer.layers:
+            layer.events.name.connect(self._refresh_layers)
+        self.viewer.dims.events.current_step.connect(self._frame_changed)
+
+    def _layer_inserted(self, event: Any) -> None:
+        event.value.events.name.connect(self._refresh_layers)
+        self._refresh_layers()
+        if self.task is None and event.value in image_layers(self.viewer):
+            choose(self.input.image_combo, event.value)  # what was just opened is what is wanted
+            self._open_beside()
+
+    def _refresh_layers(self, event: Any = None) -> None:
+        """Offer the layers that are open; keep the choice where it still exists."""
+        images = image_layers(self.viewer)
+        chosen = self.image
+        offer(
+            self.input.image_combo, images, chosen if chosen in images else (images or [None])[-1]
+        )
+        self._offer_labels()
+        self._update()
+
+    def _offer_labels(self) -> None:
+        image = self.image
+        fitting = matching_labels(self.viewer, image) if image is not None else []
+        others = [layer for layer in labels_layers(self.viewer) if layer not in fitting]
+        chosen = self.labels
+        if chosen not in fitting:
+            chosen = fitting[-1] if fitting else None
+        offer(self.input.labels_combo, [*fitting, *others], chosen, none="none yet")
+        self._watch_labels()
+
+    def _image_changed(self) -> None:
+        self._foreground = None
+        self.input.sizes.hide()
+        self._offer_labels()
+        self._open_beside()
+        self._update()
+
+    def _labels_changed(self) -> None:
+        self._watch_labels()
+        self.clear_selection()
+        self._update()
+
+    def _watch_labels(self) -> None:
+        if self._watched is not None and self._watched == self.labels:
+            return
+        if self._watched is not None:
+            self._watched.events.selected_label.disconnect(self._label_picked)
+            self._watched.events.features.disconnect(self._update)
+        self._watched = self.labels
+        if self._watched is not None:
+            self._watched.events.selected_label.connect(self._label_picked)
+            self._watched.events.features.connect(self._update)
+
+    def _open_beside(self) -> None:
+        """Open regions and types that lie beside the image's file."""
+        image = self.image
+        if image is None or self.labels is not None:
+            return
+        source = getattr(image.source, "path", None)
+        try:
+            file, table = read_beside(source)
+            if file is None:
+                return
+            array = read_labels(file)
+            if array.shape != frame_shape(image):
+                return
+            layer = add_regions(self.viewer, image, array)
+            if table is not None:
+                set_table(layer, table)
+            self.banner.info(f"Opened {file.name}, which lies beside the image.")
+        except ValueError as error:
+            self.banner.error(sentence(error))
+        self._offer_labels()
+        self.show_result()
+
+    def _frame_changed(self, event: Any = None) -> None:
+        labels = self.labels
+        if labels is None or len(frame_shape(labels)) < 3 or not has_table(labels):
+            return
+        if table_of(labels)["index"].duplicated().any():
+            self._restyle.start()

@@ -1,0 +1,153 @@
+"""The three groups of the dock in the order of the work; they know nothing of the viewer."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_chromocluster.imaging.segmentation import SegmentationParameters
+from napari_chromocluster.viewer.preferences import Preferences
+from napari_chromocluster.widgets.common.controls import combo, form, slider
+from napari_chromocluster.widgets.common.parts import Legend
+
+
+class InputPanel(QWidget):
+    """Image, regions, and how the regions are found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = _column(self)
+        rows = form()
+        self.image_combo = combo("The metaphase image, or a stack of them.")
+        self.labels_combo = combo("The regions of the image, one label each.")
+        rows.addRow("Image", self.image_combo)
+        rows.addRow("Regions", self.labels_combo)
+        layout.addLayout(rows)
+        self.find_button = _button(
+            "Find regions", "Find chromosomes and clusters; nuclei and debris are left out."
+        )
+        layout.addWidget(self.find_button)
+        self.sizes = QWidget()
+        sizes = form(self.sizes)
+        self.smallest = slider(0.0, 1.0, SegmentationParameters().smallest_region)
+        self.largest = slider(1.0, 80.0, SegmentationParameters().largest_region)
+        self.smallest.setToolTip(
+            "Smaller regions are left out; 1 is this image's median chromosome."
+        )
+        self.largest.setToolTip("Larger regions are left out; 1 is this image's median chromosome.")
+        sizes.addRow("Smallest", self.smallest)
+        sizes.addRow("Largest", self.largest)
+        self.sizes.hide()
+        layout.addWidget(self.sizes)
+
+
+class RunPanel(QWidget):
+    """Model and device, which regions, and the work itself with its progress.
+
+    Parameters
+    ----------
+    preferences : Preferences
+        What the user chose in napari's Preferences.
+    """
+
+    def __init__(self, preferences: Preferences) -> None:
+        super().__init__()
+        layout = _column(self)
+        rows = form()
+        self.model_combo = combo("The model that tells the types.")
+        self.device_combo = combo("Where the model runs; auto takes the fastest there is.")
+        self.device_combo.addItems(["auto", "cpu", "cuda", "mps"])
+        self.device_combo.setCurrentText(preferences.device)
+        rows.addRow("Model", self.model_combo)
+        rows.addRow("Device", self.device_combo)
+        layout.addLayout(rows)
+        layout.addWidget(QLabel("Select regions"))
+        self.pick_button = _button(
+            "Pick", "Click regions in the picture to select them; again to let go."
+        )
+        self.pick_button.setCheckable(True)
+        self.box_button = _button(
+            "Box", "Draw a box in the picture; all regions in it are selected."
+        )
+        self.box_button.setCheckable(True)
+        self.clear_button = _button("Clear", "Select nothing.")
+        layout.addLayout(_row(self.pick_button, self.box_button, self.clear_button))
+        self.all_button = QPushButton("Classify all")
+        self.selected_button = QPushButton("Classify selected")
+        layout.addWidget(self.all_button)
+        layout.addWidget(self.selected_button)
+        self.progress = QProgressBar()
+        self.cancel_button = _button(
+            "Cancel", "Stop; regions that are done keep their types. (Esc)"
+        )
+        bar = _row(self.progress, self.cancel_button)
+        bar.setStretch(0, 1)
+        self.progress.hide()
+        self.cancel_button.hide()
+        layout.addLayout(bar)
+
+
+class ResultPanel(QWidget):
+    """Counts and legend, how the result looks, and where it goes.
+
+    Parameters
+    ----------
+    preferences : Preferences
+        What the user chose in napari's Preferences.
+    """
+
+    def __init__(self, preferences: Preferences) -> None:
+        super().__init__()
+        layout = _column(self)
+        self.legend = Legend()
+        self.legend.set_colors(preferences.colors)
+        layout.addWidget(self.legend)
+        self.unsure_label = QLabel("")
+        self.unsure_label.setWordWrap(True)
+        layout.addWidget(self.unsure_label)
+        rows = form()
+        self.threshold = slider(0.2, 1.0, preferences.threshold)
+        self.threshold.setToolTip("Regions with less confidence are marked with a question mark.")
+        rows.addRow("Unsure below", self.threshold)
+        layout.addLayout(rows)
+        self.fill_box = QCheckBox("Fill")
+        self.fill_box.setToolTip("Fill the regions with their colour instead of outlining them.")
+        self.letters_box = QCheckBox("Letters")
+        self.letters_box.setChecked(True)
+        self.letters_box.setToolTip("Write the type's letter beside clusters and unsure regions.")
+        self.table_button = _button("Features table", "Open napari's table of all regions.")
+        looks = _row(self.fill_box, self.letters_box, self.table_button)
+        looks.setStretch(2, 1)
+        layout.addLayout(looks)
+        self.csv_button = _button("Export CSV…", "Save the table exactly as it is shown.")
+        self.figure_button = _button(
+            "Export figure…", "Save the outlined metaphase with its legend as PNG or SVG."
+        )
+        layout.addLayout(_row(self.csv_button, self.figure_button))
+
+
+def _column(widget: QWidget) -> QVBoxLayout:
+    layout = QVBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    return layout
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    return row
+
+
+def _button(text: str, tooltip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    return button
