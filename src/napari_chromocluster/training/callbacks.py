@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
+import psutil
 import torch
-from lightning.pytorch.callbacks import BaseFinetuning, Callback
+from lightning.pytorch.callbacks import BaseFinetuning, Callback, ModelCheckpoint
 from torch.optim import Optimizer
 
 from napari_chromocluster.training.config import StageConfig
+
+
+class Stopped(Exception):
+    """The user stopped the training."""
 
 
 class RunLike(Protocol):
@@ -55,8 +60,12 @@ def memory_megabytes() -> float:
     """Peak memory: on the GPU where there is one, else of this process, in MB."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if "resource" in sys.modules else 0
-    return peak / 1e3 if sys.platform.startswith("linux") else peak / 1e6
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset) / 1e6
+    import resource  # not there on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 class RunEvents(Callback):
@@ -73,12 +82,21 @@ class RunEvents(Callback):
     batches_before, batches_total : int
         Batches of all stages before this one and of the whole training, for
         the estimate of the time left.
+    kept : callable
+        Whether there is a finished epoch that a stop can go back to.
     """
 
     def __init__(
-        self, run: RunLike, stage: StageConfig, number: int, batches_before: int, batches_total: int
+        self,
+        run: RunLike,
+        stage: StageConfig,
+        number: int,
+        batches_before: int,
+        batches_total: int,
+        kept: Callable[[], bool],
     ) -> None:
         self.run = run
+        self.kept = kept
         self.stage = stage
         self.number = number
         self.before = batches_before
@@ -115,8 +133,7 @@ class RunEvents(Callback):
         now = time.monotonic()
         if self._began is None:
             self._began = (now, done)
-        if self.run.should_stop():
-            trainer.should_stop = True
+        self._obey(trainer)
         if now - self._last < 0.5 or not trainer.is_global_zero:
             return
         self._last = now
@@ -134,6 +151,18 @@ class RunEvents(Callback):
                 "memory_mb": round(memory_megabytes(), 1),
             }
         )
+
+    def _obey(self, trainer: pl.Trainer) -> None:
+        """Stop where the user asked to; all processes of a training stop after the same batch."""
+        stop = self.run.should_stop()
+        if trainer.world_size > 1:
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if not stop:
+            return
+        if self.kept():
+            raise Stopped("The training was stopped.")
+        # Nothing is kept yet: what this epoch has learnt so far is validated and kept.
+        trainer.should_stop = True
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what the validation groups gave."""
@@ -155,6 +184,24 @@ class RunEvents(Callback):
                 "memory_mb": round(memory_megabytes(), 1),
             }
         )
+
+
+class LastEpoch(ModelCheckpoint):
+    """Keeps the last whole epoch: one that was broken off is repeated by a resumed training."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename=name,
+            monitor=None,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the checkpoint of an epoch that is whole."""
+        if not trainer.should_stop or trainer.is_last_batch:
+            super().on_train_epoch_end(trainer, pl_module)
 
 
 class BestEpoch(Callback):

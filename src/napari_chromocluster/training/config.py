@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,6 +160,12 @@ class TrainingConfig:
             raise ConfigError("A training needs at least one stage: add one or choose a preset.")
         if any(stage.epochs < 0 or stage.image_size < 16 for stage in self.stages):
             raise ConfigError("A stage needs 0 or more epochs and an image size of at least 16 px.")
+        if any(not _is_rate(stage) for stage in self.stages):
+            raise ConfigError("Learning rates are numbers from 0, that of the head above 0.")
+        if self.devices * self.nodes > 1 and self.folds > 1:
+            raise ConfigError("Folds are trained on one device: take one device or one fold.")
+        if not 0.0 <= self.average_decay < 1.0:
+            raise ConfigError("The decay of the weight average lies between 0 and 1.")
         if self.batch_size < 2:
             raise ConfigError("The batch size must be at least 2: batch normalisation needs it.")
         if not 0 <= self.fold < self.folds:
@@ -194,6 +201,11 @@ class TrainingConfig:
     def replace(self, **changes: Any) -> TrainingConfig:
         """Return a copy with some values changed."""
         return dataclasses.replace(self, **changes)
+
+
+def _is_rate(stage: StageConfig) -> bool:
+    finite = math.isfinite(stage.lr_body) and math.isfinite(stage.lr_head)
+    return finite and stage.lr_body >= 0 and stage.lr_head > 0
 
 
 #: Shares in which the types are drawn: clusters are rare in nature, not in training.

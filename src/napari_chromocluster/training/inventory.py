@@ -121,6 +121,11 @@ def _warnings(rows: pd.DataFrame, groups: pd.DataFrame) -> list[str]:
         found.append(
             f"{_number(int(twice.sum()), 'region')} annotated in two sources: leave one out."
         )
+        return found
+    # An open layer and a file may number the regions of one image differently.
+    sources = rows[rows["labels"] != ""].groupby("image")["source"].nunique()
+    if number := int((sources > 1).sum()):
+        found.append(f"{_number(number, 'metaphase')} annotated in two sources: leave one out.")
     return found
 
 

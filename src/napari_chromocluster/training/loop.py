@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 import warnings
@@ -19,6 +20,7 @@ from lightning.pytorch.callbacks import (
     EMAWeightAveraging,
     ModelCheckpoint,
 )
+from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -38,20 +40,23 @@ from napari_chromocluster.training.batches import (
     composed_types,
     make_inputs,
 )
-from napari_chromocluster.training.callbacks import BestEpoch, FreezeBody, RunEvents, RunLike
+from napari_chromocluster.training.callbacks import (
+    BestEpoch,
+    FreezeBody,
+    LastEpoch,
+    RunEvents,
+    RunLike,
+    Stopped,
+)
 from napari_chromocluster.training.checkpoints import AtomicCheckpoints
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 from napari_chromocluster.training.data import RegionSet, compose_set, pack, single_chromosomes
-from napari_chromocluster.training.module import StageModule
+from napari_chromocluster.training.module import SCORE, StageModule
 from napari_chromocluster.training.outcome import save_outcome
 from napari_chromocluster.training.split import rows_of, split_groups
 
 #: Passes over the data for which a frozen body's features are kept and used again.
 _CACHED_EPOCHS = 2
-
-
-class Stopped(Exception):
-    """The user stopped the training before its first epoch ended."""
 
 
 @dataclass(frozen=True)
@@ -189,9 +194,14 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     for number, stage in enumerate(config.stages):
         if stage.epochs == 0:
             continue
-        if not _run_stage(config, run, data, plan, network, (number, stage), resume):
+        try:
+            _run_stage(config, run, data, plan, network, (number, stage), resume)
+        except Stopped:
             break
-    path = save_outcome(config, run, data, plan, network, time.monotonic() - began)
+    if rank_zero_only.rank != 0:  # another process of this training writes the model
+        return run.model_path
+    size = _take_best(config, run.checkpoint_folder, network)
+    path = save_outcome(config, run, data, plan, network, size, time.monotonic() - began)
     run.emit({"kind": "end", "model": path.name, "seconds": round(time.monotonic() - began, 1)})
     return path
 
@@ -204,15 +214,15 @@ def _run_stage(
     network: ClusterNetwork,
     placed: tuple[int, StageConfig],
     resume: bool,
-) -> bool:
-    """Run one stage in place; False when the user stopped it."""
+) -> None:
+    """Run one stage in place; Stopped when the user stopped it."""
     number, stage = placed
     folder = run.checkpoint_folder
     best, last = folder / f"stage{number}-best.ckpt", folder / f"stage{number}-last.ckpt"
     done = folder / f"stage{number}-done.json"
     if resume and done.exists():
         _load_best(network, best)
-        return True
+        return
     # An earlier stage may have frozen the body, with the statistics of its batch norms.
     BaseFinetuning.make_trainable(network)
     batches = TrainingBatches(data.train, plan, config, stage, number)
@@ -220,9 +230,12 @@ def _run_stage(
     validation = _validation_inputs(data.validation, stage, config)
     if stage.freeze_body:
         dataset, validation = _cache_features(network, batches, validation, run, config)
-    counts = [stage.epochs * len(batches) for stage in config.stages]
-    module = StageModule(network, config, stage, number, stage.epochs * len(batches))
-    events = RunEvents(run, stage, number, sum(counts[:number]), sum(counts))
+    # Each device takes its part of an epoch's batches.
+    steps = math.ceil(len(batches) / (config.devices * config.nodes))
+    counts = [stage.epochs * steps for stage in config.stages]
+    module = StageModule(network, config, stage, number, stage.epochs * steps)
+    before, total = sum(counts[:number]), sum(counts)
+    events = RunEvents(run, stage, number, before, total, lambda: _kept(folder))
     run.emit({"kind": "stage", "stage": stage.name, "stage_number": number, "epochs": stage.epochs})
     trainer = _trainer(config, stage, number, folder, events)
     with warnings.catch_warnings():
@@ -234,11 +247,10 @@ def _run_stage(
             ckpt_path=str(last) if resume and last.exists() else None,
             weights_only=False,
         )
+    if run.should_stop():
+        raise Stopped("The training was stopped.")
     _load_best(network, best)
-    stopped = run.should_stop()
-    if not stopped:
-        done.write_text(json.dumps({"stage": stage.name, "epochs": trainer.current_epoch}))
-    return not stopped
+    done.write_text(json.dumps({"stage": stage.name, "epochs": trainer.current_epoch}))
 
 
 class _EpochView(Dataset[Any]):
@@ -319,7 +331,9 @@ def _precision(config: TrainingConfig, device: torch.device) -> Any:
     if config.precision != "auto":
         return "32-true" if config.precision == "32" else config.precision
     if device.type == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        # Older cards only emulate bfloat16, slowly.
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if native else "16-mixed"
     return "bf16-mixed" if device.type == "cpu" and _cpu_computes_bfloat16() else "32-true"
 
 
@@ -330,14 +344,17 @@ def _cpu_computes_bfloat16() -> bool:
 
 
 def _autocast(config: TrainingConfig, device: torch.device) -> Any:
-    enabled = _precision(config, device) in ("bf16-mixed", "16-mixed")
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    precision = _precision(config, device)
+    enabled = precision in ("bf16-mixed", "16-mixed")
+    kind = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=enabled)
 
 
 def _trainer(
     config: TrainingConfig, stage: StageConfig, number: int, folder: Path, events: RunEvents
 ) -> pl.Trainer:
     device = _device(config)
+    devices = config.devices * config.nodes
     callbacks: list[Callback] = [
         events,
         BestEpoch(config.monitor, config.stop_after, config.stop_delta, stage.epochs),
@@ -349,13 +366,7 @@ def _trainer(
             save_top_k=1,
             enable_version_counter=False,
         ),
-        ModelCheckpoint(
-            dirpath=folder,
-            filename=f"stage{number}-last",
-            monitor=None,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        ),
+        LastEpoch(folder, f"stage{number}-last"),
     ]
     if stage.freeze_body:
         callbacks.append(FreezeBody())
@@ -366,7 +377,7 @@ def _trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=config.devices,
         num_nodes=config.nodes,
-        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
+        strategy="ddp" if devices > 1 else "auto",
         precision=_precision(config, device),
         callbacks=callbacks,
         logger=False,
@@ -385,3 +396,27 @@ def _load_best(network: ClusterNetwork, path: Path) -> None:
     network.load_state_dict(
         {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     )
+
+
+def _kept(folder: Path) -> bool:
+    """Whether any stage has finished an epoch."""
+    return any(folder.glob("stage*-best.ckpt"))
+
+
+def _take_best(config: TrainingConfig, folder: Path, network: ClusterNetwork) -> int:
+    """Load the best epoch of all stages, and return the crop size it was trained at.
+
+    A stage need not improve on the one before it: what counts is the figure
+    on the validation groups.
+    """
+    found: list[tuple[float, int]] = []
+    for number in range(len(config.stages)):
+        path = folder / f"stage{number}-best.ckpt"
+        if path.exists():
+            state = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+            found.append((float(state.get(SCORE, 0.0)), number))
+    if not found:
+        raise Stopped("The training was stopped before there was anything to keep.")
+    _, number = max(found)
+    _load_best(network, folder / f"stage{number}-best.ckpt")
+    return config.stages[number].image_size

@@ -12,6 +12,9 @@ from torch.nn import functional
 from napari_chromocluster.models.network import ClusterNetwork, layer_groups
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 
+#: Where a checkpoint holds what the validation groups gave.
+SCORE = "chromocluster_score"
+
 
 def partial_label_loss(logits: Tensor, allowed: Tensor, smoothing: float) -> Tensor:
     """Cross entropy where a region may have one of several types.
@@ -127,6 +130,11 @@ class StageModule(pl.LightningModule):
             "macro_sensitivity": macro_sensitivity(predicted, true),
         }
         self.log_dict({f"validation_{name}": value for name, value in figures.items()})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write the score beside the weights, so that stages can be compared."""
+        score = self.trainer.callback_metrics.get(f"validation_{self.config.monitor}")
+        checkpoint[SCORE] = float("-inf") if score is None else float(score)
 
     def configure_optimizers(self) -> Any:
         """Learning rates rise with depth from body to head; one cycle over the stage."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,9 @@ from napari_chromocluster.imaging.crops import CropSpec, render_crop
 from napari_chromocluster.imaging.io import write_text_atomic
 from napari_chromocluster.models.calibration import fit_temperature, prior_weights
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.model_file import ModelCard, read_card, save_model
 from napari_chromocluster.models.network import BACKBONES, ClusterNetwork
+from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.results.metrics import evaluate_predictions
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.batches import DrawPlan
@@ -24,8 +26,6 @@ from napari_chromocluster.training.split import group_hash
 from napari_chromocluster.training.versions import now, versions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_chromocluster.training.loop import PreparedData
 
 PAPER = (
@@ -42,9 +42,27 @@ def save_outcome(
     data: PreparedData,
     plan: DrawPlan,
     network: ClusterNetwork,
+    size: int,
     seconds: float,
 ) -> Path:
     """Calibrate on the validation groups, evaluate there, write the model file.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The training.
+    run : RunLike
+        The run folder.
+    data : PreparedData
+        What was trained and validated on.
+    plan : DrawPlan
+        How often each type was drawn.
+    network : ClusterNetwork
+        The best weights.
+    size : int
+        Side of the crops that they were trained on, in px.
+    seconds : float
+        How long it took.
 
     Returns
     -------
@@ -52,7 +70,7 @@ def save_outcome(
         The model file.
     """
     network.cpu().eval()
-    size = next(stage.image_size for stage in reversed(config.stages))
+    origin = _origin(config)
     card = ModelCard(
         name=config.model_name,
         backbone=network.backbone,
@@ -61,8 +79,9 @@ def save_outcome(
         tta=config.tta,
         training_prior=plan.prior(data.train),
         training=_training_facts(config, data, seconds),
-        weight_licence=BACKBONES[network.backbone].licence if config.backbone_weights else "",
-        citations=(PAPER,),
+        data_licences=origin.data_licences,
+        weight_licence=origin.weight_licence,
+        citations=tuple(dict.fromkeys((PAPER, *origin.citations))),
         created=now(),
     )
     classifier = ClusterClassifier(network, card, "cpu")
@@ -85,6 +104,14 @@ def save_outcome(
     save_model(run.model_path, network, card, half=_parameters(network) > _HALF_ABOVE)
     _write_predictions(run, data, probabilities)
     return run.model_path
+
+
+def _origin(config: TrainingConfig) -> ModelCard:
+    """Return the card of what the training began with: its terms bind what grows from it."""
+    if config.base_model:
+        return read_card(resolve_model(config.base_model))
+    licence = BACKBONES[config.backbone].licence if config.backbone_weights else ""
+    return ModelCard(config.backbone, weight_licence=licence)
 
 
 def validation_crops(data: PreparedData, spec: CropSpec) -> NDArray[np.float32]:
@@ -123,7 +150,8 @@ def _training_facts(
     return {
         "preset": config.preset,
         "seed": config.seed,
-        "base_model": config.base_model or config.backbone,
+        # The name alone: a folder may name a patient.
+        "base_model": Path(config.base_model).name if config.base_model else config.backbone,
         "stages": [
             f"{one.name}: {one.epochs} epochs, {one.image_size} px" for one in config.stages
         ],

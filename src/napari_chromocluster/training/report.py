@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,8 @@ class Report:
         Into how many parts the groups were split.
     pooled : dict or None
         `Evaluation.to_dict` over all folds: every group, each by a model that never saw it.
+    reliability : list of (float, float, int)
+        Mean confidence, share right and number of regions of each tenth of confidence.
     """
 
     new: dict[str, Any]
@@ -106,6 +108,7 @@ class Report:
     mistakes: list[Mistake]
     folds: int = 1
     pooled: dict[str, Any] | None = None
+    reliability: list[tuple[float, float, int]] = field(default_factory=list)
 
 
 def read_report(run: Run) -> Report | None:
@@ -161,6 +164,7 @@ def write_report(run: Run) -> Report:
         mistakes=_mistakes(run, rows, probabilities, crops),
         folds=run.config.folds,
         pooled=_pooled(run),
+        reliability=_reliability(true, probabilities),
     )
     write_text_atomic(run.report_folder / METRICS, json.dumps(dataclasses.asdict(report), indent=1))
     from napari_chromocluster.training.report_page import write_page
@@ -179,6 +183,24 @@ def _predictions(run: Run) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     rows = pd.DataFrame(lines)
     rows["labels"] = rows["labels"].fillna("").replace("nan", "")
     return rows, np.array([line["probabilities"] for line in lines], np.float32)
+
+
+def _reliability(
+    true: list[str], probabilities: NDArray[np.float32], bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Return mean confidence, share right and number of each bin of confidence that is used."""
+    order = [str(kind) for kind in TYPES]
+    right = probabilities.argmax(axis=1) == np.array([order.index(name) for name in true])
+    confidence = probabilities.max(axis=1)
+    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    return [
+        (
+            round(float(confidence[place == one].mean()), 4),
+            round(float(right[place == one].mean()), 4),
+            int((place == one).sum()),
+        )
+        for one in np.unique(place)
+    ]
 
 
 def _pooled(run: Run) -> dict[str, Any] | None:

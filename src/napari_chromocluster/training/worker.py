@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import torch
 
 from napari_chromocluster.training import alive
+from napari_chromocluster.training.callbacks import Stopped
 from napari_chromocluster.training.folds import train_folds
-from napari_chromocluster.training.loop import Stopped, fit
+from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.report import write_report
 from napari_chromocluster.training.run import RUNNING, Run, RunError
 
@@ -54,8 +55,10 @@ class _Helper(_Seen):
 
 def is_helper() -> bool:
     """Whether this process was started by Lightning for a further device or machine."""
-    ranks = (os.environ.get(name, "0") for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
-    return any(rank not in ("", "0") for rank in ranks)
+    names = ["LOCAL_RANK", "NODE_RANK", "GROUP_RANK"]
+    if os.environ.get("SLURM_NTASKS", "1") != "1":  # Slurm started all processes itself
+        names.append("SLURM_PROCID")
+    return any(os.environ.get(name, "0") not in ("", "0") for name in names)
 
 
 def work(run: Run, *, resume: bool = False) -> Path | None:
@@ -171,4 +174,8 @@ def sentence(error: BaseException) -> str:
         return "The memory is full: choose fewer composed clusters or a smaller image size."
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return "The training was interrupted: resume it to go on from the last finished epoch."
-    return text.splitlines()[0] if text else type(error).__name__
+    line = text.splitlines()[0] if text else "no details"
+    if isinstance(error, (ValueError, OSError, FloatingPointError)):
+        return line
+    # Nothing a user did: what to tell whoever can mend it.
+    return f"The training failed ({type(error).__name__}: {line}): log.txt in its folder says more."

@@ -57,25 +57,91 @@ class Origin:
     stack: bool
 
 
-def annotated_rows(labels: Any, promoted: bool = False) -> pd.DataFrame:
-    """Return the rows of a labels layer that a human decided (or all, if promoted)."""
-    table = table_of(labels)
-    known = table["cluster_type"] != ""
-    return table[known if promoted else known & (table["source"] == HUMAN)]
+@dataclass(frozen=True)
+class OpenPair:
+    """An image layer and the labels over it, as they were at one moment.
+
+    Layers are asked in the main thread only: napari's proxies are not made for
+    others.  What was asked here may be counted and written in any thread.
+
+    Attributes
+    ----------
+    image, labels : str
+        Names of the layers.
+    source : str
+        File of the image layer; empty where it has none.
+    stack : bool
+        Whether it is a stack; each of its frames is a metaphase.
+    picture, regions : array
+        Their pixels, not copied.
+    features : DataFrame
+        The features table of the labels layer, as it stands there.
+    """
+
+    image: str
+    labels: str
+    source: str
+    stack: bool
+    picture: Any
+    regions: Any
+    features: pd.DataFrame
+
+    @property
+    def path(self) -> str:
+        """What annotation files call the image: its file, else its layer's name."""
+        return str(Path(self.source).resolve()) if self.source else self.image
+
+    def group(self, frame: int = 0) -> str:
+        """Return the group of a metaphase: its file or layer, so that it stays on its side."""
+        name = Path(self.source).name if self.source else self.image
+        return f"{name}#{frame}" if self.stack else name
+
+    def rows(self, promoted: bool = False) -> pd.DataFrame:
+        """Return the rows that a human decided (or all, if promoted)."""
+        table = table_of(self)
+        known = table["cluster_type"] != ""
+        return table[known if promoted else known & (table["source"] == HUMAN)]
+
+    def annotations(self, promoted: bool = False) -> pd.DataFrame:
+        """Return the annotations, as `read_annotations` returns those of a file."""
+        table = self.rows(promoted)
+        rows = [
+            (self.path, self.labels, int(label), str(kind), self.group(int(frame)))
+            for label, kind, frame in zip(
+                table["index"], table["cluster_type"], table["frame"], strict=True
+            )
+        ]
+        return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def annotated_pairs(viewer: Any, promoted: bool = False) -> list[tuple[Any, Any]]:
-    """Return the labels layers that hold annotations, each with the image it lies over.
+def look_at(image: Any, labels: Any) -> OpenPair:
+    """Return a pair of layers as it is now; to be called in the main thread.
+
+    Raises
+    ------
+    LayerError
+        If their shapes differ.
+    """
+    check_pair(image, labels)
+    return OpenPair(
+        image=str(image.name),
+        labels=str(labels.name),
+        source=str(getattr(image.source, "path", None) or ""),
+        stack=len(frame_shape(labels)) == 3,
+        picture=pixels(image),
+        regions=pixels(labels),
+        features=labels.features,
+    )
+
+
+def open_pairs(viewer: Any) -> list[OpenPair]:
+    """Return every labels layer with the image it lies over.
 
     A labels layer belongs to the image of its shape after which it is named,
     else to the nearest such image below it in the layer list.
     """
-    found = []
-    for labels in labels_layers(viewer):
-        image = image_of(viewer, labels)
-        if image is not None and len(annotated_rows(labels, promoted)):
-            found.append((image, labels))
-    return found
+    found = [(image_of(viewer, labels), labels) for labels in labels_layers(viewer)]
+    return [look_at(image, labels) for image, labels in found if image is not None]
 
 
 def image_of(viewer: Any, labels: Any) -> Any:
@@ -89,38 +155,9 @@ def image_of(viewer: Any, labels: Any) -> Any:
     return (below or fitting or [None])[-1]
 
 
-def layer_annotations(image: Any, labels: Any, promoted: bool = False) -> pd.DataFrame:
-    """Return the annotations of a pair of layers, as `read_annotations` returns those of a file.
-
-    The group is the image's file, or its layer's name where it has none, so
-    that a metaphase stays on its side of the split however the layers lie.
-    """
-    table = annotated_rows(labels, promoted)
-    stack = len(frame_shape(labels)) == 3
-    rows = [
-        (_image_name(image), labels.name, int(label), str(kind), group_of(image, int(frame), stack))
-        for label, kind, frame in zip(
-            table["index"], table["cluster_type"], table["frame"], strict=True
-        )
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _image_name(image: Any) -> str:
-    source = getattr(image.source, "path", None)
-    return str(Path(source).resolve()) if source else str(image.name)
-
-
-def group_of(image: Any, frame: int = 0, stack: bool = False) -> str:
-    """Return the group of a metaphase that is open as a layer."""
-    source = getattr(image.source, "path", None)
-    name = Path(source).name if source else str(image.name)
-    return f"{name}#{frame}" if stack else name
-
-
 def write_layers(
     folder: str | Path,
-    pairs: Sequence[tuple[Any, Any]],
+    pairs: Sequence[OpenPair],
     promoted: bool = False,
     groups: Mapping[str, str] | None = None,
 ) -> Path:
@@ -130,7 +167,7 @@ def write_layers(
     ----------
     folder : path
         Takes images, label images, ``annotations.csv`` and ``layers.json``.
-    pairs : sequence of (Image layer, Labels layer)
+    pairs : sequence of OpenPair
         Metaphases with their regions; each frame of a stack is a metaphase.
     promoted : bool
         Also take rows that only the model decided.
@@ -150,25 +187,22 @@ def write_layers(
     target = Path(folder)
     rows: list[tuple[str, str, int, str, str]] = []
     origins: dict[str, dict[str, Any]] = {}
-    for number, (image, labels) in enumerate(pairs):
-        check_pair(image, labels)
-        table = annotated_rows(labels, promoted)
-        for frame, picture, regions, stack in _frames(image, labels, table):
-            stem = f"{number:03d}_" + re.sub(r"[^\w-]+", "_", image.name)
-            stem += f"_{frame:03d}" if stack else ""
+    for number, pair in enumerate(pairs):
+        known = {} if groups is None or pair.stack else groups
+        for frame, picture, regions, table in _frames(pair, promoted):
+            stem = f"{number:03d}_" + re.sub(r"[^\w-]+", "_", pair.image)
+            stem += f"_{frame:03d}" if pair.stack else ""
             with atomic_path(target / f"{stem}.tif") as temporary:
                 tifffile.imwrite(temporary, picture)
             write_labels(target / f"{stem}_labels.tif", regions)
-            known = {} if groups is None or stack else groups
-            group = known.get(_image_name(image), group_of(image, frame, stack))
+            group = known.get(pair.path, pair.group(frame))
             files = str(target / f"{stem}.tif"), str(target / f"{stem}_labels.tif")
-            mine = table[table["frame"] == frame]
             rows += [
                 (*files, int(label), str(kind), group)
-                for label, kind in zip(mine["index"], mine["cluster_type"], strict=True)
+                for label, kind in zip(table["index"], table["cluster_type"], strict=True)
             ]
-            source = str(getattr(image.source, "path", None) or "")
-            origins[stem] = asdict(Origin(image.name, labels.name, source, frame, stack))
+            origin = Origin(pair.image, pair.labels, pair.source, frame, pair.stack)
+            origins[stem] = asdict(origin)
     if not rows:
         raise AnnotationError(
             "No region of these layers was decided by a human: annotate some in the review dock."
@@ -179,19 +213,22 @@ def write_layers(
 
 
 def _frames(
-    image: Any, labels: Any, table: pd.DataFrame
-) -> Iterator[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any], bool]]:
-    """Yield the annotated frames of a pair of layers."""
-    stack = len(frame_shape(labels)) == 3
+    pair: OpenPair, promoted: bool
+) -> Iterator[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any], pd.DataFrame]]:
+    """Yield the annotated frames of a pair: number, image, regions, rows."""
+    table = pair.rows(promoted)
     for frame in sorted({int(one) for one in table["frame"]}):
-        picture = pixels(image)[frame] if stack else pixels(image)
-        regions = pixels(labels)[frame] if stack else pixels(labels)
-        yield frame, np.asarray(picture), np.asarray(regions), stack
+        picture = np.asarray(pair.picture[frame] if pair.stack else pair.picture)
+        regions = np.asarray(pair.regions[frame] if pair.stack else pair.regions)
+        # A region that was painted away keeps its row; there is nothing to learn from it.
+        there = table["index"].isin(np.unique(regions))
+        mine = table[(table["frame"] == frame) & there]
+        if len(mine):
+            yield frame, picture, regions, mine
 
 
 def prepare_on_layers(
-    viewer: Any,
-    pairs: Sequence[tuple[Any, Any]] | None = None,
+    pairs: Sequence[OpenPair],
     *,
     annotations: Sequence[str | Path] = (),
     promoted: bool = False,
@@ -199,13 +236,11 @@ def prepare_on_layers(
     **options: Any,
 ) -> Run:
     """Make the run folder of `train_on_layers`, with the layers' data, without starting it."""
-    if pairs is None:
-        pairs = annotated_pairs(viewer, promoted)
-    found = [(find_layer(viewer, a, "image"), find_layer(viewer, b, "labels")) for a, b in pairs]
-    if not found and not annotations:
-        raise AnnotationError("Nothing is annotated: decide some regions in the review dock.")
     folder = Path(out) if out else new_run_folder()
     sources = list(annotations)
+    found = [pair for pair in pairs if len(pair.rows(promoted))]
+    if not found and not sources:
+        raise AnnotationError("Nothing is annotated: decide some regions in the review dock.")
     try:
         if found:
             sources.append(write_layers(folder / DATA, found, promoted, _known_groups(annotations)))
@@ -256,9 +291,14 @@ def train_on_layers(
     AnnotationError
         If nothing is annotated.
     """
-    run = prepare_on_layers(
-        viewer, pairs, annotations=annotations, promoted=promoted, out=out, **options
-    )
+    if pairs is None:
+        found = open_pairs(viewer)
+    else:
+        found = [
+            look_at(find_layer(viewer, image, "image"), find_layer(viewer, labels, "labels"))
+            for image, labels in pairs
+        ]
+    run = prepare_on_layers(found, annotations=annotations, promoted=promoted, out=out, **options)
     carry_out(run, wait)
     return run
 
@@ -302,7 +342,8 @@ def find_open(viewer: Any, image: str | Path) -> tuple[Any, Any, int] | None:
         if origin is not None:
             same = same or (layer.name == origin.image and source == origin.source)
         if same:
-            labels = [one for one in labels_layers(viewer) if image_of(viewer, one) is layer]
+            # napari hands plugins a new proxy of a layer each time: equal, not identical.
+            labels = [one for one in labels_layers(viewer) if image_of(viewer, one) == layer]
             named = [one for one in labels if origin is not None and one.name == origin.labels]
             stack = origin is not None and origin.stack
             return layer, (named or labels or [None])[0], origin.frame if origin and stack else 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,78 @@ from qtpy.QtWidgets import (
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.config import TrainingConfig
-from napari_chromocluster.training.inventory import FEW, Inventory, take_inventory
+from napari_chromocluster.training.inventory import CHECK, FEW, Inventory, take_inventory
 from napari_chromocluster.viewer.layers import labels_layers
-from napari_chromocluster.viewer.training import annotated_pairs, group_of, layer_annotations
+from napari_chromocluster.viewer.training import OpenPair, open_pairs
 from napari_chromocluster.widgets.common.task import Task
 from napari_chromocluster.widgets.train.parts import button
 
 _KEY = Qt.ItemDataRole.UserRole
 #: Groups of a source that are listed; the counts take all.
 _MOST_GROUPS = 200
+#: Most height of the table, in px.
+_HIGHEST = 190
 _AMBER = "#E69F00"
+_LAYER = "layer "
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The annotations of each source, and the inventory of those that are used."""
+
+    titles: dict[str, str]
+    tables: dict[str, pd.DataFrame]
+    inventory: Inventory
+
+
+def count(
+    pairs: Mapping[str, OpenPair],
+    files: Mapping[str, pd.DataFrame],
+    off: set[str],
+    promoted: bool,
+    config: TrainingConfig,
+) -> Counted:
+    """Count what layers and files hold; for another thread, since it takes its time.
+
+    Parameters
+    ----------
+    pairs : mapping of str to OpenPair
+        Open layers by the name of their source.
+    files : mapping of str to DataFrame
+        Annotations that were read, by their file or folder.
+    off : set of str
+        Sources that are not used.
+    promoted : bool
+        Whether to take what only the model decided.
+    config : TrainingConfig
+        Decides the split.
+    """
+    known = {
+        str(image): str(group)
+        for name, table in files.items()
+        if name not in off
+        for image, group in zip(table["image"], table["group"], strict=True)
+    }
+    tables: dict[str, pd.DataFrame] = {}
+    for name, pair in pairs.items():
+        table = pair.annotations(promoted)
+        if len(table) == 0:
+            continue
+        # A metaphase that a file annotates too stays in the file's group.
+        if not pair.stack and pair.path in known:
+            table = table.assign(group=known[pair.path])
+        tables[name] = table
+    tables.update(files)
+    images = [pairs[name].image for name in tables if name in pairs]
+    titles = {
+        # The image's name is shorter and says as much, unless several labels lie over it.
+        name: pairs[name].image if images.count(pairs[name].image) == 1 else pairs[name].labels
+        for name in tables
+        if name in pairs
+    }
+    titles.update({name: _short(name) for name in files})
+    used = {name: table for name, table in tables.items() if name not in off}
+    return Counted(titles, tables, take_inventory(used, config))
 
 
 class DataPanel(QWidget):
@@ -55,10 +118,11 @@ class DataPanel(QWidget):
         self.config: TrainingConfig | None = None
         self.inventory: Inventory | None = None
         self._files: dict[str, pd.DataFrame] = {}
-        self._layers: dict[str, tuple[Any, Any, pd.DataFrame]] = {}
         self._off: set[str] = set()
         self._task: Task | None = None
         self._waiting: list[str] = []
+        self._count: Task | None = None
+        self._again = False
         self._build()
         # Painting and reviewing change the tables often; they are counted once it rests.
         self._pause = QTimer(self)
@@ -84,27 +148,39 @@ class DataPanel(QWidget):
         header.setMinimumSectionSize(24)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.tree.setMinimumHeight(120)
-        self.tree.setMaximumHeight(200)
+        self.tree.setIndentation(14)
+        self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.tree.itemExpanded.connect(self._fit_height)
+        self.tree.itemCollapsed.connect(self._fit_height)
         self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.tree.itemChanged.connect(self._ticked)
+        self.tree.itemSelectionChanged.connect(self._selected)
         layout.addWidget(self.tree)
+        self.split = QLabel("")
+        self.split.setWordWrap(True)
+        self.split.setToolTip("A metaphase is learnt from or checked on, never both.")
+        layout.addWidget(self.split)
         row = QHBoxLayout()
         self.add_file = button("Add file…", "Add an annotation file (CSV).", self._ask_file)
         self.add_folder = button(
             "Add folder…", "Add a folder with one subfolder per type.", self._ask_folder
         )
-        self.remove = button("Remove", "Take the selected files out of the list.", self._remove)
+        self.remove = button(
+            "Remove",
+            "Take the selected files out of the list; untick layers instead.",
+            self._remove,
+        )
         for one in (self.add_file, self.add_folder, self.remove):
             row.addWidget(one)
         layout.addLayout(row)
+        self.remove.setEnabled(False)
         self.promoted = QCheckBox("Also what only the model decided")
         self.promoted.setToolTip(
             "Off: only regions that a human decided are learnt from. On: a model learns from "
             "another model's opinion, mistakes included."
         )
-        self.promoted.toggled.connect(self._recount_layers)
+        self.promoted.toggled.connect(self.refresh)
         layout.addWidget(self.promoted)
         self.warnings = QLabel("")
         self.warnings.setWordWrap(True)
@@ -113,13 +189,13 @@ class DataPanel(QWidget):
 
     # ---------------------------------------------------------------- sources
 
-    def pairs(self) -> list[tuple[Any, Any]]:
-        """Return the pairs of layers that are ticked."""
-        return [
-            (image, labels)
-            for name, (image, labels, _) in self._layers.items()
-            if name not in self._off
-        ]
+    def pairs(self) -> dict[str, OpenPair]:
+        """Return the open pairs of layers by the name of their source, as they are now."""
+        return {f"{_LAYER}{pair.labels}": pair for pair in open_pairs(self.viewer)}
+
+    def used_pairs(self) -> list[OpenPair]:
+        """Return the open pairs of layers that are ticked."""
+        return [pair for name, pair in self.pairs().items() if name not in self._off]
 
     def files(self) -> list[str]:
         """Return the annotation files and folders that are ticked."""
@@ -156,9 +232,17 @@ class DataPanel(QWidget):
         if found:
             self.add_sources([found])
 
+    def _chosen_files(self) -> list[str]:
+        names = [str(item.data(0, _KEY)) for item in self.tree.selectedItems()]
+        return [name for name in names if name in self._files]
+
+    def _selected(self) -> None:
+        self.remove.setEnabled(bool(self._chosen_files()))
+
     def _remove(self) -> None:
-        for item in self.tree.selectedItems():
-            self._files.pop(str(item.data(0, _KEY)), None)
+        for name in self._chosen_files():
+            del self._files[name]
+        self.remove.setEnabled(False)
         self.refresh()
 
     def _layers_changed(self, event: Any = None) -> None:
@@ -174,30 +258,6 @@ class DataPanel(QWidget):
     def _features_changed(self, event: Any = None) -> None:
         self._pause.start()
 
-    def _recount_layers(self) -> None:
-        self.refresh()
-
-    def _count_layers(self) -> None:
-        groups = self._file_groups()
-        promoted = self.promoted.isChecked()
-        self._layers = {}
-        for image, labels in annotated_pairs(self.viewer, promoted):
-            table = layer_annotations(image, labels, promoted)
-            # A metaphase that a file annotates too stays in the file's group.
-            known = groups.get(str(table["image"].iloc[0]))
-            if known is not None and set(table["group"]) == {group_of(image)}:
-                table = table.assign(group=known)
-            self._layers[f"layer {labels.name}"] = (image, labels, table)
-
-    def _file_groups(self) -> dict[str, str]:
-        return {
-            str(image): str(group)
-            for name in self.files()
-            for image, group in zip(
-                self._files[name]["image"], self._files[name]["group"], strict=True
-            )
-        }
-
     # ---------------------------------------------------------------- showing
 
     def set_config(self, config: TrainingConfig) -> None:
@@ -211,22 +271,43 @@ class DataPanel(QWidget):
             self._pause.start()
 
     def refresh(self, event: Any = None) -> None:
-        """Count again and bring table and warnings in line."""
+        """Count again, in the background, and bring table and warnings in line."""
         if self.config is None:
             return
-        self._count_layers()
-        tables = {name: table for name, (_, _, table) in self._layers.items()} | self._files
-        used = {name: table for name, table in tables.items() if name not in self._off}
-        self.inventory = take_inventory(used, self.config)
-        self._show(tables, self.inventory)
-        self.changed.emit()
+        if self._count is not None:
+            self._again = True
+            return
+        pairs, files, off = self.pairs(), dict(self._files), set(self._off)
+        promoted, config = self.promoted.isChecked(), self.config
+        self._count = Task(lambda progress, stop: count(pairs, files, off, promoted, config), self)
+        self._count.succeeded.connect(self._show)
+        self._count.failed.connect(self.failed)
+        self._count.ended.connect(self._counted)
+        self._count.start()
 
-    def _show(self, tables: dict[str, pd.DataFrame], inventory: Inventory) -> None:
+    def _counted(self) -> None:
+        self._count = None
+        if self._again:
+            self._again = False
+            self.refresh()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being read or counted, or will be."""
+        return (
+            self._task is not None
+            or self._count is not None
+            or bool(self._waiting)
+            or bool(self._pause.isActive())
+        )
+
+    def _show(self, counted: Counted) -> None:
+        inventory = self.inventory = counted.inventory
         self.tree.blockSignals(True)
         opened = {str(item.data(0, _KEY)) for item in _top_items(self.tree) if item.isExpanded()}
         self.tree.clear()
-        for name, table in tables.items():
-            item = QTreeWidgetItem([_short(name)])
+        for name in counted.tables:
+            item = QTreeWidgetItem([counted.titles[name]])
             item.setToolTip(0, name)
             item.setData(0, _KEY, name)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
@@ -235,15 +316,24 @@ class DataPanel(QWidget):
             if on:
                 _set_counts(item, [inventory.counts[name][kind] for kind in TYPES])
                 self._add_groups(item, inventory.groups[inventory.groups["source"] == name])
-            elif len(table) == 0:
-                item.setDisabled(True)
             self.tree.addTopLevelItem(item)
             item.setExpanded(name in opened)
         self._add_total(inventory)
         self.tree.blockSignals(False)
-        lines = [inventory.problem, *inventory.warnings] if tables else [inventory.problem]
+        self._fit_height()
+        lines = [inventory.problem, *inventory.warnings]
         self.warnings.setText("\n".join(f"• {line}" for line in lines if line))
         self.warnings.setVisible(any(lines))
+        self.changed.emit()
+
+    def _fit_height(self) -> None:
+        """Be as high as the sources need, but leave room for the rest of the dock."""
+        row = max(self.tree.sizeHintForRow(0), 14)
+        shown = sum(
+            1 + (item.childCount() if item.isExpanded() else 0) for item in _top_items(self.tree)
+        )
+        height = self.tree.header().sizeHint().height() + row * max(shown, 2) + 6
+        self.tree.setFixedHeight(min(height, _HIGHEST))
 
     def _add_groups(self, parent: QTreeWidgetItem, groups: pd.DataFrame) -> None:
         for row in groups.head(_MOST_GROUPS).to_dict("records"):
@@ -253,9 +343,15 @@ class DataPanel(QWidget):
             parent.addChild(child)
 
     def _add_total(self, inventory: Inventory) -> None:
-        checked = inventory.groups.drop_duplicates("group")["side"].eq("check").sum()
-        number = inventory.groups["group"].nunique()
-        total = QTreeWidgetItem([f"{number} groups, {checked} to check on"])
+        sides = inventory.groups.drop_duplicates("group")["side"]
+        number, checked = len(sides), int(sides.eq(CHECK).sum())
+        self.split.setText(
+            f"{_many(number, 'metaphase')}: learn from {number - checked}, check on {checked}"
+            if checked
+            else ""
+        )
+        self.split.setVisible(bool(checked))
+        total = QTreeWidgetItem(["Total"])
         total.setFlags(Qt.ItemFlag.ItemIsEnabled)
         _set_counts(total, [inventory.totals[kind] for kind in TYPES])
         font = total.font(0)
@@ -290,10 +386,12 @@ class DataPanel(QWidget):
 
 
 def _short(name: str) -> str:
-    if name.startswith("layer "):
-        return name.removeprefix("layer ")
     path = Path(name)
     return f"{path.parent.name}/{path.name}" if path.suffix else f"{path.name}/"
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _set_counts(item: QTreeWidgetItem, numbers: Sequence[int]) -> None:

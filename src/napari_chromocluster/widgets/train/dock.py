@@ -12,15 +12,10 @@ from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.models.registry import ModelEntry, register_model
 from napari_chromocluster.training.config import ConfigError, TrainingConfig, preset
 from napari_chromocluster.training.process import start, terminate
-from napari_chromocluster.training.report import Mistake, read_report
-from napari_chromocluster.training.run import FINISHED, RUNNING, Run, RunError, runs_dir
+from napari_chromocluster.training.report import Mistake, Report, read_report
+from napari_chromocluster.training.run import FINISHED, Run, RunError
 from napari_chromocluster.viewer.scripting import add_regions
-from napari_chromocluster.viewer.training import (
-    find_open,
-    prepare_on_layers,
-    show_place,
-    train_on_layers,
-)
+from napari_chromocluster.viewer.training import find_open, prepare_on_layers, show_place
 from napari_chromocluster.widgets.common.parts import Banner, Group, group, scrolling
 from napari_chromocluster.widgets.common.task import Task, sentence
 from napari_chromocluster.widgets.train.data import DataPanel
@@ -53,8 +48,12 @@ class TrainWidget(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.follower: RunFollower | None = None
+        #: The run that is shown, going on or not.
+        self.shown: Run | None = None
         self.task: Task | None = None
         self.stopping = False
+        self._reading: Task | None = None
+        self._looked = False
         self._build()
         self._connect()
         self._restart_recipe()
@@ -104,6 +103,11 @@ class TrainWidget(QWidget):
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
         self._patience.setInterval(_PATIENCE)
+        self._target = self.groups["Training"]
+        self._scroll = QTimer(self)
+        self._scroll.setSingleShot(True)
+        self._scroll.setInterval(50)
+        self._scroll.timeout.connect(self._scroll_now)
 
     def _connect(self) -> None:
         self.train_button.clicked.connect(self._button_clicked)
@@ -118,6 +122,7 @@ class TrainWidget(QWidget):
         self.runs.chosen.connect(self.attach)
         self.runs.resumed.connect(self.resume)
         self.runs.listed.connect(self._runs_listed)
+        self.live.resume_button.clicked.connect(lambda _=False: self.resume(self.shown))
         self.result.mistake_chosen.connect(self.show_mistake)
         self.result.use.connect(self.use_model)
         self.result.discard.connect(self._discard)
@@ -166,13 +171,8 @@ class TrainWidget(QWidget):
         except ConfigError as error:
             self.banner.error(sentence(error))
             return
-        folder = runs_dir() / ".rates"
-        number = 1
-        while (folder / str(number)).exists():
-            number += 1
-        self.rates.search(
-            lambda: prepare_on_layers(self.viewer, out=folder / str(number), **options), row
-        )
+        self.banner.clear()
+        self.rates.search(lambda out: prepare_on_layers(out=out, **options), row)
         self._update()
 
     def _rate_found(self, row: int, rate: float) -> None:
@@ -181,7 +181,7 @@ class TrainWidget(QWidget):
 
     def _options(self) -> dict[str, Any]:
         return {
-            "pairs": self.data.pairs(),
+            "pairs": self.data.used_pairs(),
             "annotations": self.data.files(),
             "promoted": self.data.promoted.isChecked(),
             "config": self.config(),
@@ -200,7 +200,7 @@ class TrainWidget(QWidget):
     @property
     def running(self) -> bool:
         """Whether the run that is shown goes on."""
-        return self.follower is not None
+        return self.follower is not None and self.follower.alive
 
     def train(self) -> None:
         """Write the data and start the training, in the background."""
@@ -212,13 +212,21 @@ class TrainWidget(QWidget):
             self.banner.error(sentence(error))
             return
         self.banner.clear()
-        self._run_task(
-            lambda progress, stop: train_on_layers(self.viewer, wait=False, **options),
-            self._started,
-        )
 
-    def resume(self, run: Run) -> None:
+        def work(progress: Any, stop: Any) -> Run:
+            run = prepare_on_layers(**options)
+            start(run)
+            return run
+
+        self._run_task(work, self._started)
+
+    def resume(self, run: Run | None) -> None:
         """Go on with a run from its last checkpoint."""
+        if run is None:
+            return
+        if self.running or self.runs.going:
+            self.banner.error("Another training goes on: stop it first, or wait until it ends.")
+            return
         self.banner.clear()
 
         def work(progress: Any, stop: Any) -> Run:
@@ -234,7 +242,7 @@ class TrainWidget(QWidget):
     def attach(self, run: Run) -> None:
         """Show a run, and follow it if it goes on."""
         if self.follower is not None:
-            if self.follower.run.folder == run.folder:
+            if self.follower.run.folder == run.folder and self.follower.alive:
                 return
             self.follower.stop()
         try:
@@ -243,7 +251,9 @@ class TrainWidget(QWidget):
             self.follower = None
             self.banner.error(sentence(error))
             return
-        self.stopping = run.should_stop()
+        self.shown, self.stopping = run, run.should_stop()
+        self._patience.stop()
+        self.live.resume_button.hide()
         self.groups["Training"].show()
         self.groups["Result"].hide()
         self.live.begin(self.follower.progress)
@@ -252,7 +262,15 @@ class TrainWidget(QWidget):
         self.follower.start()
         self.runs.select(run)
         self._update()
-        QTimer.singleShot(0, lambda: self.area.ensureWidgetVisible(self.live, 0, 0))
+        self._scroll_to("Training")
+
+    def _scroll_to(self, title: str) -> None:
+        """Bring a group to the top of the dock, once it has its place."""
+        self._target = self.groups[title]
+        self._scroll.start()
+
+    def _scroll_now(self) -> None:
+        self.area.verticalScrollBar().setValue(self._target.y())
 
     def stop(self) -> None:
         """Ask the training to stop; what is best so far is kept."""
@@ -271,36 +289,42 @@ class TrainWidget(QWidget):
         if self.follower is None:
             return
         run, progress = self.follower.run, self.follower.progress
-        self.follower, self.stopping = None, False
+        was_alive, self.follower, self.stopping = self.follower.alive, None, False
         self._patience.stop()
+        self.live.resume_button.setVisible(run.can_resume())
         if state == FINISHED:
-            self._show_result(run)
-            if progress.message:
-                self.banner.error(progress.message)
+            self._read_result(run, progress.message)
         else:
             self.live.headline.setText(run.message())
             self.live.eta.setText("–")
             self.banner.error(run.message())
-        self.runs.refresh()
+        if was_alive:
+            self.runs.refresh()
         self._update()
 
-    def _show_result(self, run: Run) -> None:
-        try:
-            report = read_report(run)
-        except RunError as error:
-            self.banner.error(sentence(error))
+    def _read_result(self, run: Run, message: str) -> None:
+        """Read the report of a run in the background, then show it."""
+        name = run.config.model_name
+        self._reading = Task(lambda progress, stop: read_report(run), self)
+        self._reading.succeeded.connect(lambda report: self._show_result(run, report, name))
+        self._reading.failed.connect(self.banner.error)
+        self._reading.start()
+        if message:
+            self.banner.error(message)
+
+    def _show_result(self, run: Run, report: Report | None, name: str) -> None:
+        if report is None or run != self.shown:  # another run was chosen meanwhile
             return
-        if report is None:
-            return
-        self.result.show_report(run, report, run.config.model_name)
+        self.result.show_report(run, report, name)
         self.groups["Result"].show()
-        QTimer.singleShot(0, lambda: self.area.ensureWidgetVisible(self.result.headline, 0, 0))
+        self._scroll_to("Result")
 
     def _runs_listed(self, lines: list[RunLine]) -> None:
-        """Attach to a training that goes on, such as after napari was opened again."""
-        going = [line.run for line in lines if line.state == RUNNING]
-        if going and self.follower is None and self.task is None:
-            self.attach(going[0])
+        """Attach to a training that goes on, when napari has been opened again."""
+        if not self._looked and self.runs.going and self.shown is None and self.task is None:
+            self.attach(self.runs.going[0])
+        self._looked = True
+        self.runs.select(self.shown)
         self._update()
 
     # ---------------------------------------------------------------- result
@@ -316,14 +340,14 @@ class TrainWidget(QWidget):
         self.result.set_used(entry.name)
         self.start.refresh()
         for widget in QApplication.allWidgets():
-            # Docks that offer models offer this one at once.
-            if widget is not self and getattr(widget, "viewer", None) is self.viewer:
-                refresh = getattr(widget, "refresh_models", None)
-                if refresh is not None:
-                    refresh()
+            # Docks that offer models offer this one at once, in every window.
+            refresh = getattr(widget, "refresh_models", None)
+            if callable(refresh):
+                refresh()
         self.banner.info(f"{entry.name} is in the list of models: choose it in the Classify dock.")
 
     def _discard(self, run: Run) -> None:
+        self.shown = None
         self.groups["Result"].hide()
         self.groups["Training"].hide()
         self.runs.discard(run)
@@ -352,6 +376,7 @@ class TrainWidget(QWidget):
 
     def _run_task(self, work: Any, done: Any) -> None:
         if self.task is not None:
+            self.banner.info("Wait for the work that runs, then try again.")
             return
         self.task = Task(work, self)
         self.task.succeeded.connect(done)
@@ -393,6 +418,8 @@ class TrainWidget(QWidget):
             return "Wait for the work that runs."
         if self.rates.busy:
             return "Wait for the search for a learning rate, or cancel it."
+        if self.runs.going and not self.running:
+            return "Another training goes on: choose it in the list of runs to see or stop it."
         if not self.start.ready:
             return "Download the weights first, choose a local file, or start from another model."
         try:
@@ -413,6 +440,9 @@ class TrainWidget(QWidget):
             self.follower.stop()
             self.follower = None
         self.rates.release()
+        self.runs.release()
+        self._patience.stop()
+        self._scroll.stop()
         self.start.cancel()
         self.data.release()
 

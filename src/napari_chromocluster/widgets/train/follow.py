@@ -38,6 +38,8 @@ class RunFollower(QObject):
         super().__init__(parent)
         self.run = run
         self.progress = RunProgress(run.config)
+        #: Whether the process was there when this began to follow it.
+        self.alive = run.process_alive()
         self._reader = EventReader(run.events_path)
         self._looks = 0
         self._timer = QTimer(self)

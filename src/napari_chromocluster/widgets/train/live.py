@@ -9,11 +9,16 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_chromocluster.training.progress import Curve, RunProgress
-from napari_chromocluster.widgets.train.parts import form
+from napari_chromocluster.widgets.train.parts import button, form
 
 _GRAY, _BLUE, _GREEN = "#999999", "#56B4E9", "#009E73"
 #: Points of a curve that are drawn at most: more than there are pixels help nobody.
 _POINTS = 1500
+#: Batches of an epoch that must have been told of for their loss to be a curve.
+_BATCHES_TOLD = 3
+#: Width of the numbers beside a plot, in px: the same for all, so that epochs stand one below the
+#: other.
+_NUMBERS = 34
 
 
 class LivePanel(QWidget):
@@ -26,6 +31,9 @@ class LivePanel(QWidget):
         self.headline = QLabel("")
         self.headline.setWordWrap(True)
         layout.addWidget(self.headline)
+        self.resume_button = button("Resume", "Go on from the last finished epoch.")
+        self.resume_button.hide()
+        layout.addWidget(self.resume_button)
         self.epoch_bar = _bar("How much of all epochs is done.")
         self.batch_bar = _bar("How much of this epoch, or of the preparation, is done.")
         layout.addWidget(self.epoch_bar)
@@ -59,8 +67,9 @@ class LivePanel(QWidget):
         self.eta.setText(duration(progress.eta_s) if progress.eta_s is not None else "–")
         memory = f", {progress.memory_mb:,.0f} MB" if progress.memory_mb else ""
         self.where.setText(f"{device_name(progress.device)}{memory}" if progress.device else "–")
-        noisy = progress.batch_loss if progress.batch_loss.x else progress.train_loss
-        self.loss.draw({"training": noisy, "validation": progress.validation_loss})
+        self.loss.draw(
+            {"training": training_curve(progress), "validation": progress.validation_loss}
+        )
         self.sensitivity.draw({"validation": progress.macro_sensitivity})
 
 
@@ -86,6 +95,7 @@ class _CurvePlot(QWidget):
         # The wheel scrolls the dock: it must not be caught by a plot on the way.
         self.plot.wheelEvent = lambda event: event.ignore()
         self.plot.setLabel("bottom", "epoch")
+        self.plot.getAxis("left").setWidth(_NUMBERS)
         self.plot.showGrid(x=False, y=True, alpha=0.25)
         self.plot.setAccessibleName(title)
         layout.addWidget(self.plot)
@@ -122,6 +132,12 @@ class _CurvePlot(QWidget):
         for name, curve in curves.items():
             step = max(1, len(curve.x) // _POINTS)
             self.curves[name].setData(curve.x[::step], curve.y[::step])
+
+
+def training_curve(progress: RunProgress) -> Curve:
+    """Return the loss of the batches, or of whole epochs where few batches were told of."""
+    few = len(progress.batch_loss.x) < _BATCHES_TOLD * len(progress.train_loss.x)
+    return progress.train_loss if few or not progress.batch_loss.x else progress.batch_loss
 
 
 def _bar(tooltip: str) -> QProgressBar:

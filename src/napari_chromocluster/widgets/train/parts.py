@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QPushButton, QSpinBox
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
 
 
 def button(text: str, tooltip: str, action: Callable[[], object] | None = None) -> QPushButton:
@@ -17,9 +25,16 @@ def button(text: str, tooltip: str, action: Callable[[], object] | None = None) 
     return made
 
 
+def _let_the_wheel_pass(control: QWidget) -> None:
+    """Leave the wheel to the dock: scrolling through it must not change what is under the mouse."""
+    control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    control.wheelEvent = lambda event: event.ignore()
+
+
 def spin(low: int, high: int, tooltip: str) -> QSpinBox:
     """Return a box for whole numbers."""
     made = QSpinBox()
+    _let_the_wheel_pass(made)
     made.setRange(low, high)
     made.setToolTip(tooltip)
     return made
@@ -28,6 +43,7 @@ def spin(low: int, high: int, tooltip: str) -> QSpinBox:
 def share(low: float, high: float, tooltip: str) -> QDoubleSpinBox:
     """Return a box for a share."""
     made = QDoubleSpinBox()
+    _let_the_wheel_pass(made)
     made.setRange(low, high)
     made.setSingleStep(0.05)
     made.setToolTip(tooltip)
@@ -37,6 +53,7 @@ def share(low: float, high: float, tooltip: str) -> QDoubleSpinBox:
 def combo(tooltip: str) -> QComboBox:
     """Return a combo box that long names do not widen."""
     made = QComboBox()
+    _let_the_wheel_pass(made)
     made.setToolTip(tooltip)
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     made.setMinimumContentsLength(8)

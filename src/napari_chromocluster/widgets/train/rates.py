@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyqtgraph as pg
@@ -12,7 +13,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_chromocluster.training.process import start
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.run import Run, list_runs, runs_dir
 from napari_chromocluster.widgets.common.task import Task
 from napari_chromocluster.widgets.train.follow import RunFollower
 from napari_chromocluster.widgets.train.live import headline
@@ -59,13 +60,13 @@ class RatePanel(QWidget):
         """Whether a search goes on."""
         return self._task is not None or self._follower is not None
 
-    def search(self, prepare: Callable[[], Run], row: int) -> None:
+    def search(self, prepare: Callable[[Path], Run], row: int) -> None:
         """Search a rate for a stage.
 
         Parameters
         ----------
         prepare : callable
-            Makes the run folder; called in the background.
+            Makes the run folder, given its place; called in the background.
         row : int
             The stage.
         """
@@ -79,7 +80,7 @@ class RatePanel(QWidget):
         self.show()
 
         def work(progress: Any, stop: Any) -> Run:
-            run = prepare()
+            run = prepare(_free_folder())
             start(run, find_rates=row)
             return run
 
@@ -146,3 +147,15 @@ class RatePanel(QWidget):
                 self.failed.emit(message)
         shutil.rmtree(run.folder, ignore_errors=True)
         self.ended.emit()
+
+
+def _free_folder() -> Path:
+    """Return a folder for a search; what a search left whose napari was closed goes away."""
+    folder = runs_dir() / ".rates"
+    for old in list_runs(folder):
+        if not old.process_alive():
+            shutil.rmtree(old.folder, ignore_errors=True)
+    number = 1
+    while (folder / str(number)).exists():
+        number += 1
+    return folder / str(number)

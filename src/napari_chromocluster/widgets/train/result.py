@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.training.report import Report
 from napari_chromocluster.training.run import Run
+from napari_chromocluster.widgets.train.calibration import CalibrationPlot
 from napari_chromocluster.widgets.train.parts import button, form
 from napari_chromocluster.widgets.train.runs import open_report
 
@@ -38,6 +39,8 @@ _OVERALL = (
     ("kappa", False), ("auroc", False), ("ece", True),
 )  # fmt: skip
 _ICON = 64
+#: Thumbnails that are drawn at once.
+_AT_ONCE = 20
 _GAP = 10
 
 
@@ -54,6 +57,11 @@ class ResultPanel(QWidget):
         super().__init__()
         self.run: Run | None = None
         self.report: Report | None = None
+        self._unframed: list[tuple[QListWidgetItem, str, str]] = []
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(5)
+        self._later.timeout.connect(self._draw_some)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self.headline = QLabel("")
@@ -62,13 +70,17 @@ class ResultPanel(QWidget):
         self.note = QLabel("")
         self.note.setWordWrap(True)
         layout.addWidget(self.note)
+        self._build_buttons(layout)
         self.types = _table(len(TYPES), 1 + len(_PER_TYPE))
+        self.types.horizontalHeader().setSectionResizeMode(
+            0, QHeaderView.ResizeMode.ResizeToContents
+        )
         self.types.setHorizontalHeaderLabels(["n", *(title for _, title, _ in _PER_TYPE)])
         for column, (_, _, hint) in enumerate(_PER_TYPE, start=1):
             self.types.horizontalHeaderItem(column).setToolTip(hint)
-        layout.addWidget(QLabel("Each type, in %: new (change against the old model)"))
+        layout.addWidget(_title("Each type, in %, with the change against the old model"))
         layout.addWidget(self.types)
-        layout.addWidget(QLabel("Confusion matrix: rows true, columns predicted"))
+        layout.addWidget(_title("Confusion matrix: rows true, columns told"))
         self.matrix = _table(len(TYPES), len(TYPES))
         self.matrix.setHorizontalHeaderLabels([kind.letter for kind in TYPES])
         layout.addWidget(self.matrix)
@@ -77,13 +89,14 @@ class ResultPanel(QWidget):
             for row, kind in enumerate(TYPES):
                 table.verticalHeaderItem(row).setToolTip(kind.display_name)
             _fit_height(table)
+        self.calibration = CalibrationPlot()
+        layout.addWidget(self.calibration)
         self.mistakes_label = QLabel("")
         layout.addWidget(self.mistakes_label)
         self.mistakes = _mistake_list()
         self.mistakes.itemClicked.connect(self._mistake_clicked)
         self.mistakes.itemActivated.connect(self._mistake_clicked)
         layout.addWidget(self.mistakes)
-        self._build_buttons(layout)
 
     def _build_buttons(self, layout: QVBoxLayout) -> None:
         rows = form()
@@ -92,9 +105,7 @@ class ResultPanel(QWidget):
         rows.addRow("Name", self.name_edit)
         layout.addLayout(rows)
         row = QHBoxLayout()
-        self.use_button = button(
-            "Use this model", "Add it to the list of models; it can be chosen at once.", self._use
-        )
+        self.use_button = button("Use this model", "", self._use)
         self.report_button = button(
             "Report", "Open the whole report in the browser.",
             lambda: open_report(self.run) if self.run is not None else None,
@@ -117,13 +128,20 @@ class ResultPanel(QWidget):
         self.name_edit.setText(name)
         self._fill_types(report)
         self._fill_matrix(report.new["confusion_matrix"])
+        self.calibration.show_report(report)
         self._fill_mistakes(run, report)
         self.set_used("")
 
     def set_used(self, name: str) -> None:
         """Show under which name the model is in the list already."""
         self.use_button.setEnabled(not name)
-        self.use_button.setText(f"In use as {name}" if name else "Use this model")
+        self.use_button.setText("In the list" if name else "Use this model")
+        self.use_button.setToolTip(
+            f"It is in the list of models as {name}."
+            if name
+            else "Add it to the list of models; it can be chosen at once."
+        )
+        self.name_edit.setEnabled(not name)
 
     def _fill_types(self, report: Report) -> None:
         old = (report.old or {}).get("per_type", {})
@@ -150,9 +168,12 @@ class ResultPanel(QWidget):
 
     def _fill_mistakes(self, run: Run, report: Report) -> None:
         self.mistakes.clear()
+        self._unframed.clear()
         number = len(report.mistakes)
         self.mistakes_label.setText(
-            f"{number} mistakes: click one to see it in place" if number else "No mistakes."
+            f"{_many(number, 'mistake')}: click one to see it in place"
+            if number
+            else "No mistakes."
         )
         self.mistakes.setVisible(number > 0)
         for mistake in report.mistakes:
@@ -160,13 +181,24 @@ class ResultPanel(QWidget):
                 continue
             true, told = ClusterType(mistake.true), ClusterType(mistake.predicted)
             item = QListWidgetItem(f"{true.letter} → {told.letter}")
-            item.setIcon(_framed(run, mistake.thumbnail, true.color))
+            self._unframed.append((item, mistake.thumbnail, true.color))
             item.setData(Qt.ItemDataRole.UserRole, mistake)
             item.setToolTip(
                 f"{true.display_name}, called {told.display_name.lower()} "
                 f"({mistake.confidence:.0%} sure); {mistake.group}, region {mistake.label}"
             )
             self.mistakes.addItem(item)
+        self._draw_some()
+
+    def _draw_some(self) -> None:
+        """Draw some thumbnails now and the rest later, so that nothing stands still."""
+        if self.run is None:
+            return
+        for item, name, color in self._unframed[:_AT_ONCE]:
+            item.setIcon(_framed(self.run, name, color))
+        del self._unframed[:_AT_ONCE]
+        if self._unframed:
+            self._later.start()
 
     def _mistake_clicked(self, item: QListWidgetItem) -> None:
         self.mistake_chosen.emit(item.data(Qt.ItemDataRole.UserRole))
@@ -233,7 +265,7 @@ def _compared(new: float | None, old: float | None) -> QTableWidgetItem:
     if old is None:
         return _cell(text)
     change = round(100 * new) - round(100 * old)
-    item = _cell(f"{text} ({change:+d})" if change else f"{text} (=)")
+    item = _cell(f"{text} {change:+d}" if change else text)
     if change:
         item.setForeground(QBrush(QColor(_BETTER if change > 0 else _WORSE)))
     return item
@@ -243,6 +275,12 @@ def _cell(text: str) -> QTableWidgetItem:
     item = QTableWidgetItem(text)
     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
     return item
+
+
+def _title(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label
 
 
 def _table(rows: int, columns: int) -> QTableWidget:
@@ -255,6 +293,7 @@ def _table(rows: int, columns: int) -> QTableWidget:
     table.horizontalHeader().setMinimumSectionSize(24)
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     table.verticalHeader().setDefaultSectionSize(24)
+    table.setStyleSheet("QTableWidget::item { padding: 0px; }")
     return table
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtCore import Qt, QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QHBoxLayout,
@@ -34,6 +34,8 @@ from napari_chromocluster.widgets.train.parts import button
 _RUN = Qt.ItemDataRole.UserRole
 #: Runs that are listed, the newest first.
 _MOST = 50
+#: Milliseconds between two looks while a training goes on.
+_LOOK = 3000
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class RunLine:
     message: str
     score: float | None
     resumable: bool
+    stamp: float
 
 
 def read_line(run: Run) -> RunLine | None:
@@ -55,9 +58,30 @@ def read_line(run: Run) -> RunLine | None:
         state = run.state()
         report = read_report(run) if state == FINISHED else None
         score = None if report is None else float(report.new["macro_sensitivity"])
-        return RunLine(run, config.model_name, state, run.message(), score, run.can_resume())
+        resumable, stamp = run.can_resume(), _stamp(run)
+        return RunLine(run, config.model_name, state, run.message(), score, resumable, stamp)
     except (RunError, KeyError, TypeError):
         return None
+
+
+def _stamp(run: Run) -> float:
+    """Return when a run last told something."""
+    try:
+        return run.events_path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def read_lines(known: Mapping[Path, RunLine]) -> list[RunLine]:
+    """Read the list; what is known of a finished run need not be read again."""
+    found = []
+    for run in list_runs()[:_MOST]:
+        line = known.get(run.folder)
+        if line is None or line.stamp != _stamp(run):
+            line = read_line(run)
+        if line is not None:
+            found.append(line)
+    return found
 
 
 class RunsPanel(QWidget):
@@ -76,6 +100,11 @@ class RunsPanel(QWidget):
         self._task: Task | None = None
         self._again = False
         self._discarded: Path | None = None
+        self.lines: list[RunLine] = []
+        # Nobody tells of trainings that another program runs.
+        self._timer = QTimer(self)
+        self._timer.setInterval(_LOOK)
+        self._timer.timeout.connect(self.refresh)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self.tree = QTreeWidget()
@@ -116,12 +145,8 @@ class RunsPanel(QWidget):
         if self._task is not None:
             self._again = True
             return
-        self._task = Task(
-            lambda progress, stop: [
-                line for run in list_runs()[:_MOST] if (line := read_line(run)) is not None
-            ],
-            self,
-        )
+        known = {line.run.folder: line for line in self.lines if line.state == FINISHED}
+        self._task = Task(lambda progress, stop: read_lines(known), self)
         self._task.succeeded.connect(self._show)
         self._task.ended.connect(self._read)
         self._task.start()
@@ -132,8 +157,22 @@ class RunsPanel(QWidget):
             self._again = False
             self.refresh()
 
+    @property
+    def going(self) -> list[Run]:
+        """The trainings that went on at the last look."""
+        return [line.run for line in self.lines if line.state == RUNNING]
+
+    def release(self) -> None:
+        """Look no more."""
+        self._timer.stop()
+        self._again = False
+
     def _show(self, lines: list[RunLine]) -> None:
-        run = self.current
+        run, self.lines = self.current, lines
+        if not self.going:
+            self._timer.stop()
+        elif not self._timer.isActive():
+            self._timer.start()
         self.tree.blockSignals(True)
         self.tree.clear()
         for line in lines:

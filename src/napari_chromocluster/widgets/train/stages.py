@@ -86,7 +86,10 @@ class StagesPanel(QWidget):
             self.table.horizontalHeaderItem(column).setToolTip(hint)
         header = self.table.horizontalHeader()
         header.setMinimumSectionSize(24)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        for column in (2, 3):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        self.table.setStyleSheet("QTableWidget::item { padding: 0px 2px; }")
         self.table.verticalHeader().hide()
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
@@ -104,19 +107,31 @@ class StagesPanel(QWidget):
             "as long; the first split's model is kept."
         )  # fmt: skip
         self.composed = share(0.0, 1.0, "Share of composed clusters among the clusters learnt.")
+        self.average = share(
+            0.0, 0.9999, "Decay of the running average of the weights; 0 keeps the weights as they "
+            "are. For long trainings, such as 0.999."
+        )  # fmt: skip
+        self.average.setDecimals(4)
+        self.patience = spin(
+            0, 100, "Epochs without a gain after which a stage ends early; 0 never ends it early."
+        )
         self.device = combo("Where to train; auto takes a GPU if there is one.")
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
         self.names = QCheckBox("Name the metaphases in the model")
         self.names.setToolTip("Off: the model file tells the groups only by hash.")
         for title, widget in (
             ("Batch size", self.batch), ("Seed", self.seed), ("To check on", self.share),
-            ("Folds", self.folds), ("Composed", self.composed), ("Device", self.device),
+            ("Folds", self.folds), ("Composed", self.composed), ("Stop early", self.patience),
+            ("Averaging", self.average), ("Device", self.device),
         ):  # fmt: skip
             rows.addRow(title, widget)
         box.layout_.addLayout(rows)
         box.layout_.addWidget(self.names)
         box.header.setChecked(False)
-        for box_ in (self.batch, self.seed, self.share, self.folds, self.composed):
+        for box_ in (
+            self.batch, self.seed, self.share, self.folds, self.composed, self.patience,
+            self.average,
+        ):  # fmt: skip
             box_.valueChanged.connect(self._told)
         self.device.currentTextChanged.connect(self._told)
         self.names.toggled.connect(self._told)
@@ -142,6 +157,8 @@ class StagesPanel(QWidget):
             composed_clusters=(
                 (self._base.composed_clusters or 400) if self.composed.value() > 0 else 0
             ),
+            stop_after=self.patience.value(),
+            average_decay=self.average.value(),
             device=self.device.currentText(),
             names_in_card=self.names.isChecked(),
         )
@@ -176,6 +193,8 @@ class StagesPanel(QWidget):
         self.share.setValue(config.validation_share)
         self.folds.setValue(config.folds)
         self.composed.setValue(config.composed_share)
+        self.patience.setValue(config.stop_after)
+        self.average.setValue(config.average_decay)
         self.device.setCurrentText(config.device)
         self.names.setChecked(config.names_in_card)
         self._filling = False
@@ -186,8 +205,8 @@ class StagesPanel(QWidget):
         """Take a rate that was found: the head's; the body's keeps its distance to it."""
         stage = self._stage(row)
         ratio = stage.lr_body / stage.lr_head if stage.lr_head else 0.0
-        self.table.item(row, 3).setText(f"{rate:.2g}")
-        self.table.item(row, 2).setText(f"{rate * ratio:.2g}")
+        self.table.item(row, 3).setText(rate_text(rate))
+        self.table.item(row, 2).setText(rate_text(rate * ratio))
 
     def chosen_row(self) -> int:
         """Return the selected stage, else the last."""
@@ -198,7 +217,7 @@ class StagesPanel(QWidget):
         row = self.table.rowCount()
         self.table.insertRow(row)
         values = (
-            stage.name, str(stage.epochs), f"{stage.lr_body:g}", f"{stage.lr_head:g}", "",
+            stage.name, str(stage.epochs), rate_text(stage.lr_body), rate_text(stage.lr_head), "",
             str(stage.image_size),
         )  # fmt: skip
         for column, value in enumerate(values):
@@ -244,3 +263,11 @@ class StagesPanel(QWidget):
         if not self._filling:
             self.drop_button.setEnabled(self.table.rowCount() > 1)
             self.changed.emit()
+
+
+def rate_text(rate: float) -> str:
+    """Return a learning rate as short as it can be said: ``1e-4``, ``2.5e-5``, ``0``."""
+    if rate == 0:
+        return "0"
+    digits, _, power = f"{rate:.2e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
