@@ -33,8 +33,10 @@ OVERLAP_AREA = 0.45
 TOUCH_AREA = 0.15
 #: Widest gap, in pixels of a chromosome 10 px wide, that a near miss may have.
 WIDEST_GAP = 2.6
-#: Width of a chromosome, in pixels, at which clusters are composed.
+#: Width of a chromosome, in pixels, at which clusters are composed unless another is asked for.
 WORKING_WIDTH = 10.0
+#: Widths between which `natural_width` lies: below, shapes are lost; above, only time.
+_WIDTHS = (7.0, 14.0)
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -75,7 +77,7 @@ class Appearance:
     loose : float
         Share of clusters whose mask is a loose outline, not a threshold.
     blur : float
-        Largest blur, in px at the working width.
+        Largest blur, in px of a chromosome 10 px wide.
     noise : float
         Largest standard deviation of noise, in units of the signal.
     """
@@ -93,6 +95,12 @@ def chromosome_width(mask: Mask) -> float:
     ridge = (depth == ndimage.maximum_filter(depth, size=3)) & (depth > 0)
     values = depth[ridge]
     return float(2 * np.percentile(values, 80)) if values.size else 1.0
+
+
+def natural_width(singles: Sequence[SingleChromosome]) -> float:
+    """Width, in px, at which clusters of these are as sharp as the chromosomes themselves."""
+    widths = [chromosome_width(one.mask) for one in singles[:60]]
+    return float(np.clip(np.median(widths), *_WIDTHS)) if widths else WORKING_WIDTH
 
 
 def principal_angle(mask: Mask) -> float:
@@ -201,9 +209,9 @@ def _partner_angle(rng: np.random.Generator, base: float, touching: bool) -> flo
         if kind < 0.6:  # end against side
             return base + math.pi / 2 + float(rng.normal(0, 0.3))
         return float(rng.uniform(0, math.pi))
-    if kind < 0.15:
-        return base + float(rng.normal(0, 0.25))
-    return base + float(rng.choice([-1, 1]) * rng.uniform(0.35, math.pi / 2))
+    # Chromosomes that overlap mostly cross; nearly parallel ones look like a single thick one.
+    least = 0.3 if kind < 0.15 else 0.75
+    return base + float(rng.choice([-1, 1]) * rng.uniform(least, math.pi / 2))
 
 
 def _place_overlapping(
@@ -211,16 +219,25 @@ def _place_overlapping(
 ) -> bool:
     """Bring a point on the axis of the new one onto a point inside an old one."""
     target = canvas.masks[int(rng.integers(len(canvas.masks)))]
-    ty, tx = _inner_point(rng, target)
-    sy, sx = _inner_point(rng, chromosome.mask)
+    # Most crossings have arms on all sides; some are at the tip of one of the two.
+    tip = int(rng.integers(2)) if rng.random() < 0.35 else -1
+    ty, tx = _inner_point(rng, target, central=tip != 0)
+    sy, sx = _inner_point(rng, chromosome.mask, central=tip != 1)
     height, width = chromosome.mask.shape
     return canvas.put(chromosome, ty - sy + height / 2, tx - sx + width / 2, angle)
 
 
-def _inner_point(rng: np.random.Generator, mask: Mask) -> tuple[int, int]:
+def _inner_point(rng: np.random.Generator, mask: Mask, central: bool = False) -> tuple[int, int]:
+    """Draw a point on the axis of a mask; a central one keeps away from both ends."""
     window = _bounding(mask, 1)
     depth = ndimage.distance_transform_edt(mask[window])
     ys, xs = np.nonzero(depth >= 0.7 * depth.max())
+    if central:
+        angle = principal_angle(mask[window])
+        along = xs * math.cos(angle) + ys * math.sin(angle)
+        low, high = np.percentile(along, [18, 82])
+        inner = (along >= low) & (along <= high)
+        ys, xs = ys[inner], xs[inner]
     index = int(rng.integers(ys.size))
     return int(ys[index]) + window[0].start, int(xs[index]) + window[1].start
 
@@ -232,12 +249,13 @@ def _place_touching(
     angle: float,
     base: float,
     gap: float,
+    width: float,
 ) -> bool:
     """Slide the new chromosome towards the others until the wished gap is left."""
     distance = _distance_to(canvas.union)
     edge = chromosome.mask & ~ndimage.binary_erosion(chromosome.mask)
     ey, ex = np.nonzero(edge)
-    height, width = chromosome.mask.shape
+    height, breadth = chromosome.mask.shape
     target = canvas.masks[int(rng.integers(len(canvas.masks)))]
     ty, tx = _inner_point(rng, target)
     parallel = abs(math.sin(angle - base)) < 0.4
@@ -250,13 +268,15 @@ def _place_touching(
         direction = float(rng.uniform(0, 2 * math.pi))
     dy, dx = math.sin(direction), math.cos(direction)
     aim_y, aim_x = (
-        (ty, tx) if rng.random() < 0.5 else (ty + rng.normal(0, 6), tx + rng.normal(0, 6))
+        (ty, tx)
+        if rng.random() < 0.5
+        else (ty + rng.normal(0, 0.6 * width), tx + rng.normal(0, 0.6 * width))
     )
     previous: tuple[float, float] | None = None
     for step in range(canvas.side, -canvas.side, -1):
         y, x = aim_y + dy * step, aim_x + dx * step
         py = np.rint(ey + y - height / 2).astype(np.intp)
-        px = np.rint(ex + x - width / 2).astype(np.intp)
+        px = np.rint(ex + x - breadth / 2).astype(np.intp)
         if py.min() < 0 or px.min() < 0 or py.max() >= canvas.side or px.max() >= canvas.side:
             continue
         nearest = float(distance[py, px].min())
@@ -314,18 +334,19 @@ def _blend(rng: np.random.Generator, canvas: _Canvas, look: Appearance) -> Float
             out = out * (1 - cover) + np.maximum(signal, out * (1 - cover)) * cover
             out = np.maximum(out, signal * (1 - cover))
         return np.asarray(out, np.float32)
-    total = np.sum(canvas.signals, axis=0)
-    # A camera and a stain saturate: the sum is bent down by a random amount.
-    ceiling = float(rng.uniform(1.8, 5.0))
-    return np.asarray(ceiling * (1 - np.exp(-total / ceiling)) * 1.15, np.float32)
+    # Absorbances add up, but stain and camera saturate: where two cross it is darker by a
+    # fifth up to twofold.  A sum of powers leaves each as it is where it lies alone.
+    power = math.exp(float(rng.uniform(math.log(1.0), math.log(3.5))))
+    total = np.sum([signal**power for signal in canvas.signals], axis=0)
+    return np.asarray(total ** (1 / power), np.float32)
 
 
 def _finish(
-    rng: np.random.Generator, canvas: _Canvas, look: Appearance, gap: float
+    rng: np.random.Generator, canvas: _Canvas, look: Appearance, gap: float, width: float
 ) -> tuple[Float, Mask] | None:
     """Blur, add noise, find the region's mask; None if it is not one piece."""
     signal = _blend(rng, canvas, look)
-    sigma = float(rng.uniform(0, look.blur))
+    sigma = look.blur * float(rng.random()) ** 2 * width / WORKING_WIDTH
     if sigma > 0.2:
         signal = ndimage.gaussian_filter(signal, sigma)
     union = canvas.union
@@ -360,6 +381,7 @@ def compose_one(
     cluster_type: ClusterType,
     chromosomes: int,
     look: Appearance | None = None,
+    width: float = WORKING_WIDTH,
 ) -> ComposedCluster | None:
     """Try once to compose a cluster.
 
@@ -375,6 +397,8 @@ def compose_one(
         How many chromosomes to lay down (1 for a single, at most 6).
     look : Appearance, optional
         How it is made to look.
+    width : float
+        Width of its chromosomes, in px.
 
     Returns
     -------
@@ -384,15 +408,19 @@ def compose_one(
     look = look or Appearance()
     # A chromosome lies in a metaphase once: it repeats only where there are too few.
     few = len(singles) < chromosomes
-    picks = rng.choice(len(singles), size=chromosomes, replace=few)
+    # The longer one is, the likelier it meets another.
+    lengths = np.array([max(one.mask.shape) for one in singles], float)
+    share = None if chromosomes == 1 else lengths / lengths.sum()
+    picks = rng.choice(len(singles), size=chromosomes, replace=few, p=share)
     chosen = [singles[int(i)] for i in picks]
     # Chromosomes of one metaphase share a scale: the first one's width sets it.
     widths = [max(chromosome_width(one.mask), 2.0) for one in chosen]
     common = float(np.median(widths))
-    gap = float(rng.choice([-1.0, 0.5, 1.5, WIDEST_GAP]))
-    canvas = _Canvas(side=int(90 + 60 * chromosomes))
+    grain = width / WORKING_WIDTH
+    gap = float(rng.choice([-1.0, 0.5, 1.5, WIDEST_GAP])) * grain
+    canvas = _Canvas(side=int((90 + 60 * chromosomes) * grain))
     for number, one in enumerate(chosen):
-        scale = WORKING_WIDTH / (0.5 * common + 0.5 * widths[number])
+        scale = width / (0.5 * common + 0.5 * widths[number])
         base = canvas.angles[int(rng.integers(number))] if number else 0.0
         touching = _wants_touching(rng, cluster_type, number)
         angle = _partner_angle(rng, base, touching) if number else float(rng.uniform(0, math.pi))
@@ -401,17 +429,17 @@ def compose_one(
         if number == 0:
             placed = canvas.put(moved, canvas.side / 2, canvas.side / 2, angle)
         elif touching:
-            placed = _place_touching(rng, canvas, moved, angle, base, gap)
+            placed = _place_touching(rng, canvas, moved, angle, base, gap, width)
         else:
             placed = _place_overlapping(rng, canvas, moved, angle)
         if not placed:
             return None
     canvas = canvas.trimmed(margin=8)
     if chromosomes > 1:
-        relations = _relations(canvas, WORKING_WIDTH, gap)
+        relations = _relations(canvas, width, gap)
         if relations is None or _type_of(relations) is not cluster_type:
             return None
-    finished = _finish(rng, canvas, look, max(gap, 0.0))
+    finished = _finish(rng, canvas, look, max(gap, 0.0), width)
     if finished is None:
         return None
     signal, mask = finished
@@ -436,8 +464,11 @@ def _bounding(mask: Mask, margin: int) -> tuple[slice, slice]:
 def _chromosome_number(rng: np.random.Generator, cluster_type: ClusterType, most: int) -> int:
     if cluster_type is ClusterType.SINGLE:
         return 1
-    least = 3 if cluster_type is ClusterType.TOUCHING_OVERLAPPING else 2
-    shares = np.array([0.62, 0.22, 0.1, 0.06])[: max(1, most - least + 1)]
+    both = cluster_type is ClusterType.TOUCHING_OVERLAPPING
+    least = 3 if both else 2
+    # As in real metaphases, where clusters of both kinds are large.
+    usual = [0.42, 0.26, 0.18, 0.14] if both else [0.66, 0.2, 0.09, 0.05]
+    shares = np.array(usual)[: max(1, most - least + 1)]
     return least + int(rng.choice(shares.size, p=shares / shares.sum()))
 
 
@@ -447,6 +478,7 @@ def iterate_clusters(
     types: Sequence[ClusterType],
     most: int = 6,
     look: Appearance | None = None,
+    width: float = WORKING_WIDTH,
 ) -> Iterator[ComposedCluster]:
     """Compose clusters without end, taking the wished types in turn.
 
@@ -464,7 +496,9 @@ def iterate_clusters(
         rng = np.random.default_rng([seed, number])
         made = None
         for _ in range(60):
-            made = compose_one(singles, rng, wanted, _chromosome_number(rng, wanted, most), look)
+            made = compose_one(
+                singles, rng, wanted, _chromosome_number(rng, wanted, most), look, width
+            )
             if made is not None:
                 yield made
                 break
@@ -484,6 +518,7 @@ def compose_clusters(
     ),
     most: int = 6,
     look: Appearance | None = None,
+    width: float = WORKING_WIDTH,
 ) -> list[ComposedCluster]:
     """Compose labelled clusters from single chromosomes.
 
@@ -501,6 +536,8 @@ def compose_clusters(
         Largest number of chromosomes in a cluster (2 to 6).
     look : Appearance, optional
         How they are made to look.
+    width : float
+        Width of their chromosomes, in px (see `natural_width`).
 
     Returns
     -------
@@ -512,5 +549,5 @@ def compose_clusters(
     After Lin et al., BIBM 2020, and SupCAM (2023), who compose clusters to
     train on; the rule for the type stands in this module's docstring.
     """
-    stream = iterate_clusters(singles, seed, types, most, look)
+    stream = iterate_clusters(singles, seed, types, most, look, width)
     return [next(stream) for _ in range(n)]
