@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.chromosome import SingleChromosome
 from napari_chromocluster.imaging.compose import (
-    WORKING_WIDTH,
     Appearance,
     chromosome_width,
     iterate_clusters,
+    natural_width,
 )
 from napari_chromocluster.imaging.crops import (
     SIGNAL_RANGE,
@@ -157,9 +157,10 @@ def compose_set(
         count = int((drawn == number).sum())
         if count == 0:
             continue
-        reference = _working_reference(pool)
+        width = natural_width(pool)
+        reference = _working_reference(pool, width)
         shifted = [types[(number + k) % len(types)] for k in range(len(types))]
-        stream = iterate_clusters(pool, seed * 100_003 + number, shifted, look=look)
+        stream = iterate_clusters(pool, seed * 100_003 + number, shifted, look=look, width=width)
         for _ in range(count):
             made = next(stream)
             crops.append(frame_region(made.signal, made.mask, reference=reference))
@@ -169,10 +170,10 @@ def compose_set(
     return pack(crops, names, ["composed"] * len(crops), size)
 
 
-def _working_reference(pool: Sequence[SingleChromosome]) -> float:
+def _working_reference(pool: Sequence[SingleChromosome], width: float) -> float:
     """Return the reference size of a group at the width at which clusters are composed, in px."""
     sizes = [
-        float(np.sqrt(one.mask.sum())) * WORKING_WIDTH / max(chromosome_width(one.mask), 2.0)
+        float(np.sqrt(one.mask.sum())) * width / max(chromosome_width(one.mask), 2.0)
         for one in pool[:60]
     ]
     return float(np.median(sizes))
