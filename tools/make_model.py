@@ -4,7 +4,7 @@ Steps: boxes to region annotations; train the compact network from random
 weights on real regions and composed clusters; evaluate on groups that took no
 part; write the model file with its card::
 
-    python tools/make_model.py ../shared/data WORK [--epochs 10,26]
+    python tools/make_model.py ../shared/data WORK [--epochs 8,20]
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--epochs", default="10,26")
+    parser.add_argument("--epochs", default="8,20")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", type=Path)
     options = parser.parse_args()
