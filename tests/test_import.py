@@ -70,3 +70,20 @@ def test_version_is_that_of_the_package():
     from importlib.metadata import version
 
     assert cc.__version__ == version("napari-chromocluster")
+
+
+def test_asking_for_a_reader_and_opening_a_sample_do_not_wait_for_torch(tmp_path):
+    code = (
+        "import sys; from napari_chromocluster.viewer.reader import get_reader;"
+        f"get_reader({str(tmp_path)!r});"
+        "from napari_chromocluster.viewer.sample_data import synthetic_giemsa; synthetic_giemsa();"
+        "from napari_chromocluster.viewer import show_overlay;"
+        "print('torch' in sys.modules)"
+    )
+    assert run(code) == "False"
+
+
+def test_public_names_of_the_viewer_room():
+    for name in cc.viewer.__all__:
+        assert callable(getattr(cc.viewer, name))
+        assert name in dir(cc.viewer)

@@ -1,11 +1,49 @@
-"""What touches a napari viewer but needs no Qt: the same work for widgets, console and scripts."""
+"""What touches a napari viewer but needs no Qt: the same work for widgets, console and scripts.
 
-from napari_chromocluster.viewer.overlay import show_overlay
-from napari_chromocluster.viewer.scripting import (
-    classify_layer,
-    open_result,
-    segment_layer,
-    train_on_layers,
-)
+The functions are loaded when they are first used: asking whether a file is one
+of ours, or opening a dock, must not wait for torch.
+"""
 
-__all__ = ["classify_layer", "open_result", "segment_layer", "show_overlay", "train_on_layers"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+#: Public name -> module of this package that holds it.
+_WHERE = {
+    "classify_layer": "scripting",
+    "explain_region": "explaining",
+    "open_result": "scripting",
+    "segment_layer": "scripting",
+    "show_overlay": "overlay",
+    "train_on_layers": "training",
+}
+
+__all__ = [
+    "classify_layer",
+    "explain_region",
+    "open_result",
+    "segment_layer",
+    "show_overlay",
+    "train_on_layers",
+]
+
+if TYPE_CHECKING:
+    from napari_chromocluster.viewer.explaining import explain_region
+    from napari_chromocluster.viewer.overlay import show_overlay
+    from napari_chromocluster.viewer.scripting import classify_layer, open_result, segment_layer
+    from napari_chromocluster.viewer.training import train_on_layers
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return list(__all__)

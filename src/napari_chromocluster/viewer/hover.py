@@ -77,13 +77,13 @@ class Hover:
 
     def say(self, viewer: Any, text: str) -> None:
         """Show a text; an overlay that somebody else uses stays as it is."""
-        overlay = viewer.text_overlay
+        overlay = viewer.canvas.overlays.text
         if text == self._said or (overlay.text and overlay.text != self._said):
             return
         self._said = text
         overlay.text = text
         overlay.position = "bottom_left"
-        overlay.font_size = 11
+        overlay.font_size = 9
         overlay.visible = bool(text)
 
 

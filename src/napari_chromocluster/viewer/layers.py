@@ -20,6 +20,8 @@ from napari_chromocluster.results.table import (
 #: Ends of file names under which results lie beside an image.
 TABLE_SUFFIX = "_regions.csv"
 LABEL_SUFFIXES = ("_labels.tif", "_labels.tiff", "_labels.png")
+#: Key of ``layer.metadata`` that says whose explanation an image layer holds.
+EXPLANATION = "chromocluster_explanation_of"
 
 
 class LayerError(ValueError):
@@ -33,8 +35,9 @@ def kind_of(layer: Any) -> str:
 
 
 def image_layers(viewer: Any) -> list[Any]:
-    """Return the image layers of a viewer."""
-    return [layer for layer in viewer.layers if kind_of(layer) == "image"]
+    """Return the image layers of a viewer, without the explanations drawn over them."""
+    images = [layer for layer in viewer.layers if kind_of(layer) == "image"]
+    return [layer for layer in images if EXPLANATION not in layer.metadata]
 
 
 def labels_layers(viewer: Any) -> list[Any]:
@@ -74,6 +77,25 @@ def matching_labels(viewer: Any, image: Any) -> list[Any]:
     """Return the labels layers whose shape is that of an image layer."""
     shape = frame_shape(image)
     return [layer for layer in labels_layers(viewer) if frame_shape(layer) == shape]
+
+
+def labels_of(viewer: Any, image: Any) -> list[Any]:
+    """Return the labels layers that belong to an image layer.
+
+    Metaphases of one camera have one shape.  So the name decides where it can,
+    else the image that lies next below the labels.
+    """
+    images = [one for one in image_layers(viewer) if frame_shape(one) == frame_shape(image)]
+    names = sorted((one.name for one in images), key=len, reverse=True)
+    out = []
+    for layer in matching_labels(viewer, image):
+        named = next((name for name in names if layer.name.startswith(name)), None)
+        below = [
+            one.name for one in images if viewer.layers.index(one) < viewer.layers.index(layer)
+        ]
+        if image.name == (named or (below or names)[-1]):
+            out.append(layer)
+    return out
 
 
 def check_pair(image: Any, labels: Any) -> None:

@@ -1,8 +1,8 @@
-"""Marks over a labels layer that do not hang on colour: letters, dashes where it is unsure."""
+"""Marks over a labels layer that do not hang on colour: letters, dashes, frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,18 @@ from napari_chromocluster.viewer.layers import frame_shape, pixels
 
 #: Keys of ``layer.metadata`` that say whose marks a layer holds.
 LETTERS, DASHES = "chromocluster_letters_of", "chromocluster_dashes_of"
+FRAMES = "chromocluster_frames_of"
 #: Length of a dash and of the gap after it, in px.
 _DASH, _GAP = 4.0, 4.0
 #: Regions that get dashes at most; beyond that the question marks must do.
 _MOST_DASHED = 400
 _DASH_COLOR = "#000000"
+#: No type has this colour, and it is seen on dark and light images.
+_FRAME_COLOR = "#56B4E9"
+#: Px between a region's box and the frame around it.
+_FRAME_PAD = 3.0
+
+Box = tuple[int, float, float, float, float]
 
 
 def marks_layer(viewer: Any, labels: Any, mark: str) -> Any:
@@ -135,8 +142,9 @@ def show_letters(
     }
     features = pd.DataFrame({"letter": words})
     if old is not None:
-        # A new layer for every turn of a slider would make the layer list flicker.
-        viewer.layers.remove(old)
+        # Making a layer takes much longer than filling one, and the layer list would flicker.
+        old.data, old.features, old.text = places, features, text
+        return old
     return _add(
         viewer, labels, LETTERS, "add_points", places,
         name=f"{labels.name} · types", size=1, face_color="transparent",
@@ -159,6 +167,46 @@ def show_dashes(viewer: Any, labels: Any, rows: pd.DataFrame) -> Any:
         name=f"{labels.name} · unsure", edge_width=1.4 * _grain(labels),
         edge_color=_DASH_COLOR, vector_style="line",
     )  # fmt: skip
+
+
+def show_frames(viewer: Any, labels: Any, boxes: Sequence[Box]) -> Any:
+    """Draw frames around regions.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    labels : Labels layer
+        The regions.
+    boxes : sequence of (frame, y0, x0, y1, x1)
+        Boxes in px of the layer; none takes the frames away.
+    """
+    if not boxes:
+        remove_marks(viewer, labels, FRAMES)
+        return None
+    vectors = frame_vectors(boxes, len(frame_shape(labels)))
+    old = marks_layer(viewer, labels, FRAMES)
+    if old is not None:
+        old.data = vectors
+        return old
+    return _add(
+        viewer, labels, FRAMES, "add_vectors", vectors,
+        name=f"{labels.name} · selected", edge_width=1.6 * _grain(labels),
+        edge_color=_FRAME_COLOR, vector_style="line",
+    )  # fmt: skip
+
+
+def frame_vectors(boxes: Sequence[Box], ndim: int) -> NDArray[np.float64]:
+    """Return the four sides of each box as vectors (4N, 2, D), a little outside of it."""
+    out = np.zeros((len(boxes), 4, 2, ndim))
+    for number, (frame, *edges) in enumerate(boxes):
+        y0, x0, y1, x1 = np.array(edges) + _FRAME_PAD * np.array([-1, -1, 1, 1])
+        corners = np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0], [y0, x0]])
+        out[number, :, 0, -2:] = corners[:4]
+        out[number, :, 1, -2:] = np.diff(corners, axis=0)
+        if ndim == 3:
+            out[number, :, 0, 0] = frame
+    return out.reshape(-1, 2, ndim)
 
 
 def _grain(labels: Any) -> float:
@@ -189,7 +237,8 @@ def _follow(viewer: Any, labels: Any) -> None:
     owner = labels.unique_id
 
     def mine() -> list[Any]:
-        return [x for x in viewer.layers if is_mark(x, LETTERS, owner) or is_mark(x, DASHES, owner)]
+        kinds = (LETTERS, DASHES, FRAMES)
+        return [x for x in viewer.layers if any(is_mark(x, kind, owner) for kind in kinds)]
 
     def seen(event: Any) -> None:
         for mark in mine():

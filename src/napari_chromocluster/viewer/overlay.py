@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from napari_chromocluster.results.table import unsure
-from napari_chromocluster.taxonomy import CLUSTERS, TYPES
+from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.viewer.hover import THRESHOLD, follow_mouse
 from napari_chromocluster.viewer.layers import (
     current_frame,
@@ -69,7 +69,7 @@ def show_overlay(
     fill : bool
         Fill the regions instead of outlining them.
     text : bool
-        Write letters beside clusters and unsure regions.
+        Write a letter beside each region that is not surely single.
     colors : mapping of type to colour, optional
         Instead of the default colours.
 
@@ -79,15 +79,25 @@ def show_overlay(
         The letters.
     """
     layer = find_layer(viewer, labels, "labels")
-    table = table_of(layer)
-    color_labels(layer, frame_rows(table, current_frame(viewer, layer)), colors)
+    show_colors(viewer, layer, fill=fill, colors=colors)
+    return show_marks(viewer, layer, threshold=threshold, text=text, colors=colors)
+
+
+def show_colors(
+    viewer: Any, labels: Any, *, fill: bool = False, colors: Mapping[str, str] | None = None
+) -> None:
+    """Show colours and outlines alone, without letters and dashes.
+
+    Parameters as in `show_overlay`.
+    """
+    rows = frame_rows(table_of(labels), current_frame(viewer, labels))
+    color_labels(labels, rows, colors)
     for name, value in (
-        ("contour", 0 if fill else outline_width(layer)),
+        ("contour", 0 if fill else outline_width(labels)),
         ("opacity", 0.5 if fill else 1.0),
     ):
-        if getattr(layer, name) != value:
-            setattr(layer, name, value)
-    return show_marks(viewer, layer, threshold=threshold, text=text, colors=colors)
+        if getattr(labels, name) != value:
+            setattr(labels, name, value)
 
 
 def show_marks(
@@ -110,7 +120,9 @@ def show_marks(
     if not text:
         remove_marks(viewer, labels, LETTERS)
         return None
-    marked = table["cluster_type"].isin([str(kind) for kind in CLUSTERS]).to_numpy() | doubtful
+    # Sure singles, nearly all there is, stay bare: their bands are what one looks at.
+    known = ~table["cluster_type"].isin(["", str(ClusterType.SINGLE)]).to_numpy()
+    marked = known | doubtful
     return show_letters(viewer, labels, table[marked], doubtful[marked], colors)
 
 
@@ -119,6 +131,16 @@ def color_labels(layer: Any, rows: pd.DataFrame, colors: Mapping[str, str] | Non
     from napari.utils.colormaps import DirectLabelColormap
 
     layer.colormap = DirectLabelColormap(color_dict=color_dict(rows, colors))
+
+
+def plain_colormap() -> Any:
+    """Return the colour of regions before they are classified: one, since none means a type.
+
+    A colormap per label would also make napari compile code of its own for it.
+    """
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict={0: "transparent", None: UNCLASSIFIED})
 
 
 def outline_width(layer: Any) -> int:

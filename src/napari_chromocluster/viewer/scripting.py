@@ -1,10 +1,10 @@
-"""The functions for the napari console: segment, classify, show, open and train."""
+"""The functions for the napari console: segment, classify, open."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
-from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.results.table import merge_tables, read_table
 from napari_chromocluster.viewer.layers import (
     check_pair,
@@ -23,10 +22,12 @@ from napari_chromocluster.viewer.layers import (
     table_of,
     unique_name,
 )
-from napari_chromocluster.viewer.overlay import show_overlay
-from napari_chromocluster.viewer.training import train_on_layers
+from napari_chromocluster.viewer.overlay import outline_width, plain_colormap, show_overlay
 
-__all__ = ["classify_layer", "open_result", "segment_layer", "train_on_layers"]
+if TYPE_CHECKING:
+    from napari_chromocluster.models.classifier import ClusterClassifier
+
+__all__ = ["classify_layer", "open_result", "segment_layer"]
 
 
 def segment_frames(
@@ -34,6 +35,7 @@ def segment_frames(
     rgb: bool,
     parameters: SegmentationParameters | None = None,
     progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> NDArray[np.int32]:
     """Find regions in an image or a stack; labels of a stack do not repeat across frames.
 
@@ -47,12 +49,16 @@ def segment_frames(
         What counts as a region.
     progress : callable, optional
         Called with the frames done and their number.
+    stop : callable, optional
+        Asked between frames; True ends the work with an InterruptedError.
     """
     if len(image.shape) - int(rgb) == 2:
         return segment_metaphase(np.asarray(image), parameters)
     frames: list[NDArray[np.int32]] = []
     highest = 0
     for number in range(image.shape[0]):
+        if stop is not None and stop():
+            raise InterruptedError("Finding regions was stopped.")
         labels = segment_metaphase(np.asarray(image[number]), parameters)
         labels[labels > 0] += highest
         highest = max(highest, int(labels.max()))
@@ -97,8 +103,9 @@ def add_regions(viewer: Any, image: Any, labels: NDArray[np.int32]) -> Any:
         name=unique_name(viewer, f"{image.name} regions"),
         scale=image.scale[-keep:],
         translate=image.translate[-keep:],
+        colormap=plain_colormap(),
     )
-    made.contour = 2
+    made.contour = outline_width(made)
     made.opacity = 1.0
     return made
 
@@ -147,7 +154,7 @@ def classify_layer(
     image_layer = find_layer(viewer, image, "image")
     labels_layer = find_layer(viewer, labels, "labels")
     check_pair(image_layer, labels_layer)
-    classifier = model if isinstance(model, ClusterClassifier) else load_model(model, device)
+    classifier = loaded(model, device)
     table = classifier.classify(
         pixels(image_layer), pixels(labels_layer), select, progress=progress, stop=stop
     )
@@ -156,6 +163,13 @@ def classify_layer(
         limit = classifier.card.unsure_threshold if threshold is None else threshold
         show_overlay(viewer, labels_layer, threshold=limit)
     return table
+
+
+def loaded(model: str | Path | ClusterClassifier, device: str) -> ClusterClassifier:
+    """Return a classifier given itself, its name or its file."""
+    from napari_chromocluster.models.classifier import load_model
+
+    return load_model(model, device) if isinstance(model, (str, Path)) else model
 
 
 def open_result(

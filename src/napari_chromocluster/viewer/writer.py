@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from napari_chromocluster.imaging.io import write_labels
-from napari_chromocluster.results.table import validate_table, write_table
+from napari_chromocluster.results.table import (
+    HUMAN,
+    TableError,
+    read_table,
+    validate_table,
+    write_table,
+)
 from napari_chromocluster.viewer.layers import TABLE_SUFFIX
 
 
@@ -32,13 +38,38 @@ def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     """
     target = Path(path)
     features = pd.DataFrame(attributes.get("features", {}))
-    stem = target.stem.removesuffix("_labels").removesuffix("_regions")
     written = []
     if target.suffix.lower() != ".csv":
         write_labels(target, np.asarray(data))
         written.append(str(target))
     if "cluster_type" in features and "index" in features:
-        table = target if not written else target.with_name(stem + TABLE_SUFFIX)
+        table = target if not written else table_path(target)
         write_table(table, validate_table(features))
         written.append(str(table))
     return written
+
+
+def table_path(labels: str | Path) -> Path:
+    """Return where the table lies that belongs to a label image."""
+    file = Path(labels)
+    return file.with_name(file.stem.removesuffix("_labels").removesuffix("_regions") + TABLE_SUFFIX)
+
+
+def check_decisions(labels: str | Path, table: pd.DataFrame) -> None:
+    """Make sure that no decision of a human is lost when a label image is written with its table.
+
+    Raises
+    ------
+    TableError
+        If the table that is there holds decisions that the new one lacks.
+    """
+    file = table_path(labels)
+    if not file.is_file():
+        return
+    old, key = read_table(file), ["frame", "index"]
+    decided = pd.MultiIndex.from_frame(old[old["source"] == HUMAN][key])
+    mine = pd.MultiIndex.from_frame(table[table["source"] == HUMAN][key])
+    if not decided.isin(mine).all():
+        raise TableError(
+            f"{file.name} holds types that a human decided: choose another name, or open it first."
+        )

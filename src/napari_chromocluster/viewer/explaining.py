@@ -1,0 +1,115 @@
+"""What decided the type of a region, as an image layer over the metaphase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_chromocluster.viewer.layers import (
+    EXPLANATION,
+    check_pair,
+    find_layer,
+    frame_shape,
+    pixels,
+)
+from napari_chromocluster.viewer.scripting import loaded
+
+if TYPE_CHECKING:
+    from napari_chromocluster.models.classifier import ClusterClassifier
+
+
+def explain_region(
+    viewer: Any,
+    image: Any,
+    labels: Any,
+    select: Collection[int] | int | None = None,
+    *,
+    cluster_type: str | None = None,
+    model: str | Path | ClusterClassifier = "default",
+    device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Any:
+    """Show which places of a region spoke for its type.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image layer or str
+        The metaphase.
+    labels : Labels layer or str
+        Its regions.
+    select : label or collection of labels, optional
+        Regions to explain (default: the layer's selected label).
+    cluster_type : str, optional
+        Type to explain (default: the one that the model gives each region).
+    model : str, path or ClusterClassifier
+        The model.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    progress, stop : callable, optional
+        As in `ClusterClassifier.explain`.
+
+    Returns
+    -------
+    Image layer
+        0 to 1 inside the regions (see ``docs/explanation.md``), 0 elsewhere.
+    """
+    image_layer = find_layer(viewer, image, "image")
+    labels_layer = find_layer(viewer, labels, "labels")
+    check_pair(image_layer, labels_layer)
+    chosen = int(labels_layer.selected_label) if select is None else select
+    heat = loaded(model, device).explain(
+        pixels(image_layer),
+        pixels(labels_layer),
+        chosen,
+        cluster_type=cluster_type,
+        progress=progress,
+        stop=stop,
+    )
+    return show_explanation(viewer, labels_layer, heat)
+
+
+def explanation_layer(viewer: Any, labels: Any) -> Any:
+    """Return the image layer that explains the regions of a labels layer, or None."""
+    owner = labels.unique_id
+    return next((one for one in viewer.layers if one.metadata.get(EXPLANATION) == owner), None)
+
+
+def show_explanation(viewer: Any, labels: Any, heat: NDArray[np.float32]) -> Any:
+    """Lay an explanation over the metaphase; one that is there is replaced."""
+    layer = explanation_layer(viewer, labels)
+    if layer is not None and layer.data.shape == heat.shape:
+        layer.data = heat
+        layer.visible = True
+        return layer
+    selected = set(viewer.layers.selection)
+    keep = len(frame_shape(labels))
+    made = viewer.add_image(
+        heat,
+        name=f"{labels.name} · explanation",
+        scale=labels.scale[-keep:],
+        translate=labels.translate[-keep:],
+        colormap=_heat_colors(),
+        blending="translucent",
+        contrast_limits=(0, 1),
+        metadata={EXPLANATION: labels.unique_id},
+    )
+    # Outlines and letters stay above it.
+    viewer.layers.move(viewer.layers.index(made), viewer.layers.index(labels))
+    viewer.layers.selection = selected
+    return made
+
+
+def _heat_colors() -> Any:
+    """Return a colormap that is seen on dark and light images: nothing is transparent."""
+    from napari.utils.colormaps import Colormap, ensure_colormap
+
+    colors = ensure_colormap("inferno").map(np.linspace(0.25, 1, 64))
+    colors[:, 3] = np.linspace(0, 0.85, 64)
+    return Colormap(colors, name="explanation")

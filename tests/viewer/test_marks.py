@@ -1,0 +1,113 @@
+"""Letters, dashes and frames: marks that do not hang on colour."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.table import build_table, set_types
+from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.viewer.layers import labels_of, set_table
+from napari_chromocluster.viewer.marks import (
+    DASHES,
+    FRAMES,
+    LETTERS,
+    dash_vectors,
+    frame_vectors,
+    marks_layer,
+    show_frames,
+)
+from napari_chromocluster.viewer.overlay import hide_overlay, show_marks, show_overlay
+
+
+@pytest.fixture
+def viewer(metaphase):
+    viewer = ViewerModel()
+    viewer.add_image(metaphase.image, name="m")
+    labels = viewer.add_labels(metaphase.labels, name="r", scale=(0.1, 0.1), translate=(5, 7))
+    regions = extract_regions(metaphase.labels)
+    chances = np.tile([0.95, 0.05, 0, 0, 0], (len(regions), 1))
+    chances[0], chances[1] = [0.1, 0.8, 0.1, 0, 0], [0.55, 0.45, 0, 0, 0]
+    set_table(labels, build_table(regions, chances, model="m"))
+    return viewer
+
+
+def words(viewer):
+    return sorted(marks_layer(viewer, viewer.layers["r"], LETTERS).features["letter"])
+
+
+def test_clusters_have_letters_and_unsure_ones_a_dash_and_a_question_mark(viewer):
+    labels = viewer.layers["r"]
+    show_overlay(viewer, labels, threshold=0.7)
+    assert words(viewer) == ["S?", "T"]
+    dashes = marks_layer(viewer, labels, DASHES)
+    starts = dashes.data[:, 0].round().astype(int)
+    y0, x0, y1, x1 = extract_regions(labels.data, {2})[0].bbox
+    assert (starts.min(axis=0) >= (y0 - 1, x0 - 1)).all()
+    assert (starts.max(axis=0) <= (y1 + 1, x1 + 1)).all()
+    for layer in (dashes, marks_layer(viewer, labels, LETTERS)):
+        assert tuple(layer.scale) == (0.1, 0.1)
+        assert tuple(layer.translate) == (5, 7)
+
+
+def test_every_type_but_sure_singles_has_its_letter(viewer):
+    labels = viewer.layers["r"]
+    for label, kind in enumerate(TYPES, start=1):
+        set_table(labels, set_types(labels.features, [label], kind))
+    show_overlay(viewer, labels)
+    assert words(viewer) == sorted(kind.letter for kind in TYPES[1:])
+
+
+def test_marks_are_filled_anew_and_not_made_anew(viewer):
+    labels = viewer.layers["r"]
+    show_overlay(viewer, labels, threshold=0.7)
+    letters = marks_layer(viewer, labels, LETTERS)
+    show_marks(viewer, labels, threshold=0.99)
+    assert marks_layer(viewer, labels, LETTERS) is letters
+    assert len(letters.data) == len(letters.features) == len(labels.features)
+    show_marks(viewer, labels, threshold=0.0)
+    assert words(viewer) == ["T"]
+    assert marks_layer(viewer, labels, DASHES) is None
+    hide_overlay(viewer, labels)
+    assert marks_layer(viewer, labels, LETTERS) is None
+
+
+def test_marks_come_and_go_with_their_labels(viewer):
+    labels = viewer.layers["r"]
+    show_overlay(viewer, labels, threshold=0.7)
+    show_frames(viewer, labels, [(0, 1, 1, 5, 5)])
+    labels.visible = False
+    assert not any(layer.visible for layer in viewer.layers if layer.name != "m")
+    viewer.layers.remove(labels)
+    assert [layer.name for layer in viewer.layers] == ["m"]
+
+
+def test_frames(viewer):
+    labels = viewer.layers["r"]
+    assert show_frames(viewer, labels, [(0, 10, 20, 30, 50)]).data.shape == (4, 2, 2)
+    show_frames(viewer, labels, [])
+    assert marks_layer(viewer, labels, FRAMES) is None
+    sides = frame_vectors([(2, 10, 20, 30, 50)], 3)
+    assert set(sides[:, 0, 0]) == {2}
+    assert np.allclose(sides[:, 1].sum(axis=0), 0)  # the sides close
+
+
+def test_regions_at_the_border_and_of_one_pixel_have_dashes():
+    labels = np.zeros((20, 20), np.int32)
+    labels[0:5, 0:5], labels[12, 12] = 1, 2
+    layer = ViewerModel().add_labels(labels)
+    table = build_table(extract_regions(labels))
+    assert len(dash_vectors(layer, table[table["index"] == 1])) > 1
+    assert len(dash_vectors(layer, table[table["index"] == 2])) == 1
+    assert len(dash_vectors(layer, table.iloc[:0])) == 0
+
+
+def test_labels_belong_to_an_image_by_name_or_place(metaphase):
+    viewer = ViewerModel()
+    first = viewer.add_image(metaphase.image, name="cell")
+    mine = viewer.add_labels(metaphase.labels, name="cell regions")
+    second = viewer.add_image(metaphase.image, name="cell 2")
+    assert labels_of(viewer, first) == [mine]
+    assert labels_of(viewer, second) == []
+    unnamed = viewer.add_labels(metaphase.labels, name="Labels")
+    assert labels_of(viewer, second) == [unnamed]
