@@ -3,8 +3,10 @@
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_chromocluster.imaging.io import write_labels
@@ -18,7 +20,9 @@ from napari_chromocluster.results.table import (
     set_types,
     write_table,
 )
-from napari_chromocluster.viewer.layers import table_of
+from napari_chromocluster.viewer.explaining import explanation_layer
+from napari_chromocluster.viewer.layers import set_table, table_of
+from napari_chromocluster.viewer.marks import FRAMES, marks_layer
 from napari_chromocluster.viewer.overlay import letters_layer
 from napari_chromocluster.widgets.classify import ClassifyWidget
 
@@ -65,7 +69,7 @@ def test_from_image_to_table_figure_and_screenshot(dock, viewer, metaphase, qtbo
     total = len(extract_regions(np.asarray(labels.data)))
     assert dock.run.all_button.text() == f"Classify all ({total})"
     dock.run.all_button.click()
-    assert dock.run.cancel_button.isVisible() or not dock.isVisible()
+    assert not dock.run.cancel_button.isHidden()
     done(qtbot, dock)
     table = table_of(labels)
     assert len(table) == total
@@ -80,31 +84,177 @@ def test_from_image_to_table_figure_and_screenshot(dock, viewer, metaphase, qtbo
     assert shot.stat().st_size > 10000
 
 
+def click(viewer, labels, label):
+    """Click a region in the canvas, as napari hands clicks to its callbacks."""
+    y, x = np.argwhere(np.asarray(labels.data) == label)[0]
+    drag(viewer, labels, (y, x))
+
+
+def drag(viewer, labels, *places):
+    event = SimpleNamespace(type="mouse_press", button=1, modifiers=(), position=None)
+    event.position = labels.data_to_world(places[0])
+    steps = [step for call in viewer.mouse_drag_callbacks if (step := call(viewer, event))]
+    for step in steps:
+        next(step, None)
+    event.type = "mouse_move"
+    for place in places[1:]:
+        event.position = labels.data_to_world(place)
+        for step in steps:
+            next(step, None)
+    event.type = "mouse_release"
+    for step in steps:
+        next(step, None)
+
+
+def frames_layer(viewer, labels):
+    return marks_layer(viewer, labels, FRAMES)
+
+
 def test_only_the_selected_regions(dock, viewer, metaphase, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
     assert not dock.run.selected_button.isEnabled()
+    assert "Select regions first" in dock.run.selected_button.toolTip()
     dock.run.pick_button.setChecked(True)
     for label in (2, 5, 7, 5):
-        labels.selected_label = label
+        click(viewer, labels, label)
     assert dock.selection == {2, 7}
+    assert len(frames_layer(viewer, labels).data) == 2 * 4  # a frame has four sides
     assert dock.run.selected_button.text() == "Classify selected (2)"
     dock.run.selected_button.click()
     done(qtbot, dock)
-    table = table_of(labels)
-    assert set(table["index"]) == {2, 7}
+    assert set(table_of(labels)["index"]) == {2, 7}
+    click(viewer, labels, 7)
+    click(viewer, labels, 7)  # the same region again: let go, then selected anew
+    assert dock.selection == {2, 7}
     dock.run.clear_button.click()
     assert dock.selection == set()
+    assert frames_layer(viewer, labels) is None
+    dock.run.pick_button.setChecked(False)
+    click(viewer, labels, 3)
+    assert dock.selection == set()
+
+
+def test_the_picker_of_the_labels_layer_selects_too(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    labels.mode = "pick"
+    labels.selected_label = 4
+    assert dock.selection == {4}
+    assert dock.run.selected_button.text() == "Classify selected (1)"
+    labels.selected_label = int(labels.data.max()) + 1
+    assert dock.selection == set()
+    dock.select({1, 2})
+    labels.selected_label = 6  # a selection made on purpose stays
+    assert dock.selection == {1, 2}
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    assert dock.selection == {1, 2}
 
 
 def test_a_box_selects_what_lies_in_it(dock, viewer, metaphase, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
-    dock.run.box_button.setChecked(True)
-    box = dock._box_layer()
     height, width = metaphase.image.shape
-    box.add_rectangles([[[0, 0], [0, width], [height, width], [height, 0]]])
+    dock.run.box_button.setChecked(True)
+    assert not viewer.scene.camera.mouse_pan
+    drag(viewer, labels, (0, 0), (10, 10), (height - 1, width - 1))
     assert len(dock.selection) == len(extract_regions(np.asarray(labels.data)))
-    dock.run.box_button.setChecked(False)
-    assert dock._box_layer() is None
+    assert not dock.run.box_button.isChecked()
+    assert viewer.scene.camera.mouse_pan
+    dock.clear_selection()
+    dock.run.box_button.setChecked(True)
+    y0, x0, y1, x1 = extract_regions(np.asarray(labels.data), {5})[0].bbox
+    drag(viewer, labels, (y1, x1), (y0, x0))  # from the lower right corner
+    assert 5 in dock.selection
+    assert len(dock.selection) < 8
+
+
+def test_escape_stops_selecting(dock, viewer, metaphase, qtbot):
+    find(qtbot, dock, viewer, metaphase)
+    assert not dock._escape.isEnabled()
+    dock.run.pick_button.setChecked(True)
+    assert dock._escape.isEnabled()
+    dock._escape.activated.emit()
+    assert not dock.run.pick_button.isChecked()
+
+
+def test_escape_stops_the_work(dock, viewer, metaphase, qtbot):
+    find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    assert dock._escape.isEnabled()
+    dock._escape.activated.emit()
+    done(qtbot, dock)
+    assert not dock._escape.isEnabled()
+    assert dock.labels.features.empty
+
+
+def test_explaining_lays_an_image_under_the_outlines(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    assert "Select a region first" in dock.result.explain_button.toolTip()
+    dock.select({3})
+    assert dock.result.explain_button.text() == "Explain (1)"
+    dock.result.explain_button.click()
+    done(qtbot, dock)
+    heat = explanation_layer(viewer, labels)
+    assert viewer.layers.index(heat) < viewer.layers.index(labels)
+    assert set(np.unique(labels.data[heat.data > 0])) <= {3}
+    assert dock.image.name == "metaphase"  # an explanation is no metaphase
+    dock.select({4})
+    dock.result.explain_button.click()
+    done(qtbot, dock)
+    assert len([x for x in viewer.layers if "explanation" in x.name]) == 1
+
+
+def test_review_opens_at_an_unsure_region(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    table = build_table(extract_regions(np.asarray(labels.data)))
+    table["cluster_type"], table["source"], table["confidence"] = "single", "model", 0.99
+    table.loc[table["index"] == 9, ["cluster_type", "confidence"]] = "touching", 0.4
+    set_table(labels, table)
+    assert dock.result.review_button.text() == "Review 1 unsure"
+    dock.result.review_button.click()
+    _, review = viewer.window.add_plugin_dock_widget("napari-chromocluster", "Review")
+    assert review.gallery.current_key() == (0, 9)
+    assert review.labels == labels
+
+
+def test_two_metaphases_of_one_shape_keep_their_regions(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    viewer.add_image(np.flipud(metaphase.image), name="another")
+    assert dock.image.name == "another"
+    assert dock.labels is None
+    dock.input.image_combo.setCurrentIndex(dock.input.image_combo.findText("metaphase"))
+    assert dock.labels == labels
+
+
+def test_a_region_that_is_painted_is_counted(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    before = int(labels.data.max())
+    labels.data[0:4, 0:4] = before + 1
+    labels.refresh()
+    qtbot.waitUntil(lambda: dock.run.all_button.text().endswith(f"({before + 1})"), timeout=10000)
+
+
+def test_regions_and_table_are_there_again(dock, viewer, metaphase, qtbot, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(metaphase.image).save(tmp_path / "m.png")
+    viewer.open(str(tmp_path / "m.png"), plugin="napari")
+    dock.input.find_button.click()
+    done(qtbot, dock)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    labels = dock.labels
+    before = table_of(labels)
+    assert dock._stem("_labels.tif") == str(tmp_path / "m_labels.tif")
+    dock.export_regions(str(tmp_path / "m_labels.tif"))
+    assert "m_labels.tif and m_regions.csv" in dock.banner.text
+    viewer.layers.clear()
+    viewer.open(str(tmp_path / "m.png"), plugin="napari")
+    pd.testing.assert_frame_equal(table_of(dock.labels), before)
+    decided = set_types(before, [2], "other")
+    write_table(tmp_path / "m_regions.csv", decided)
+    dock.export_regions(str(tmp_path / "m_labels.tif"))
+    assert "that a human decided" in dock.banner.text
+    pd.testing.assert_frame_equal(read_table(tmp_path / "m_regions.csv"), decided)
 
 
 def test_size_sliders_preview_at_once(dock, viewer, metaphase, qtbot):
@@ -163,11 +313,13 @@ def test_layers_that_do_not_fit_are_told_in_the_banner(dock, viewer, metaphase, 
     dock.input.labels_combo.setCurrentIndex(dock.input.labels_combo.findText("small"))
     dock.classify(None)
     assert "differ in shape" in dock.banner.text
+    assert "differ in shape" in dock.run.all_button.toolTip()
     viewer.add_labels(np.zeros_like(metaphase.labels), name="empty")
     dock.input.labels_combo.setCurrentIndex(dock.input.labels_combo.findText("empty"))
     dock.classify(None)
     done(qtbot, dock)
     assert "hold no region" in dock.banner.text
+    assert "holds no region" in dock.run.all_button.toolTip()
 
 
 def test_black_image_and_unwritable_folder(dock, viewer, metaphase, qtbot, tmp_path):
@@ -241,7 +393,26 @@ def test_closing_the_viewer_while_work_runs(make_napari_viewer, metaphase, qtbot
     assert not task.running
 
 
-def test_nothing_is_wider_than_320_pixels(dock, qtbot):
-    dock.resize(320, 700)
-    dock.show()
+def test_nothing_is_wider_than_320_pixels(dock, viewer, metaphase, qtbot):
+    find(qtbot, dock, viewer, metaphase)
+    dock.select(set(range(1, 30)))
+    for panel in (dock.input, dock.run, dock.result):
+        assert panel.minimumSizeHint().width() <= 290
     assert dock.minimumSizeHint().width() <= 320
+
+
+def test_every_control_says_what_it_is_for(dock):
+    from qtpy.QtWidgets import QAbstractButton, QComboBox
+
+    for panel in (dock.input, dock.run, dock.result):
+        for control in panel.findChildren((QAbstractButton, QComboBox)):
+            assert control.toolTip().endswith((".", ")")), control.text()
+
+
+def test_a_closed_dock_lets_go_of_the_viewer(viewer, metaphase, qtbot):
+    widget = ClassifyWidget(viewer)
+    dock = viewer.window.add_dock_widget(widget, name="Classify")
+    callbacks = len(viewer.mouse_drag_callbacks)
+    viewer.window.remove_dock_widget(dock)
+    assert len(viewer.mouse_drag_callbacks) == callbacks - 1
+    viewer.add_image(metaphase.image).name = "after"  # nothing listens any more

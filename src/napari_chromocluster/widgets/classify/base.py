@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from qtpy.QtWidgets import QWidget
 
+from napari_chromocluster.imaging.regions import Region
 from napari_chromocluster.imaging.segmentation import Foreground
+from napari_chromocluster.results.table import empty_table
+from napari_chromocluster.viewer.layers import table_of
+from napari_chromocluster.viewer.marks import Box
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.widgets.classify.panels import InputPanel, ResultPanel, RunPanel
 from napari_chromocluster.widgets.common.parts import Banner
 from napari_chromocluster.widgets.common.task import Task, sentence
+
+if TYPE_CHECKING:
+    from napari_chromocluster.models.classifier import ClusterClassifier
 
 
 class ClassifyBase(QWidget):
@@ -32,6 +40,8 @@ class ClassifyBase(QWidget):
         self.result = ResultPanel(self.preferences)
         self.banner = Banner()
         self.task: Task | None = None
+        self._released = False
+        self._checked: tuple[Any, pd.DataFrame] | None = None
         self._selection: set[int] = set()
         #: What the size sliders of the regions just found work on.
         self._foreground: tuple[Any, Foreground] | None = None
@@ -54,6 +64,7 @@ class ClassifyBase(QWidget):
     def select(self, labels: set[int]) -> None:
         """Select regions by label."""
         self._selection = set(labels)
+        self._show_selection()
         self._update()
 
     def clear_selection(self) -> None:
@@ -67,9 +78,26 @@ class ClassifyBase(QWidget):
         except (ValueError, OSError) as error:
             self.banner.error(sentence(error))
 
+    def _show_selection(self, drawn: Box | None = None) -> None:
+        raise NotImplementedError
+
     def _update(self, event: Any = None) -> None:
         """Bring buttons, counts and tooltips in line with what is there."""
         raise NotImplementedError
+
+    def _regions(self) -> list[Region]:
+        """Return the regions of the chosen layer; none of a lazy one, which is not read."""
+        raise NotImplementedError
+
+    def _table(self) -> pd.DataFrame:
+        """Return the features table of the chosen layer; empty where it has none."""
+        labels = self.labels
+        features = labels.features if labels is not None else None
+        # Checking a table takes milliseconds, and what is shown is brought in line often.
+        if self._checked is None or self._checked[0] is not features:
+            table = table_of(labels) if labels is not None else empty_table()
+            self._checked = (features, table)
+        return self._checked[1]
 
     def _offer_labels(self) -> None:
         raise NotImplementedError
@@ -79,4 +107,8 @@ class ClassifyBase(QWidget):
 
     def show_result(self) -> None:
         """Colour the regions by type."""
+        raise NotImplementedError
+
+    def classifier(self) -> ClusterClassifier:
+        """Return the model that is chosen, loaded; called in the thread of the work."""
         raise NotImplementedError

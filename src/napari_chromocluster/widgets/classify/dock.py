@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import counts, unsure
-from napari_chromocluster.viewer.layers import has_table, pixels, table_of
+from napari_chromocluster.viewer.layers import frame_shape, has_table, pixels
 from napari_chromocluster.widgets.classify.following import ClassifyFollowing
 from napari_chromocluster.widgets.classify.showing import ClassifyShowing
 from napari_chromocluster.widgets.classify.working import ClassifyWorking
@@ -20,6 +20,9 @@ from napari_chromocluster.widgets.common.parts import group, scrolling
 
 if TYPE_CHECKING:
     import napari
+
+_NO_IMAGE = "Open a metaphase image first."
+_NO_LABELS = "Find regions first, or open a labels layer."
 
 
 class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
@@ -33,8 +36,9 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._counted: tuple[Any, int] = (None, 0)
+        self.picker = self._build_picker()
         self._build()
+        self._add_exports()
         self._connect()
         self._connect_viewer()
         self.refresh_models()
@@ -59,16 +63,23 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
         outer.addWidget(self.banner)
         self.setMinimumWidth(300)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        # Wherever the focus is; only while there is something to stop.
         self._escape = QShortcut(QKeySequence("Esc"), self)
-        self._escape.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        # A slider gives many values in a row; the letters are drawn once it rests.
-        self._restyle = QTimer(self)
-        self._restyle.setSingleShot(True)
-        self._restyle.setInterval(120)
+        self._escape.setContext(Qt.ShortcutContext.ApplicationShortcut)
+        # A slider gives many values in a row; the marks are drawn once it rests.
+        self._restyle = self._timer(80, self.show_marks)
+        self._recolor = self._timer(60, self.show_result)
+        self._recount = self._timer(300, self._count_anew)
+
+    def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(slot)
+        return timer
 
     def _connect(self) -> None:
-        self._escape.activated.connect(self.cancel)
-        self._restyle.timeout.connect(self.show_result)
+        self._escape.activated.connect(self._stop)
         self.input.image_combo.currentIndexChanged.connect(self._image_changed)
         self.input.labels_combo.currentIndexChanged.connect(self._labels_changed)
         self.input.find_button.clicked.connect(self.find_regions)
@@ -82,63 +93,93 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
         self.run.cancel_button.clicked.connect(self.cancel)
         self.result.threshold.valueChanged.connect(lambda _: self._restyle.start())
         self.result.fill_box.toggled.connect(self.show_result)
-        self.result.letters_box.toggled.connect(self.show_result)
-        self.result.table_button.clicked.connect(self._open_table)
-        self.result.csv_button.clicked.connect(self._ask_csv)
-        self.result.figure_button.clicked.connect(self._ask_figure)
+        self.result.letters_box.toggled.connect(self.show_marks)
+        self.result.review_button.clicked.connect(self.open_review)
+        self.result.explain_button.clicked.connect(self.explain)
+        self.result.table_button.clicked.connect(self.open_table)
+
+    def _stop(self) -> None:
+        """Stop the work, or else selecting."""
+        if self.task is not None:
+            self.cancel()
+        else:
+            self._stop_selecting()
+
+    # ---------------------------------------------------------------- state
 
     def _update(self, event: Any = None) -> None:
         """Bring buttons, counts and tooltips in line with what is there."""
+        if self._released:
+            return
         image, labels, busy = self.image, self.labels, self.task is not None
         total = self._region_count(labels)
         self.run.all_button.setText(f"Classify all ({total})" if total else "Classify all")
         self.run.selected_button.setText(f"Classify selected ({len(self._selection)})")
         reason = _reason(image, labels, total, busy)
         enable(self.run.all_button, reason, "Tell the type of every region.")
-        nothing = reason or ("" if self._selection else "Select regions first: pick or draw a box.")
-        enable(self.run.selected_button, nothing, "Tell the type of the selected regions only.")
-        idle = "Wait for the work that runs." if busy else ""
+        enable(
+            self.run.selected_button,
+            reason or ("" if self._selection else "Select regions first: pick or draw a box."),
+            "Tell the type of the selected regions only.",
+        )
+        idle = "Wait for the work that runs, or cancel it." if busy else ""
         enable(
             self.input.find_button,
-            idle if image is not None else "Open a metaphase image first.",
+            idle if image is not None else _NO_IMAGE,
             "Find chromosomes and clusters; nuclei and debris are left out.",
         )
-        for button in (self.run.pick_button, self.run.box_button, self.run.clear_button):
-            button.setEnabled(labels is not None)
-        self._update_result(labels)
+        self._escape.setEnabled(busy or bool(self.picker.mode))
+        self._update_selecting(labels)
+        self._update_result(reason)
 
-    def _region_count(self, labels: Any) -> int:
+    def _update_selecting(self, labels: Any) -> None:
+        missing = "" if labels is not None else _NO_LABELS
+        for button, tooltip in (
+            (self.run.pick_button, "Click regions in the picture to select them; again to let go."),
+            (self.run.box_button, "Draw a box in the picture; all regions in it are selected."),
+        ):
+            enable(button, missing, tooltip)
+        nothing = "" if self._selection else "Nothing is selected."
+        enable(self.run.clear_button, missing or nothing, "Select nothing.")
+
+    def _region_count(self, labels: Any) -> int | None:
+        """Return how many regions there are; None where counting would read a lazy array."""
         if labels is None:
             return 0
-        if has_table(labels) and len(labels.features):
-            return len(labels.features)
-        array = pixels(labels)
-        if not isinstance(array, np.ndarray):
-            return 0
-        # Counting reads every pixel, so it is done once for each array.
-        if self._counted[0] is not array:
-            self._counted = (array, len(extract_regions(array)) if array.any() else 0)
-        return self._counted[1]
+        if isinstance(pixels(labels), np.ndarray):
+            return len(self._regions())
+        return len(labels.features) if has_table(labels) else None
 
-    def _update_result(self, labels: Any) -> None:
-        ready = labels is not None and has_table(labels)
-        table = table_of(labels) if ready else None
-        classified = table is not None and bool((table["cluster_type"] != "").any())
-        self.result.legend.set_counts(counts(table) if classified and table is not None else None)
-        doubtful = (
-            int(unsure(table, self.result.threshold.value()).sum()) if table is not None else 0
-        )
-        self.result.unsure_label.setText(
-            ""
-            if not classified
-            else f"{doubtful} unsure (marked ?)"
+    def _update_result(self, reason: str) -> None:
+        table = self._table()
+        classified = bool((table["cluster_type"] != "").any())
+        self.result.legend.set_counts(counts(table) if classified else None)
+        doubtful = int(unsure(table, self.result.threshold.value()).sum())
+        self.result.review_button.setText(f"Review {doubtful} unsure" if doubtful else "Review")
+        first = "" if classified else "Classify regions first."
+        enable(
+            self.result.review_button,
+            first,
+            f"Go through the {doubtful} regions that the model is unsure of, with keys."
             if doubtful
-            else "None is unsure."
+            else "None is unsure; look through all regions, with keys.",
         )
-        for button in (self.result.table_button, self.result.csv_button, self.result.figure_button):
-            button.setEnabled(classified)
-            if not classified:
-                button.setToolTip("Classify regions first.")
+        enable(self.result.table_button, first, "Open napari's table of all regions.")
+        enable(self.result.export_button, first, "Save regions, table or figure.")
+        chosen = len(self._selection)
+        self.result.explain_button.setText(f"Explain ({chosen})" if chosen else "Explain")
+        enable(
+            self.result.explain_button,
+            reason or ("" if chosen else "Select a region first: pick it in the picture."),
+            "Show which places of the selected regions spoke for their type.",
+        )
+
+    def event(self, event: Any) -> bool:
+        """Let go of everything when napari takes the dock away."""
+        done = bool(super().event(event))
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        return done
 
     def closeEvent(self, event: Any) -> None:
         """Stop the work and let go of the viewer when the dock closes."""
@@ -147,21 +188,31 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
 
     def release(self) -> None:
         """Stop the work and disconnect from the viewer."""
+        if self._released:
+            return
+        self._released = True
         if self.task is not None:
             self.task.cancel()
+        self.picker.close()
+        for timer in (self._restyle, self._recolor, self._recount):
+            timer.stop()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._layer_inserted)
         events.removed.disconnect(self._refresh_layers)
         events.reordered.disconnect(self._refresh_layers)
+        for layer in self.viewer.layers:
+            layer.events.name.disconnect(self._refresh_layers)
         self.viewer.dims.events.current_step.disconnect(self._frame_changed)
 
 
-def _reason(image: Any, labels: Any, total: int, busy: bool) -> str:
+def _reason(image: Any, labels: Any, total: int | None, busy: bool) -> str:
     """Say why nothing can be classified; empty where it can."""
     if busy:
         return "Wait for the work that runs, or cancel it."
     if image is None:
-        return "Open a metaphase image first."
+        return _NO_IMAGE
     if labels is None:
-        return "Find regions first, or open a labels layer."
-    return ""
+        return _NO_LABELS
+    if frame_shape(image) != frame_shape(labels):
+        return "Image and regions differ in shape: choose regions that belong to the image."
+    return "" if total is None or total else "This layer holds no region: find regions first."

@@ -12,11 +12,12 @@ from napari_chromocluster.viewer.layers import (
     has_table,
     image_layers,
     labels_layers,
-    matching_labels,
+    labels_of,
     read_beside,
     set_table,
     table_of,
 )
+from napari_chromocluster.viewer.marks import show_frames
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.widgets.classify.selecting import ClassifySelecting
 from napari_chromocluster.widgets.common.controls import choose, offer
@@ -27,7 +28,11 @@ class ClassifyFollowing(ClassifySelecting):
     """The part of the dock that keeps its choices in line with the viewer."""
 
     _watched: Any = None
+    #: The image for which the labels were chosen.
+    _labels_for: Any = None
     _restyle: QTimer
+    _recount: QTimer
+    _recolor: QTimer
 
     def _connect_viewer(self) -> None:
         events = self.viewer.layers.events
@@ -47,6 +52,8 @@ class ClassifyFollowing(ClassifySelecting):
 
     def _refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are open; keep the choice where it still exists."""
+        if self._released:
+            return
         images = image_layers(self.viewer)
         chosen = self.image
         offer(
@@ -56,13 +63,15 @@ class ClassifyFollowing(ClassifySelecting):
         self._update()
 
     def _offer_labels(self) -> None:
-        image = self.image
-        fitting = matching_labels(self.viewer, image) if image is not None else []
-        others = [layer for layer in labels_layers(self.viewer) if layer not in fitting]
-        chosen = self.labels
-        if chosen not in fitting:
-            chosen = fitting[-1] if fitting else None
-        offer(self.input.labels_combo, [*fitting, *others], chosen, none="none yet")
+        """Offer labels; keep the choice for this image, else take those that belong to it."""
+        image, chosen = self.image, self.labels
+        mine = labels_of(self.viewer, image) if image is not None else []
+        others = [layer for layer in labels_layers(self.viewer) if layer not in mine]
+        kept = self._labels_for is not None and self._labels_for == image
+        if not kept or chosen not in [*mine, *others]:
+            chosen = mine[-1] if mine else None
+        self._labels_for = image
+        offer(self.input.labels_combo, [*mine, *others], chosen, none="none yet")
         self._watch_labels()
 
     def _image_changed(self) -> None:
@@ -73,20 +82,42 @@ class ClassifyFollowing(ClassifySelecting):
         self._update()
 
     def _labels_changed(self) -> None:
+        self._let_go()
         self._watch_labels()
         self.clear_selection()
-        self._update()
+
+    def _let_go(self) -> None:
+        """Forget what belongs to the labels layer that was chosen before."""
+        self._listed = None
+        self._stop_selecting()
+        old = self._watched
+        if old is not None and old != self.labels and old in self.viewer.layers:
+            show_frames(self.viewer, old, [])
 
     def _watch_labels(self) -> None:
+        """Listen to the labels layer that is chosen, and to no other."""
         if self._watched is not None and self._watched == self.labels:
             return
         if self._watched is not None:
             self._watched.events.selected_label.disconnect(self._label_picked)
             self._watched.events.features.disconnect(self._update)
+            self._watched.events.set_data.disconnect(self._pixels_changed)
+            self._selection = set()
+        self._listed = None
         self._watched = self.labels
         if self._watched is not None:
+            self._last_label = int(self._watched.selected_label)
             self._watched.events.selected_label.connect(self._label_picked)
             self._watched.events.features.connect(self._update)
+            self._watched.events.set_data.connect(self._pixels_changed)
+
+    def _pixels_changed(self, event: Any = None) -> None:
+        """Count anew once the brush rests."""
+        self._recount.start()
+
+    def _count_anew(self) -> None:
+        self._listed = None
+        self._update()
 
     def _open_beside(self) -> None:
         """Open regions and types that lie beside the image's file."""
@@ -115,4 +146,4 @@ class ClassifyFollowing(ClassifySelecting):
         if labels is None or len(frame_shape(labels)) < 3 or not has_table(labels):
             return
         if table_of(labels)["index"].duplicated().any():
-            self._restyle.start()
+            self._recolor.start()

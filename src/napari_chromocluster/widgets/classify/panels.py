@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -36,12 +39,15 @@ class InputPanel(QWidget):
         layout.addWidget(self.find_button)
         self.sizes = QWidget()
         sizes = form(self.sizes)
+        sizes.addRow(QLabel("Region size, in median chromosomes"))
         self.smallest = slider(0.0, 1.0, SegmentationParameters().smallest_region)
         self.largest = slider(1.0, 80.0, SegmentationParameters().largest_region)
         self.smallest.setToolTip(
-            "Smaller regions are left out; 1 is this image's median chromosome."
+            "Smaller regions are left out; 1 is the area of this image's median chromosome."
         )
-        self.largest.setToolTip("Larger regions are left out; 1 is this image's median chromosome.")
+        self.largest.setToolTip(
+            "Larger regions are left out; 1 is the area of this image's median chromosome."
+        )
         sizes.addRow("Smallest", self.smallest)
         sizes.addRow("Largest", self.largest)
         self.sizes.hide()
@@ -62,6 +68,7 @@ class RunPanel(QWidget):
         layout = _column(self)
         rows = form()
         self.model_combo = combo("The model that tells the types.")
+        self.model_combo.setPlaceholderText("loading")
         self.device_combo = combo("Where the model runs; auto takes the fastest there is.")
         self.device_combo.addItems(["auto", "cpu", "cuda", "mps"])
         self.device_combo.setCurrentText(preferences.device)
@@ -85,7 +92,7 @@ class RunPanel(QWidget):
         layout.addWidget(self.selected_button)
         self.progress = QProgressBar()
         self.cancel_button = _button(
-            "Cancel", "Stop; regions that are done keep their types. (Esc)"
+            "Cancel", "Stop the work; what was there before stays as it is. (Esc)"
         )
         bar = _row(self.progress, self.cancel_button)
         bar.setStretch(0, 1)
@@ -109,28 +116,39 @@ class ResultPanel(QWidget):
         self.legend = Legend()
         self.legend.set_colors(preferences.colors)
         layout.addWidget(self.legend)
-        self.unsure_label = QLabel("")
-        self.unsure_label.setWordWrap(True)
-        layout.addWidget(self.unsure_label)
+        self.review_button = QPushButton("Review")
+        layout.addWidget(self.review_button)
         rows = form()
         self.threshold = slider(0.2, 1.0, preferences.threshold)
-        self.threshold.setToolTip("Regions with less confidence are marked with a question mark.")
+        self.threshold.setToolTip(
+            "Regions with less confidence get a dashed outline and a question mark."
+        )
         rows.addRow("Unsure below", self.threshold)
         layout.addLayout(rows)
         self.fill_box = QCheckBox("Fill")
         self.fill_box.setToolTip("Fill the regions with their colour instead of outlining them.")
         self.letters_box = QCheckBox("Letters")
         self.letters_box.setChecked(True)
-        self.letters_box.setToolTip("Write the type's letter beside clusters and unsure regions.")
-        self.table_button = _button("Features table", "Open napari's table of all regions.")
-        looks = _row(self.fill_box, self.letters_box, self.table_button)
-        looks.setStretch(2, 1)
-        layout.addLayout(looks)
-        self.csv_button = _button("Export CSV…", "Save the table exactly as it is shown.")
-        self.figure_button = _button(
-            "Export figure…", "Save the outlined metaphase with its legend as PNG or SVG."
+        self.letters_box.setToolTip(
+            "Write the type's letter above each region that is not surely single."
         )
-        layout.addLayout(_row(self.csv_button, self.figure_button))
+        looks = _row(self.fill_box, self.letters_box)
+        looks.addStretch(1)
+        layout.addLayout(looks)
+        self.explain_button = QPushButton("Explain")
+        self.table_button = QPushButton("Features table")
+        layout.addLayout(_row(self.explain_button, self.table_button))
+        self.export_button = QPushButton("Export")
+        self.export_menu = QMenu(self)
+        self.export_menu.setToolTipsVisible(True)
+        self.export_button.setMenu(self.export_menu)
+        layout.addWidget(self.export_button)
+
+    def add_export(self, text: str, tooltip: str, slot: Callable[[], None]) -> None:
+        """Add a line to the export menu."""
+        action = self.export_menu.addAction(text)
+        action.setToolTip(tooltip)
+        action.triggered.connect(lambda _: slot())
 
 
 def _column(widget: QWidget) -> QVBoxLayout:

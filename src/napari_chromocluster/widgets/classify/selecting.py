@@ -1,84 +1,90 @@
-"""Selecting regions in the picture: by picking them, or with a box."""
+"""Selecting regions in the picture: by clicks, with a box, or with napari's own picker."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
 
-from napari_chromocluster.viewer.layers import current_frame, frame_shape, labels_in_box
+from napari_chromocluster.imaging.regions import Region, extract_regions
+from napari_chromocluster.viewer.layers import pixels
+from napari_chromocluster.viewer.marks import Box, show_frames
+from napari_chromocluster.viewer.selection import RegionPicker
 from napari_chromocluster.widgets.classify.base import ClassifyBase
-
-_BOX_LAYER = "selection box"
 
 
 class ClassifySelecting(ClassifyBase):
     """The part of the dock that selects regions."""
 
-    _picking = False
+    picker: RegionPicker
+    _listed: tuple[Any, list[Region]] | None = None
+    _last_label = 0
+
+    def _build_picker(self) -> RegionPicker:
+        return RegionPicker(
+            self.viewer,
+            lambda: self.labels,
+            lambda label: self.select(self._selection ^ {label}),
+            self._box_drawn,
+            self._show_selection,
+        )
 
     def _set_picking(self, on: bool) -> None:
-        self._picking = on
-        labels = self.labels
-        if labels is None:
-            return
         if on:
             self.run.box_button.setChecked(False)
-            self.viewer.layers.selection.active = labels
-        labels.mode = "pick" if on else "pan_zoom"
-
-    def _label_picked(self, event: Any = None) -> None:
-        labels = self.labels
-        if not self._picking or labels is None or not labels.selected_label:
-            return
-        self.select(self._selection ^ {int(labels.selected_label)})
-        # Picking makes napari paint; the user wants to pick on.
-        QTimer.singleShot(0, self._keep_picking)
-
-    def _keep_picking(self) -> None:
-        labels = self.labels
-        if self._picking and labels is not None:
-            labels.mode = "pick"
+        self._set_mode()
 
     def _set_boxing(self, on: bool) -> None:
-        if not on:
-            self._remove_box_layer()
-            return
-        self.run.pick_button.setChecked(False)
-        labels = self.labels
-        if labels is None:
-            return
-        layer = self.viewer.add_shapes(
-            name=_BOX_LAYER,
-            ndim=2,
-            edge_color="#56B4E9",
-            face_color="transparent",
-            edge_width=2,
-        )
-        layer.mode = "add_rectangle"
-        layer.metadata["chromocluster_box"] = True
-        layer.events.data.connect(self._box_drawn)
+        if on:
+            self.run.pick_button.setChecked(False)
+        self._set_mode()
 
-    def _box_layer(self) -> Any:
-        for layer in self.viewer.layers:
-            if layer.metadata.get("chromocluster_box"):
-                return layer
-        return None
-
-    def _box_drawn(self, event: Any = None) -> None:
-        box, labels = self._box_layer(), self.labels
-        if box is None or labels is None or not len(box.data):
-            return
-        corners = [box.data_to_world(corner) for corner in box.data[-1]]
-        ndim = len(frame_shape(labels))
-        frame = current_frame(self.viewer, labels)
-        padded = [np.concatenate([np.zeros(ndim - 2), np.asarray(c)[-2:]]) for c in corners]
-        self.select(self._selection | labels_in_box(labels, np.array(padded), frame))
-
-    def _remove_box_layer(self) -> None:
-        box = self._box_layer()
-        if box is not None:
-            self.viewer.layers.remove(box)
-        if self.labels is not None:
+    def _set_mode(self) -> None:
+        picking, boxing = self.run.pick_button.isChecked(), self.run.box_button.isChecked()
+        if (picking or boxing) and self.labels is not None:
             self.viewer.layers.selection.active = self.labels
+        self.picker.set_mode("pick" if picking else "box" if boxing else "")
+        self._update()
+
+    def _stop_selecting(self) -> None:
+        self.run.pick_button.setChecked(False)
+        self.run.box_button.setChecked(False)
+
+    def _box_drawn(self, labels: set[int]) -> None:
+        self.select(self._selection | labels)
+        # One box is mostly enough, and the next drag should move the picture again.
+        self.run.box_button.setChecked(False)
+
+    def _label_picked(self, event: Any = None) -> None:
+        """Follow napari's own picker: the label that was picked is what is selected."""
+        labels = self.labels
+        label = int(labels.selected_label) if labels is not None else 0
+        # napari also tells of it when only the colours change.
+        if label == self._last_label or self.picker.mode or len(self._selection) > 1:
+            return
+        self._last_label = label
+        self.select({label} if self._is_region(label) else set())
+
+    def _is_region(self, label: int) -> bool:
+        return any(region.label == label for region in self._regions())
+
+    def _regions(self) -> list[Region]:
+        array = pixels(self.labels) if self.labels is not None else None
+        if not isinstance(array, np.ndarray):
+            return []
+        # Listing reads every pixel, so it is done once until the pixels change.
+        if self._listed is None or self._listed[0] is not array:
+            self._listed = (array, extract_regions(array) if array.any() else [])
+        return self._listed[1]
+
+    def _show_selection(self, drawn: Box | None = None) -> None:
+        """Frame what is selected, and the box that is being drawn."""
+        labels = self.labels
+        if labels is None or labels not in self.viewer.layers:
+            return
+        boxes: list[Box] = [] if drawn is None else [drawn]
+        for region in self._regions() if self._selection else []:
+            if region.label in self._selection:
+                y0, x0, y1, x1 = region.bbox
+                boxes.append((region.frame, y0, x0, y1 - 1, x1 - 1))
+        show_frames(self.viewer, labels, boxes)

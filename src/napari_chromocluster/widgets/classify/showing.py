@@ -1,96 +1,162 @@
-"""Showing the result and saving it."""
+"""Showing the result, reviewing what is unsure, and saving."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
-from napari_chromocluster.results.figures import overlay_figure, save_figure
-from napari_chromocluster.results.table import write_table
+from napari_chromocluster.results.table import unsure, write_table
 from napari_chromocluster.viewer.layers import (
+    TABLE_SUFFIX,
     current_frame,
     frame_shape,
     has_table,
     pixels,
     table_of,
 )
-from napari_chromocluster.viewer.overlay import show_overlay
+from napari_chromocluster.viewer.overlay import show_colors, show_marks
+from napari_chromocluster.viewer.writer import check_decisions, write_regions
 from napari_chromocluster.widgets.classify.base import ClassifyBase
+from napari_chromocluster.widgets.common.controls import choose
 from napari_chromocluster.widgets.common.task import sentence
+
+_PLUGIN = "napari-chromocluster"
+_LABELS_SUFFIX = "_labels.tif"
 
 
 class ClassifyShowing(ClassifyBase):
-    """The part of the dock that shows and saves the result."""
+    """The part of the dock that shows, hands on and saves the result."""
+
+    _restyle: QTimer
 
     def show_result(self) -> None:
-        """Colour the regions by type."""
-        labels = self.labels
-        if labels is not None and labels in self.viewer.layers and has_table(labels):
-            show_overlay(
+        """Colour the regions by type; the marks follow."""
+        if self._has_result():
+            fill = self.result.fill_box.isChecked()
+            show_colors(self.viewer, self.labels, fill=fill, colors=self.preferences.colors)
+            # In a turn of its own, so that none takes long.
+            self._restyle.start()
+        self._update()
+
+    def show_marks(self) -> None:
+        """Show letters and dashes anew; the colours stay."""
+        if self._has_result():
+            show_marks(
                 self.viewer,
-                labels,
+                self.labels,
                 threshold=self.result.threshold.value(),
-                fill=self.result.fill_box.isChecked(),
                 text=self.result.letters_box.isChecked(),
                 colors=self.preferences.colors,
             )
         self._update()
 
-    def _open_table(self) -> None:
+    def _has_result(self) -> bool:
+        labels = self.labels
+        return labels is not None and labels in self.viewer.layers and has_table(labels)
+
+    # ---------------------------------------------------------------- handing on
+
+    def open_review(self) -> None:
+        """Open the review dock at the first region that is unsure."""
+        image, labels = self.image, self.labels
+        _, review = self.viewer.window.add_plugin_dock_widget(_PLUGIN, "Review", tabify=True)
+        review.choose_image(image)
+        choose(review.labels_combo, labels)
+        review.setFocus()
+        table = table_of(labels)
+        doubtful = table[unsure(table, self.result.threshold.value())]
+        wanted = set(zip(doubtful["frame"], doubtful["index"], strict=True))
+        entries = review.gallery.gallery.entries
+        first = next(((e.frame, e.label) for e in entries if (e.frame, e.label) in wanted), None)
+        if first is not None:
+            review.gallery.select([first], tell=True)
+
+    def open_table(self) -> None:
+        """Open napari's own table of features."""
         self.viewer.layers.selection.active = self.labels
         self.viewer.window.add_plugin_dock_widget("napari", "Features table widget")
 
-    def _ask_csv(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export CSV", self._stem("_regions.csv"), "CSV (*.csv)"
-        )
-        if path:
-            self.export_csv(path)
+    # ---------------------------------------------------------------- saving
 
-    def _ask_figure(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self,
-            "Export figure",
-            self._stem("_overlay.png"),
-            "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)",
-        )
-        if path:
-            self.export_figure(path)
+    def _add_exports(self) -> None:
+        for text, tooltip, end, kinds, save in (
+            ("Regions and table…", "So that all of it is back when the image is opened again.",
+             _LABELS_SUFFIX, "TIFF (*.tif)", self.export_regions),
+            ("Table as CSV…", "The features table, exactly as it is shown.",
+             TABLE_SUFFIX, "CSV (*.csv)", self.export_csv),
+            ("Figure…", "The outlined metaphase with its legend.",
+             "_overlay.png", "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)", self.export_figure),
+        ):  # fmt: skip
+            self.result.add_export(text, tooltip, self._asking(text, end, kinds, save))
+
+    def _asking(
+        self, text: str, end: str, kinds: str, save: Callable[[str], None]
+    ) -> Callable[[], None]:
+        def ask() -> None:
+            title = f"Export {text.rstrip('…').lower()}"
+            path, _ = QFileDialog.getSaveFileName(self, title, self._stem(end), kinds)
+            if path:
+                save(path)
+
+        return ask
 
     def _stem(self, end: str) -> str:
         image = self.image
         source = getattr(image.source, "path", None) if image is not None else None
         return str(Path(source).with_name(Path(source).stem + end)) if source else f"metaphase{end}"
 
+    def export_regions(self, path: str) -> None:
+        """Save the label image, and its features table beside it."""
+        labels = self.labels
+        table = table_of(labels)
+
+        def write() -> list[str]:
+            check_decisions(path, table)
+            return write_regions(path, np.asarray(pixels(labels)), {"features": table})
+
+        self._save(write)
+
     def export_csv(self, path: str) -> None:
         """Save the features table."""
-        self._save(path, lambda: write_table(path, table_of(self.labels)))
+
+        def write() -> list[str]:
+            write_table(path, table_of(self.labels))
+            return [path]
+
+        self._save(write)
 
     def export_figure(self, path: str) -> None:
         """Save the outlined metaphase (of a stack: the frame that is shown)."""
+        # Drawing loads matplotlib, which a dock that only opens does not need.
+        from napari_chromocluster.results.figures import overlay_figure, save_figure
+
         image, labels = self.image, self.labels
         frame = current_frame(self.viewer, labels)
         stack = len(frame_shape(labels)) == 3
-        picture = np.asarray(pixels(image)[frame] if stack else pixels(image))
-        regions = np.asarray(pixels(labels)[frame] if stack else pixels(labels))
         table = table_of(labels)
-        figure = overlay_figure(
-            picture,
-            regions,
-            table[table["frame"] == frame] if stack else table,
-            threshold=self.result.threshold.value(),
-            title=image.name,
-            colors=self.preferences.colors,
-        )
-        self._save(path, lambda: save_figure(path, figure))
 
-    def _save(self, path: str, write: Any) -> None:
+        def write() -> list[str]:
+            figure = overlay_figure(
+                np.asarray(pixels(image)[frame] if stack else pixels(image)),
+                np.asarray(pixels(labels)[frame] if stack else pixels(labels)),
+                table[table["frame"] == frame] if stack else table,
+                threshold=self.result.threshold.value(),
+                title=image.name,
+                colors=self.preferences.colors,
+            )
+            save_figure(path, figure)
+            return [path]
+
+        self._save(write)
+
+    def _save(self, write: Callable[[], list[str]]) -> None:
         try:
-            write()
+            written = write()
         except (ValueError, OSError) as error:
             self.banner.error(sentence(error))
         else:
-            self.banner.info(f"Saved {Path(path).name}.")
+            self.banner.info(f"Saved {' and '.join(Path(one).name for one in written)}.")

@@ -1,11 +1,14 @@
-"""The work off the main thread: finding regions, and classifying them."""
+"""The work off the main thread: finding regions, classifying and explaining them."""
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.segmentation import (
     Foreground,
@@ -13,21 +16,71 @@ from napari_chromocluster.imaging.segmentation import (
     filter_regions,
     label_foreground,
 )
-from napari_chromocluster.models.classifier import ClusterClassifier, load_model
-from napari_chromocluster.models.registry import list_models
 from napari_chromocluster.results.table import merge_tables
+from napari_chromocluster.viewer.explaining import show_explanation
 from napari_chromocluster.viewer.layers import frame_shape, has_table, pixels, set_table, table_of
 from napari_chromocluster.viewer.scripting import add_regions, segment_frames
+from napari_chromocluster.viewer.warming import prepare_label_colors
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import choose
 from napari_chromocluster.widgets.common.task import Task
 
+if TYPE_CHECKING:
+    from napari_chromocluster.models.classifier import ClusterClassifier
+
 
 class ClassifyWorking(ClassifyBase):
-    """The part of the dock that finds and classifies regions."""
+    """The part of the dock that finds, classifies and explains regions."""
 
     _classifier: ClusterClassifier | None = None
     _classifier_key: tuple[str, str] | None = None
+    _loading: Task | None = None
+    _began = 0.0
+
+    # ---------------------------------------------------------------- models
+
+    def refresh_models(self) -> None:
+        """Offer the models of the list, and one that a file holds."""
+        if "torch" in sys.modules:
+            self._offer_models(_list_models())
+            return
+        # Reading the list loads torch, which takes seconds: the dock is there meanwhile.
+        self._offer_models([])
+        self._loading = Task(lambda progress, stop: _prepare(), self)
+        self._loading.succeeded.connect(self._offer_models)
+        self._loading.failed.connect(self.banner.error)
+        self._loading.start()
+
+    def _offer_models(self, models: list[tuple[str, str]]) -> None:
+        box = self.run.model_combo
+        chosen = box.currentText() or self.preferences.model
+        box.clear()
+        for name, path in models:
+            box.addItem(name, path)
+        place = box.findText(chosen)
+        if place < 0 and (not models or Path(chosen).is_file()):
+            box.addItem(Path(chosen).stem, chosen)
+            place = box.count() - 1
+        box.setCurrentIndex(max(place, 0))
+
+    def classifier(self) -> ClusterClassifier:
+        """Return the model that is chosen, loaded once; called in the thread of the work."""
+        from napari_chromocluster.models.classifier import load_model
+
+        key = self._key
+        if self._classifier is None or self._classifier_key != key:
+            self._classifier = load_model(*key)
+            self._classifier_key = key
+        return self._classifier
+
+    def _take_choice(self) -> None:
+        """Remember model and device in the main thread, for the work to come."""
+        box = self.run.model_combo
+        self._key = (str(box.currentData()), self.run.device_combo.currentText())
+
+    _key: tuple[str, str] = ("default", "auto")
+
+    # ---------------------------------------------------------------- regions
 
     def find_regions(self) -> None:
         """Find the regions of the chosen image in the background."""
@@ -42,7 +95,7 @@ class ClassifyWorking(ClassifyBase):
             if single:
                 foreground = label_foreground(np.asarray(array), parameters)
                 return foreground, filter_regions(foreground, parameters)
-            return None, segment_frames(array, rgb, parameters, progress)
+            return None, segment_frames(array, rgb, parameters, progress, stop)
 
         self._start(work, lambda result: self._regions_found(image, *result), "Finding regions")
 
@@ -78,58 +131,67 @@ class ClassifyWorking(ClassifyBase):
             self.banner.info("The sizes can be changed before classifying: find regions again.")
             return
         layer.data = filter_regions(foreground, self._parameters())
-        self._update()
+        self.clear_selection()
 
-    def refresh_models(self) -> None:
-        """Offer the models of the list, and one that a file holds."""
-        chosen = self.run.model_combo.currentText() or self.preferences.model
-        self.run.model_combo.clear()
-        for entry in list_models():
-            if entry.kind != "backbone":
-                self.run.model_combo.addItem(entry.name, str(entry.path))
-        place = self.run.model_combo.findText(chosen)
-        if place < 0 and Path(chosen).is_file():
-            self.run.model_combo.addItem(Path(chosen).stem, chosen)
-            place = self.run.model_combo.count() - 1
-        self.run.model_combo.setCurrentIndex(max(place, 0))
+    # ---------------------------------------------------------------- classifying, explaining
 
     def classify(self, select: list[int] | None) -> None:
         """Classify all regions (None) or some, in the background."""
-        image, labels = self.image, self.labels
-        if image is None or labels is None or self.task is not None:
+        pair = self._pair()
+        if pair is None:
             return
-        if frame_shape(image) != frame_shape(labels):
-            self.banner.error(
-                "Image and regions differ in shape: choose regions that belong to the image."
-            )
-            return
-        model, device = self.run.model_combo.currentData(), self.run.device_combo.currentText()
-        # Copies, so that painting meanwhile neither disturbs the work nor is mistaken for it.
-        picture = pixels(image)
-        regions = (
-            np.array(pixels(labels)) if isinstance(pixels(labels), np.ndarray) else pixels(labels)
-        )
+        labels, picture, regions = pair
 
         def work(progress: Any, stop: Any) -> Any:
-            classifier = self._loaded(str(model), device)
+            classifier = self.classifier()
             return classifier.classify(picture, regions, select, progress=progress, stop=stop)
 
         self._start(work, lambda table: self._classified(labels, table), "Classifying")
 
-    def _loaded(self, model: str, device: str) -> ClusterClassifier:
-        """Return the classifier, loaded once for each model and device."""
-        key = (model, device)
-        if self._classifier is None or self._classifier_key != key:
-            self._classifier = load_model(model, device)
-            self._classifier_key = key
-        return self._classifier
+    def explain(self) -> None:
+        """Show what decided the types of the selected regions, in the background."""
+        pair, select = self._pair(), sorted(self._selection)
+        if pair is None or not select:
+            return
+        labels, picture, regions = pair
+
+        def work(progress: Any, stop: Any) -> Any:
+            classifier = self.classifier()
+            return classifier.explain(picture, regions, select, progress=progress, stop=stop)
+
+        self._start(work, lambda heat: self._explained(labels, heat), "Explaining")
+
+    def _pair(self) -> tuple[Any, Any, Any] | None:
+        """Return the labels layer with the pixels of image and regions, if they can be used."""
+        image, labels = self.image, self.labels
+        if image is None or labels is None or self.task is not None:
+            return None
+        if frame_shape(image) != frame_shape(labels):
+            self.banner.error(
+                "Image and regions differ in shape: choose regions that belong to the image."
+            )
+            return None
+        self._take_choice()
+        array = pixels(labels)
+        # A copy, so that painting meanwhile neither disturbs the work nor is mistaken for it.
+        return labels, pixels(image), array.copy() if isinstance(array, np.ndarray) else array
 
     def _classified(self, labels: Any, table: Any) -> None:
         if labels not in self.viewer.layers:
             self.banner.info("The regions were closed while they were classified.")
             return
         set_table(labels, merge_tables(table_of(labels), table))
-        self.show_result()
+        QTimer.singleShot(0, self.show_result)
+
+    def _explained(self, labels: Any, heat: Any) -> None:
+        if labels not in self.viewer.layers:
+            self.banner.info("The regions were closed while they were explained.")
+            return
+        show_explanation(self.viewer, labels, heat)
+        if not heat.any():
+            self.banner.info("Nothing in these regions spoke for the type the model gave them.")
+
+    # ---------------------------------------------------------------- the task
 
     def _start(self, work: Any, done: Any, what: str) -> None:
         self.banner.clear()
@@ -139,6 +201,7 @@ class ClassifyWorking(ClassifyBase):
         self.task.failed.connect(self.banner.error)
         self.task.cancelled.connect(lambda: self.banner.info(f"{what} was cancelled."))
         self.task.ended.connect(self._ended)
+        self._began = time.monotonic()
         self.run.progress.setRange(0, 0)
         self.run.progress.setFormat(f"{what}…")
         self.run.progress.show()
@@ -149,7 +212,10 @@ class ClassifyWorking(ClassifyBase):
     def _progressed(self, done: int, total: int) -> None:
         self.run.progress.setRange(0, total)
         self.run.progress.setValue(done)
-        self.run.progress.setFormat(f"{done} of {total}")
+        passed = time.monotonic() - self._began
+        left = passed / max(done, 1) * (total - done)
+        estimate = f", {left:.0f} s left" if passed + left > 3 and left >= 1 else ""
+        self.run.progress.setFormat(f"{done} of {total}{estimate}")
 
     def _ended(self) -> None:
         self.task = None
@@ -161,4 +227,21 @@ class ClassifyWorking(ClassifyBase):
         """Stop the work that runs."""
         if self.task is not None:
             self.task.cancel()
+            self.run.progress.setRange(0, 0)
             self.run.progress.setFormat("Stopping…")
+
+
+def _list_models() -> list[tuple[str, str]]:
+    """Return names and files of the models that can classify."""
+    from napari_chromocluster.models.registry import list_models
+
+    return [(one.name, str(one.path)) for one in list_models() if one.kind != "backbone"]
+
+
+def _prepare() -> list[tuple[str, str]]:
+    """Do what the first work would wait for, and return the models."""
+    import napari_chromocluster.models.classifier  # noqa: F401
+
+    models = _list_models()
+    prepare_label_colors()
+    return models
