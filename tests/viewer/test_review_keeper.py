@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from PIL import Image
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.results.table import build_table, read_table
+from napari_chromocluster.results.table import build_table, read_table, set_types
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.review import keeper as rooms
 from napari_chromocluster.viewer.review.keeper import Keeper, combined, look_for
@@ -200,7 +201,7 @@ def test_new_model_run_does_not_hide_saved_decisions(folder):
     session.set_type([key], ClusterType.OTHER)
     keeper.close()
     newer = table_for(MADE.labels, seed=5).assign(model="newer")
-    table = combined(look_for(session.image, session.labels, None).saved.table, newer)
+    table = combined(look_for(session.image, session.labels, None).saved, newer)
     assert table["cluster_type"][0] == "other"
     assert set(table["model"]) == {"newer"}
     assert list(table["cluster_type"][1:]) == list(newer["cluster_type"][1:])
@@ -236,3 +237,51 @@ def test_pixels_of_the_image_are_not_touched(folder):
     session.set_type(session.region_keys()[:1], ClusterType.OTHER)
     keeper.close()
     np.testing.assert_array_equal(read_image(folder / "metaphase_017.png"), before)
+
+
+def test_undone_decision_stays_undone_after_a_crash(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    key = session.region_keys()[0]
+    session.set_type([key], ClusterType.OTHER)
+    keeper.save_now()
+    session.undo()
+    # Who opens the image may open the CSV beside it first, in which the decision still stands.
+    beside = read_table(keeper.store.table_path)
+    assert beside["source"][0] == "human"
+    image, layer = opened(folder / "metaphase_017.png", table=beside)
+    found = look_for(image, layer, None)
+    assert found.kind == "same"
+    table = combined(found.saved, beside)
+    pd.testing.assert_frame_equal(table, session.table, check_dtype=False)
+
+
+def test_decisions_that_came_from_elsewhere_are_asked_about(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
+    keeper.close()
+    elsewhere = set_types(session.table, [session.table["index"][4]], ClusterType.TOUCHING)
+    image, layer = opened(folder / "metaphase_017.png", table=elsewhere)
+    found = look_for(image, layer, None)
+    assert found.kind == "conflict"
+    assert "1 decision by hand" in found.message
+
+
+def test_first_correction_needs_no_more_than_moving_files(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    before = session.table.copy()
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
+    # The files hold the beginning, the journal the correction.
+    assert read_table(keeper.store.table_path).equals(before)
+    np.testing.assert_array_equal(read_labels(keeper.store.labels_path), MADE.labels)
+    assert keeper.store.journal_path().stat().st_size > 0
+    saved = look_for(session.image, None, None).saved
+    pd.testing.assert_frame_equal(saved.table, session.table, check_dtype=False)
+
+
+def test_looking_at_a_review_leaves_no_files(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    _, keeper = started(folder / "metaphase_017.png")
+    keeper.close()
+    assert [path.name for path in folder.iterdir()] == ["metaphase_017.png"]
+    assert not list((tmp_path / "temporary").iterdir())

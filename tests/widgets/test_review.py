@@ -334,6 +334,8 @@ def test_close_saves_and_reopen_restores(dock, qtbot, tmp_path):
 
 def test_conflict_is_asked(dock, qtbot, tmp_path):
     dock.session.set_type(dock.session.region_keys()[:1], ClusterType.TOUCHING)
+    dock.save()
+    qtbot.waitUntil(lambda: dock._saving is None, timeout=10000)
     path = dock.keeper.store.table_path
     text = path.read_text()
     path.write_text(text.replace("touching,1.0", "single,1.0", 1))
@@ -402,10 +404,19 @@ def test_exports(dock, qtbot, tmp_path, what, name):
         pd.testing.assert_frame_equal(read_table(path), dock.session.table, check_dtype=False)
 
 
-def test_layer_removed_and_empty_state(dock):
+def test_removed_regions_do_not_come_back_by_themselves(dock, qtbot):
     viewer = dock.viewer
+    keys = dock.session.region_keys()[:2]
+    dock.session.set_type(keys, ClusterType.OTHER)
     viewer.layers.remove("regions")
     assert dock.session is None
     assert dock.gallery.gallery.rowCount() == 0
+    assert "removed" in dock.choice.text
+    qtbot.wait(50)
+    assert dock.session is None
+    qtbot.mouseClick(dock.choice.answers["Open it again"], Qt.MouseButton.LeftButton)
+    assert list(dock.session.rows(keys)["cluster_type"]) == ["other", "other"]
+    # Closing napari takes the layers one by one, the image last.
     viewer.layers.clear()
+    assert len(viewer.layers) == 0
     assert "Open a metaphase" in dock.status.text()

@@ -54,17 +54,17 @@ def estimate_chromosomes(table: pd.DataFrame) -> int:
     A single counts 1.  A cluster counts its area over the median area of the
     singles, but at least what its type needs (2, or 3 for both).
     """
-    singles = table[table["cluster_type"] == ClusterType.SINGLE]["area"].dropna()
-    usual = float(singles.median()) if len(singles) else float("nan")
+    kinds, areas = table["cluster_type"].to_numpy(object), table["area"].to_numpy(float)
+    singles = areas[(kinds == ClusterType.SINGLE) & np.isfinite(areas)]
+    usual = float(np.median(singles)) if len(singles) else float("nan")
     total = 0
-    for kind, area in zip(table["cluster_type"], table["area"], strict=True):
-        if not kind:
-            continue
-        least = _LEAST[ClusterType(kind)]
-        if least > 1 and np.isfinite(usual) and np.isfinite(area) and usual > 0:
-            total += max(least, round(float(area) / usual))
-        else:
-            total += least
+    for kind, least in _LEAST.items():
+        mine = areas[kinds == kind]
+        held = np.full(len(mine), float(least))
+        if least > 1 and usual > 0:
+            by_area = np.where(np.isfinite(mine), np.round(mine / usual), 0)
+            held = np.maximum(held, by_area)
+        total += int(held.sum())
     return total
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import (
     ImageError,
+    atomic_path,
     read_labels,
     write_labels,
     write_text_atomic,
@@ -42,6 +44,7 @@ from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.viewer.layers import TABLE_SUFFIX
 from napari_chromocluster.viewer.review import journal
 from napari_chromocluster.viewer.review.journal import Record
+from napari_chromocluster.viewer.review.prepared import Prepared
 
 _META = "_review.json"
 #: Frames of a long stack that its hash looks at.
@@ -86,6 +89,8 @@ class Saved:
         Regions as in the file, without the journal.
     table : DataFrame
         Features table with all changes.
+    base_table : DataFrame
+        Features table as in the file, without the journal.
     when : str
         When it was saved, ISO 8601.
     edited : bool
@@ -98,6 +103,7 @@ class Saved:
     labels: NDArray[Any]
     base: NDArray[Any]
     table: pd.DataFrame
+    base_table: pd.DataFrame
     when: str
     edited: bool
     recovered: int
@@ -133,6 +139,17 @@ class ReviewStore:
     def record(self, change: Record) -> None:
         """Put a change on disk at once."""
         journal.append(self.journal_path(), change)
+
+    def begin(self, prepared: Prepared) -> None:
+        """Put the files of a review that was just opened in their place."""
+        for source, path in (
+            (prepared.labels_path, self.labels_path),
+            (prepared.table_path, self.table_path),
+        ):
+            with atomic_path(path) as temporary:
+                shutil.copyfile(source, temporary)
+            self._remember(path)
+        self._write_meta(self.generation, writing=False)
 
     def start_generation(self) -> int:
         """Begin a new journal; what is saved next holds all older ones."""
@@ -253,10 +270,11 @@ class ReviewStore:
         labels = labels.astype(np.int32) if labels.max(initial=0) < 1 << 31 else labels
         journals = [p for p in self._journals() if _generation_of(p) >= int(meta["generation"])]
         records = list(journal.read(journals))
-        table = journal.replay(labels, table, records)
+        base_table, table = table, journal.replay(labels, table, records)
         self.generation = max([int(meta["generation"]), *map(_generation_of, journals)])
         self.adopt()
-        return Saved(self, labels, base, table, str(meta.get("saved", "")), edited, len(records))
+        when = str(meta.get("saved", ""))
+        return Saved(self, labels, base, table, base_table, when, edited, len(records))
 
 
 def adopt_edits(table: pd.DataFrame) -> pd.DataFrame:

@@ -44,7 +44,9 @@ class Record:
         """Return the record as one line."""
         return json.dumps(
             {
-                "rows": json.loads(self.rows[list(SCHEMA)].to_json(orient="values")),
+                "rows": json.loads(
+                    self.rows[list(SCHEMA)].to_json(orient="values", double_precision=15)
+                ),
                 "removed": [list(key) for key in self.removed],
                 "patches": [_packed(frame, patch) for frame, patch in self.patches],
             },

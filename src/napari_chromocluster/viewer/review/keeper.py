@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 from platformdirs import user_data_path
 
 from napari_chromocluster.imaging.io import ImageError
-from napari_chromocluster.results.table import KEY, merge_tables
-from napari_chromocluster.viewer.layers import pixels
+from napari_chromocluster.results.table import (
+    HUMAN,
+    KEY,
+    MODEL,
+    PROBABILITIES,
+    merge_tables,
+)
+from napari_chromocluster.viewer.layers import pixels, table_of
 from napari_chromocluster.viewer.review.autosave import (
     ConflictError,
     ReviewStore,
@@ -26,6 +32,7 @@ from napari_chromocluster.viewer.review.autosave import (
     new_store,
 )
 from napari_chromocluster.viewer.review.journal import Record
+from napari_chromocluster.viewer.review.prepared import Prepared
 from napari_chromocluster.viewer.review.session import ReviewSession
 
 
@@ -98,7 +105,16 @@ def look_for(
     if array.shape == saved.labels.shape and (
         np.array_equal(array, saved.labels) or np.array_equal(array, saved.base)
     ):
-        return Finding("same", saved, _welcome(saved))
+        other = _other_decisions(saved, table_of(labels))
+        if not other:
+            return Finding("same", saved, _welcome(saved))
+        decided = "1 decision" if other == 1 else f"{other} decisions"
+        return Finding(
+            "conflict",
+            saved,
+            f"{labels.name!r} holds {decided} by hand that the review saved on {_day(saved)} "
+            f"does not have. Which shall be reviewed?",
+        )
     return Finding(
         "conflict",
         saved,
@@ -123,13 +139,39 @@ def _day(saved: Saved) -> str:
     return saved.when.replace("T", " ").partition("+")[0][:16] + " UTC"
 
 
-def combined(saved: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
-    """Put what a model has said meanwhile into a saved table; human decisions stand."""
-    known = pd.MultiIndex.from_frame(saved[KEY])
-    typed = current[(current["cluster_type"] != "").to_numpy()]
-    if len(typed):
-        typed = typed[pd.MultiIndex.from_frame(typed[KEY]).isin(known)]
-    return merge_tables(saved, typed) if len(typed) else saved
+def combined(saved: Saved, current: pd.DataFrame) -> pd.DataFrame:
+    """Put what a model has said meanwhile into a saved table; human decisions stand.
+
+    Rows that stand in the saved CSV just so are no news: the journal may have
+    moved on from them.
+    """
+    table = saved.table
+    known = pd.MultiIndex.from_frame(table[KEY])
+    news = current[(current["source"] == MODEL).to_numpy()]
+    news = news[pd.MultiIndex.from_frame(news[KEY]).isin(known)] if len(news) else news
+    if len(news):
+        news = news[~_stands_in(news, saved.base_table)]
+    return merge_tables(table, news) if len(news) else table
+
+
+def _stands_in(rows: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows have the model and probabilities that a table has, too."""
+    theirs = table.set_index(KEY).reindex(pd.MultiIndex.from_frame(rows[KEY]))
+    columns = list(PROBABILITIES)
+    same = np.isclose(rows[columns].to_numpy(float), theirs[columns].to_numpy(float), atol=1e-6)
+    return np.asarray(same.all(axis=1) & (rows["model"].to_numpy() == theirs["model"].to_numpy()))
+
+
+def _other_decisions(saved: Saved, current: pd.DataFrame) -> int:
+    """Count the decisions by hand that neither the saved review nor its CSV holds."""
+    mine = current[(current["source"] == HUMAN).to_numpy()]
+    keys = pd.MultiIndex.from_frame(mine[KEY])
+    new = np.ones(len(mine), bool)
+    for table in (saved.table, saved.base_table):
+        theirs = table.set_index(KEY).reindex(keys)
+        same = theirs["cluster_type"].to_numpy() == mine["cluster_type"].to_numpy()
+        new &= ~(same & (theirs["source"] == HUMAN).to_numpy())
+    return int(new.sum())
 
 
 class Keeper:
@@ -161,23 +203,55 @@ class Keeper:
         self._labels_dirty = store is None
         self._lock = threading.Lock()
         self._content = store.content if store is not None else ""
+        self._prepared = self._prepare() if store is None else None
         session.recorded.connect(self._record)
+
+    def _prepare(self) -> Prepared | None:
+        labels = pixels(self.session.labels)
+        if isinstance(labels, np.ndarray):
+            labels = labels.copy()
+        image = pixels(self.session.image)
+        try:
+            return Prepared(image, labels, self.session.table, self._content)
+        except OSError:
+            return None  # Without room for temporary files the first correction writes them.
+
+    def _begin(self) -> bool:
+        """Start the store of a new review with the files that lie ready."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return False
+        try:
+            if not prepared.wait():
+                return False
+            self._content = prepared.content
+            store = self._new_store()
+            store.begin(prepared)
+        except (ImageError, OSError):
+            return False
+        finally:
+            prepared.discard()
+        self.store, self._labels_dirty = store, False
+        return True
 
     def _record(self, record: Record) -> None:
         """Put a change on disk before anything else happens."""
         self.dirty = True
-        self._labels_dirty |= bool(record.patches)
         if self.problem:
             return
-        if self.store is None:
-            # The first change of a new review: from here on there is something to lose.
+        # The first change of a new review: from here on there is something to lose.
+        if self.store is None and not self._begin():
             self.save_now()
             return
+        self._labels_dirty |= bool(record.patches)
+        store = self.store
+        if store is None:
+            return
         try:
-            self.store.record(record)
+            store.record(record)
         except OSError as error:
             self.problem = (
-                f"{self.store.folder} cannot be written to ({error.strerror}): "
+                f"{store.folder} cannot be written to ({error.strerror}): "
                 f"choose another folder, or corrections are lost when napari closes."
             )
 
@@ -262,6 +336,9 @@ class Keeper:
     def close(self) -> None:
         """Write what is left and let go of the session."""
         self.save_now()
+        if self._prepared is not None:
+            self._prepared.discard()
+            self._prepared = None
         self.session.recorded.disconnect(self._record)
 
 

@@ -24,10 +24,21 @@ def keys_of(table: pd.DataFrame) -> list[Key]:
     return list(zip(table["frame"].tolist(), table["index"].tolist(), strict=True))
 
 
+def is_among(table: pd.DataFrame, keys: Iterable[Key]) -> NDArray[np.bool_]:
+    """Return which rows belong to some regions."""
+    wanted = set(keys)
+    labels = table["index"].to_numpy()
+    # Most tables hold one frame and most questions are about few regions.
+    out = np.isin(labels, np.array([label for _, label in wanted], dtype=labels.dtype))
+    frames = table["frame"].to_numpy()
+    for place in np.flatnonzero(out):
+        out[place] = (int(frames[place]), int(labels[place])) in wanted
+    return np.asarray(out, bool)
+
+
 def among(table: pd.DataFrame, keys: Iterable[Key]) -> pd.DataFrame:
     """Return the rows of some regions."""
-    wanted = set(keys)
-    return table[np.array([key in wanted for key in keys_of(table)], bool)]
+    return table[is_among(table, keys)]
 
 
 def count_text(keys: Sequence[Key]) -> str:

@@ -36,7 +36,7 @@ from napari_chromocluster.viewer.layers import check_pair, frame_shape, pixels, 
 from napari_chromocluster.viewer.review.history import Change, History
 from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
 from napari_chromocluster.viewer.review.journal import Record, with_rows
-from napari_chromocluster.viewer.review.rows import among, count_text, keys_of, measure
+from napari_chromocluster.viewer.review.rows import among, count_text, is_among, keys_of, measure
 from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTracker
 
 #: Least seconds between two comparisons within a stroke.
@@ -103,9 +103,8 @@ class ReviewSession:
             if fresh:
                 array = self.tracker.frame(frame)
                 parts.append(build_table(measure(array, fresh, frame)))
-        known = [
-            frame not in frames or label in self.tracker.regions(frame) for frame, label in rows
-        ]
+        there = {frame: self.tracker.regions(frame) for frame in frames}
+        known = [frame not in there or label in there[frame] for frame, label in rows]
         parts[0] = table[np.array(known, bool)] if len(table) else table
         filled = [part for part in parts if len(part)]
         joined = pd.concat(filled, ignore_index=True) if filled else table
@@ -141,11 +140,9 @@ class ReviewSession:
     def waiting_for_model(self) -> list[Key]:
         """Return the regions that the model should see: without a type, or stale."""
         rows = (self.table["cluster_type"] == "") | self.table["stale"]
+        keys = keys_of(self.table[rows.to_numpy()])
         # A human's stale row whose new pixels the model has seen waits for the human.
-        seen = [
-            self._model_saw.get(key) == self.tracker.hash_of(key) for key in keys_of(self.table)
-        ]
-        return keys_of(self.table[rows & ~np.array(seen, bool)])
+        return [key for key in keys if self._model_saw.get(key) != self.tracker.hash_of(key)]
 
     # ---------------------------------------------------------------- deciding
 
@@ -306,7 +303,7 @@ class ReviewSession:
 
     def _write_pixels(self, patches: Iterable[tuple[int, Patch]]) -> None:
         array = pixels(self.labels)
-        with self._ours():
+        with self.quiet():
             for frame, patch in patches:
                 patch.apply(array[frame] if array.ndim == 3 else array)
                 self.tracker.compare(frame)
@@ -343,7 +340,8 @@ class ReviewSession:
         self._connect(False)
 
     @contextmanager
-    def _ours(self) -> Any:
+    def quiet(self) -> Any:
+        """Within, events of the layer do not mean that somebody has changed pixels or rows."""
         before, self._busy = self._busy, True
         try:
             yield
@@ -467,13 +465,11 @@ class ReviewSession:
         wanted = set(keys)
         stale = table["stale"].to_numpy(bool).copy()
         typed = (table["cluster_type"] != "").to_numpy()
-        for place, key in enumerate(keys_of(table)):
-            if key in wanted:
-                stale[place] = typed[place] and self._decided.get(key, 0) != self.tracker.hash_of(
-                    key
-                )
+        for place in np.flatnonzero(is_among(table, wanted)) if wanted else ():
+            key = (int(table["frame"].iloc[place]), int(table["index"].iloc[place]))
+            stale[place] = typed[place] and self._decided.get(key, 0) != self.tracker.hash_of(key)
         self.table = table.assign(stale=stale)
-        with self._ours():
+        with self.quiet():
             self.labels.features = self.table
         if wanted:
             self.recorded.emit(Record(self.rows(wanted), tuple(removed), tuple(patches)))

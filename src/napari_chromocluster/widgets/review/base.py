@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_chromocluster.viewer.preferences import Preferences
     from napari_chromocluster.viewer.review.canvas import Canvas
     from napari_chromocluster.viewer.review.keeper import Keeper
+    from napari_chromocluster.viewer.review.painter import Painter
     from napari_chromocluster.viewer.review.session import ReviewSession
     from napari_chromocluster.widgets.common.parts import Banner
     from napari_chromocluster.widgets.common.task import Task
@@ -52,6 +53,7 @@ class ReviewBase(QWidget):
     _color_timer: QTimer
     _letter_timer: QTimer
     _check_timer: QTimer
+    _restore_timer: QTimer
 
     def __init__(self, napari_viewer: Any, chosen: Preferences) -> None:
         super().__init__()
@@ -60,6 +62,7 @@ class ReviewBase(QWidget):
         self.session: ReviewSession | None = None
         self.keeper: Keeper | None = None
         self.canvas: Canvas | None = None
+        self.painter: Painter | None = None
         self.classifier: Any = None
         self.task: Task | None = None
         self._saving: Task | None = None
@@ -67,8 +70,11 @@ class ReviewBase(QWidget):
         self._order: list[Key] = []
         self._label = 0
         self._fresh: set[Key] = set()
+        # Regions whose colour is not up to date; None: all.
+        self._uncolored: set[Key] | None = None
         self._folder: Path | None = None
         self._declined: set[Any] = set()
+        self._all_timers: list[QTimer] = []
         self._opening = self._released = self._colored = False
 
     def _try(self, work: Callable[[], Any]) -> Any:

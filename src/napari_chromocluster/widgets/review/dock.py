@@ -65,6 +65,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._timers()
         self._connect_viewer()
         self._refresh_layers()
+        self._restore()
 
     # ---------------------------------------------------------------- layout
 
@@ -101,7 +102,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.gallery.pressed.connect(lambda _: self._remember_order())
         self.gallery.gallery.dropped.connect(self.drop)
         self.image_combo.currentIndexChanged.connect(self._image_chosen)
-        self.labels_combo.currentIndexChanged.connect(self._open)
+        self.labels_combo.currentIndexChanged.connect(lambda _: self._open())
 
     def _build_groups(self) -> QWidget:
         inner = QWidget()
@@ -147,6 +148,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._color_timer = _timer(self, _RECOLOR_AFTER, self._recolor)
         self._check_timer = _timer(self, _CHECK_AFTER, self._check_pixels)
         self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
+        self._restore_timer = _timer(self, 0, self._restore)
 
     # ---------------------------------------------------------------- state
 
@@ -226,7 +228,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._released = True
         self.keys.unbind()
         self._close_session()
-        for timer in (self._save_timer, self._color_timer, self._letter_timer, self._check_timer):
+        for timer in self._all_timers:
             timer.stop()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._layer_inserted)
@@ -273,8 +275,9 @@ def _combo(tooltip: str) -> QComboBox:
     return combo
 
 
-def _timer(parent: QWidget, milliseconds: int, slot: Any) -> QTimer:
+def _timer(parent: ReviewWidget, milliseconds: int, slot: Any) -> QTimer:
     timer = QTimer(parent)
+    parent._all_timers.append(timer)
     timer.setSingleShot(True)
     timer.setInterval(milliseconds)
     timer.timeout.connect(slot)

@@ -7,12 +7,7 @@ from typing import Any
 from qtpy.QtCore import Qt, QTimer
 
 from napari_chromocluster.viewer.layers import current_frame
-from napari_chromocluster.viewer.overlay import (
-    color_dict,
-    frame_rows,
-    letters_layer,
-    show_overlay,
-)
+from napari_chromocluster.viewer.overlay import letters_layer
 from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.viewer.review.journal import Record
 from napari_chromocluster.viewer.review.order import entries
@@ -36,6 +31,8 @@ class ReviewFollowing(ReviewBase):
 
     def _changed(self, keys: list[Key]) -> None:
         self._show_entries()
+        if self._uncolored is not None:
+            self._uncolored.update(keys)
         self._color_timer.start()
         self._letter_timer.start()
         self._save_timer.start()
@@ -47,7 +44,10 @@ class ReviewFollowing(ReviewBase):
             self.session.check_pixels(current_frame(self.viewer, self.session.labels))
             self._show_entries()
             self._remember_order()
-            self._color_timer.start()
+            self._letter_timer.start()
+            if self.painter is not None and self.painter.repeats:
+                self._uncolored = None
+                self._color_timer.start()
 
     def _shown_frame(self) -> int:
         """Return the frame that the viewer shows."""
@@ -107,30 +107,19 @@ class ReviewFollowing(ReviewBase):
 
     def _recolor(self) -> None:
         """Give the regions in the picture the colours of their types."""
-        from napari.utils.colormaps import DirectLabelColormap
-
-        if self.session is None:
-            return
-        labels = self.session.labels
-        rows = frame_rows(self.session.table, current_frame(self.viewer, labels))
-        colors = color_dict(rows, self.preferences.colors)
-        labels.colormap = DirectLabelColormap(color_dict=colors)
+        keys, self._uncolored = self._uncolored, set()
+        if self.painter is not None and keys is not None:
+            self.painter.color(keys)
+        elif self.painter is not None:
+            self.painter.color_all()
 
     def _reletter(self) -> None:
         """Write the letters anew, unless the user has taken them away."""
-        if self.session is None:
+        if self.session is None or self.painter is None:
             return
-        labels = self.session.labels
-        letters = letters_layer(self.viewer, labels)
-        shown = letters is None or bool(letters.visible)
+        letters = letters_layer(self.viewer, self.session.labels)
         # A layer that shows no types yet gets outlines: the bands must stay visible.
-        filled = self._colored and labels.contour == 0
+        if not self._colored:
+            self.painter.show_outlines()
         self._colored = True
-        show_overlay(
-            self.viewer,
-            labels,
-            threshold=self.preferences.threshold,
-            fill=filled,
-            text=shown,
-            colors=self.preferences.colors,
-        )
+        self.painter.mark(letters is None or bool(letters.visible))

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QComboBox
 from napari_chromocluster.viewer.layers import (
     frame_shape,
     image_layers,
+    labels_layers,
     matching_labels,
     pixels,
     set_table,
@@ -24,11 +25,14 @@ from napari_chromocluster.viewer.review.keeper import (
     folders_for,
     look_for,
 )
+from napari_chromocluster.viewer.review.painter import Painter
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.widgets.review.following import ReviewFollowing
 from napari_chromocluster.widgets.review.saving import ReviewSaving
 from napari_chromocluster.widgets.review.tiles import TileMaker
+
+_KEPT = "The regions were removed from the viewer; their review is saved."
 
 
 class ReviewOpening(ReviewFollowing, ReviewSaving):
@@ -48,6 +52,8 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
         self._refresh_layers()
+        # Whoever else waits for images comes first: he may open the regions beside the file.
+        self._restore_timer.start()
 
     def _refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are open; keep the choice where it still exists."""
@@ -55,14 +61,19 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             return
         images = image_layers(self.viewer)
         image = self.image if self.image in images else (images[-1] if images else None)
-        self._offer(image)
+        self._offer(image, restore=False)
 
-    def _offer(self, image: Any) -> None:
+    def _restore(self) -> None:
+        """Go on with what was saved of an image that has no regions yet."""
+        if self.session is None and self.image is not None and not self._released:
+            self._open()
+
+    def _offer(self, image: Any, restore: bool = True) -> None:
         _fill(self.image_combo, image_layers(self.viewer), image, "open an image")
         fitting = matching_labels(self.viewer, image) if image is not None else []
         chosen = self.labels if self.labels in fitting else (fitting[-1] if fitting else None)
         _fill(self.labels_combo, fitting, chosen, "none yet")
-        self._open()
+        self._open(restore)
 
     def _image_chosen(self) -> None:
         self._offer(self.image)
@@ -78,8 +89,12 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
 
     # ---------------------------------------------------------------- opening
 
-    def _open(self) -> None:
-        """Begin to review what is chosen, or go on with what was saved of it."""
+    def _open(self, restore: bool = True) -> None:
+        """Begin to review what is chosen, or go on with what was saved of it.
+
+        Without ``restore`` an image without regions is left alone: regions that
+        were taken away must not come back by themselves.
+        """
         if self._opening:
             return
         image, labels = self.image, self.labels
@@ -89,9 +104,13 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             same = labels is not None and session.image == image and session.labels == labels
             if same and tuple(session.tracker.labels.shape) == tuple(pixels(labels).shape):
                 return
+        kept = image is not None and labels is None and not restore and self._is_kept()
         self._close_session()
-        self.choice.hide()
-        if image is None:
+        if kept:
+            self.choice.ask(_KEPT, {"Open it again": self._restore})
+        else:
+            self.choice.hide()
+        if image is None or (labels is None and not restore):
             self._update_state()
             return
         if labels is not None and labels.unique_id in self._declined:
@@ -102,6 +121,13 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self._follow(finding, image, labels)
         self._update_state()
 
+    def _is_kept(self) -> bool:
+        """Whether regions were taken away whose review is saved, just now or before."""
+        if self.session is None:
+            return bool(self.choice.text == _KEPT)
+        gone = self.session.labels not in labels_layers(self.viewer)
+        return gone and self.keeper is not None and self.keeper.store is not None
+
     def _follow(self, finding: Finding, image: Any, labels: Any) -> None:
         saved = finding.saved
         if finding.kind == "open" and saved is not None:
@@ -110,7 +136,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         elif finding.kind == "same" and saved is not None:
             if not np.array_equal(pixels(labels), saved.labels):
                 labels.data = saved.labels.astype(pixels(labels).dtype)
-            set_table(labels, combined(saved.table, table_of(labels)))
+            set_table(labels, combined(saved, table_of(labels)))
             self._start(labels, finding)
         elif finding.kind == "conflict":
             name = labels.name
@@ -159,6 +185,10 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         session.recorded.connect(self._recorded)
         session.changed.connect(self._changed)
         session.behind.connect(self._check_soon)
+        self.painter = Painter(
+            self.viewer, session, self.preferences.colors, self.preferences.threshold
+        )
+        self._uncolored = None
         self.canvas = Canvas(self.viewer, session, self._picked, self.split_line)
         self._tiles = TileMaker(session)
         self._tiles.listeners.append(self.gallery.gallery.tiles_made)
@@ -168,7 +198,10 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         self._show_entries()
         self._remember_order()
         if (session.table["cluster_type"] != "").any():
-            self._recolor()
+            self._uncolored = set()
+            if not self._colored:
+                self.painter.show_outlines()
+            self.painter.adopt_colors()
             self._reletter()
         if finding is not None and finding.message:
             self.banner.info(finding.message)
@@ -192,7 +225,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self._tiles.end()
         session.labels.events.selected_label.disconnect(self._label_chosen)
         session.close()
-        self.keeper = self.canvas = self._tiles = None
+        self.keeper = self.canvas = self.painter = self._tiles = None
         self.gallery.gallery.tiles = None
         self.gallery.gallery.show([])
 
