@@ -1,5 +1,8 @@
 """Reader, writer, sample data and the manifest."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,9 +11,10 @@ from PIL import Image
 
 from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.annotations import read_annotations, write_annotations
 from napari_chromocluster.results.table import build_table, read_table
 from napari_chromocluster.viewer.preferences import preferences
-from napari_chromocluster.viewer.reader import get_reader
+from napari_chromocluster.viewer.reader import annotations_beside, get_reader
 from napari_chromocluster.viewer.sample_data import synthetic_dapi, synthetic_giemsa
 from napari_chromocluster.viewer.writer import write_regions
 
@@ -33,6 +37,28 @@ def test_folder_per_type_opens_as_one_sheet(tmp_path):
     sheet, labels = get_reader(str(tmp_path))(str(tmp_path))
     assert sheet[0].shape == labels[0].shape
     assert list(labels[1]["features"]["cluster_type"]) == ["single", "touching", "touching"]
+
+
+def test_annotations_beside_an_image_are_found(annotated, tmp_path):
+    rows = read_annotations(annotated)
+    image, labels = str(rows["image"].iloc[0]), str(rows["labels"].iloc[0])
+    array, table, name = annotations_beside(image)
+    assert name == annotated.name
+    assert np.array_equal(array, read_labels(labels))
+    mine = rows[rows["image"] == image].set_index("label")["cluster_type"]
+    assert dict(table.set_index("index")["cluster_type"]) == dict(mine)
+    # The images in a folder of their own, the annotations above it.
+    (tmp_path / "images").mkdir()
+    for file in (image, labels):
+        shutil.copy(file, tmp_path / "images")
+    moved = rows[rows["image"] == image].assign(
+        image=str(tmp_path / "images" / Path(image).name),
+        labels=str(tmp_path / "images" / Path(labels).name),
+    )
+    write_annotations(tmp_path / "annotations.csv", moved)
+    assert annotations_beside(tmp_path / "images" / Path(image).name)[2] == "annotations.csv"
+    assert annotations_beside(tmp_path / "images" / Path(labels).name) is None
+    assert annotations_beside(None) is None
 
 
 def test_raw_images_are_left_to_napari(tmp_path, annotated):

@@ -367,6 +367,22 @@ def test_results_beside_the_image_open_too(dock, viewer, metaphase, tmp_path):
     assert "lies beside" in dock.banner.text
 
 
+def test_annotations_beside_the_image_open_too(dock, viewer, annotated, qtbot):
+    from napari_chromocluster.results.annotations import read_annotations
+
+    rows = read_annotations(annotated)
+    viewer.open(str(rows["image"].iloc[0]), plugin="napari")
+    assert "annotations.csv" in dock.banner.text
+    assert set(table_of(dock.labels)["source"]) == {"human"}
+    assert dock.labels.contour > 0
+
+
+def test_regions_that_come_with_types_are_outlined(dock, viewer, annotated, qtbot):
+    viewer.open(str(annotated), plugin="napari-chromocluster")
+    qtbot.waitUntil(lambda: dock.labels.contour > 0, timeout=10000)
+    assert letters_layer(viewer, dock.labels) is not None or dock._restyle.isActive()
+
+
 def test_stack(dock, viewer, qtbot):
     images, _ = synthetic_stack([1, 2])
     viewer.add_image(images, name="stack")

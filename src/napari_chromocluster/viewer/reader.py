@@ -58,15 +58,50 @@ def read(path: str | Sequence[str]) -> list[LayerTuple]:
 
 
 def _metaphase(image: str, labels: str, rows: pd.DataFrame) -> list[LayerTuple]:
-    pixels, array = read_image(image), read_labels(labels)
-    table = build_table(extract_regions(array))
-    for kind, mine in resolved(rows).groupby("cluster_type", sort=False):
-        table = set_types(table, [int(label) for label in mine["label"]], str(kind))
+    pixels = read_image(image)
+    array, table = _annotated(labels, rows)
     name = Path(image).stem
     return [
         (pixels, {"name": name, "rgb": _is_color(pixels)}, "image"),
         (array, _labels_options(f"{name} regions", table), "labels"),
     ]
+
+
+def _annotated(labels: str, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
+    """Return a label image and the features table with the types that rows give its regions."""
+    array = read_labels(labels)
+    table = build_table(extract_regions(array))
+    for kind, mine in resolved(rows).groupby("cluster_type", sort=False):
+        table = set_types(table, [int(label) for label in mine["label"]], str(kind))
+    return array, table
+
+
+def annotations_beside(source: str | Path | None) -> tuple[Any, pd.DataFrame, str] | None:
+    """Return regions and types that an annotation file beside an image gives it.
+
+    Looked at are the annotation files in the image's folder, and
+    ``annotations.csv`` in the folder above, where images often lie in a
+    folder of their own.
+
+    Returns
+    -------
+    labels, table, str
+        Label image, features table, and the name of the annotation file; None
+        where no file has regions of this image.
+    """
+    image = Path(source).resolve() if source else None
+    if image is None or not image.is_file():
+        return None
+    for file in (*sorted(image.parent.glob("*.csv")), image.parent.parent / "annotations.csv"):
+        # Most files are not about this image: its name is looked for before they are checked.
+        if not is_annotation_file(file) or image.name not in file.read_text("utf-8", "replace"):
+            continue
+        rows = read_annotations(file)
+        rows = rows[(rows["image"] == str(image)) & (rows["labels"] != "")]
+        if len(rows):
+            labels = str(rows["labels"].iloc[0])
+            return *_annotated(labels, rows[rows["labels"] == labels]), file.name
+    return None
 
 
 def _is_color(pixels: Any) -> bool:
@@ -77,7 +112,7 @@ def _labels_options(name: str, table: pd.DataFrame) -> dict[str, Any]:
     from napari.utils.colormaps import DirectLabelColormap
 
     colors = DirectLabelColormap(color_dict=color_dict(table))
-    return {"name": name, "features": table, "colormap": colors, "opacity": 1.0}
+    return {"name": name, "features": table, "colormap": colors, "opacity": 0.5}
 
 
 def _crop_sheet(rows: pd.DataFrame, name: str) -> list[LayerTuple]:

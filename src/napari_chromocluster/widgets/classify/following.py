@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.io import read_labels
+from napari_chromocluster.viewer.hover import THRESHOLD
 from napari_chromocluster.viewer.layers import (
     frame_shape,
     has_table,
@@ -18,6 +19,7 @@ from napari_chromocluster.viewer.layers import (
     table_of,
 )
 from napari_chromocluster.viewer.marks import show_frames
+from napari_chromocluster.viewer.reader import annotations_beside
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.widgets.classify.selecting import ClassifySelecting
 from napari_chromocluster.widgets.common.controls import choose, offer
@@ -73,6 +75,7 @@ class ClassifyFollowing(ClassifySelecting):
         self._labels_for = image
         offer(self.input.labels_combo, [*mine, *others], chosen, none="none yet")
         self._watch_labels()
+        self._show_what_came()
 
     def _image_changed(self) -> None:
         self._foreground = None
@@ -85,6 +88,13 @@ class ClassifyFollowing(ClassifySelecting):
         self._let_go()
         self._watch_labels()
         self.clear_selection()
+        self._show_what_came()
+
+    def _show_what_came(self) -> None:
+        """Outline regions that came with their types, from a file or a script."""
+        labels = self.labels
+        if labels is not None and has_table(labels) and THRESHOLD not in labels.metadata:
+            self._recolor.start()
 
     def _let_go(self) -> None:
         """Forget what belongs to the labels layer that was chosen before."""
@@ -124,20 +134,18 @@ class ClassifyFollowing(ClassifySelecting):
         image = self.image
         if image is None or self.labels is not None:
             return
-        source = getattr(image.source, "path", None)
         try:
-            file, table = read_beside(source)
-            if file is None:
-                return
-            array = read_labels(file)
-            if array.shape != frame_shape(image):
-                return
-            layer = add_regions(self.viewer, image, array)
-            if table is not None:
-                set_table(layer, table)
-            self.banner.info(f"Opened {file.name}, which lies beside the image.")
+            found = _beside(getattr(image.source, "path", None))
         except ValueError as error:
             self.banner.error(sentence(error))
+            return
+        if found is None or found[0].shape != frame_shape(image):
+            return
+        array, table, name = found
+        layer = add_regions(self.viewer, image, array)
+        if table is not None:
+            set_table(layer, table)
+        self.banner.info(f"Opened {name}, which lies beside the image.")
         self._offer_labels()
         self.show_result()
 
@@ -147,3 +155,13 @@ class ClassifyFollowing(ClassifySelecting):
             return
         if table_of(labels)["index"].duplicated().any():
             self._recolor.start()
+
+
+def _beside(source: str | None) -> tuple[Any, Any, str] | None:
+    """Return labels, table and file name of what lies beside an image's file."""
+    file, table = read_beside(source)
+    # A table tells more than an annotation file, and that more than regions alone.
+    annotated = annotations_beside(source) if table is None else None
+    if annotated is None and file is not None:
+        return read_labels(file), table, file.name
+    return annotated
