@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import napari
@@ -26,9 +27,8 @@ from napari_chromocluster.models.registry import list_models, register_model
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.results.table import build_table, set_types
 from napari_chromocluster.taxonomy import TYPES
-from napari_chromocluster.training import process, worker
+from napari_chromocluster.training import checkpoints, process, worker
 from napari_chromocluster.training.api import train
-from napari_chromocluster.training.checkpoints import AtomicCheckpoints
 from napari_chromocluster.training.config import PRESETS, StageConfig, preset
 from napari_chromocluster.training.module import StageModule
 from napari_chromocluster.training.report import read_report
@@ -524,8 +524,10 @@ def test_a_mistake_in_an_image_that_is_not_open_opens_it(past, viewer, qtbot):
 # --------------------------------------------------------------------- failures
 
 
-def fail_full(self, *_, **__):
-    raise OSError(28, "No space left on device")
+@contextmanager
+def full_disk(path):
+    """Give a file that takes nothing instead of the temporary one."""
+    yield Path("/dev/full")
 
 
 def fail_memory(self, *_, **__):
@@ -533,12 +535,13 @@ def fail_memory(self, *_, **__):
 
 
 FAILURES = {
-    "full disk": (AtomicCheckpoints, "save_checkpoint", fail_full, "The disk is full: free some"),
+    "full disk": (checkpoints, "atomic_path", full_disk, "The disk is full: free some space and"),
     "GPU memory": (StageModule, "training_step", fail_memory, "GPU has too little memory: choose"),
     "diverged": (None, "", None, "diverged (the loss is no longer a number): lower the learning"),
 }
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is played by /dev/full")
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_failure_is_one_sentence_and_the_old_model_stays(
     name, viewer, home, annotated, qtbot, monkeypatch

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at what the training wrote.
 _EVERY = 0.5
+#: Seconds that one machine of several waits for the run folder that another makes.
+_PATIENCE = 120.0
 
 
 def train(
@@ -31,10 +34,10 @@ def train(
     ] = None,
     preset: Annotated[str, typer.Option(help="default, quick or paper.")] = "default",
     base_model: Annotated[
-        str | None, typer.Option(help="Model to finetune (default: the preset's).")
+        str | None, typer.Option(help="Model or backbone to finetune (default: the preset's).")
     ] = None,
     backbone_weights: Annotated[
-        Path | None, typer.Option(help="Start from these pretrained body weights instead.")
+        Path | None, typer.Option(help="Local file of the pretrained weights of the backbone.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="The config.json of a run, instead of a preset.")
@@ -43,6 +46,19 @@ def train(
     epochs: Annotated[str | None, typer.Option(help="Epochs of each stage, such as 3,12.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Regions in a batch; less needs less memory.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=1, help="k-fold by group: every group is checked once.")
+    ] = None,
+    names: Annotated[
+        bool, typer.Option("--names", help="Name the groups in the model, not only their hashes.")
+    ] = False,
+    find_rate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only seek a learning rate for this stage, counted from 1."),
+    ] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="GPUs to train on.")] = None,
     nodes: Annotated[int | None, typer.Option(min=1, help="Machines to train on.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -52,25 +68,37 @@ def train(
 
     Ctrl+C stops after the batch and keeps the best so far.
     """
-    from napari_chromocluster.training.api import train as run_training
+    from napari_chromocluster.training.api import prepare
     from napari_chromocluster.training.run import Run
-    from napari_chromocluster.training.worker import work
+    from napari_chromocluster.training.worker import is_helper
 
     run = Run(out.expanduser().resolve())
-    if resume:
+    if is_helper():  # the first process of several makes the run folder
+        _wait_for(run.config_path)
+    elif resume:
         run = Run.open(out)
-        with _told(run):
-            work(run, resume=True)
+    elif not annotations:
+        raise ValueError("Name at least one annotation CSV or folder per type to train on.")
     else:
-        if not annotations:
-            raise ValueError("Name at least one annotation CSV or folder per type to train on.")
         given = {
             "seed": seed, "device": device, "devices": devices, "nodes": nodes, "model_name": name,
+            "batch_size": batch_size, "folds": folds, "names_in_card": names or None,
         }  # fmt: skip
         changes = {key: value for key, value in given.items() if value is not None}
-        chosen = _configuration(preset, config, epochs, changes, backbone_weights)
-        with _told(run):
-            run_training(annotations, config=chosen, base_model=base_model, out=out)
+        chosen = _configuration(preset, config, epochs, changes)
+        prepare(
+            annotations,
+            config=chosen,
+            base_model=base_model,
+            backbone_weights=backbone_weights,
+            out=out,
+        )
+    if find_rate is not None:
+        _find_rate(run, find_rate, as_json)
+        return
+    _work(run, resume)
+    if is_helper():
+        return
     if not run.model_path.exists():
         raise ValueError("The training was stopped before there was anything to keep.")
     if as_json:
@@ -79,12 +107,53 @@ def train(
         print(f"model: {run.model_path}")
 
 
+def _work(run: Run, resume: bool) -> None:
+    """Train; what the user can do something about is one line and no traceback."""
+    from napari_chromocluster.training.worker import UNEXPECTED, is_helper, sentence, work
+
+    if is_helper():
+        work(run, resume=resume)
+        return
+    try:
+        with _told(run):
+            work(run, resume=resume)
+    except Exception as error:
+        message = sentence(error)
+        if message.startswith(UNEXPECTED):
+            raise
+        raise ValueError(message) from error
+
+
+def _wait_for(path: Path) -> None:
+    """Wait until another process has written a file."""
+    until = time.monotonic() + _PATIENCE
+    while not path.exists():
+        if time.monotonic() > until:
+            raise ValueError(f"{path} did not appear: do all machines see the same run folder?")
+        time.sleep(0.1)
+
+
+def _find_rate(run: Run, stage: int, as_json: bool) -> None:
+    """Seek a learning rate for a stage and print it."""
+    from napari_chromocluster.training.lr_finder import find_rates_of
+
+    stages = run.config.stages
+    if stage > len(stages):
+        raise ValueError(f"There is no stage {stage}: this training has {len(stages)}.")
+    found = find_rates_of(run, stage - 1)
+    if found is None:
+        raise ValueError("The search was stopped before it found a rate.")
+    if as_json:
+        print_json({"suggestion": found.suggestion, "rates": found.rates, "losses": found.losses})
+    else:
+        print(f"learning rate of the head for {stages[stage - 1].name}: {found.suggestion:.1e}")
+
+
 def _configuration(
     preset: str,
     config: Path | None,
     epochs: str | None,
     changes: dict[str, Any],
-    backbone_weights: Path | None,
 ) -> TrainingConfig:
     """Return the preset or the given file with what the options change."""
     from napari_chromocluster.training.config import TrainingConfig
@@ -94,10 +163,6 @@ def _configuration(
         chosen = find_preset(preset)
     else:
         chosen = TrainingConfig.from_json(config.read_text(encoding="utf-8"))
-    if backbone_weights is not None:
-        if not backbone_weights.is_file():
-            raise ValueError(f"{backbone_weights} does not exist: check the name.")
-        changes |= {"backbone_weights": str(backbone_weights.resolve()), "base_model": None}
     if epochs is not None:
         wanted = numbers(epochs, "--epochs") or []
         if len(wanted) != len(chosen.stages):

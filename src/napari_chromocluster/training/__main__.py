@@ -34,7 +34,7 @@ def _stay_in_the_background() -> None:
     """Lower the priority and leave one core alone: the viewer comes first."""
     with contextlib.suppress(psutil.Error, OSError):
         process = psutil.Process()
-        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10)
+        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 19)
     spare = max(1, (os.cpu_count() or 2) - 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(spare))
     os.environ.setdefault("MKL_NUM_THREADS", str(spare))

@@ -19,6 +19,8 @@ from napari_chromocluster.training.report import write_report
 from napari_chromocluster.training.run import RUNNING, Run, RunError
 
 Result = TypeVar("Result")
+#: Begins the sentence of an error that nobody foresaw.
+UNEXPECTED = "The training ended with an error of the program"
 
 
 class _Seen:
@@ -164,9 +166,7 @@ def _free_checkpoints(run: Run) -> None:
 def sentence(error: BaseException) -> str:
     """Say in one sentence what ended a training and what to do."""
     text = str(error).strip()
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "The disk is full: free some space and resume; the last finished epoch is kept."
-    if "No space left on device" in text or "PytorchStreamWriter failed" in text:
+    if _is_full_disk(error) or "PytorchStreamWriter failed" in text:
         return "The disk is full: free some space and resume; the last finished epoch is kept."
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return "The GPU has too little memory: choose a smaller batch or image size."
@@ -178,4 +178,15 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, (ValueError, OSError, FloatingPointError)):
         return line
     # Nothing a user did: what to tell whoever can mend it.
-    return f"The training failed ({type(error).__name__}: {line}): log.txt in its folder says more."
+    return f"{UNEXPECTED} ({type(error).__name__}: {line}): please report it as a fault."
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error; torch tells of it as of something else."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -110,6 +110,7 @@ class _CurvePlot(QWidget):
             for name, color in curves.items()
         }
         self._lines: list[Any] = []
+        self._shown: dict[str, tuple[float, ...]] = {}
 
     def set_stages(self, progress: RunProgress) -> None:
         """Draw a line at the beginning of each stage, with its name."""
@@ -130,6 +131,10 @@ class _CurvePlot(QWidget):
     def draw(self, curves: dict[str, Curve]) -> None:
         """Draw the curves."""
         for name, curve in curves.items():
+            shown = (len(curve.x), *curve.x[-1:], *curve.y[-1:])
+            if self._shown.get(name) == shown:  # drawing is what costs time
+                continue
+            self._shown[name] = shown
             step = max(1, len(curve.x) // _POINTS)
             self.curves[name].setData(curve.x[::step], curve.y[::step])
 
