@@ -380,7 +380,7 @@ def test_annotations_beside_the_image_open_too(dock, viewer, annotated, qtbot):
 def test_regions_that_come_with_types_are_outlined(dock, viewer, annotated, qtbot):
     viewer.open(str(annotated), plugin="napari-chromocluster")
     qtbot.waitUntil(lambda: dock.labels.contour > 0, timeout=10000)
-    assert letters_layer(viewer, dock.labels) is not None or dock._restyle.isActive()
+    qtbot.waitUntil(lambda: letters_layer(viewer, dock.labels) is not None, timeout=10000)
 
 
 def test_stack(dock, viewer, qtbot):

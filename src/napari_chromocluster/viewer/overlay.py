@@ -112,14 +112,32 @@ def show_marks(
 
     Parameters and what is returned as in `show_overlay`.
     """
+    show_unsure(viewer, labels, threshold)
+    return show_types(viewer, labels, threshold=threshold, text=text, colors=colors)
+
+
+def show_unsure(viewer: Any, labels: Any, threshold: float) -> None:
+    """Draw dashes along unsure regions, and let the mouse name what it is over."""
     table = table_of(labels)
     labels.metadata[THRESHOLD] = float(threshold)
-    doubtful = unsure(table, threshold)
-    show_dashes(viewer, labels, table[doubtful])
+    show_dashes(viewer, labels, table[unsure(table, threshold)])
     follow_mouse(viewer)
+
+
+def show_types(
+    viewer: Any,
+    labels: Any,
+    *,
+    threshold: float,
+    text: bool = True,
+    colors: Mapping[str, str] | None = None,
+) -> Any:
+    """Write the letters, or take them away; parameters as in `show_overlay`."""
     if not text:
         remove_marks(viewer, labels, LETTERS)
         return None
+    table = table_of(labels)
+    doubtful = unsure(table, threshold)
     # Sure singles, nearly all there is, stay bare: their bands are what one looks at.
     known = ~table["cluster_type"].isin(["", str(ClusterType.SINGLE)]).to_numpy()
     marked = known | doubtful

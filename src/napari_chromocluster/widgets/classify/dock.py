@@ -68,6 +68,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
         self._escape.setContext(Qt.ShortcutContext.ApplicationShortcut)
         # A slider gives many values in a row; the marks are drawn once it rests.
         self._restyle = self._timer(80, self.show_marks)
+        self._letter = self._timer(10, self._show_letters)
         self._recolor = self._timer(60, self.show_result)
         self._recount = self._timer(300, self._count_anew)
 
@@ -93,7 +94,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
         self.run.cancel_button.clicked.connect(self.cancel)
         self.result.threshold.valueChanged.connect(lambda _: self._restyle.start())
         self.result.fill_box.toggled.connect(self.show_result)
-        self.result.letters_box.toggled.connect(self.show_marks)
+        self.result.letters_box.toggled.connect(self._show_letters)
         self.result.review_button.clicked.connect(self.open_review)
         self.result.explain_button.clicked.connect(self.explain)
         self.result.table_button.clicked.connect(self.open_table)
@@ -194,7 +195,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
         if self.task is not None:
             self.task.cancel()
         self.picker.close()
-        for timer in (self._restyle, self._recolor, self._recount):
+        for timer in (self._restyle, self._letter, self._recolor, self._recount):
             timer.stop()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._layer_inserted)

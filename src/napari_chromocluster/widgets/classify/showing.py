@@ -18,7 +18,7 @@ from napari_chromocluster.viewer.layers import (
     pixels,
     table_of,
 )
-from napari_chromocluster.viewer.overlay import show_colors, show_marks
+from napari_chromocluster.viewer.overlay import show_colors, show_types, show_unsure
 from napari_chromocluster.viewer.writer import check_decisions, write_regions
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import choose
@@ -32,6 +32,7 @@ class ClassifyShowing(ClassifyBase):
     """The part of the dock that shows, hands on and saves the result."""
 
     _restyle: QTimer
+    _letter: QTimer
 
     def show_result(self) -> None:
         """Colour the regions by type; the marks follow."""
@@ -45,14 +46,20 @@ class ClassifyShowing(ClassifyBase):
     def show_marks(self) -> None:
         """Show letters and dashes anew; the colours stay."""
         if self._has_result():
-            show_marks(
+            show_unsure(self.viewer, self.labels, self.result.threshold.value())
+            # Each makes a layer the first time, so each has a turn of its own.
+            self._letter.start()
+        self._update()
+
+    def _show_letters(self) -> None:
+        if self._has_result():
+            show_types(
                 self.viewer,
                 self.labels,
                 threshold=self.result.threshold.value(),
                 text=self.result.letters_box.isChecked(),
                 colors=self.preferences.colors,
             )
-        self._update()
 
     def _has_result(self) -> bool:
         labels = self.labels
