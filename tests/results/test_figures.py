@@ -53,6 +53,45 @@ def test_stack_of_other_figures(tmp_path, metaphase, table):
     assert all(p.stat().st_size > 3000 for p in tmp_path.glob("*.png"))
 
 
+def test_scale_bar_says_what_it_counts(tmp_path, metaphase, table):
+    for size, word in ((None, "100 px"), (0.07, "5 µm")):
+        figure = overlay_figure(metaphase.image, metaphase.labels, table, pixel_size=size)
+        save_figure(tmp_path / "o.svg", figure)
+        assert word in (tmp_path / "o.svg").read_text()
+
+
+def test_regions_without_a_type_are_outlined_too(tmp_path, metaphase, table):
+    bare = table.copy()
+    bare.loc[:2, ["cluster_type", "source"]] = ["", ""]
+    save_figure(tmp_path / "o.png", overlay_figure(metaphase.image, metaphase.labels, bare))
+    assert tuple(bytes.fromhex("56B4E9")) in colours(tmp_path / "o.png")
+    save_figure(tmp_path / "o.svg", overlay_figure(metaphase.image, metaphase.labels, bare))
+    assert "not classified" in (tmp_path / "o.svg").read_text()
+
+
+def test_chosen_colours_are_in_sheet_and_chart(tmp_path, metaphase, table):
+    chosen = {str(kind): f"#0000{number:02X}" for number, kind in enumerate(TYPES, start=200)}
+    sheet = contact_sheet(metaphase.image, metaphase.labels, table, colors=chosen)
+    chart = batch_chart({"a": counts(table)}, chosen)
+    for name, figure in (("s.svg", sheet), ("c.svg", chart)):
+        save_figure(tmp_path / name, figure)
+        text = (tmp_path / name).read_text().lower()
+        assert chosen["single"].lower() in text
+        assert TYPES[0].color.lower() not in text
+
+
+def test_contact_sheet_shows_large_regions_whole(metaphase, table):
+    side = 20
+    sheet = contact_sheet(metaphase.image, metaphase.labels, table, side=side)
+    regions = {region.label: region for region in extract_regions(metaphase.labels)}
+    for axes in sheet.axes:
+        label = int(axes.get_title().split()[1])
+        y0, x0, y1, x1 = regions[label].bbox
+        tile = axes.images[0].get_array()
+        assert min(tile.shape) >= max(y1 - y0, x1 - x0)
+        assert ("×" in axes.get_title()) == (max(y1 - y0, x1 - x0) > side)
+
+
 def test_unknown_format_is_refused(tmp_path):
     with pytest.raises(ImageError, match="saved as"):
         save_figure(tmp_path / "o.doc", confusion_figure(np.eye(5)))

@@ -7,15 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.utils._proxies import PublicOnlyProxy
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLineEdit, QMessageBox
+from PIL import Image
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QTableView
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_file import ModelCard
 from napari_chromocluster.models.network import build_network
-from napari_chromocluster.results.table import build_table, read_table
+from napari_chromocluster.results.table import build_table, read_table, set_types, write_table
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.viewer.review import keeper as rooms
 from napari_chromocluster.widgets.review.dock import ReviewWidget
@@ -164,6 +166,68 @@ def test_drop_on_another_group(dock):
     assert model.canDropMimeData(data, Qt.DropAction.MoveAction, -1, -1, head)
     model.dropMimeData(data, Qt.DropAction.MoveAction, -1, -1, head)
     assert row(dock, key)["cluster_type"] == "other"
+
+
+def test_drop_in_the_gallery_gives_the_type(dock, qtbot):
+    view = dock.gallery
+    entry = next(one for one in view.gallery.entries if one.kind != "other")
+    key = (entry.frame, entry.label)
+    data = view.gallery.mimeData([view.gallery.index_of(key)])
+    rows = [view.gallery.index(i) for i in range(view.gallery.rowCount())]
+    head = next(
+        i for i in rows
+        if isinstance(view.gallery.item(i), Header) and view.gallery.item(i).kind == "other"
+    )  # fmt: skip
+    view.scrollTo(head)
+    place = view.visualRect(head).center()
+    args = (Qt.DropAction.MoveAction, data, Qt.MouseButton.LeftButton)
+    args += (Qt.KeyboardModifier.NoModifier,)
+    for event in (QDragEnterEvent(place, *args), QDragMoveEvent(place, *args)):
+        QApplication.sendEvent(view.viewport(), event)
+        assert event.isAccepted()
+    QApplication.sendEvent(view.viewport(), QDropEvent(QPointF(place), *args))
+    assert row(dock, key)[["cluster_type", "source"]].tolist() == ["other", "human"]
+
+
+def test_features_table_scrolls_the_gallery(dock, qtbot):
+    viewer = dock.viewer
+    viewer.layers.selection = {dock.labels}
+    _, widget = viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+    table = next(one for one in widget.findChildren(QTableView) if one.model().columnCount() > 5)
+    table.setFocus()
+    qtbot.waitUntil(table.hasFocus, timeout=5000)
+    for place in (7, 3):
+        index = table.model().index(place, 1)
+        table.scrollTo(index)
+        where = table.visualRect(index).center()
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=where)
+        key = (0, int(dock.labels.features["index"].iloc[place]))
+        qtbot.waitUntil(lambda key=key: dock.gallery.selected_keys() == [key], timeout=5000)
+        shown = dock.gallery.visualRect(dock.gallery.gallery.index_of(key))
+        assert dock.gallery.viewport().rect().intersects(shown)
+    # What the gallery chooses does not come back from the table as another region.
+    key = (0, dock.gallery.gallery.entries[0].label)
+    choose(dock, qtbot, key)
+    qtbot.wait(50)
+    assert dock.gallery.selected_keys() == [key]
+
+
+def test_colours_follow_the_preferences(dock, qtbot):
+    from napari.settings import get_plugin_settings
+
+    settings = get_plugin_settings("napari-chromocluster")
+    old = settings.colors.single, settings.general.expected
+    label = next(one.label for one in dock.gallery.gallery.entries if one.kind == "single")
+    try:
+        settings.colors.single, settings.general.expected = "#0000FF", 45
+        QApplication.sendEvent(dock, QEvent(QEvent.Type.WindowActivate))
+        qtbot.waitUntil(
+            lambda: np.allclose(dock.labels.get_color(label), (0, 0, 1, 1)), timeout=5000
+        )
+        assert dock.summary.expected.value() == 45
+        assert dock.delegate.colors["single"] == "#0000FF"
+    finally:
+        settings.colors.single, settings.general.expected = old
 
 
 def test_canvas_and_table_scroll_the_gallery(dock):
@@ -388,6 +452,31 @@ def test_stack_frames_and_ranking(viewer, qtbot):
     dock.open_ranked("frame 0")
     assert viewer.dims.current_step[0] == 0
     dock.release()
+
+
+def test_ranking_of_a_folder_goes_to_the_metaphase(viewer, qtbot, tmp_path):
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    for name, seed, kind in (("worse", 6, "touching_overlapping"), ("better", 7, "single")):
+        made = synthetic_metaphase(seed=seed, chromosomes=24)
+        Image.fromarray(made.image).save(folder / f"{name}.png")
+        table = build_table(extract_regions(made.labels))
+        write_table(folder / f"{name}_regions.csv", set_types(table, list(table["index"]), kind))
+    viewer.open(str(folder / "worse.png"))
+    dock = ReviewWidget(PublicOnlyProxy(viewer))
+    try:
+        dock.rank_folder(str(folder))
+        qtbot.waitUntil(lambda: dock.summary.table.rowCount() == 2, timeout=10000)
+        cells = [dock.summary.table.item(i, 0) for i in range(2)]
+        assert [one.text() for one in cells] == ["better", "worse"]
+        for cell in cells:
+            dock.summary.table.itemActivated.emit(cell)
+            assert dock.image.name == cell.text()
+            shown = [layer.name for layer in viewer.layers if layer.visible]
+            assert shown == [cell.text()]
+        assert len(viewer.layers) == 2, "an image that is open is not opened again"
+    finally:
+        dock.release()
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ from napari_chromocluster.taxonomy import TYPES, ClusterType
 
 _INCHES = 8.0
 _FORMATS = (".png", ".svg", ".pdf")
+#: Outline of regions that have no type: as in the viewer.
+_UNCLASSIFIED = "#56B4E9"
+_NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 def save_figure(path: str | Path, figure: Figure, dpi: int = 150) -> None:
@@ -71,7 +74,7 @@ def overlay_figure(
     title : str
         Above the picture.
     pixel_size : float, optional
-        Micrometres of a pixel; with it there is a scale bar.
+        Micrometres of a pixel; without it the scale bar counts pixels.
     colors : mapping of type to colour, optional
         Instead of the default colours.
 
@@ -92,11 +95,10 @@ def overlay_figure(
     kinds = dict(zip(table["index"], table["cluster_type"], strict=True))
     for region in extract_regions(labels):
         kind = kinds.get(region.label, "")
-        if kind:
-            _outline(axes, labels, region, ClusterType(kind), doubtful[region.label], colors)
+        unsure_one = bool(doubtful.get(region.label, False))
+        _outline(axes, labels, region, ClusterType(kind) if kind else None, unsure_one, colors)
     _legend(axes, table, int(sum(doubtful.values())), colors)
-    if pixel_size:
-        _scale_bar(axes, width, height, pixel_size)
+    _scale_bar(axes, width, height, pixel_size)
     return figure
 
 
@@ -108,11 +110,11 @@ def _outline(
     axes: Any,
     labels: Any,
     region: Any,
-    kind: ClusterType,
+    kind: ClusterType | None,
     doubtful: bool,
     colors: Mapping[str, str] | None,
 ) -> None:
-    color = _color(kind, colors)
+    color = _color(kind, colors) if kind is not None else _UNCLASSIFIED
     y0, x0, _, _ = region.bbox
     mask = region_mask(labels, region, pad=2)
     for contour in find_contours(mask.astype(float), 0.3):
@@ -123,7 +125,7 @@ def _outline(
             linewidth=1.3,
             linestyle=(0, (3, 2)) if doubtful else "-",
         )
-    if kind is not ClusterType.SINGLE or doubtful:
+    if kind is not None and (kind is not ClusterType.SINGLE or doubtful):
         axes.text(
             region.bbox[3] + 1,
             y0 - 1,
@@ -142,6 +144,9 @@ def _legend(
         Patch(color=_color(kind, colors), label=f"{kind.letter}  {kind.display_name}  {number}")
         for kind, number in counts(table).items()
     ]
+    bare = int((table["cluster_type"] == "").sum())
+    if bare:
+        handles.append(Patch(color=_UNCLASSIFIED, label=f"–  not classified  {bare}"))
     handles.append(
         Line2D([], [], color="0.4", linestyle=(0, (3, 2)), label=f"?  unsure  {doubtful}")
     )
@@ -155,19 +160,26 @@ def _legend(
     )
 
 
-def _scale_bar(axes: Any, width: int, height: int, pixel_size: float) -> None:
-    wanted = 0.2 * width * pixel_size
-    length = max((v for v in (1, 2, 5, 10, 20, 50, 100, 200) if v <= wanted), default=1)
+def _scale_bar(axes: Any, width: int, height: int, pixel_size: float | None) -> None:
+    size, unit = (pixel_size, "µm") if pixel_size else (1.0, "px")
+    length = max((value for value in _NICE if value <= 0.2 * width * size), default=1)
     right, bottom = 0.97 * width, 0.96 * height
-    axes.plot([right - length / pixel_size, right], [bottom, bottom], color="#0072B2", linewidth=3)
-    axes.text(right, bottom - 0.01 * height, f"{length} µm", ha="right", va="bottom",
+    axes.plot([right - length / size, right], [bottom, bottom], color="#0072B2", linewidth=3)
+    axes.text(right, bottom - 0.01 * height, f"{length} {unit}", ha="right", va="bottom",
               color="#0072B2", fontsize=9)  # fmt: skip
 
 
 def contact_sheet(
-    image: Any, labels: Any, table: pd.DataFrame, columns: int = 12, side: int = 0
+    image: Any,
+    labels: Any,
+    table: pd.DataFrame,
+    columns: int = 12,
+    side: int = 0,
+    colors: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw all regions by type, masked and at one scale, the least sure first.
+
+    A region that is larger than a tile is drawn smaller, and says by how much.
 
     Parameters
     ----------
@@ -178,15 +190,14 @@ def contact_sheet(
     columns : int
         Regions in a row.
     side : int
-        Side of a tile in px (0: the largest region decides).
+        Side of a tile in px of the image (0: three times the usual region).
+    colors : mapping of type to colour, optional
+        Instead of the default colours.
     """
     signal = chromosome_signal(image, labels).values
     regions = {region.label: region for region in extract_regions(labels)}
     table = table[table["index"].isin(regions)]
-    largest = max(
-        (max(r.bbox[2] - r.bbox[0], r.bbox[3] - r.bbox[1]) for r in regions.values()), default=16
-    )
-    side = side or min(largest + 6, 160)
+    side = side or _usual_side(list(regions.values()))
     rows: list[tuple[ClusterType, list[int]]] = []
     for kind in TYPES:
         mine = table[table["cluster_type"] == str(kind)].sort_values("confidence")
@@ -195,23 +206,30 @@ def contact_sheet(
     figure = Figure(figsize=(_INCHES, _INCHES / columns * 1.25 * max(len(rows), 1)))
     for number, (kind, members) in enumerate(rows):
         for place, label in enumerate(members):
-            axes = figure.add_axes(
-                (place / columns, 1 - (number + 0.9) / len(rows), 0.96 / columns, 0.8 / len(rows))
-            )
+            box = (place / columns, 1 - (number + 0.9) / len(rows), 0.96 / columns, 0.8 / len(rows))
+            axes = figure.add_axes(box)
             tile = _tile(signal, labels, regions[label], side)
             axes.imshow(tile, cmap="gray_r", vmin=0, vmax=2)
             axes.set_xticks([])
             axes.set_yticks([])
             for spine in axes.spines.values():
-                spine.set_color(kind.color)
+                spine.set_color(_color(kind, colors))
                 spine.set_linewidth(1.5)
-            axes.set_title(f"{kind.letter} {label}", fontsize=6, color=kind.color, pad=1)
+            smaller = f"  ×{side / tile.shape[0]:.2f}" if tile.shape[0] > side else ""
+            axes.set_title(f"{kind.letter} {label}{smaller}", fontsize=6, pad=1)
     return figure
+
+
+def _usual_side(regions: Sequence[Any]) -> int:
+    """Return the side of a tile that holds nearly all regions, in px."""
+    longest = [max(r.bbox[2] - r.bbox[0], r.bbox[3] - r.bbox[1]) for r in regions] or [16]
+    return int(min(max(longest), 3 * float(np.median(longest)))) + 6
 
 
 def _tile(signal: NDArray[np.float32], labels: Any, region: Any, side: int) -> NDArray[np.float32]:
     y0, x0, y1, x1 = region.bbox
-    cut = np.where(region_mask(labels, region), signal[y0:y1, x0:x1], 0)[:side, :side]
+    cut = np.where(region_mask(labels, region), signal[y0:y1, x0:x1], 0)
+    side = max(side, *cut.shape)
     out = np.zeros((side, side), np.float32)
     top, left = (side - cut.shape[0]) // 2, (side - cut.shape[1]) // 2
     out[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
@@ -262,7 +280,9 @@ def reliability_figure(
     return figure
 
 
-def batch_chart(totals: Mapping[str, Mapping[ClusterType, int]]) -> Figure:
+def batch_chart(
+    totals: Mapping[str, Mapping[ClusterType, int]], colors: Mapping[str, str] | None = None
+) -> Figure:
     """Draw the counts per type of many metaphases as stacked bars."""
     names = list(totals)
     figure = Figure(figsize=(_INCHES, 0.6 + 0.22 * max(len(names), 4)), layout="constrained")
@@ -270,7 +290,7 @@ def batch_chart(totals: Mapping[str, Mapping[ClusterType, int]]) -> Figure:
     left = np.zeros(len(names))
     for kind in TYPES:
         values = np.array([totals[name].get(kind, 0) for name in names], float)
-        axes.barh(names, values, left=left, color=kind.color,
+        axes.barh(names, values, left=left, color=_color(kind, colors),
                   label=f"{kind.letter} {kind.display_name}")  # fmt: skip
         left += values
     axes.invert_yaxis()

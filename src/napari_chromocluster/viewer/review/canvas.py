@@ -61,8 +61,8 @@ class Canvas:
 
     # ---------------------------------------------------------------- going
 
-    def go_to(self, key: Key) -> None:
-        """Show the frame of a region and bring it into the middle."""
+    def go_to(self, key: Key, pick: bool = True) -> None:
+        """Show the frame of a region, bring it into the middle and pick its label."""
         rows = self.session.rows([key])
         if rows.empty:
             return
@@ -75,7 +75,7 @@ class Canvas:
             return
         centre = tuple(float(one) for one in labels.data_to_world(place)[-2:])
         self.viewer.scene.camera.center = centre
-        if labels.selected_label != key[1]:
+        if pick and labels.selected_label != key[1]:
             labels.selected_label = key[1]
 
     def show_frame(self, frame: int) -> None:

@@ -58,17 +58,20 @@ def save_overlay(
     save_figure(path, figure)
 
 
-def save_contact_sheet(path: str | Path, session: ReviewSession, frame: int) -> None:
+def save_contact_sheet(
+    path: str | Path, session: ReviewSession, frame: int, colors: Mapping[str, str]
+) -> None:
     """Save all regions by type on one sheet."""
-    figure = contact_sheet(
-        session.image_frame(frame), session.tracker.frame(frame), _rows(session, frame)
-    )
+    image, labels = session.image_frame(frame), session.tracker.frame(frame)
+    figure = contact_sheet(image, labels, _rows(session, frame), colors=colors)
     save_figure(path, figure)
 
 
-def save_chart(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> None:
+def save_chart(
+    path: str | Path, tables: Mapping[str, pd.DataFrame], colors: Mapping[str, str]
+) -> None:
     """Save a bar chart of the types in many metaphases."""
-    save_figure(path, batch_chart({name: counts(table) for name, table in tables.items()}))
+    save_figure(path, batch_chart({name: counts(one) for name, one in tables.items()}, colors))
 
 
 def save_annotations(

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from napari_chromocluster.imaging.mend import MendError
 from napari_chromocluster.results.table import write_table
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.layers import current_frame
+from napari_chromocluster.viewer.layers import current_frame, image_layers, labels_layers
 from napari_chromocluster.viewer.review import exports
 from napari_chromocluster.viewer.review.job import ClassifyJob
 from napari_chromocluster.viewer.review.order import Entry, next_waiting
@@ -250,6 +250,7 @@ class ReviewActions(ReviewBase):
         frame = current_frame(self.viewer, session.labels)
         source = getattr(session.image.source, "path", None)
         size = exports.micrometres_per_pixel(session.image)
+        colors = self.preferences.colors
         if what == "annotations" and self.keeper is not None:
             self.keeper.save_now()
         store = self.keeper.store if self.keeper is not None else None
@@ -258,11 +259,11 @@ class ReviewActions(ReviewBase):
             "csv": lambda: write_table(path, session.table),
             "overlay": lambda: exports.save_overlay(
                 path, session, frame, threshold=self.preferences.threshold,
-                colors=self.preferences.colors, pixel_size=size,
+                colors=colors, pixel_size=size,
             ),
-            "sheet": lambda: exports.save_contact_sheet(path, session, frame),
+            "sheet": lambda: exports.save_contact_sheet(path, session, frame, colors),
             "chart": lambda: exports.save_chart(
-                path, self._ranked or exports.stack_tables(session)
+                path, self._ranked or exports.stack_tables(session), colors
             ),
             "annotations": lambda: exports.save_annotations(path, session, source, labels),
         }  # fmt: skip
@@ -285,11 +286,20 @@ class ReviewActions(ReviewBase):
         if folder is None:
             start = str(self._export_folder())
             folder = QFileDialog.getExistingDirectory(self, "Rank the metaphases in", start)
-        if folder:
-            tables = self._try(lambda: exports.folder_tables(folder))
-            if tables:
-                self._ranked_folder = Path(folder)
-                self._show_ranking(tables)
+        if not folder:
+            return
+        if self.keeper is not None:
+            self._end_saving()
+            self.keeper.save_now()  # What is decided here counts in the ranking, too.
+
+        def read(tables: dict[str, pd.DataFrame]) -> None:
+            self._ranked_folder = Path(folder)
+            self._show_ranking(tables)
+
+        task = Task(lambda _progress, _stop: exports.folder_tables(folder), self)
+        task.succeeded.connect(read)
+        task.failed.connect(self.banner.error)
+        task.start()
 
     def _show_ranking(self, tables: dict[str, pd.DataFrame]) -> None:
         self._ranked = tables
@@ -305,11 +315,15 @@ class ReviewActions(ReviewBase):
         if path is None:
             self.banner.error(f"The image of {name} is not in {self._ranked_folder.name}.")
             return
-        for layer in self.viewer.layers:
-            if getattr(layer.source, "path", None) == str(path):
-                self.choose_image(layer)
-                return
-        self.viewer.open(str(path))
+        opened = [x for x in image_layers(self.viewer) if str(path) == str(x.source.path)]
+        if not opened:
+            opened = self._try(lambda: self.viewer.open(str(path), layer_type="image")) or []
+        if opened:
+            for layer in (*image_layers(self.viewer), *labels_layers(self.viewer)):
+                layer.visible = layer == opened[0]
+            self.choose_image(opened[0])
+            if self.labels is not None:
+                self.labels.visible = True
 
 
 def _refuse(message: str) -> None:

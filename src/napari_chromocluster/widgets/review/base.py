@@ -92,6 +92,9 @@ class ReviewBase(QWidget):
         """The labels layer that is chosen."""
         return self.labels_combo.currentData()
 
+    def _end_saving(self) -> None:
+        raise NotImplementedError
+
     def _update_state(self) -> None:
         raise NotImplementedError
 

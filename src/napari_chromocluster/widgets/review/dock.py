@@ -38,6 +38,7 @@ from napari_chromocluster.widgets.review.panels import (
     SummaryPanel,
     TypeBar,
 )
+from napari_chromocluster.widgets.review.table import TableFollower
 
 if TYPE_CHECKING:
     import napari
@@ -63,6 +64,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._build()
         self.keys = Keys(self.gallery, self)
         self._timers()
+        self._table = TableFollower(self._rows_chosen)
         self._connect_viewer()
         self._refresh_layers()
         self._restore()
@@ -88,7 +90,8 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.status.setWordWrap(True)
         layout.addWidget(self.status)
         self.gallery = GalleryView()
-        self.gallery.setItemDelegate(TileDelegate(self.gallery, self.preferences.colors))
+        self.delegate = TileDelegate(self.gallery, self.preferences.colors)
+        self.gallery.setItemDelegate(self.delegate)
         layout.addWidget(self.gallery, 1)
         self.types = TypeBar(self.preferences.colors, self)
         layout.addWidget(self.types)
@@ -191,6 +194,27 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             return "No regions yet: find and classify them in the Classify dock."
         return "Choose regions that belong to this image."
 
+    def take_preferences(self) -> None:
+        """Take over what has been changed in napari's Preferences meanwhile."""
+        chosen = preferences()
+        if chosen == self.preferences:
+            return
+        if chosen.model != self.preferences.model or chosen.device != self.preferences.device:
+            self.classifier = None
+        if chosen.expected != self.preferences.expected:
+            self.summary.expected.setValue(chosen.expected)
+        self.preferences = chosen
+        self.delegate.colors = chosen.colors
+        self.types.set_colors(chosen.colors)
+        self.summary.legend.set_colors(chosen.colors)
+        if self.painter is not None:
+            self.painter.colors, self.painter.threshold = dict(chosen.colors), chosen.threshold
+            self._uncolored = None
+            self._color_timer.start()
+            self._letter_timer.start()
+        self._show_entries()
+        self.gallery.viewport().update()
+
     # ---------------------------------------------------------------- showing and closing
 
     def showEvent(self, event: Any) -> None:
@@ -212,6 +236,8 @@ class ReviewWidget(ReviewOpening, ReviewActions):
     def event(self, event: Any) -> bool:
         """Let go of everything when napari takes the dock away."""
         done = bool(super().event(event))
+        if event.type() == QEvent.Type.WindowActivate and not self._released:
+            self.take_preferences()
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
         return done
@@ -227,6 +253,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             return
         self._released = True
         self.keys.unbind()
+        self._table.end()
         self._close_session()
         for timer in self._all_timers:
             timer.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
@@ -85,7 +86,7 @@ class ReviewFollowing(ReviewBase):
         self._update_state()
 
     def _label_chosen(self, event: Any = None) -> None:
-        """Follow the Features table and napari's own label spin box."""
+        """Follow napari's own label spin box and whoever else picks a label."""
         if self.session is None or self.canvas is None:
             return
         label = int(self.session.labels.selected_label)
@@ -98,6 +99,15 @@ class ReviewFollowing(ReviewBase):
             self.gallery.select([key])
             self.canvas.frame([key])
             self._update_state()
+
+    def _rows_chosen(self, keys: Sequence[Key]) -> None:
+        """Follow the rows that the user chooses in the Features table."""
+        if self.session is None or self.canvas is None:
+            return
+        self.canvas.go_to(keys[0], pick=False)
+        self.gallery.select(keys)
+        self.canvas.frame(self.gallery.selected_keys())
+        self._update_state()
 
     def _draw_line(self, on: bool) -> None:
         if self.canvas is not None:

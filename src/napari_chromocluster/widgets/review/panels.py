@@ -32,6 +32,8 @@ from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.widgets.common.parts import Legend
 from napari_chromocluster.widgets.review.keys import key_of
 
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
 
 def button(text: str, tooltip: str, action: Callable[[], object]) -> QPushButton:
     """Return a push button that leaves the focus with the gallery when it is clicked."""
@@ -96,23 +98,32 @@ class TypeBar(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
+        self._kinds = {}
         for place, kind in enumerate(TYPES):
             made = button(
                 f"{kind.key}  {kind.letter}",
                 f"The selected regions are {kind.display_name} (key {kind.key}).",
                 partial(self.chosen.emit, kind),
             )
-            color = colors.get(str(kind), kind.color)
-            made.setStyleSheet(
-                f"QPushButton {{ background: {color}; color: black; font-weight: bold; }}"
-            )
             made.setAccessibleName(kind.display_name)
             grid.addWidget(made, 0, place)
+            self._kinds[kind] = made
+        self.set_colors(colors)
         self.previous = self._add(grid, 1, 0, "◀", "go", -1, "Previous region to look at", target)
         self.next = self._add(grid, 1, 1, "▶", "go", 1, "Next region to look at", target)
         self.accept = self._add(grid, 1, 2, "✓", "accept", None, "Accept the type", target)
         self.undo = self._add(grid, 1, 3, "↶", "undo", None, "Undo", target)
         self.redo = self._add(grid, 1, 4, "↷", "redo", None, "Redo", target)
+
+    def set_colors(self, colors: Mapping[str, str]) -> None:
+        """Take the colours that the user chose."""
+        for kind, made in self._kinds.items():
+            color = colors.get(str(kind), kind.color)
+            # A border on focus: who comes by the Tab key must see where he is.
+            made.setStyleSheet(
+                f"QPushButton {{ background: {color}; color: black; font-weight: bold; }}"
+                "QPushButton:focus { border: 2px solid palette(text); }"
+            )
 
     @staticmethod
     def _add(
@@ -258,7 +269,7 @@ class SummaryPanel(QWidget):
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 if column:
-                    item.setTextAlignment(int(Qt.AlignmentFlag.AlignRight))
+                    item.setTextAlignment(_RIGHT)
                 self.table.setItem(row, column, item)
         self.table.show()
 

@@ -1,0 +1,136 @@
+"""What a review paints: the quick way must show just what the slow way shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.results.table import build_table
+from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.viewer.marks import DASHES, LETTERS, marks_layer
+from napari_chromocluster.viewer.overlay import show_overlay
+from napari_chromocluster.viewer.review import painter as rooms
+from napari_chromocluster.viewer.review.painter import Painter
+from napari_chromocluster.viewer.review.session import ReviewSession
+
+MADE = synthetic_metaphase(seed=5, chromosomes=24)
+COLORS = {str(kind): kind.color for kind in TYPES}
+
+
+def table_for(labels, chances=None):
+    regions = extract_regions(labels)
+    chosen = np.random.default_rng(0).dirichlet(np.full(5, 0.4), len(regions))
+    return build_table(regions, chosen if chances is None else chances, model="seeded")
+
+
+def painted(dtype=np.int32, stack=False):
+    viewer = ViewerModel()
+    labels = MADE.labels.astype(dtype)
+    image = MADE.image
+    if stack:
+        labels, image = np.stack([labels, labels]), np.stack([image, image])
+    layer = viewer.add_labels(labels, features=table_for(labels))
+    session = ReviewSession(viewer.add_image(image), layer)
+    show_overlay(viewer, layer)
+    return viewer, session, Painter(viewer, session, COLORS, 0.7)
+
+
+def rgba(color):
+    return np.array([*bytes.fromhex(color[1:]), 255]) / 255
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.int64])
+@pytest.mark.parametrize("kind", [ClusterType.OTHER, ClusterType.SINGLE])
+def test_one_region_is_recoloured_as_if_all_were(dtype, kind, monkeypatch):
+    viewer, session, painter = painted(dtype)
+    painter.color_all()
+    keys = session.region_keys()[3:5]
+    session.set_type(keys, kind)
+    monkeypatch.setattr(painter, "color_all", lambda: pytest.fail("all were drawn anew"))
+    painter.color(keys)
+    layer = session.labels
+    for _, label in keys:
+        np.testing.assert_allclose(layer.get_color(label), rgba(kind.color), atol=1e-4)
+    quick = np.array(layer._slice.image.view)
+    layer.refresh()
+    np.testing.assert_array_equal(quick, layer._slice.image.view)
+    # And just so as with a colormap that was made for it.
+    colors = layer.colormap.map(MADE.labels)
+    Painter(viewer, session, COLORS, 0.7).color_all()
+    np.testing.assert_allclose(layer.colormap.map(MADE.labels), colors, atol=1e-4)
+
+
+def test_recolouring_is_no_edit():
+    _viewer, session, painter = painted()
+    painter.color_all()
+    told = []
+    session.changed.connect(told.append)
+    key = session.region_keys()[2]
+    session.set_type([key], ClusterType.OTHER)
+    painter.color([key])
+    assert told == [[key]]
+    assert session.stale() == []
+    session.labels.undo()
+    assert session.stale() == [], "napari's undo has nothing of it"
+
+
+def test_colours_of_another_dock_are_adopted():
+    _viewer, session, painter = painted()
+    before = session.labels.colormap
+    painter.adopt_colors()
+    assert session.labels.colormap is before
+    session.set_type(session.region_keys()[:70], ClusterType.OTHER)
+    painter.adopt_colors()
+    assert session.labels.colormap is not before
+
+
+def test_a_layer_coloured_by_somebody_else_is_coloured_anew():
+    viewer, session, painter = painted()
+    painter.color_all()
+    show_overlay(viewer, session.labels)
+    key = session.region_keys()[1]
+    session.set_type([key], ClusterType.OTHER)
+    painter.color([key])
+    color = rgba(ClusterType.OTHER.color)
+    np.testing.assert_allclose(session.labels.get_color(key[1]), color, atol=1e-4)
+
+
+def test_stack_repeating_labels_is_coloured_by_the_frame_shown():
+    viewer, session, painter = painted(stack=True)
+    assert painter.repeats
+    viewer.dims.set_current_step(0, 1)
+    painter.color_all()
+    key = (1, session.region_keys()[0][1])
+    session.set_type([key], ClusterType.OTHER)
+    painter.color([key])
+    color = rgba(ClusterType.OTHER.color)
+    np.testing.assert_allclose(session.labels.get_color(key[1]), color, atol=1e-4)
+    viewer.dims.set_current_step(0, 0)
+    painter.color_all()
+    first = session.rows([(0, key[1])])["cluster_type"].iloc[0]
+    expected = rgba(ClusterType(first).color)
+    np.testing.assert_allclose(session.labels.get_color(key[1]), expected, atol=1e-4)
+
+
+def test_letters_and_dashes_follow(monkeypatch):
+    viewer, session, painter = painted()
+    painter.mark()
+    letters, dashes = (marks_layer(viewer, session.labels, one) for one in (LETTERS, DASHES))
+    doubtful = session.table[(session.table["confidence"] < 0.7)]
+    words = list(letters.features["letter"])
+    assert sum(word.endswith("?") for word in words) == len(doubtful)
+    count = len(dashes.data)
+    session.set_type([(0, int(doubtful["index"].iloc[0]))], ClusterType.TOUCHING)
+    painter.mark()
+    assert sum(w.endswith("?") for w in letters.features["letter"]) == len(doubtful) - 1
+    assert len(letters.data) == len(letters.features)
+    assert len(dashes.data) < count
+    assert marks_layer(viewer, session.labels, LETTERS) is letters, "no new layer"
+    monkeypatch.setattr(rooms, "MOST_LETTERS", 4)
+    painter.mark()
+    assert len(letters.data) == 4
+    painter.mark(letters=False)
+    assert marks_layer(viewer, session.labels, LETTERS) is None
