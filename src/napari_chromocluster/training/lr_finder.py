@@ -27,6 +27,10 @@ _LOWEST, _HIGHEST = 1e-7, 1.0
 _SMOOTHING = 0.85
 #: Times the lowest loss at which the test ends: from there on it only diverges.
 _DIVERGED = 3.0
+#: Rates at the beginning that are not suggested.
+_SKIPPED = 10
+#: Slopes of neighbouring rates that are averaged.
+_EVEN = 5
 #: Clusters composed for the test: it needs a taste of the data, not all of it.
 _COMPOSED = 200
 
@@ -58,13 +62,16 @@ def suggest(rates: NDArray[np.floating], losses: NDArray[np.floating]) -> float:
     ConfigError
         If the loss never falls.
     """
+    # At the first rates nothing is learnt; how their losses differ is chance.
+    first = min(_SKIPPED, len(losses) // 4)
     lowest = int(np.argmin(losses))
-    if lowest < 3:
+    if lowest < first + 3:
         raise ConfigError(
             "The loss fell at no learning rate: check the annotations or keep the preset's rates."
         )
     slopes = np.gradient(losses[: lowest + 1], np.log(rates[: lowest + 1]))
-    return float(rates[int(np.argmin(slopes))])
+    even = np.convolve(np.pad(slopes, _EVEN // 2, mode="edge"), np.ones(_EVEN) / _EVEN, "valid")
+    return float(rates[first + int(np.argmin(even[first:]))])
 
 
 def find_rates(

@@ -171,7 +171,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return "The GPU has too little memory: choose a smaller batch or image size."
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
-        return "The memory is full: choose fewer composed clusters or a smaller image size."
+        return "The memory is full: choose a smaller batch or image size, or fewer clusters."
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return "The training was interrupted: resume it to go on from the last finished epoch."
     line = text.splitlines()[0] if text else "no details"
