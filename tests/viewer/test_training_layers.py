@@ -1,0 +1,101 @@
+"""Annotated layers as data of a training, and the way back to them."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.annotations import AnnotationError, read_annotations
+from napari_chromocluster.results.table import build_table, set_types
+from napari_chromocluster.viewer.training import (
+    find_open,
+    look_at,
+    open_pairs,
+    show_place,
+    write_layers,
+)
+
+
+def labels_of(frames=None):
+    """Three square regions, in each frame of a stack if there is one."""
+    plane = np.zeros((60, 80), np.int32)
+    for number, (y, x) in enumerate(((5, 5), (5, 40), (35, 20)), start=1):
+        plane[y : y + 15, x : x + 15] = number
+    return plane if frames is None else np.stack([plane] * frames)
+
+
+def decided(labels, **types):
+    """Return a table in which a human decided the regions named, such as ``r2="touching"``."""
+    planes = labels if labels.ndim == 3 else labels[None]
+    regions = [one for frame, plane in enumerate(planes) for one in extract_regions(plane)]
+    table = build_table(regions, np.full((len(regions), 5), 0.2), model="-")
+    if labels.ndim == 3:
+        table["frame"] = np.repeat(np.arange(len(planes)), len(regions) // len(planes))
+    for name, kind in types.items():
+        table = set_types(table, [int(name[1:])], kind)
+    return table
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+def test_only_what_a_human_decided_is_written_unless_promoted(viewer, tmp_path):
+    labels = labels_of()
+    viewer.add_image(labels * 10.0, name="slide")
+    viewer.add_labels(labels, name="slide regions", features=decided(labels, r2="touching"))
+    (pair,) = open_pairs(viewer)
+    table = read_annotations(write_layers(tmp_path / "human", [pair]))
+    assert list(zip(table["label"], table["cluster_type"], table["group"], strict=True)) == [
+        (2, "touching", "slide")
+    ]
+    assert len(read_annotations(write_layers(tmp_path / "all", [pair], promoted=True))) == 3
+    np.testing.assert_array_equal(read_labels(table["labels"][0]), labels)
+    np.testing.assert_array_equal(read_image(table["image"][0]), labels * 10.0)
+
+
+def test_a_region_that_was_painted_away_is_left_out(viewer, tmp_path):
+    labels = labels_of()
+    viewer.add_image(labels * 10.0, name="slide")
+    layer = viewer.add_labels(
+        labels, name="slide regions", features=decided(labels, r1="single", r2="touching")
+    )
+    layer.data[layer.data == 2] = 0
+    table = read_annotations(write_layers(tmp_path, open_pairs(viewer)))
+    assert list(table["label"]) == [1]
+
+
+def test_each_frame_of_a_stack_is_a_metaphase(viewer, tmp_path):
+    labels = labels_of(frames=2)
+    viewer.add_image(labels * 10.0, name="stack")
+    viewer.add_labels(labels, name="stack regions", features=decided(labels, r3="overlapping"))
+    table = read_annotations(write_layers(tmp_path, open_pairs(viewer)))
+    assert sorted(table["group"]) == ["stack#0", "stack#1"]
+    image, found, frame = find_open(viewer, table["image"][1])
+    assert (image.name, found.name, frame) == ("stack", "stack regions", 1)
+    show_place(viewer, image, found, 3, frame, (42.0, 27.0))
+    assert viewer.dims.current_step[0] == 1
+    assert viewer.scene.camera.center[-2:] == (42.0, 27.0)
+    assert found.selected_label == 3
+
+
+def test_labels_belong_to_the_image_they_are_named_after(viewer):
+    labels = labels_of()
+    for name in ("a", "b"):
+        viewer.add_image(labels * 10.0, name=name)
+    viewer.add_image(np.zeros((5, 5)), name="small")
+    for name in ("b regions", "a regions", "others"):
+        viewer.add_labels(labels, name=name)
+    assert [(one.image, one.labels) for one in open_pairs(viewer)] == [
+        ("b", "b regions"), ("a", "a regions"), ("b", "others"),
+    ]  # fmt: skip
+
+
+def test_nothing_decided_says_what_to_do(viewer, tmp_path):
+    labels = labels_of()
+    image = viewer.add_image(labels * 10.0, name="slide")
+    layer = viewer.add_labels(labels, name="r", features=decided(labels))
+    with pytest.raises(AnnotationError, match="annotate some in the review dock"):
+        write_layers(tmp_path, [look_at(image, layer)])
