@@ -11,7 +11,13 @@ from typing import Any, Protocol
 import lightning.pytorch as pl
 import psutil
 import torch
-from lightning.pytorch.callbacks import BaseFinetuning, Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    BaseFinetuning,
+    Callback,
+    ModelCheckpoint,
+    WeightAveraging,
+)
+from torch import Tensor
 from torch.optim import Optimizer
 
 from napari_chromocluster.training.config import StageConfig
@@ -184,6 +190,26 @@ class RunEvents(Callback):
                 "memory_mb": round(memory_megabytes(), 1),
             }
         )
+
+
+class WarmAverage(WeightAveraging):
+    """Exponential average of the weights that follows closely at first.
+
+    A constant decay would carry the first, worthless weights through a short
+    training.
+
+    Parameters
+    ----------
+    decay : float
+        Share of the old average that is kept, once the training is long enough.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(old: Tensor, new: Tensor, number: Tensor | int) -> Tensor:
+            kept = min(decay, (1 + int(number)) / (10 + int(number)))
+            return old + (new - old) * (1 - kept)
+
+        super().__init__(use_buffers=True, avg_fn=average)
 
 
 class LastEpoch(ModelCheckpoint):

@@ -17,7 +17,6 @@ import torch
 from lightning.pytorch.callbacks import (
     BaseFinetuning,
     Callback,
-    EMAWeightAveraging,
     ModelCheckpoint,
 )
 from lightning.pytorch.utilities import rank_zero_only
@@ -47,6 +46,7 @@ from napari_chromocluster.training.callbacks import (
     RunEvents,
     RunLike,
     Stopped,
+    WarmAverage,
 )
 from napari_chromocluster.training.checkpoints import AtomicCheckpoints
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
@@ -371,7 +371,7 @@ def _trainer(
     if stage.freeze_body:
         callbacks.append(FreezeBody())
     if config.average_decay > 0:
-        callbacks.append(EMAWeightAveraging(decay=config.average_decay))
+        callbacks.append(WarmAverage(config.average_decay))
     return pl.Trainer(
         max_epochs=stage.epochs,
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
