@@ -35,7 +35,8 @@ VALIDATION_GROUPS = {"gband_crops": ("case2", "case7"), "mfish": ("A03", "P11")}
 #: Of a hundred G-band patients (first six digits of the metaphase's number).
 TEST_SHARE, VALIDATION_SHARE = 25, 12
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
-#: Chosen on the validation groups: clusters are rare, but a missed one costs more than a look.
+#: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
+#: costs more than a look.
 PRIOR_EXPONENT = 0.65
 CITATIONS = (
     "Lin C. et al., Medical Image Analysis 69:101943 (2021): the method",
@@ -127,10 +128,12 @@ def main() -> None:
     finish(run, options.data, options.work, options.target)
 
 
-def tempered_prior(training: dict[str, float]) -> dict[str, float]:
-    """Return shares between those drawn in training and those found in nature."""
+def tempered_prior(
+    training: dict[str, float], exponent: float = PRIOR_EXPONENT
+) -> dict[str, float]:
+    """Return shares between those drawn in training (0) and those found in nature (1)."""
     mixed = {
-        name: share**PRIOR_EXPONENT * training[name] ** (1 - PRIOR_EXPONENT)
+        name: share**exponent * training[name] ** (1 - exponent)
         for name, share in NATURAL_PRIOR.items()
     }
     total = sum(mixed.values())

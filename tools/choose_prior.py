@@ -1,0 +1,69 @@
+"""Choose the deployment prior of the embedded model on its validation groups.
+
+Prints, for each way from the training shares (0) to the natural shares (1), the
+temperature that fits and the figures of both stains::
+
+    python tools/choose_prior.py ../shared/data WORK
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from make_model import annotated, tempered_prior
+from napari_chromocluster.imaging.crops import render_crop
+from napari_chromocluster.models.calibration import (
+    calibrate,
+    fit_temperature,
+    prior_weights,
+    to_five,
+)
+from napari_chromocluster.models.classifier import ClusterClassifier
+from napari_chromocluster.models.model_file import load_model_file
+from napari_chromocluster.results.annotations import read_annotations, resolved
+from napari_chromocluster.results.metrics import evaluate_predictions
+from napari_chromocluster.results.sources import cut_annotated
+from napari_chromocluster.taxonomy import TYPES
+
+EXPONENTS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    options = parser.parse_args()
+    network, card = load_model_file(options.work / "run" / "model.safetensors")
+    classifier = ClusterClassifier(network, card, "cpu")
+    logits, names, stains = [], [], []
+    for stain, file in annotated(options.data, options.work, "validation").items():
+        cut = cut_annotated(resolved(read_annotations(file)))
+        crops = np.stack([render_crop(crop, card.crop_spec) for crop in cut.crops])
+        logits.append(classifier.logits(crops))
+        names += cut.names
+        stains += [stain] * len(cut.names)
+    outputs, stain_of = np.concatenate(logits, axis=1), np.array(stains)
+    true = np.array([[str(kind) for kind in TYPES].index(name) for name in names])
+    rows = []
+    for exponent in EXPONENTS:
+        prior = tempered_prior(card.training_prior, exponent)
+        weights = prior_weights(card.training_prior, prior, card.classes)
+        temperature = fit_temperature(outputs, true, weights)
+        chances = to_five(calibrate(outputs, temperature, weights), card.classes)
+        for stain in dict.fromkeys(stains):
+            mine = stain_of == stain
+            found = evaluate_predictions([n for n, m in zip(names, mine, strict=True) if m],
+                                         chances[mine])  # fmt: skip
+            rows.append((exponent, round(temperature, 3), stain, found.n, found.accuracy,
+                         found.macro_sensitivity, found.ece, found.selective_accuracy))  # fmt: skip
+    columns = ["exponent", "temperature", "stain", "n", "accuracy", "macro", "ece", "selective"]
+    print(pd.DataFrame(rows, columns=columns).round(4).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
