@@ -52,39 +52,63 @@ def found(dock: ReviewWidget) -> dict[str, object]:
     return {
         "types": dict(zip(table["index"].astype(str), table["cluster_type"], strict=True)),
         "human": [int(n) for n in table["index"][table["source"] == "human"]],
+        "stale": [int(n) for n in table["index"][table["stale"]]],
         "pixels": int(np.asarray(dock.labels.data, np.int64).ravel() @ np.arange(
             dock.labels.data.size, dtype=np.int64) % (1 << 40)),
         "banner": dock.banner.text,
     }  # fmt: skip
 
 
+def press(
+    dock: ReviewWidget, name: str, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier
+) -> None:
+    QTest.keyClick(dock.gallery, getattr(Qt.Key, f"Key_{name}"), modifier)
+
+
+def click(dock: ReviewWidget, label: int, modifier: Qt.KeyboardModifier) -> None:
+    """Click the tile of a region."""
+    index = dock.gallery.gallery.index_of((0, label))
+    dock.gallery.scrollTo(index)
+    place = dock.gallery.visualRect(index).center()
+    QTest.mouseClick(dock.gallery.viewport(), Qt.MouseButton.LeftButton, modifier, place)
+
+
 def review(dock: ReviewWidget) -> int:
     """Look at every region that waits, with keys alone; returns how many there were."""
-
-    def key(name: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-        QTest.keyClick(dock.gallery, name, modifier)
-
-    control = Qt.KeyboardModifier.ControlModifier
     waiting = sum(one.unsure for one in dock.gallery.gallery.entries)
-    key(Qt.Key.Key_N)
-    digits = [Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_3, Qt.Key.Key_4, Qt.Key.Key_5]
+    press(dock, "N")
     for number in range(waiting):
         if number % 2:
-            key(digits[number % 5])
-            key(Qt.Key.Key_N)
+            press(dock, str(1 + number % 5))
+            press(dock, "N")
         else:
-            key(Qt.Key.Key_Space)
+            press(dock, "Space")
     # Regret, and regret of the regret.
-    key(Qt.Key.Key_Z, control)
-    key(Qt.Key.Key_Z, control)
-    key(Qt.Key.Key_Y, control)
-    key(Qt.Key.Key_Y, control)
-    areas = dock.session.table.set_index("index")["area"]
-    dock.gallery.select([(0, int(areas.idxmin()))])
-    dock.delete()
-    dock.gallery.select([(0, int(areas.sort_values().index[len(areas) // 2]))], tell=True)
-    key(Qt.Key.Key_4)
+    for name in "ZZYY":
+        press(dock, name, Qt.KeyboardModifier.ControlModifier)
     return waiting
+
+
+def mend(dock: ReviewWidget) -> None:
+    """Choose, split, paint and delete, as after a first look at all."""
+    plain, control = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
+    areas = dock.session.table.set_index("index")["area"].sort_values()
+    small, middle, large = areas.index[0], areas.index[len(areas) // 2], areas.index[-1]
+    click(dock, int(middle), plain)
+    click(dock, int(areas.index[3]), control)
+    press(dock, "4")
+    click(dock, int(areas.index[4]), plain)
+    press(dock, "3")
+    press(dock, "U")
+    click(dock, int(small), plain)
+    QTest.mouseClick(dock.mend.delete, Qt.MouseButton.LeftButton)
+    click(dock, int(large), plain)
+    y0, x0, y1, x1 = extract_regions(dock.labels.data, [int(large)])[0].bbox
+    # Without a model: what is asked here is whether pixels and rows come back.
+    dock.session.split_line((0, int(large)), [(y0 - 3, (x0 + x1) / 2), (y1 + 3, (x0 + x1) / 2)])
+    y0, x0, *_ = extract_regions(dock.labels.data, [int(middle)])[0].bbox
+    dock.labels.brush_size = 5
+    dock.labels.paint((y0, x0), int(middle))
 
 
 def main() -> None:
@@ -92,6 +116,7 @@ def main() -> None:
     _, dock = opened(folder)
     if "review" in sys.argv:
         waiting = review(dock)
+        mend(dock)
         print(json.dumps({**found(dock), "waiting": waiting}), flush=True)
         # No event loop turn, no save, no close: as if the power had gone.
         os.kill(os.getpid(), signal.SIGKILL)

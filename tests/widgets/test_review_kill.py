@@ -31,17 +31,20 @@ def check(folder: Path) -> None:
     before, code = run(folder, "review")
     assert code == -9, "the process was killed"
     assert before["waiting"] > 5
-    # One that was decided is deleted afterwards.
-    assert len(before["human"]) >= before["waiting"] - 1
+    # One that was decided is deleted afterwards, one split.
+    assert len(before["human"]) >= before["waiting"] - 2
+    assert len(before["stale"]) == 1, "one was painted on after it was decided"
+    assert "" in before["types"].values(), "one was split and waits for the model"
     after, code = run(folder, "look")
     assert code == 0
     assert after["types"] == before["types"]
     assert after["human"] == before["human"]
+    assert after["stale"] == before["stale"]
     assert after["pixels"] == before["pixels"]
     assert "recovered" in after["banner"]
     # Closed properly now: plain files, no journal, and the same again.
     assert not list(folder.glob("*.journal"))
-    table = pd.read_csv(folder / "metaphase_regions.csv")
+    table = pd.read_csv(folder / "metaphase_regions.csv", keep_default_na=False)
     kinds = {str(n): k for n, k in zip(table["index"], table["cluster_type"], strict=True)}
     assert kinds == before["types"]
 

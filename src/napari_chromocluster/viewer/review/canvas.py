@@ -49,6 +49,8 @@ class Canvas:
         self._frame_layer: Any = None
         self._drawing = False
         viewer.mouse_drag_callbacks.append(self._on_drag)
+        # Made now: a new layer in the middle of a click makes the Features table forget the click.
+        self._layer()
 
     def close(self) -> None:
         """Take the frame and the callback away."""

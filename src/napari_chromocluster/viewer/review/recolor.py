@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.viewer.layers import frame_shape
 
+_MOST_WINDOWS = 12
 #: Top, left, bottom, right in px, half open.
 Box = tuple[int, int, int, int]
 
@@ -59,8 +60,8 @@ def recolor(
             # Such labels are the texture itself: only the table of colours is sent.
             inner.events.colormap()
         else:
-            for label in colors:
-                _draw_window(inner, boxes[label], frame)
+            for box in _together([boxes[label] for label in colors]):
+                _draw_window(inner, box, frame)
         inner._selected_color = inner.get_color(inner.selected_label)
     except (AttributeError, KeyError, TypeError, IndexError):
         return False
@@ -95,6 +96,15 @@ def _map_labels(inner: Any, colors: Mapping[int, NDArray[np.float32]]) -> bool:
             for label, number in wanted.items():
                 table[kind(label)] = value(number)
     return True
+
+
+def _together(boxes: list[Box]) -> list[Box]:
+    """Return boxes to draw; many are drawn as one, for each costs a call of compiled code."""
+    if len(boxes) <= _MOST_WINDOWS:
+        return boxes
+    edges = np.array(boxes)
+    low, high = edges.min(axis=0), edges.max(axis=0)
+    return [(int(low[0]), int(low[1]), int(high[2]), int(high[3]))]
 
 
 def _draw_window(inner: Any, box: Box, frame: int) -> None:

@@ -13,10 +13,35 @@ from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.viewer.review.tracker import Key
 
 
-def measure(frame: NDArray[Any], labels: Sequence[int], number: int) -> list[Region]:
-    """Measure some regions of one frame."""
-    found = extract_regions(frame, labels)
-    return [Region(r.label, number, r.bbox, r.area, r.centroid, r.touches_border) for r in found]
+def measure(
+    frame: NDArray[Any],
+    labels: Sequence[int],
+    number: int,
+    window: tuple[slice, slice] | None = None,
+) -> list[Region]:
+    """Measure some regions of one frame; only within a window that holds them, if one is given."""
+    window = window or (slice(0, frame.shape[0]), slice(0, frame.shape[1]))
+    top, left = window[0].start, window[1].start
+    out = []
+    for r in extract_regions(frame[window], labels):
+        y0, x0, y1, x1 = r.bbox
+        box = (y0 + top, x0 + left, y1 + top, x1 + left)
+        border = box[0] == 0 or box[1] == 0 or box[2:] == frame.shape
+        centroid = (r.centroid[0] + top, r.centroid[1] + left)
+        out.append(Region(r.label, number, box, r.area, centroid, border))
+    return out
+
+
+def window_around(
+    boxes: Iterable[Any], windows: Iterable[tuple[slice, slice]] = ()
+) -> tuple[slice, slice] | None:
+    """Return the window around some boxes (as the table writes them) and windows."""
+    edges = [[int(one) for one in str(box).split(",")] for box in boxes if box]
+    edges += [[y.start, x.start, y.stop, x.stop] for y, x in windows]
+    if not edges:
+        return None
+    low, high = np.min(edges, axis=0), np.max(edges, axis=0)
+    return slice(int(low[0]), int(high[2])), slice(int(low[1]), int(high[3]))
 
 
 def keys_of(table: pd.DataFrame) -> list[Key]:

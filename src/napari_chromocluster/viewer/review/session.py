@@ -36,7 +36,14 @@ from napari_chromocluster.viewer.layers import check_pair, frame_shape, pixels, 
 from napari_chromocluster.viewer.review.history import Change, History
 from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
 from napari_chromocluster.viewer.review.journal import Record, with_rows
-from napari_chromocluster.viewer.review.rows import among, count_text, is_among, keys_of, measure
+from napari_chromocluster.viewer.review.rows import (
+    among,
+    count_text,
+    is_among,
+    keys_of,
+    measure,
+    window_around,
+)
 from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTracker
 
 #: Least seconds between two comparisons within a stroke.
@@ -208,7 +215,9 @@ class ReviewSession:
         alive = [key for key in keys_of(target) if self.tracker.hash_of(key)]
         if change.patches:
             removed = [key for key in change.keys if key not in set(alive)]
-            rows = self._measured(among(target, alive))
+            boxes = [*change.before["bbox"], *change.after["bbox"]]
+            windows = [patch.window for _, patch in change.patches]
+            rows = self._measured(among(target, alive), window_around(boxes, windows))
         else:
             removed, rows = [], self._with_decisions(alive, target)
         table = with_rows(self.table, rows, removed)
@@ -292,7 +301,8 @@ class ReviewSession:
         array = np.array(self.tracker.frame(frame))
         patch.apply(array)
         left = [label for label in sorted(touched) if (array[patch.window] == label).any()]
-        after = build_table(measure(array, left, frame)) if left else empty_table()
+        window = window_around(old["bbox"], [patch.window])
+        after = build_table(measure(array, left, frame, window)) if left else empty_table()
         decided = {key: self._decided.get(key, 0) for key in keys}
         change = Change(
             text, tuple(keys), old, after, decided, dict.fromkeys(keys, 0), ((frame, patch),)
@@ -309,12 +319,15 @@ class ReviewSession:
                 self.tracker.compare(frame)
             self.labels.refresh()
 
-    def _measured(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return rows with area, centroid and box measured anew."""
+    def _measured(
+        self, rows: pd.DataFrame, window: tuple[slice, slice] | None = None
+    ) -> pd.DataFrame:
+        """Return rows with area, centroid and box measured anew, in a window that holds them."""
         parts = [rows.iloc[:0]]
         for frame in sorted(rows["frame"].unique()):
             mine = rows[rows["frame"] == frame].set_index("index")
-            regions = measure(self.tracker.frame(int(frame)), list(mine.index), int(frame))
+            array = self.tracker.frame(int(frame))
+            regions = measure(array, list(mine.index), int(frame), window)
             fresh = build_table(regions).set_index("index")
             for name in ("area", "centroid_y", "centroid_x", "bbox"):
                 mine[name] = fresh[name]
@@ -447,11 +460,14 @@ class ReviewSession:
                 self._decided[frame, label] = decided
             else:
                 fresh.append(label)
+        # Regions lie where they lay and where pixels have changed; new ones in the latter alone.
+        boxes = [box for part in parts for box in part["bbox"]]
+        window = window_around(boxes, [found.window])
         if fresh:
-            parts.append(build_table(measure(self.tracker.frame(frame), fresh, frame)))
+            parts.append(build_table(measure(self.tracker.frame(frame), fresh, frame, window)))
         filled = [part for part in parts if len(part)]
         rows = pd.concat(filled, ignore_index=True) if filled else self.table.iloc[:0]
-        return self._measured(rows)
+        return self._measured(rows, window)
 
     def _publish(
         self,

@@ -54,6 +54,7 @@ class ReviewBase(QWidget):
     _letter_timer: QTimer
     _check_timer: QTimer
     _restore_timer: QTimer
+    _follow_timer: QTimer
 
     def __init__(self, napari_viewer: Any, chosen: Preferences) -> None:
         super().__init__()

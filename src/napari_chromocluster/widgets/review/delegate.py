@@ -34,15 +34,17 @@ class TileDelegate(QStyledItemDelegate):
         super().__init__(view)
         self._view = view
         self.colors = colors
+        self._sizes = (-1, QSize(), QSize())
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """Return the size of a tile; the head of a group takes a whole line."""
-        item = self._view.gallery.item(index)
-        if isinstance(item, Header):
-            return QSize(max(40, self._view.viewport().width() - 2), _HEAD)
-        # Tiles share the width evenly, so that no column stays empty.
+        # Called for every region whenever the list is laid out: thousands of times.
         width = self._view.viewport().width() - 2
-        return QSize(max(_CELL, width // max(1, width // _CELL)), _CELL)
+        if width != self._sizes[0]:
+            # Tiles share the width evenly, so that no column stays empty.
+            tile = QSize(max(_CELL, width // max(1, width // _CELL)), _CELL)
+            self._sizes = (width, QSize(max(40, width), _HEAD), tile)
+        return self._sizes[1 if self._view.gallery.is_head(index.row()) else 2]
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Draw one row."""

@@ -152,6 +152,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._check_timer = _timer(self, _CHECK_AFTER, self._check_pixels)
         self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
         self._restore_timer = _timer(self, 0, self._restore)
+        self._follow_timer = _timer(self, 0, self._follow_label)
 
     # ---------------------------------------------------------------- state
 

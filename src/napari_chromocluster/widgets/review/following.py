@@ -94,6 +94,14 @@ class ReviewFollowing(ReviewBase):
         if label == self._label:
             return
         self._label = label
+        # The Features table names the label first and the rows, which are right, after it.
+        self._follow_timer.start()
+
+    def _follow_label(self) -> None:
+        """Show the region whose label was picked."""
+        if self.session is None or self.canvas is None:
+            return
+        label = int(self.session.labels.selected_label)
         key = (current_frame(self.viewer, self.session.labels), label)
         if key not in self.gallery.selected_keys() and self.gallery.gallery.index_of(key).isValid():
             self.gallery.select([key])
@@ -104,6 +112,7 @@ class ReviewFollowing(ReviewBase):
         """Follow the rows that the user chooses in the Features table."""
         if self.session is None or self.canvas is None:
             return
+        self._follow_timer.stop()
         self.canvas.go_to(keys[0], pick=False)
         self.gallery.select(keys)
         self.canvas.frame(self.gallery.selected_keys())

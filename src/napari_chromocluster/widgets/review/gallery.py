@@ -97,6 +97,10 @@ class GalleryModel(QAbstractListModel):
         """Return what stands in a row."""
         return self._rows[index.row()] if 0 <= index.row() < len(self._rows) else None
 
+    def is_head(self, row: int) -> bool:
+        """Whether the head of a group stands in a row."""
+        return 0 <= row < len(self._rows) and isinstance(self._rows[row], Header)
+
     # ------------------------------------------------------------------- Qt
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
