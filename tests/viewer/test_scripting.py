@@ -1,5 +1,7 @@
 """The scripting functions on a viewer model: no Qt, no window."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,6 +129,30 @@ def test_labels_in_a_box(viewer, metaphase):
     everything = [[5, 7], [5, 71], [61, 71], [61, 7]]
     assert labels_in_box(labels, everything) == set(metaphase.types)
     assert matching_labels(viewer, viewer.layers["metaphase"]) == [labels]
+
+
+@pytest.fixture
+def one_thread():
+    """Several threads of torch wait for each other where the machine is busy otherwise."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_example_of_the_docs_runs_as_it_stands(metaphase, one_thread):
+    page = Path(__file__).parents[2] / "docs" / "napari.md"
+    code = page.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    viewer = ViewerModel()
+    viewer.add_image(metaphase.image, name="metaphase")
+    names = {"viewer": viewer}
+    exec(code, names)  # the embedded model: what a reader would get
+    assert len(names["table"]) == names["labels"].data.max()
+    assert list(names["some"]["index"]) == [3, 7]
+    assert names["labels"].contour == 0
+    assert names["heat"] in viewer.layers
 
 
 def test_train_on_layers(metaphase, tmp_path, tiny_model):
