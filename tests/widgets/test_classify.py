@@ -425,6 +425,32 @@ def test_every_control_says_what_it_is_for(dock):
             assert control.toolTip().endswith((".", ")")), control.text()
 
 
+def test_the_dock_is_there_before_torch(viewer, tiny_model, monkeypatch, qtbot):
+    from napari_chromocluster.widgets.classify import working
+
+    register_model(tiny_model, "quick")
+    # As in a session in which nothing has loaded torch yet.
+    monkeypatch.setattr(working, "sys", SimpleNamespace(modules={}))
+    widget = ClassifyWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Classify")
+    assert widget.run.model_combo.currentText() == "default"
+    box = widget.run.model_combo
+    qtbot.waitUntil(lambda: box.count() == 2, timeout=60000)
+    assert [box.itemText(place) for place in range(2)] == ["default", "quick"]
+    assert widget.run.model_combo.currentText() == "default"
+    widget._loading.wait(60)
+    widget.release()
+
+
+def test_progress_tells_what_is_left_of_long_work(dock):
+    dock._began = time.monotonic() - 10
+    dock._progressed(10, 40)
+    assert dock.run.progress.format() == "10 of 40, 30 s left"
+    dock._began = time.monotonic() - 0.1
+    dock._progressed(10, 40)
+    assert dock.run.progress.format() == "10 of 40"
+
+
 def test_a_closed_dock_lets_go_of_the_viewer(viewer, metaphase, qtbot):
     widget = ClassifyWidget(viewer)
     dock = viewer.window.add_dock_widget(widget, name="Classify")
