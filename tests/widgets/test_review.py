@@ -9,7 +9,13 @@ import pytest
 from napari.utils._proxies import PublicOnlyProxy
 from PIL import Image
 from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+from qtpy.QtGui import (
+    QDragEnterEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QStandardItem,
+    QStandardItemModel,
+)
 from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QTableView
 
 from napari_chromocluster.imaging.regions import extract_regions
@@ -189,24 +195,30 @@ def test_drop_in_the_gallery_gives_the_type(dock, qtbot):
     assert row(dock, key)[["cluster_type", "source"]].tolist() == ["other", "human"]
 
 
-def test_features_table_scrolls_the_gallery(dock, qtbot):
-    viewer = dock.viewer
-    viewer.layers.selection = {viewer.layers["regions"]}
-    _, widget = viewer.window.add_plugin_dock_widget("napari", "Features table widget")
-    table = next(one for one in widget.findChildren(QTableView) if one.model().columnCount() > 5)
-    table.setFocus()
-    qtbot.waitUntil(table.hasFocus, timeout=5000)
+def test_rows_of_a_features_table_choose_their_regions(dock, qtbot, monkeypatch):
+    table = dock.labels.features
+    model = QStandardItemModel(len(table), 3)
+    model.setHorizontalHeaderLabels(["index", "frame", "cluster_type"])
+    for place, values in enumerate(table[["index", "frame", "cluster_type"]].to_numpy()):
+        for column, value in enumerate(values):
+            model.setItem(place, column, QStandardItem(str(value)))
+    view = QTableView()
+    qtbot.addWidget(view)
+    view.setModel(model)
+    monkeypatch.setattr(view, "hasFocus", lambda: True)
+    dock._table._focus_changed(None, view)
+    view.setSelectionMode(QTableView.SelectionMode.MultiSelection)
     for place in (7, 3):
-        table.setCurrentIndex(table.model().index(place, 1))
-        key = (0, int(dock.labels.features["index"].iloc[place]))
-        qtbot.waitUntil(lambda key=key: dock.gallery.selected_keys() == [key], timeout=5000)
-        shown = dock.gallery.visualRect(dock.gallery.gallery.index_of(key))
-        assert dock.gallery.viewport().rect().intersects(shown)
-    # What the gallery chooses does not come back from the table as another region.
-    key = (0, dock.gallery.gallery.entries[0].label)
-    choose(dock, qtbot, key)
-    qtbot.wait(50)
-    assert dock.gallery.selected_keys() == [key]
+        view.setCurrentIndex(model.index(place, 1))
+    keys = [(0, int(table["index"].iloc[place])) for place in (3, 7)]
+    assert sorted(dock.gallery.selected_keys()) == keys
+    shown = dock.gallery.visualRect(dock.gallery.gallery.index_of(keys[0]))
+    assert dock.gallery.viewport().rect().intersects(shown)
+    # What napari selects while nobody is at the table is not followed.
+    monkeypatch.setattr(view, "hasFocus", lambda: False)
+    view.clearSelection()
+    view.selectRow(0)
+    assert sorted(dock.gallery.selected_keys()) == keys
 
 
 def test_colours_follow_the_preferences(dock, qtbot):

@@ -166,8 +166,8 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             self._update_saving()
             return
         shown = self.gallery.gallery.entries
-        left = sum(waiting(one) for one in shown)
-        stale = sum(one.stale for one in shown)
+        open_ones = [one for one in shown if waiting(one)]
+        left, stale = len(open_ones), sum(one.stale for one in open_ones)
         frame = current_frame(self.viewer, session.labels)
         place = f"Frame {frame} of {session.tracker.frames}: " if session.tracker.frames > 1 else ""
         note = f", {stale} with changed pixels" if stale else ""

@@ -58,7 +58,8 @@ class GalleryModel(QAbstractListModel):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._rows: list[Entry | Header] = []
-        self._place: dict[Key, int] = {}
+        # By frame, then label: a tuple for each of thousands keeps the garbage collector busy.
+        self._place: dict[int, dict[int, int]] = {}
         self.tiles: TileMaker | None = None
 
     def show(self, entries: Sequence[Entry]) -> None:
@@ -69,7 +70,7 @@ class GalleryModel(QAbstractListModel):
         new = []
         for index in old:
             item = self._rows[index.row()] if index.row() < len(self._rows) else None
-            row = place.get((item.frame, item.label)) if isinstance(item, Entry) else None
+            row = _row_of(place, item) if isinstance(item, Entry) else None
             new.append(QModelIndex() if row is None else self.createIndex(row, 0))
         self._rows, self._place = rows, place
         self.changePersistentIndexList(old, new)
@@ -77,7 +78,8 @@ class GalleryModel(QAbstractListModel):
 
     def tiles_made(self, keys: Iterable[Key]) -> None:
         """Redraw rows whose thumbnail is there now."""
-        rows = sorted(self._place[key] for key in keys if key in self._place)
+        found = (_row_of(self._place, key) for key in keys)
+        rows = sorted(row for row in found if row is not None)
         if rows:
             self.dataChanged.emit(
                 self.index(rows[0]), self.index(rows[-1]), [Qt.ItemDataRole.DecorationRole]
@@ -90,7 +92,7 @@ class GalleryModel(QAbstractListModel):
 
     def index_of(self, key: Key) -> QModelIndex:
         """Return where a region is; invalid where it is not shown."""
-        row = self._place.get(key)
+        row = _row_of(self._place, key)
         return QModelIndex() if row is None else self.index(row)
 
     def item(self, index: QModelIndex) -> Entry | Header | None:
@@ -184,22 +186,27 @@ class GalleryModel(QAbstractListModel):
 
 def _with_headers(
     entries: Sequence[Entry],
-) -> tuple[list[Entry | Header], dict[Key, int]]:
+) -> tuple[list[Entry | Header], dict[int, dict[int, int]]]:
     groups: dict[str, list[Entry]] = {kind: [] for kind in GROUPS}
     for entry in entries:
-        groups[entry.kind].append(entry)
+        groups[entry[2]].append(entry)  # by place, not by name: there may be thousands
     rows: list[Entry | Header] = []
-    place: dict[Key, int] = {}
+    place: dict[int, dict[int, int]] = {}
     for kind, members in groups.items():
         # Empty groups are shown too, for they take drops; the nameless one does not.
         if not members and (not kind or not entries):
             continue
         waiting = sum(one.unsure or one.stale for one in members)
         rows.append(Header(kind, len(members), waiting))
-        for entry in members:
-            place[entry.frame, entry.label] = len(rows)
-            rows.append(entry)
+        for row, entry in enumerate(members, start=len(rows)):
+            place.setdefault(entry[0], {})[entry[1]] = row
+        rows.extend(members)
     return rows, place
+
+
+def _row_of(place: Mapping[int, Mapping[int, int]], key: Sequence[Any]) -> int | None:
+    """Return the row of a region, given by frame and label."""
+    return place.get(key[0], {}).get(key[1])
 
 
 def describe(entry: Entry) -> str:

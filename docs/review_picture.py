@@ -1,0 +1,43 @@
+"""Draw the picture of the review from the synthetic metaphase (needs a display)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import napari
+from PIL import Image
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+import napari_chromocluster as cc
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.viewer.review import keeper
+
+
+def main() -> None:
+    """Classify the synthetic metaphase, go to its first unsure region, and take the picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        keeper.own_folder = lambda: Path(folder)
+        viewer = napari.Viewer()
+        window = viewer.window._qt_window
+        window.resize(1366, 768)
+        image = viewer.add_image(synthetic_metaphase(seed=0).image, name="metaphase")
+        labels = cc.viewer.segment_layer(viewer, image)
+        cc.viewer.classify_layer(viewer, image, labels)
+        holder, dock = viewer.window.add_plugin_dock_widget("napari-chromocluster", "Review")
+        window.resizeDocks([holder], [340], Qt.Orientation.Horizontal)
+        QTest.qWait(500)
+        viewer.reset_view()
+        dock.mend.parentWidget().parentWidget().header.setChecked(True)
+        dock.go(1)
+        QTest.qWait(1500)
+        target = Path(__file__).parent / "images" / "review.png"
+        picture = viewer.screenshot(canvas_only=False, flash=False)
+        Image.fromarray(picture[..., :3]).quantize(256).save(target, optimize=True)
+        dock.release()
+        viewer.close()
+
+
+if __name__ == "__main__":
+    main()
