@@ -44,20 +44,16 @@ def entries(table: pd.DataFrame, threshold: float) -> list[Entry]:
     stale = table["stale"].to_numpy(bool)
     labels, frames = table["index"].to_numpy(), table["frame"].to_numpy()
     order = np.lexsort((labels, frames, np.nan_to_num(confidence, nan=-1.0), ~stale, places))
-    human = (table["source"] == HUMAN).to_numpy(bool)
-    doubtful = unsure(table, threshold)
-    return [
-        Entry(
-            int(frames[one]),
-            int(labels[one]),
-            str(kinds[one]),
-            float(confidence[one]),
-            bool(human[one]),
-            bool(stale[one]),
-            bool(doubtful[one]),
-        )
-        for one in order
-    ]
+    columns = (
+        frames,
+        labels,
+        kinds,
+        confidence,
+        (table["source"] == HUMAN).to_numpy(bool),
+        stale,
+        np.asarray(unsure(table, threshold), bool),
+    )
+    return [Entry._make(one) for one in zip(*(c[order].tolist() for c in columns), strict=True)]
 
 
 def waiting(entry: Entry) -> bool:
