@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from make_model import annotated, tempered_prior
-from napari_chromocluster.imaging.crops import render_crop
+from make_model import tempered_prior, validation_outputs
 from napari_chromocluster.models.calibration import (
     calibrate,
     fit_temperature,
@@ -24,9 +23,7 @@ from napari_chromocluster.models.calibration import (
 )
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_file import load_model_file
-from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.results.metrics import evaluate_predictions
-from napari_chromocluster.results.sources import cut_annotated
 from napari_chromocluster.taxonomy import TYPES
 
 EXPONENTS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
@@ -40,15 +37,8 @@ def main() -> None:
     options = parser.parse_args()
     network, card = load_model_file(options.work / "run" / "model.safetensors")
     classifier = ClusterClassifier(network, card, "cpu")
-    logits, names, stains = [], [], []
-    for stain, file in annotated(options.data, options.work, "validation").items():
-        cut = cut_annotated(resolved(read_annotations(file)))
-        crops = np.stack([render_crop(crop, card.crop_spec) for crop in cut.crops])
-        logits.append(classifier.logits(crops))
-        names += cut.names
-        stains += [stain] * len(cut.names)
-    outputs, stain_of = np.concatenate(logits, axis=1), np.array(stains)
-    true = np.array([[str(kind) for kind in TYPES].index(name) for name in names])
+    outputs, true, stains = validation_outputs(classifier, options.data, options.work)
+    names, stain_of = [str(TYPES[column]) for column in true], np.array(stains)
     rows = []
     for exponent in EXPONENTS:
         prior = tempered_prior(card.training_prior, exponent)

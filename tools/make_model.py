@@ -16,14 +16,23 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 import box_annotations
-from napari_chromocluster.models.calibration import NATURAL_PRIOR
+from napari_chromocluster.imaging.crops import render_crop
+from napari_chromocluster.models.calibration import (
+    NATURAL_PRIOR,
+    fit_temperature,
+    prior_weights,
+)
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.evaluate import evaluate
 from napari_chromocluster.models.model_file import load_model_file, save_model
-from napari_chromocluster.results.annotations import read_annotations
+from napari_chromocluster.results.annotations import read_annotations, resolved
+from napari_chromocluster.results.sources import cut_annotated
+from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
 from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.run import Run
@@ -37,7 +46,7 @@ TEST_SHARE, VALIDATION_SHARE = 25, 12
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
 #: costs more than a look.
-PRIOR_EXPONENT = 0.65
+PRIOR_EXPONENT = 0.5
 CITATIONS = (
     "Lin C. et al., Medical Image Analysis 69:101943 (2021): the method",
     "Lin C. et al., IEEE BIBM 2020, 2357-2363: G-band crops",
@@ -140,10 +149,30 @@ def tempered_prior(
     return {name: share / total for name, share in mixed.items()}
 
 
+def validation_outputs(
+    classifier: ClusterClassifier, data: Path, work: Path
+) -> tuple[NDArray[np.float32], NDArray[np.intp], list[str]]:
+    """Return logits, columns of the true types and stains of the validation regions."""
+    logits, names, stains = [], [], []
+    for stain, file in annotated(data, work, "validation").items():
+        cut = cut_annotated(resolved(read_annotations(file)))
+        crops = np.stack([render_crop(crop, classifier.card.crop_spec) for crop in cut.crops])
+        logits.append(classifier.logits(crops))
+        names += cut.names
+        stains += [stain] * len(cut.names)
+    true = np.array([TYPES.index(ClusterType(name)) for name in names], np.intp)
+    return np.concatenate(logits, axis=1), true, stains
+
+
 def finish(run: Run, data: Path, work: Path, target: Path | None) -> None:
     """Evaluate on the held-out groups and put the figures into the card."""
     network, card = load_model_file(run.model_path)
-    card = dataclasses.replace(card, deployment_prior=tempered_prior(card.training_prior))
+    outputs, true, _ = validation_outputs(ClusterClassifier(network, card, "cpu"), data, work)
+    prior = tempered_prior(card.training_prior)
+    weights = prior_weights(card.training_prior, prior, card.classes)
+    card = dataclasses.replace(
+        card, deployment_prior=prior, temperature=fit_temperature(outputs, true, weights)
+    )
     metrics = dict(card.metrics)
     classifier = ClusterClassifier(network, card, "cpu")
     for stain, file in annotated(data, work, "test").items():
