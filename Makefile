@@ -40,6 +40,9 @@ model: env
 
 pictures: env
 	bash tools/with_display.sh $(PY) docs/make_pictures.py
+	bash tools/with_display.sh $(PY) docs/review_picture.py
+	bash tools/with_display.sh $(PY) docs/training_picture.py
+	$(PY) docs/model_examples.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-uv .mypy_cache .ruff_cache .pytest_cache build dist demo_output
