@@ -93,6 +93,7 @@ def configuration(data: Path, boxes: Path, epochs: tuple[int, int], seed: int) -
         type_shares=BALANCED,
         composed_share=0.5,
         composed_clusters=30_000,
+        near_misses=0.0,
         validation_groups=tuple(sorted(parts["validation"])),
         excluded_groups=tuple(sorted(parts["test"])),
         seed=seed,
@@ -130,11 +131,29 @@ def main() -> None:
         box_annotations.main(options.data / "gband_metaphases", boxes.parent)
     coarse, fine = (int(number) for number in options.epochs.split(","))
     config = configuration(options.data, boxes, (coarse, fine), options.seed)
-    folder = options.work / "run"
+    first = trained(config, options.work / "run")
+    run = trained(near_misses(config, first.model_path), options.work / "near_misses")
+    finish(run, options.data, options.work, options.target)
+
+
+def trained(config: TrainingConfig, folder: Path) -> Run:
+    """Carry out a training, or what is left of it."""
     resume = (folder / "config.json").exists()
     run = Run.open(folder) if resume else Run.create(folder, config)
-    fit(run.config, run, resume=resume)
-    finish(run, options.data, options.work, options.target)
+    if not run.model_path.exists():
+        fit(run.config, run, resume=resume)
+    return run
+
+
+def near_misses(config: TrainingConfig, base: Path) -> TrainingConfig:
+    """Return the second training: on from the first, now with gaps in sight."""
+    return config.replace(
+        base_model=str(base),
+        stages=(StageConfig("near misses", 10, 6e-4, 6e-4, image_size=112),),
+        composed_clusters=15_000,
+        near_misses=0.35,
+        seed=config.seed + 1,
+    )
 
 
 def tempered_prior(

@@ -33,6 +33,8 @@ OVERLAP_AREA = 0.45
 TOUCH_AREA = 0.15
 #: Widest gap, in pixels of a chromosome 10 px wide, that a near miss may have.
 WIDEST_GAP = 2.6
+#: Gaps in sight, in the same pixels, that loose outlines bridge.
+_GAPS_IN_SIGHT = (1.5, 4.0)
 #: Width of a chromosome, in pixels, at which clusters are composed unless another is asked for.
 WORKING_WIDTH = 10.0
 #: Widths between which `natural_width` lies: below, shapes are lost; above, only time.
@@ -76,6 +78,9 @@ class Appearance:
         Share of clusters in which the upper chromosome hides the lower one.
     loose : float
         Share of clusters whose mask is a loose outline, not a threshold.
+    near : float
+        Share of clusters that touch whose chromosomes keep a gap in sight,
+        which a loose outline bridges.
     blur : float
         Largest blur, in px of a chromosome 10 px wide.
     noise : float
@@ -85,6 +90,7 @@ class Appearance:
     bend: float = 1.2
     opaque: float = 0.25
     loose: float = 0.3
+    near: float = 0.0
     blur: float = 1.0
     noise: float = 0.05
 
@@ -342,7 +348,12 @@ def _blend(rng: np.random.Generator, canvas: _Canvas, look: Appearance) -> Float
 
 
 def _finish(
-    rng: np.random.Generator, canvas: _Canvas, look: Appearance, gap: float, width: float
+    rng: np.random.Generator,
+    canvas: _Canvas,
+    look: Appearance,
+    gap: float,
+    width: float,
+    bridged: bool,
 ) -> tuple[Float, Mask] | None:
     """Blur, add noise, find the region's mask; None if it is not one piece."""
     signal = _blend(rng, canvas, look)
@@ -350,7 +361,7 @@ def _finish(
     if sigma > 0.2:
         signal = ndimage.gaussian_filter(signal, sigma)
     union = canvas.union
-    if rng.random() < look.loose:
+    if bridged or rng.random() < look.loose:
         mask = ndimage.binary_dilation(union, iterations=1 + int(rng.integers(0, 2)))
         reach = math.ceil(gap / 2) + 1
         mask = ndimage.binary_closing(np.pad(mask, reach), iterations=reach)
@@ -418,6 +429,10 @@ def compose_one(
     common = float(np.median(widths))
     grain = width / WORKING_WIDTH
     gap = float(rng.choice([-1.0, 0.5, 1.5, WIDEST_GAP])) * grain
+    bridged = cluster_type is not ClusterType.OVERLAPPING and chromosomes > 1 and look.near > 0
+    bridged = bridged and bool(rng.random() < look.near)
+    if bridged:
+        gap = float(rng.uniform(*_GAPS_IN_SIGHT)) * grain
     canvas = _Canvas(side=int((90 + 60 * chromosomes) * grain))
     for number, one in enumerate(chosen):
         scale = width / (0.5 * common + 0.5 * widths[number])
@@ -439,7 +454,7 @@ def compose_one(
         relations = _relations(canvas, width, gap)
         if relations is None or _type_of(relations) is not cluster_type:
             return None
-    finished = _finish(rng, canvas, look, max(gap, 0.0), width)
+    finished = _finish(rng, canvas, look, max(gap, 0.0), width, bridged)
     if finished is None:
         return None
     signal, mask = finished

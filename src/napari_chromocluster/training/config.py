@@ -83,6 +83,8 @@ class TrainingConfig:
         Share of composed clusters among the clusters drawn.
     composed_clusters : int
         How many clusters are composed before the training.
+    near_misses : float
+        Share of the composed touching clusters that keep a gap in sight.
     augment : str
         ``full`` (turns, light, blur, noise, masks), ``paper`` (flips, quarter turns), ``none``.
     tta : int
@@ -135,6 +137,7 @@ class TrainingConfig:
     type_shares: dict[str, float] = field(default_factory=dict)
     composed_share: float = 0.5
     composed_clusters: int = 2000
+    near_misses: float = 0.3
     augment: str = "full"
     tta: int = 8
     validation_share: float = 0.2
@@ -170,8 +173,12 @@ class TrainingConfig:
             raise ConfigError("The batch size must be at least 2: batch normalisation needs it.")
         if not 0 <= self.fold < self.folds:
             raise ConfigError(f"Fold {self.fold} does not exist: choose 0 to {self.folds - 1}.")
-        if not 0.0 <= self.composed_share <= 1.0 or not 0.0 < self.validation_share < 1.0:
-            raise ConfigError("Shares lie between 0 and 1: mend composed or validation share.")
+        shares = (self.composed_share, self.near_misses)
+        if not all(0.0 <= one <= 1.0 for one in shares) or not 0.0 < self.validation_share < 1.0:
+            raise ConfigError(
+                "Shares lie between 0 and 1: mend those of composed clusters, near misses or "
+                "validation."
+            )
         unknown = set(self.type_shares) - {str(kind) for kind in ClusterType}
         if unknown:
             raise ConfigError(f"Unknown cluster type in type_shares: {', '.join(sorted(unknown))}.")

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from napari_chromocluster.imaging.compose import Appearance
 from napari_chromocluster.models.model_file import load_model_file
 from napari_chromocluster.models.network import (
     ClusterNetwork,
@@ -122,6 +123,7 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
             config.seed,
             composed_types(config),
             _reporter(run, "composing clusters"),
+            Appearance(near=config.near_misses),
         )
         joined = train.joined(composed) if len(composed) else train
     else:
