@@ -1,4 +1,12 @@
-from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, CLUSTERS, TYPES, ClusterType
+import pytest
+
+from napari_chromocluster.taxonomy import (
+    CHROMOSOME_TYPES,
+    CLUSTERS,
+    TYPES,
+    ClusterType,
+    possible_types,
+)
 
 
 def test_order_keys_and_letters():
@@ -29,3 +37,12 @@ def test_clusters_and_severity():
 def test_display_name_and_column():
     assert ClusterType.TOUCHING_OVERLAPPING.display_name == "touching-overlapping"
     assert ClusterType.SINGLE.probability_column == "p_single"
+
+
+def test_what_an_annotation_leaves_possible():
+    assert possible_types("single") == (ClusterType.SINGLE,)
+    assert possible_types("cluster") == CLUSTERS
+    assert possible_types("touching|overlapping") == CLUSTERS[:2]
+    for word in ("", "unresolved", "touching|", "dubble"):
+        with pytest.raises(ValueError, match="ClusterType"):
+            possible_types(word)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -11,6 +13,7 @@ from napari_chromocluster.imaging.compose import (
     chromosome_width,
     compose_clusters,
     compose_one,
+    natural_width,
     transform_chromosome,
 )
 from napari_chromocluster.imaging.synthetic import procedural_chromosome
@@ -68,6 +71,26 @@ def test_crossings_add_up_and_touching_does_not(bars, chromosomes):
 
     touching, overlapping = brightest(ClusterType.TOUCHING), brightest(ClusterType.OVERLAPPING)
     assert overlapping.min() > 1.2 * np.median(touching)
+
+
+def test_near_misses_keep_a_gap_in_sight_that_the_outline_bridges(bars):
+    look = replace(PLAIN, near=1.0)
+    made = compose_clusters(bars, 8, seed=7, types=[ClusterType.TOUCHING], most=2, look=look)
+    assert all(ndimage.label(one.mask, np.ones((3, 3)))[1] == 1 for one in made)
+    # The narrowest gaps are as wide as a pixel and may close at a corner.
+    assert sum(ndimage.label(one.signal > 0.6)[1] == 2 for one in made) >= 7
+    crossed = compose_clusters(bars, 4, seed=7, types=[ClusterType.OVERLAPPING], most=2, look=look)
+    assert all(ndimage.label(one.signal > 0.6)[1] == 1 for one in crossed)
+
+
+def test_width_of_the_chromosomes_in_a_cluster(bars):
+    def area(width):
+        kind = [ClusterType.OVERLAPPING]
+        made = compose_clusters(bars, 4, seed=7, types=kind, most=2, look=PLAIN, width=width)
+        return np.median([one.mask.sum() for one in made])
+
+    assert natural_width(bars) == pytest.approx(10, abs=1)
+    assert area(14.0) == pytest.approx(4 * area(7.0), rel=0.15)
 
 
 def test_opaque_crossings_do_not_add_up(bars):

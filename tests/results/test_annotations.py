@@ -62,7 +62,7 @@ def test_missing_column_and_file(folder):
 
 
 def test_unresolved_and_untyped_rows_are_not_scored(folder):
-    path = write(folder, "a.png,,,unresolved,g", "b.png,,,cluster,g")
+    path = write(folder, "a.png,,,unresolved,g", "b.png,,,touching|overlapping,g")
     assert len(read_annotations(path)) == 2
     assert resolved(read_annotations(path)).empty
 

@@ -79,23 +79,24 @@ def matching_labels(viewer: Any, image: Any) -> list[Any]:
     return [layer for layer in labels_layers(viewer) if frame_shape(layer) == shape]
 
 
-def labels_of(viewer: Any, image: Any) -> list[Any]:
-    """Return the labels layers that belong to an image layer.
+def image_of(viewer: Any, labels: Any) -> Any:
+    """Return the image layer that a labels layer belongs to, None where there is none.
 
     Metaphases of one camera have one shape.  So the name decides where it can,
     else the image that lies next below the labels.
     """
-    images = [one for one in image_layers(viewer) if frame_shape(one) == frame_shape(image)]
-    names = sorted((one.name for one in images), key=len, reverse=True)
-    out = []
-    for layer in matching_labels(viewer, image):
-        named = next((name for name in names if layer.name.startswith(name)), None)
-        below = [
-            one.name for one in images if viewer.layers.index(one) < viewer.layers.index(layer)
-        ]
-        if image.name == (named or (below or names)[-1]):
-            out.append(layer)
-    return out
+    fitting = [one for one in image_layers(viewer) if frame_shape(one) == frame_shape(labels)]
+    named = [one for one in fitting if labels.name.startswith(one.name)]
+    if named:
+        return max(named, key=lambda one: len(one.name))
+    place = viewer.layers.index(labels)
+    below = [one for one in fitting if viewer.layers.index(one) < place]
+    return (below or fitting or [None])[-1]
+
+
+def labels_of(viewer: Any, image: Any) -> list[Any]:
+    """Return the labels layers that belong to an image layer (see `image_of`)."""
+    return [one for one in matching_labels(viewer, image) if image_of(viewer, one) == image]
 
 
 def check_pair(image: Any, labels: Any) -> None:

@@ -25,6 +25,7 @@ from napari_chromocluster.viewer.layers import (
     find_layer,
     frame_shape,
     image_layers,
+    image_of,
     labels_layers,
     pixels,
     table_of,
@@ -142,17 +143,6 @@ def open_pairs(viewer: Any) -> list[OpenPair]:
     """
     found = [(image_of(viewer, labels), labels) for labels in labels_layers(viewer)]
     return [look_at(image, labels) for image, labels in found if image is not None]
-
-
-def image_of(viewer: Any, labels: Any) -> Any:
-    """Return the image layer that a labels layer belongs to, None where there is none."""
-    fitting = [one for one in image_layers(viewer) if frame_shape(one) == frame_shape(labels)]
-    named = [one for one in fitting if labels.name.startswith(one.name)]
-    if named:
-        return max(named, key=lambda one: len(one.name))
-    place = viewer.layers.index(labels)
-    below = [one for one in fitting if viewer.layers.index(one) < place]
-    return (below or fitting or [None])[-1]
 
 
 def write_layers(

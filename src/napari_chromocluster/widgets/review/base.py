@@ -76,6 +76,7 @@ class ReviewBase(QWidget):
         self._folder: Path | None = None
         self._declined: set[Any] = set()
         self._all_timers: list[QTimer] = []
+        self._offered_for: Any = None
         self._opening = self._released = self._colored = False
 
     def _try(self, work: Callable[[], Any]) -> Any:

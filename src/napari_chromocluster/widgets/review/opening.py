@@ -11,6 +11,7 @@ from napari_chromocluster.viewer.layers import (
     frame_shape,
     image_layers,
     labels_layers,
+    labels_of,
     matching_labels,
     pixels,
     set_table,
@@ -71,7 +72,13 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
     def _offer(self, image: Any, restore: bool = True) -> None:
         _fill(self.image_combo, image_layers(self.viewer), image, "open an image")
         fitting = matching_labels(self.viewer, image) if image is not None else []
-        chosen = self.labels if self.labels in fitting else (fitting[-1] if fitting else None)
+        mine = labels_of(self.viewer, image) if image is not None else []
+        # Metaphases of one camera have one shape: labels chosen for another do not come along.
+        kept = self._offered_for is not None and self._offered_for == image
+        chosen = self.labels if kept else None
+        if chosen not in fitting:
+            chosen = mine[-1] if mine else None
+        self._offered_for = image
         _fill(self.labels_combo, fitting, chosen, "none yet")
         self._open(restore)
 
