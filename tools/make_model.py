@@ -1,8 +1,9 @@
 """Rebuild the embedded default model from the shared real data (``make model``).
 
 Steps: boxes to region annotations; train the compact network from random
-weights on real regions and composed clusters; evaluate on groups that took no
-part; write the model file with its card::
+weights on real regions and composed clusters; train it on with near misses whose
+gap is in sight; evaluate on groups that took no part; write the model file with
+its card::
 
     python tools/make_model.py ../shared/data WORK [--epochs 8,20]
 """
@@ -133,7 +134,7 @@ def main() -> None:
     config = configuration(options.data, boxes, (coarse, fine), options.seed)
     first = trained(config, options.work / "run")
     run = trained(near_misses(config, first.model_path), options.work / "near_misses")
-    finish(run, options.data, options.work, options.target)
+    finish(run, first, options.data, options.work, options.target)
 
 
 def trained(config: TrainingConfig, folder: Path) -> Run:
@@ -183,8 +184,10 @@ def validation_outputs(
     return np.concatenate(logits, axis=1), true, stains
 
 
-def finish(run: Run, data: Path, work: Path, target: Path | None) -> None:
+def finish(run: Run, first: Run, data: Path, work: Path, target: Path | None) -> None:
     """Evaluate on the held-out groups and put the figures into the card."""
+    _, before = load_model_file(first.model_path)
+    facts = {name: fact for name, fact in before.training.items() if "groups" not in name}
     network, card = load_model_file(run.model_path)
     outputs, true, _ = validation_outputs(ClusterClassifier(network, card, "cpu"), data, work)
     prior = tempered_prior(card.training_prior)
@@ -203,6 +206,7 @@ def finish(run: Run, data: Path, work: Path, target: Path | None) -> None:
     card = dataclasses.replace(
         card,
         metrics=metrics,
+        training=dict(card.training) | {"base_model": "compact", "first_training": facts},
         citations=CITATIONS,
         data_licences=LICENCES,
         weight_licence="BSD-3-Clause",
