@@ -137,7 +137,7 @@ class TrainingConfig:
     type_shares: dict[str, float] = field(default_factory=dict)
     composed_share: float = 0.5
     composed_clusters: int = 2000
-    near_misses: float = 0.3
+    near_misses: float = 0.0
     augment: str = "full"
     tta: int = 8
     validation_share: float = 0.2
