@@ -37,14 +37,14 @@ def slider(low: float, high: float, value: float) -> QLabeledDoubleSlider:
 
 def offer(box: QComboBox, layers: list[Any], chosen: Any, none: str = "open an image") -> None:
     """Fill a combo box with layers without telling anyone until it is done."""
-    box.blockSignals(True)
+    blocked = box.blockSignals(True)
     box.clear()
     if chosen is None:
         box.addItem(none, None)
     for layer in layers:
         box.addItem(layer.name, layer)
     choose(box, chosen)
-    box.blockSignals(False)
+    box.blockSignals(blocked)
 
 
 def choose(box: QComboBox, layer: Any) -> None:

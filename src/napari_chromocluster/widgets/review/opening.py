@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QApplication, QComboBox
+from qtpy.QtWidgets import QApplication
 
 from napari_chromocluster.viewer.layers import (
     frame_shape,
@@ -29,6 +29,7 @@ from napari_chromocluster.viewer.review.keeper import (
 from napari_chromocluster.viewer.review.painter import Painter
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.widgets.common.controls import choose, offer
 from napari_chromocluster.widgets.review.following import ReviewFollowing
 from napari_chromocluster.widgets.review.saving import ReviewSaving
 from napari_chromocluster.widgets.review.tiles import TileMaker
@@ -70,7 +71,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self._open()
 
     def _offer(self, image: Any, restore: bool = True) -> None:
-        _fill(self.image_combo, image_layers(self.viewer), image, "open an image")
+        offer(self.image_combo, image_layers(self.viewer), image, "open an image")
         fitting = matching_labels(self.viewer, image) if image is not None else []
         mine = labels_of(self.viewer, image) if image is not None else []
         # Metaphases of one camera have one shape: labels chosen for another do not come along.
@@ -79,7 +80,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         if chosen not in fitting:
             chosen = mine[-1] if mine else None
         self._offered_for = image
-        _fill(self.labels_combo, fitting, chosen, "none yet")
+        offer(self.labels_combo, fitting, chosen, "none yet")
         self._open(restore)
 
     def _image_chosen(self) -> None:
@@ -87,7 +88,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
 
     def choose_image(self, layer: Any) -> None:
         """Review another image that is open."""
-        _choose(self.image_combo, layer)
+        choose(self.image_combo, layer)
 
     @property
     def image(self) -> Any:
@@ -174,7 +175,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             layer = add_regions(self.viewer, image, saved.labels)
             set_table(layer, saved.table)
             fitting = matching_labels(self.viewer, image)
-            _fill(self.labels_combo, fitting, layer, "none yet")
+            offer(self.labels_combo, fitting, layer, "none yet")
         finally:
             self._opening = False
         self._start(layer, finding)
@@ -235,20 +236,3 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         self.keeper = self.canvas = self.painter = self._tiles = None
         self.gallery.gallery.tiles = None
         self.gallery.gallery.show([])
-
-
-def _fill(combo: QComboBox, layers: list[Any], chosen: Any, none: str) -> None:
-    """Fill a combo box with layers without telling anyone."""
-    blocked = combo.blockSignals(True)
-    combo.clear()
-    if not layers:
-        combo.addItem(none, None)
-    for layer in layers:
-        combo.addItem(layer.name, layer)
-    _choose(combo, chosen)
-    combo.blockSignals(blocked)
-
-
-def _choose(combo: QComboBox, layer: Any) -> None:
-    places = (i for i in range(combo.count()) if combo.itemData(i) == layer)
-    combo.setCurrentIndex(next(places, 0))
