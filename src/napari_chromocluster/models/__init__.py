@@ -26,8 +26,7 @@ def _let_threads_sleep() -> None:
     """Let torch's threads wait for each other asleep, not spinning.
 
     Where other programs want the cores too, as a viewer does, spinning threads
-    take the time that the one they wait for needs: classifying a metaphase
-    then took up to six times as long.  Read once, when torch is loaded.
+    take the time that the one they wait for needs.  Read once, when torch is loaded.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
