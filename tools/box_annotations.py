@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.io import read_image, write_labels
+from napari_chromocluster.imaging.io import atomic_path, read_image, write_labels
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.taxonomy import ALTERNATIVE, UNTYPED_CLUSTER, ClusterType
@@ -53,14 +53,12 @@ def annotate(labels: NDArray[np.int32], boxes: NDArray[np.int64]) -> list[tuple[
     held: dict[int, list[int]] = defaultdict(list)
     met: dict[int, float] = defaultdict(float)
     parts: dict[int, int] = defaultdict(int)
-    for number, (x0, y0, x1, y1) in enumerate(boxes):
-        inside = labels[max(y0, 0) : y1, max(x0, 0) : x1]
-        found, counts = np.unique(inside[inside > 0], return_counts=True)
+    for number, box in enumerate(boxes):
+        found, counts = _inside(labels, box)
         for label, count in zip(found, counts, strict=True):
             met[int(label)] += float(count)
             parts[int(label)] += bool(count / counts.sum() >= PART)
-        if found.size and counts.max() / counts.sum() >= OWN_SHARE:
-            held[int(found[counts.argmax()])].append(number)
+        held[owner(labels, box)].append(number)
     rows = []
     for region in extract_regions(labels):
         mine = held.get(region.label, [])
@@ -74,6 +72,23 @@ def annotate(labels: NDArray[np.int32], boxes: NDArray[np.int64]) -> list[tuple[
         elif len(mine) > 1 and _fills(region, boxes[mine]):
             rows.append((region.label, cluster_name(boxes[mine]), len(mine)))
     return rows
+
+
+def owner(labels: NDArray[np.int32], box: NDArray[np.int64]) -> int:
+    """Return the region in which most of a box's foreground lies; 0 where none has enough."""
+    found, counts = _inside(labels, box)
+    if not found.size or counts.max() / counts.sum() < OWN_SHARE:
+        return 0
+    return int(found[counts.argmax()])
+
+
+def _inside(
+    labels: NDArray[np.int32], box: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Return the regions that lie in a box, and how many pixels of each."""
+    x0, y0, x1, y1 = (int(side) for side in box)
+    inside = labels[max(y0, 0) : y1, max(x0, 0) : x1]
+    return np.unique(inside[inside > 0], return_counts=True)
 
 
 def cluster_name(boxes: NDArray[np.int64]) -> str:
@@ -108,7 +123,7 @@ def main(source: Path, target: Path) -> None:
     """Annotate all metaphases of a folder that has a ``boxes.csv``."""
     target.mkdir(parents=True, exist_ok=True)
     boxes = pd.read_csv(source / "boxes.csv")
-    with (target / "annotations.csv").open("w", newline="") as stream:
+    with atomic_path(target / "annotations.csv") as path, path.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["image", "labels", "label", "cluster_type", "group", "chromosomes"])
         for name, mine in boxes.groupby("image", sort=True):
