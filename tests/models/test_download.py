@@ -1,16 +1,13 @@
 """The whole download path against a server on loopback."""
 
-import contextlib
 import errno
 import hashlib
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from torchvision.models import resnet
 
+from loopback import LoopbackServer, small_resnext, small_weights
 from napari_chromocluster.models import download as module
 from napari_chromocluster.models.classifier import Cancelled
 from napari_chromocluster.models.download import DownloadError, download_backbone, licence_accepted
@@ -20,61 +17,15 @@ from napari_chromocluster.models.registry import backbone_path, cache_dir, list_
 NAME = "resnext101_32x8d_wsl"
 
 
-def small_resnext():
-    """A network of the same layout as the real ones, with one block a stage."""
-    return resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=1)
-
-
-class Server:
-    """Serves one file; can break off in the middle, ignore ranges, or refuse."""
-
-    def __init__(self, content):
-        self.content, self.requests = content, []
-        self.break_at, self.ranges, self.refuse_with = None, True, None
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.answer(self)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/weights.pth"
-
-    def answer(self, handler):
-        wanted = handler.headers.get("Range")
-        self.requests.append(wanted)
-        start = int(wanted.split("=")[1].rstrip("-")) if wanted and self.ranges else 0
-        status = self.refuse_with or (206 if start else 200)
-        if start >= len(self.content):
-            status = 416
-        body = self.content[start:] if status in (200, 206) else b""
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        with contextlib.suppress(OSError):  # some tests want the other side to go away
-            handler.wfile.write(body[: self.break_at])
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
+def weights():
     # The real files are of 2019: torch's format from before the zip archive.
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "weights.pth"
-    torch.save(small_resnext().state_dict(), path, _use_new_zipfile_serialization=False)
-    return path.read_bytes()
+    return small_weights(zipped=False)
 
 
 @pytest.fixture
 def server(weights, monkeypatch):
-    made = Server(weights)
+    made = LoopbackServer(weights)
     digits = hashlib.sha256(weights).hexdigest()[:8]
     spec = replace(BACKBONES[NAME], url=made.url, hash_prefix=digits, build=small_resnext)
     monkeypatch.setitem(BACKBONES, NAME, spec)

@@ -1,13 +1,12 @@
 """The real sample, downloaded from a server on loopback in place of the real address."""
 
 import hashlib
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import tifffile
 
+from loopback import LoopbackServer
 from napari_chromocluster.viewer import sample_data
 from napari_chromocluster.viewer.sample_data import SampleError, fetch
 
@@ -17,28 +16,15 @@ def serve():
     """Return a function that serves some bytes and gives their address."""
     servers = []
 
-    def start(content, status=200):
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                asked.append(self.path)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        asked = []
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    def start(content, status=None):
+        server = LoopbackServer(content, "A0201XYD.tif")
+        server.refuse_with = status
         servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/A0201XYD.tif", asked
+        return server.url, server.requests
 
     yield start
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.close()
 
 
 @pytest.fixture

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import torch
-from torchvision.models import resnet
 
+from loopback import LoopbackServer, small_resnext, small_weights
 from napari_chromocluster.models import download
 from napari_chromocluster.models.network import BACKBONES
 from napari_chromocluster.models.registry import backbone_path
@@ -22,65 +18,17 @@ WSL = [f"resnext101_32x{width}d_wsl" for width in (8, 16, 32, 48)]
 NAME = WSL[0]
 
 
-def small_resnext():
-    """A network of the same layout as the real ones, with one block a stage."""
-    return resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=1)
-
-
-class Server:
-    """Serves one file with ranges; can wait in the middle or break off there."""
-
-    def __init__(self, content):
-        self.content, self.ranges = content, []
-        self.go_on, self.cut = threading.Event(), False
-        self.go_on.set()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.answer(self)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/weights.pth"
-
-    def answer(self, handler):
-        wanted = handler.headers.get("Range")
-        self.ranges.append(wanted)
-        start = int(wanted.split("=")[1].rstrip("-")) if wanted else 0
-        body = self.content[start:]
-        half = len(body) // 2
-        handler.send_response(206 if start else 200)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        with contextlib.suppress(OSError):  # the other side may go away
-            handler.wfile.write(body[:half])
-            handler.wfile.flush()
-            self.go_on.wait(30)
-            if not self.cut:
-                handler.wfile.write(body[half:])
-
-    def close(self):
-        self.go_on.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "weights.pth"
-    torch.save(small_resnext().state_dict(), path)
+    path.write_bytes(small_weights(zipped=True))
     return path
 
 
 @pytest.fixture
 def server(weights, monkeypatch):
     content = weights.read_bytes()
-    made = Server(content)
+    made = LoopbackServer(content)
     digits = hashlib.sha256(content).hexdigest()[:8]
     spec = replace(BACKBONES[NAME], url=made.url, hash_prefix=digits, build=small_resnext)
     monkeypatch.setitem(BACKBONES, NAME, spec)
@@ -139,7 +87,7 @@ def test_nothing_is_asked_of_the_server_before_the_licence_is_accepted(panel, se
     assert not panel.download_button.isEnabled()
     assert panel.download_button.toolTip() == "Accept the licence first."
     panel.download_button.click()
-    assert server.ranges == []
+    assert server.requests == []
     panel.licence_box.click()
     assert panel.download_button.isEnabled()
 
@@ -176,20 +124,20 @@ def test_cancel_keeps_what_came_and_the_licence_is_not_asked_again(panel, server
     assert 0 < have < len(server.content)
     panel.download_button.click()
     arrived(panel, qtbot)
-    assert server.ranges == [None, f"bytes={have}-"]
+    assert server.requests == [None, f"bytes={have}-"]
     assert backbone_path(NAME).read_bytes() == server.content
 
 
 def test_a_cut_connection_is_one_sentence_and_goes_on(panel, server, qtbot):
-    server.cut = True
+    server.break_at = len(server.content) // 2
     accept_and_download(panel)
     arrived(panel, qtbot)
     assert len(panel.said) == 1
     assert "start again to go on from there" in panel.said[0]
-    server.cut = False
+    server.break_at = None
     panel.download_button.click()
     arrived(panel, qtbot)
-    assert server.ranges[1].startswith("bytes=")
+    assert server.requests[1].startswith("bytes=")
     assert panel.ready
 
 
@@ -206,7 +154,7 @@ def test_a_local_file_instead(panel, server, weights):
     panel.choose(NAME)
     panel.use_local(weights)
     assert panel.ready
-    assert server.ranges == []
+    assert server.requests == []
     assert panel.applied(preset("paper")).backbone_weights == str(weights)
     panel.use_local(weights.with_name("gone.pth"))
     with pytest.raises(ConfigError, match="does not exist"):
