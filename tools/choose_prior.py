@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     options = parser.parse_args()
-    network, card = load_model_file(options.work / "run" / "model.safetensors")
+    network, card = load_model_file(options.work / "further" / "model.safetensors")
     classifier = ClusterClassifier(network, card, "cpu")
     outputs, true, stains = validation_outputs(classifier, options.data, options.work)
     names, stain_of = [str(TYPES[column]) for column in true], np.array(stains)

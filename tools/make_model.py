@@ -1,10 +1,11 @@
 """Rebuild the embedded default model from the shared real data (``make model``).
 
-Steps: boxes to region annotations; train the compact network from random
-weights on real regions and composed clusters; evaluate on groups that took no
-part; write the model file with its card::
+Steps: boxes and other outlines to region annotations; train the compact
+network from random weights on real regions and composed clusters, then on with
+regions in other outlines; evaluate on groups that took no part; write the model
+file with its card::
 
-    python tools/make_model.py ../shared/data WORK [--epochs 8,20]
+    python tools/make_model.py ../shared/data WORK [--epochs 8,20,42]
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import box_annotations
+import outline_annotations
 from napari_chromocluster.imaging.crops import render_crop
 from napari_chromocluster.models.calibration import (
     NATURAL_PRIOR,
@@ -122,20 +124,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--epochs", default="8,20")
+    parser.add_argument("--epochs", default="8,20,42")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", type=Path)
-    parser.add_argument("--near-misses", action="store_true", help="train on with near misses")
     options = parser.parse_args()
-    boxes = options.work / "boxes" / "annotations.csv"
+    boxes, outlines = (options.work / name / "annotations.csv" for name in ("boxes", "outlines"))
     if not boxes.exists():
         box_annotations.main(options.data / "gband_metaphases", boxes.parent)
-    coarse, fine = (int(number) for number in options.epochs.split(","))
+    if not outlines.exists():
+        outline_annotations.main(options.data, outlines.parent)
+    coarse, fine, further = (int(number) for number in options.epochs.split(","))
     config = configuration(options.data, boxes, (coarse, fine), options.seed)
-    run = trained(config, options.work / "run")
-    if options.near_misses:
-        run = trained(near_misses(config, run.model_path), options.work / "near_misses")
-    finish(run, options.data, options.work, options.target)
+    first = trained(config, options.work / "run")
+    config = with_outlines(config, outlines, first.model_path, further)
+    finish(trained(config, options.work / "further"), options.data, options.work, options.target)
 
 
 def trained(config: TrainingConfig, folder: Path) -> Run:
@@ -147,24 +149,27 @@ def trained(config: TrainingConfig, folder: Path) -> Run:
     return run
 
 
-def near_misses(config: TrainingConfig, base: Path) -> TrainingConfig:
-    """Return a second training: on from the first, now with gaps in sight (no gain so far)."""
+def with_outlines(
+    config: TrainingConfig, outlines: Path, base: Path, epochs: int
+) -> TrainingConfig:
+    """Return the second training: on from the first, with regions in other outlines."""
     return config.replace(
+        annotations=(*config.annotations, str(outlines)),
         base_model=str(base),
-        stages=(StageConfig("near misses", 10, 6e-4, 6e-4, image_size=112),),
-        composed_clusters=15_000,
-        near_misses=0.35,
+        stages=(StageConfig("outlines", epochs, 1e-3, 1e-3, image_size=112),),
+        near_misses=0.25,
         seed=config.seed + 1,
     )
 
 
 def tempered_prior(
-    training: dict[str, float], exponent: float = PRIOR_EXPONENT
+    training: dict[str, float],
+    exponent: float = PRIOR_EXPONENT,
+    natural: dict[str, float] = NATURAL_PRIOR,
 ) -> dict[str, float]:
     """Return shares between those drawn in training (0) and those found in nature (1)."""
     mixed = {
-        name: share**exponent * training[name] ** (1 - exponent)
-        for name, share in NATURAL_PRIOR.items()
+        name: share**exponent * training[name] ** (1 - exponent) for name, share in natural.items()
     }
     total = sum(mixed.values())
     return {name: share / total for name, share in mixed.items()}

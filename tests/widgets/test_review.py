@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import napari
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,24 +46,6 @@ def tiny_classifier():
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(rooms, "own_folder", lambda: tmp_path / "own")
-
-
-@pytest.fixture(scope="module")
-def window(qapp):
-    """One window for all tests of this file: opening one takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAPARI_CONFIG", "")
-        viewer = napari.Viewer(show=True)
-        yield viewer
-        viewer.close()
-        qapp.processEvents()
-
-
-@pytest.fixture
-def viewer(window):
-    yield window
-    window.window.remove_dock_widget("all")
-    window.layers.clear()
 
 
 @pytest.fixture

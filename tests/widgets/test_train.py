@@ -11,7 +11,6 @@ import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
-import napari
 import numpy as np
 import pytest
 import torch
@@ -56,25 +55,6 @@ def no_training_stays():
         child.kill()
         child.wait()
     process._CHILDREN.clear()
-
-
-@pytest.fixture(scope="module")
-def window(qapp):
-    """One window for all tests of this file: opening one takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAPARI_CONFIG", "")
-        viewer = napari.Viewer(show=True)
-        viewer.window._qt_window.resize(1366, 768)
-        yield viewer
-        viewer.close()
-        qapp.processEvents()
-
-
-@pytest.fixture
-def viewer(window):
-    yield window
-    window.window.remove_dock_widget("all")
-    window.layers.clear()
 
 
 @pytest.fixture
