@@ -10,6 +10,7 @@ from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, mak
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.data import (
     allowed_types,
+    balance_sources,
     compose_set,
     pack,
     single_chromosomes,
@@ -63,6 +64,34 @@ def test_draws_are_balanced_as_asked(regions, composed):
     clusters = joined.allowed[:, 1:4].any(axis=1)
     drawn = rows[clusters[rows]]
     assert (drawn >= len(regions)).mean() == pytest.approx(CONFIG.composed_share, abs=0.05)
+
+
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 0.25), (1.0, 0.5)])
+def test_a_small_source_is_drawn_as_often_as_asked(regions, balance, share):
+    sources = (np.arange(len(regions)) % 4 == 0).astype(int)
+    config = CONFIG.replace(source_balance=balance)
+    plan = DrawPlan(regions, len(regions), config, sources)
+    singles = regions.allowed[:, 0]
+    part = plan.weights[singles & (sources == 1)].sum() / plan.weights[singles].sum()
+    assert part == pytest.approx(share, abs=0.08)
+
+
+def test_groups_of_a_small_source_give_more_chromosomes_when_balanced(cut):
+    singles = single_chromosomes(cut.crops, cut.names, cut.groups)
+    names = sorted(singles)
+    sources = {name: int(name == names[0]) for name in names}
+    assert set(balance_sources(singles, sources, 0.0).values()) == {1.0}
+    weights = balance_sources(singles, sources, 1.0)
+    assert weights[names[0]] / weights[names[1]] == pytest.approx(len(names) - 1, rel=0.2)
+    only = {name: float(name == names[0]) for name in names}
+    made = compose_set(singles, 40, 48, 0, list(CLUSTERS), source_weights=only)
+    alone = compose_set({names[0]: singles[names[0]]}, 40, 48, 0, list(CLUSTERS))
+    assert np.array_equal(made.signal, alone.signal)
+
+
+def test_each_row_knows_its_annotation_file(annotated):
+    table = read_sources([annotated, annotated])
+    assert list(np.unique(table["source"], return_counts=True)[1]) == [len(table) // 2] * 2
 
 
 def test_batches_hang_on_seed_epoch_and_number_only(regions):

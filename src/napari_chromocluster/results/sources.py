@@ -54,8 +54,13 @@ def trainable(annotations: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_sources(paths: Sequence[str | Path]) -> pd.DataFrame:
-    """Read several annotation CSVs and folders per type into one table."""
-    frames = [read_annotations(Path(path)) for path in paths]
+    """Read several annotation CSVs and folders per type into one table.
+
+    The column ``source`` tells the place of each row's file among ``paths``.
+    """
+    frames = [
+        read_annotations(Path(path)).assign(source=number) for number, path in enumerate(paths)
+    ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

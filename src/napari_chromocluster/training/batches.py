@@ -30,10 +30,20 @@ class DrawPlan:
         How many of them are real.
     config : TrainingConfig
         Shares of types and of composed clusters.
+    sources : (n_real,) int array, optional
+        Annotation file of each real region, for ``config.source_balance``.
     """
 
-    def __init__(self, regions: RegionSet, n_real: int, config: TrainingConfig) -> None:
+    def __init__(
+        self,
+        regions: RegionSet,
+        n_real: int,
+        config: TrainingConfig,
+        sources: NDArray[np.integer] | None = None,
+    ) -> None:
         self.weights = np.zeros(len(regions))
+        self._sources = np.zeros(n_real, np.intp) if sources is None else sources
+        self._balance = config.source_balance
         real = np.arange(len(regions)) < n_real
         untyped = regions.allowed.sum(axis=1) > 1
         present = [
@@ -68,7 +78,9 @@ class DrawPlan:
         elif not real.any():
             part = 1.0
         if real.any():
-            self.weights[real] = share * (1 - part) / real.sum()
+            mine = self._sources[real[: len(self._sources)]]
+            count = np.bincount(mine)[mine] ** -self._balance
+            self.weights[real] = share * (1 - part) * count / count.sum()
         if composed.any():
             self.weights[composed] = share * part / composed.sum()
 

@@ -6,7 +6,7 @@ same metaphase.  The split by group is next door, in `split`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,6 +119,7 @@ def compose_set(
     types: Sequence[ClusterType],
     progress: Progress | None = None,
     look: Appearance | None = None,
+    source_weights: Mapping[str, float] | None = None,
 ) -> RegionSet:
     """Compose clusters, each from chromosomes of one group, and render them.
 
@@ -138,6 +139,9 @@ def compose_set(
         Called with what is done and the total.
     look : Appearance, optional
         How the clusters are made to look.
+    source_weights : mapping of group to float, optional
+        How much more, or less, often than by its size a group is drawn from; see
+        `balance_sources`.
     """
     pools = {name: pool for name, pool in sorted(singles.items()) if len(pool) >= _FEWEST_SINGLES}
     # Groups with few singles lend theirs to each other: a mixed metaphase is better than none.
@@ -149,7 +153,8 @@ def compose_set(
     if not pools or n == 0:
         return pack([], [], [], size)
     rng = np.random.default_rng([seed, 77])
-    weights = np.array([len(pool) for pool in pools.values()], float) ** 0.5
+    weights = np.array([_draw_weight(pool) for pool in pools.values()])
+    weights *= [(source_weights or {}).get(name, 1.0) for name in pools]
     drawn = rng.choice(len(pools), size=n, p=weights / weights.sum())
     crops: list[RegionCrop] = []
     names: list[str] = []
@@ -168,6 +173,30 @@ def compose_set(
             if progress is not None and len(crops) % 50 == 0:
                 progress(len(crops), n)
     return pack(crops, names, ["composed"] * len(crops), size)
+
+
+def balance_sources(
+    singles: Mapping[str, Sequence[SingleChromosome]], sources: Mapping[str, int], balance: float
+) -> dict[str, float]:
+    """Weigh groups so that their annotation files count more alike.
+
+    Parameters
+    ----------
+    singles : mapping of group to sequence of SingleChromosome
+        See `single_chromosomes`.
+    sources : mapping of group to int
+        Annotation file of each group.
+    balance : float
+        0 leaves groups as they are, 1 gives every file the same share.
+    """
+    total: dict[int, float] = {}
+    for name, pool in singles.items():
+        total[sources[name]] = total.get(sources[name], 0.0) + _draw_weight(pool)
+    return {name: total[sources[name]] ** -balance for name in singles}
+
+
+def _draw_weight(pool: Sequence[SingleChromosome]) -> float:
+    return float(len(pool) ** 0.5)
 
 
 def _working_reference(pool: Sequence[SingleChromosome], width: float) -> float:

@@ -51,7 +51,13 @@ from napari_chromocluster.training.callbacks import (
 )
 from napari_chromocluster.training.checkpoints import AtomicCheckpoints
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
-from napari_chromocluster.training.data import RegionSet, compose_set, pack, single_chromosomes
+from napari_chromocluster.training.data import (
+    RegionSet,
+    balance_sources,
+    compose_set,
+    pack,
+    single_chromosomes,
+)
 from napari_chromocluster.training.module import SCORE, StageModule
 from napari_chromocluster.training.outcome import save_outcome
 from napari_chromocluster.training.split import rows_of, split_groups
@@ -78,6 +84,8 @@ class PreparedData:
         Everything that was annotated.
     groups : tuple of (set, set)
         Groups trained on, groups validated on.
+    sources : ndarray of int
+        Annotation file of each real region of ``train``.
     """
 
     train: RegionSet
@@ -86,6 +94,7 @@ class PreparedData:
     validation_rows: NDArray[np.intp]
     cut: CutRegions
     groups: tuple[set[str], set[str]]
+    sources: NDArray[np.intp]
 
 
 def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
@@ -110,6 +119,7 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
     )
     regions = pack(cut.crops, cut.names, cut.groups, size)
     train = regions.subset(train_rows)
+    source = cut.rows["source"].to_numpy(np.intp)
     if config.composed_clusters and config.composed_share > 0:
         singles = single_chromosomes(
             [cut.crops[row] for row in train_rows],
@@ -124,6 +134,7 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
             composed_types(config),
             _reporter(run, "composing clusters"),
             Appearance(near=config.near_misses),
+            balance_sources(singles, _first_sources(cut, source), config.source_balance),
         )
         joined = train.joined(composed) if len(composed) else train
     else:
@@ -135,7 +146,13 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
         validation_rows,
         cut,
         (training, validation),
+        source[train_rows],
     )
+
+
+def _first_sources(cut: CutRegions, source: NDArray[np.intp]) -> dict[str, int]:
+    """Return the first annotation file that names each group: later ones may go back to it."""
+    return dict(zip(reversed(cut.groups), reversed(source.tolist()), strict=True))
 
 
 def _reporter(run: RunLike, what: str) -> Any:
@@ -191,7 +208,7 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     began = time.monotonic()
     run.emit({"kind": "start", "resume": resume, "preset": config.preset})
     data = prepare_data(config, run)
-    plan = DrawPlan(data.train, data.n_real, config)
+    plan = DrawPlan(data.train, data.n_real, config, data.sources)
     network = start_network(config)
     for number, stage in enumerate(config.stages):
         if stage.epochs == 0:

@@ -112,9 +112,8 @@ def find_rates(
     stage = config.stages[stage_number]
     config = config.replace(composed_clusters=min(config.composed_clusters, _COMPOSED))
     data = prepare_data(config, run)
-    batches = TrainingBatches(
-        data.train, DrawPlan(data.train, data.n_real, config), config, stage, 0
-    )
+    plan = DrawPlan(data.train, data.n_real, config, data.sources)
+    batches = TrainingBatches(data.train, plan, config, stage, 0)
     module = StageModule(start_network(config), config, stage, 0, points)
     module.network.train()
     if stage.freeze_body:
