@@ -34,7 +34,7 @@ from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-from make_model import SETS, annotated, configuration, tempered_prior
+from make_model import SETS, annotated, first_training, tempered_prior
 
 #: The shares that were taken for natural when the first variants ran, so that all rows compare.
 NATURAL = {"single": 0.755, "touching": 0.09, "overlapping": 0.045,
@@ -119,7 +119,7 @@ def left_out(classifier: ClusterClassifier, data: Path, name: str) -> dict[str, 
 
 def run_variant(name: str, data: Path, work: Path, seed: int) -> dict[str, object]:
     """Train one variant and evaluate it."""
-    config = configuration(data, work / "boxes" / "annotations.csv", EPOCHS, seed)
+    config = first_training(data, work / "boxes" / "annotations.csv", seed, EPOCHS)
     stages = tuple(
         StageConfig(one.name, one.epochs, one.lr_body, one.lr_head, image_size=96)
         for one in config.stages

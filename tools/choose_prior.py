@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from make_model import tempered_prior, validation_outputs
+from make_model import TRAININGS, averaged, tempered_prior, validation_outputs
 from napari_chromocluster.models.calibration import (
     calibrate,
     fit_temperature,
@@ -22,7 +22,7 @@ from napari_chromocluster.models.calibration import (
     to_five,
 )
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.model_file import load_model_file
+from napari_chromocluster.models.model_file import read_card
 from napari_chromocluster.results.metrics import evaluate_predictions
 from napari_chromocluster.taxonomy import TYPES
 
@@ -35,7 +35,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     options = parser.parse_args()
-    network, card = load_model_file(options.work / "further" / "model.safetensors")
+    models = [options.work / name / "model.safetensors" for name in TRAININGS]
+    network, card = averaged(models), read_card(models[-1])
     classifier = ClusterClassifier(network, card, "cpu")
     outputs, true, stains = validation_outputs(classifier, options.data, options.work)
     names, stain_of = [str(TYPES[column]) for column in true], np.array(stains)

@@ -1,11 +1,11 @@
 """Rebuild the embedded default model from the shared real data (``make model``).
 
 Steps: boxes and other outlines to region annotations; train the compact
-network from random weights on real regions and composed clusters, then on with
-regions in other outlines; evaluate on groups that took no part; write the model
-file with its card::
+network from random weights on real regions and composed clusters, then twice on
+with regions in other outlines; average the weights; evaluate on groups that took
+no part; write the model file with its card::
 
-    python tools/make_model.py ../shared/data WORK [--epochs 8,20,42]
+    python tools/make_model.py ../shared/data WORK [--seed 0]
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import dataclasses
 import hashlib
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 import box_annotations
@@ -31,7 +33,8 @@ from napari_chromocluster.models.calibration import (
 )
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.evaluate import evaluate
-from napari_chromocluster.models.model_file import load_model_file, save_model
+from napari_chromocluster.models.model_file import load_model_file, read_card, save_model
+from napari_chromocluster.models.network import ClusterNetwork
 from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.results.sources import cut_annotated
 from napari_chromocluster.taxonomy import TYPES, ClusterType
@@ -45,10 +48,12 @@ TEST_GROUPS = {"gband_crops": ("case4", "case8"), "mfish": ("A05", "P08", "V18")
 VALIDATION_GROUPS = {"gband_crops": ("case2", "case7"), "mfish": ("A03", "P11")}
 #: Of a hundred G-band patients (first six digits of the metaphase's number).
 TEST_SHARE, VALIDATION_SHARE = 25, 12
+#: Folders of the trainings, each of which goes on from the one before.
+TRAININGS = ("run", "further", "balanced")
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
 #: costs more than a look.
-PRIOR_EXPONENT = 0.5
+PRIOR_EXPONENT = 0.65
 CITATIONS = (
     "Lin C. et al., Medical Image Analysis 69:101943 (2021): the method",
     "Lin C. et al., IEEE BIBM 2020, 2357-2363: G-band crops",
@@ -75,8 +80,10 @@ def part(source: str, group: str) -> str:
     return "validation" if group in VALIDATION_GROUPS[source] else "train"
 
 
-def configuration(data: Path, boxes: Path, epochs: tuple[int, int], seed: int) -> TrainingConfig:
-    """Return the training that makes the default model."""
+def first_training(
+    data: Path, boxes: Path, seed: int, epochs: tuple[int, int] = (8, 20)
+) -> TrainingConfig:
+    """Return the training from random weights."""
     parts: dict[str, set[str]] = {"test": set(), "validation": set(), "train": set()}
     files = [data / name / "annotations.csv" for name in SETS]
     for name, file in zip((*SETS, "gband_metaphases"), (*files, boxes), strict=True):
@@ -95,7 +102,6 @@ def configuration(data: Path, boxes: Path, epochs: tuple[int, int], seed: int) -
         type_shares=BALANCED,
         composed_share=0.5,
         composed_clusters=30_000,
-        near_misses=0.0,
         validation_groups=tuple(sorted(parts["validation"])),
         excluded_groups=tuple(sorted(parts["test"])),
         seed=seed,
@@ -124,42 +130,60 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--epochs", default="8,20,42")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", type=Path)
     options = parser.parse_args()
-    boxes, outlines = (options.work / name / "annotations.csv" for name in ("boxes", "outlines"))
+    work: Path = options.work
+    boxes, outlines = (work / name / "annotations.csv" for name in ("boxes", "outlines"))
     if not boxes.exists():
         box_annotations.main(options.data / "gband_metaphases", boxes.parent)
     if not outlines.exists():
         outline_annotations.main(options.data, outlines.parent)
-    coarse, fine, further = (int(number) for number in options.epochs.split(","))
-    config = configuration(options.data, boxes, (coarse, fine), options.seed)
-    first = trained(config, options.work / "run")
-    config = with_outlines(config, outlines, first.model_path, further)
-    finish(trained(config, options.work / "further"), options.data, options.work, options.target)
+    first = first_training(options.data, boxes, options.seed)
+    models = [trained(first, work / TRAININGS[0])]
+    for name, config in zip(TRAININGS[1:], later_trainings(first, outlines), strict=True):
+        models.append(trained(config.replace(base_model=str(models[-1])), work / name))
+    finish(averaged(models), models[-1], options.data, work, options.target)
 
 
-def trained(config: TrainingConfig, folder: Path) -> Run:
-    """Carry out a training, or what is left of it."""
+def trained(config: TrainingConfig, folder: Path) -> Path:
+    """Carry out a training, or what is left of it, and return its model."""
     resume = (folder / "config.json").exists()
     run = Run.open(folder) if resume else Run.create(folder, config)
     if not run.model_path.exists():
         fit(run.config, run, resume=resume)
-    return run
+    return run.model_path
 
 
-def with_outlines(
-    config: TrainingConfig, outlines: Path, base: Path, epochs: int
-) -> TrainingConfig:
-    """Return the second training: on from the first, with regions in other outlines."""
-    return config.replace(
-        annotations=(*config.annotations, str(outlines)),
-        base_model=str(base),
-        stages=(StageConfig("outlines", epochs, 1e-3, 1e-3, image_size=112),),
-        near_misses=0.25,
-        seed=config.seed + 1,
+def later_trainings(first: TrainingConfig, outlines: Path) -> Iterator[TrainingConfig]:
+    """Yield the trainings that go on from the one before, with regions in other outlines."""
+    common = first.replace(annotations=(*first.annotations, str(outlines)), near_misses=0.25)
+    long, short = (
+        StageConfig("outlines", epochs, rate, rate, image_size=112)
+        for epochs, rate in ((42, 1e-3), (9, 5e-4))
     )
+    yield common.replace(stages=(long,), seed=first.seed + 1)
+    yield common.replace(
+        stages=(short,),
+        seed=first.seed + 3,
+        composed_clusters=15_000,
+        source_balance=0.75,
+        average_decay=0.999,
+    )
+
+
+def averaged(models: Sequence[Path]) -> ClusterNetwork:
+    """Average the weights of networks that grew from one (Wortsman et al., ICML 2022)."""
+    networks = [load_model_file(path)[0] for path in models]
+    states = [network.state_dict() for network in networks]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(dim=0)
+        if value.is_floating_point()
+        else value
+        for name, value in states[0].items()
+    }
+    networks[0].load_state_dict(mean)
+    return networks[0]
 
 
 def tempered_prior(
@@ -190,9 +214,11 @@ def validation_outputs(
     return np.concatenate(logits, axis=1), true, stains
 
 
-def finish(run: Run, data: Path, work: Path, target: Path | None) -> None:
-    """Evaluate on the held-out groups and put the figures into the card."""
-    network, card = load_model_file(run.model_path)
+def finish(
+    network: ClusterNetwork, last: Path, data: Path, work: Path, target: Path | None
+) -> None:
+    """Evaluate on the held-out groups and put the figures into the card of the last training."""
+    card = read_card(last)
     outputs, true, _ = validation_outputs(ClusterClassifier(network, card, "cpu"), data, work)
     prior = tempered_prior(card.training_prior)
     weights = prior_weights(card.training_prior, prior, card.classes)
@@ -214,7 +240,7 @@ def finish(run: Run, data: Path, work: Path, target: Path | None) -> None:
         data_licences=LICENCES,
         weight_licence="BSD-3-Clause",
     )
-    save_model(target or run.model_path, network, card)
+    save_model(target or work / "default.safetensors", network, card)
 
 
 if __name__ == "__main__":
