@@ -1,9 +1,10 @@
 """Choose the deployment prior of the embedded model on its validation groups.
 
 Prints, for each way from the training shares (0) to the natural shares (1), the
-temperature that fits and the figures of both stains::
+temperature that fits and the figures of both stains, for the average of the
+trainings named, or of all::
 
-    python tools/choose_prior.py ../shared/data WORK
+    python tools/choose_prior.py ../shared/data WORK [run further balanced]
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
+    parser.add_argument("trainings", nargs="*", default=list(TRAININGS))
     options = parser.parse_args()
-    models = [options.work / name / "model.safetensors" for name in TRAININGS]
+    models = [options.work / name / "model.safetensors" for name in options.trainings]
     network, card = averaged(models), read_card(models[-1])
     classifier = ClusterClassifier(network, card, "cpu")
     outputs, true, stains = validation_outputs(classifier, options.data, options.work)
@@ -48,12 +50,23 @@ def main() -> None:
         chances = to_five(calibrate(outputs, temperature, weights), card.classes)
         for stain in dict.fromkeys(stains):
             mine = stain_of == stain
+            likely = chances[mine, true[mine]]
             found = evaluate_predictions([n for n, m in zip(names, mine, strict=True) if m],
                                          chances[mine])  # fmt: skip
-            rows.append((exponent, round(temperature, 3), stain, found.n, found.accuracy,
-                         found.macro_sensitivity, found.ece, found.selective_accuracy))  # fmt: skip
-    columns = ["exponent", "temperature", "stain", "n", "accuracy", "macro", "ece", "selective"]
-    print(pd.DataFrame(rows, columns=columns).round(4).to_string(index=False))
+            rows.append(
+                {
+                    "exponent": exponent,
+                    "temperature": round(temperature, 3),
+                    "stain": stain,
+                    "n": found.n,
+                    "accuracy": found.accuracy,
+                    "macro": found.macro_sensitivity,
+                    "ece": found.ece,
+                    "selective": found.selective_accuracy,
+                    "nll": -np.log(likely).mean(),
+                }
+            )
+    print(pd.DataFrame(rows).round(4).to_string(index=False))
 
 
 if __name__ == "__main__":
