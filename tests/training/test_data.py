@@ -89,6 +89,15 @@ def test_groups_of_a_small_source_give_more_chromosomes_when_balanced(cut):
     assert np.array_equal(made.signal, alone.signal)
 
 
+def test_groups_with_few_singles_together_weigh_what_they_weigh_alone(cut):
+    large, small = list(single_chromosomes(cut.crops, cut.names, cut.groups).values())[:2]
+    singles = {"a": large, "b": small[:3], "c": small[3:6]}
+    weights = {"a": 1.0, "b": 0.0, "c": 0.0}
+    made = compose_set(singles, 20, 48, 0, list(CLUSTERS), source_weights=weights)
+    alone = compose_set({"a": large}, 20, 48, 0, list(CLUSTERS))
+    assert np.array_equal(made.signal, alone.signal)
+
+
 def test_each_row_knows_its_annotation_file(annotated):
     table = read_sources([annotated, annotated])
     assert list(np.unique(table["source"], return_counts=True)[1]) == [len(table) // 2] * 2

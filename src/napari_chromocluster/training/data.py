@@ -143,18 +143,19 @@ def compose_set(
         How much more, or less, often than by its size a group is drawn from; see
         `balance_sources`.
     """
+    weight_of = {name: (source_weights or {}).get(name, 1.0) for name in singles}
     pools = {name: pool for name, pool in sorted(singles.items()) if len(pool) >= _FEWEST_SINGLES}
     # Groups with few singles lend theirs to each other: a mixed metaphase is better than none.
-    rest = [
-        one for _, pool in sorted(singles.items()) if len(pool) < _FEWEST_SINGLES for one in pool
-    ]
+    few = sorted(set(singles) - set(pools))
+    rest = [one for name in few for one in singles[name]]
     if len(rest) >= _FEWEST_SINGLES or (rest and not pools):
         pools["rest"] = rest
+        weight_of["rest"] = float(np.mean([weight_of[name] for name in few]))
     if not pools or n == 0:
         return pack([], [], [], size)
     rng = np.random.default_rng([seed, 77])
     weights = np.array([_draw_weight(pool) for pool in pools.values()])
-    weights *= [(source_weights or {}).get(name, 1.0) for name in pools]
+    weights *= [weight_of[name] for name in pools]
     drawn = rng.choice(len(pools), size=n, p=weights / weights.sum())
     crops: list[RegionCrop] = []
     names: list[str] = []
