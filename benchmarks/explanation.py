@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn import functional
 
-from napari_chromocluster.imaging.compose import transform_chromosome
+from napari_chromocluster.imaging.chromosome import transform_chromosome
 from napari_chromocluster.imaging.crops import RegionCrop, frame_region, resize_square
 from napari_chromocluster.imaging.synthetic import procedural_chromosome
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model

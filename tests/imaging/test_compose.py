@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_chromocluster.imaging.chromosome import SingleChromosome
+from napari_chromocluster.imaging.chromosome import (
+    SingleChromosome,
+    chromosome_width,
+    transform_chromosome,
+)
 from napari_chromocluster.imaging.compose import (
     Appearance,
-    _Canvas,
     _relations,
     _type_of,
-    chromosome_width,
     compose_clusters,
     compose_one,
     natural_width,
-    transform_chromosome,
 )
+from napari_chromocluster.imaging.layout import Canvas
 from napari_chromocluster.imaging.synthetic import procedural_chromosome
 from napari_chromocluster.taxonomy import CLUSTERS, ClusterType
 
@@ -110,7 +112,7 @@ def test_overlapping_area_is_smaller_than_the_sum(bars):
 
 def _laid(*boxes):
     """Lay boxes (y0, x0, y1, x1) down where the geometry is plain to see."""
-    canvas = _Canvas(100)
+    canvas = Canvas(100)
     for y0, x0, y1, x1 in boxes:
         mask = np.ones((y1 - y0, x1 - x0), bool)
         one = SingleChromosome(mask.astype(np.float32), mask)

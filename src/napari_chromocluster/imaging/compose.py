@@ -21,10 +21,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_chromocluster.imaging.chromosome import SingleChromosome
+from napari_chromocluster.imaging.chromosome import (
+    SingleChromosome,
+    chromosome_width,
+    transform_chromosome,
+)
+from napari_chromocluster.imaging.layout import (
+    Canvas,
+    Float,
+    Mask,
+    bounding,
+    distance_to,
+    partner_angle,
+    place_end_to_end,
+    place_overlapping,
+    place_touching,
+)
 from napari_chromocluster.taxonomy import ClusterType
 
 #: Shared area, in squared chromosome widths, from which two chromosomes overlap.
@@ -33,15 +47,16 @@ OVERLAP_AREA = 0.45
 TOUCH_AREA = 0.15
 #: Widest gap, in pixels of a chromosome 10 px wide, that a near miss may have.
 WIDEST_GAP = 2.6
+#: Gaps of chromosomes that touch, in the same pixels; below 0 they press into each other.
+_GAPS = (-2.0, -1.0, 0.5, 1.5, WIDEST_GAP)
+#: Standard deviation of the kink between chromosomes that meet end to end, in radians.
+_KINK = 0.7
 #: Gaps in sight, in the same pixels, that loose outlines bridge.
 _GAPS_IN_SIGHT = (1.5, 4.0)
 #: Width of a chromosome, in pixels, at which clusters are composed unless another is asked for.
 WORKING_WIDTH = 10.0
 #: Widths between which `natural_width` lies: below, shapes are lost; above, only time.
 _WIDTHS = (7.0, 14.0)
-
-Float = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,10 @@ class Appearance:
         Share of clusters in which the upper chromosome hides the lower one.
     loose : float
         Share of clusters whose mask is a loose outline, not a threshold.
+    end_to_end : float
+        Share of the touching chromosomes that meet end to end, with a kink or without.
+    sharp_bend : float
+        Share of chromosomes that bend up to twice as far as ``bend``.
     near : float
         Share of clusters that touch whose chromosomes keep a gap in sight,
         which a loose outline bridges.
@@ -90,17 +109,11 @@ class Appearance:
     bend: float = 1.2
     opaque: float = 0.25
     loose: float = 0.3
+    end_to_end: float = 0.3
+    sharp_bend: float = 0.25
     near: float = 0.0
     blur: float = 1.0
     noise: float = 0.05
-
-
-def chromosome_width(mask: Mask) -> float:
-    """Width of a chromosome: twice the 80th percentile of the depth of its ridge, in px."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))
-    ridge = (depth == ndimage.maximum_filter(depth, size=3)) & (depth > 0)
-    values = depth[ridge]
-    return float(2 * np.percentile(values, 80)) if values.size else 1.0
 
 
 def natural_width(singles: Sequence[SingleChromosome]) -> float:
@@ -109,204 +122,12 @@ def natural_width(singles: Sequence[SingleChromosome]) -> float:
     return float(np.clip(np.median(widths), *_WIDTHS)) if widths else WORKING_WIDTH
 
 
-def principal_angle(mask: Mask) -> float:
-    """Angle of the long axis of a mask to the x axis, in radians."""
-    ys, xs = np.nonzero(mask)
-    if ys.size < 3:
-        return 0.0
-    covariance = np.cov(np.stack([xs, ys]))
-    _, vectors = np.linalg.eigh(covariance)
-    return math.atan2(float(vectors[1, -1]), float(vectors[0, -1]))
-
-
-def transform_chromosome(
-    chromosome: SingleChromosome, angle: float, scale: float, bend: float, flip: bool = False
-) -> SingleChromosome:
-    """Turn, scale and bend a chromosome.
-
-    Parameters
-    ----------
-    chromosome : SingleChromosome
-        The chromosome; its surroundings in ``signal`` travel along.
-    angle : float
-        New angle of its long axis, in radians.
-    scale : float
-        Factor of its size.
-    bend : float
-        Turn of its two ends against each other, in radians.
-    flip : bool
-        Whether to mirror it.
-    """
-    mask = chromosome.mask
-    ys, xs = np.nonzero(mask)
-    cy, cx = float(ys.mean()), float(xs.mean())
-    long_axis = principal_angle(mask)
-    cos, sin = math.cos(long_axis), math.sin(long_axis)
-    along = (xs - cx) * cos + (ys - cy) * sin
-    half = max(float(np.abs(along).max()), 1.0)
-    reach = float(np.sqrt((ys - cy) ** 2 + (xs - cx) ** 2).max())
-    side = math.ceil(reach * scale) + 5
-    grid_y, grid_x = np.mgrid[-side : side + 1, -side : side + 1].astype(np.float32)
-    u = (grid_x * math.cos(angle) + grid_y * math.sin(angle)) / scale
-    v = (-grid_x * math.sin(angle) + grid_y * math.cos(angle)) / scale
-    if bend:
-        # A parabola along the long axis; arc length is kept to first order.
-        curve = bend / (4 * half)
-        v = v - curve * (u * u - half * half / 3)
-        u = u * (1 + 0.5 * (curve * u) ** 2)
-    if flip:
-        v = -v
-    source = np.stack([cy + u * sin + v * cos, cx + u * cos - v * sin])
-    signal = ndimage.map_coordinates(chromosome.signal, source, order=1, mode="constant")
-    soft = ndimage.map_coordinates(mask.astype(np.float32), source, order=1, mode="constant")
-    return SingleChromosome(signal.astype(np.float32), soft > 0.5, chromosome.group)
-
-
-class _Canvas:
-    """Chromosomes laid down so far."""
-
-    def __init__(self, side: int) -> None:
-        self.side = side
-        self.signals: list[Float] = []
-        self.masks: list[Mask] = []
-        self.angles: list[float] = []
-
-    def offsets(self, chromosome: SingleChromosome, y: float, x: float) -> tuple[int, int]:
-        height, width = chromosome.mask.shape
-        return round(y - height / 2), round(x - width / 2)
-
-    def put(self, chromosome: SingleChromosome, y: float, x: float, angle: float) -> bool:
-        """Lay a chromosome with its centre at (y, x); False if it does not fit."""
-        top, left = self.offsets(chromosome, y, x)
-        height, width = chromosome.mask.shape
-        if top < 0 or left < 0 or top + height > self.side or left + width > self.side:
-            return False
-        signal = np.zeros((self.side, self.side), np.float32)
-        mask = np.zeros((self.side, self.side), bool)
-        window = (slice(top, top + height), slice(left, left + width))
-        signal[window] = np.maximum(chromosome.signal, 0.0)
-        mask[window] = chromosome.mask
-        self.signals.append(signal)
-        self.masks.append(mask)
-        self.angles.append(angle)
-        return True
-
-    @property
-    def union(self) -> Mask:
-        out: Mask = np.any(self.masks, axis=0)
-        return out
-
-    def trimmed(self, margin: int) -> _Canvas:
-        """Return the part that holds something: distances over empty canvas cost most."""
-        window = _bounding(self.union, margin)
-        out = _Canvas(self.side)
-        out.signals = [signal[window] for signal in self.signals]
-        out.masks = [mask[window] for mask in self.masks]
-        out.angles = self.angles
-        return out
-
-
-def _partner_angle(rng: np.random.Generator, base: float, touching: bool) -> float:
-    """Angle of a new chromosome relative to the one it joins."""
-    kind = rng.random()
-    if touching:
-        if kind < 0.35:  # side by side
-            return base + float(rng.normal(0, 0.15))
-        if kind < 0.6:  # end against side
-            return base + math.pi / 2 + float(rng.normal(0, 0.3))
-        return float(rng.uniform(0, math.pi))
-    # Chromosomes that overlap mostly cross; nearly parallel ones look like a single thick one.
-    least = 0.3 if kind < 0.15 else 0.75
-    return base + float(rng.choice([-1, 1]) * rng.uniform(least, math.pi / 2))
-
-
-def _place_overlapping(
-    rng: np.random.Generator, canvas: _Canvas, chromosome: SingleChromosome, angle: float
-) -> bool:
-    """Bring a point on the axis of the new one onto a point inside an old one."""
-    target = canvas.masks[int(rng.integers(len(canvas.masks)))]
-    # Most crossings have arms on all sides; some are at the tip of one of the two.
-    tip = int(rng.integers(2)) if rng.random() < 0.35 else -1
-    ty, tx = _inner_point(rng, target, central=tip != 0)
-    sy, sx = _inner_point(rng, chromosome.mask, central=tip != 1)
-    height, width = chromosome.mask.shape
-    return canvas.put(chromosome, ty - sy + height / 2, tx - sx + width / 2, angle)
-
-
-def _inner_point(rng: np.random.Generator, mask: Mask, central: bool = False) -> tuple[int, int]:
-    """Draw a point on the axis of a mask; a central one keeps away from both ends."""
-    window = _bounding(mask, 1)
-    depth = ndimage.distance_transform_edt(mask[window])
-    ys, xs = np.nonzero(depth >= 0.7 * depth.max())
-    if central:
-        angle = principal_angle(mask[window])
-        along = xs * math.cos(angle) + ys * math.sin(angle)
-        low, high = np.percentile(along, [18, 82])
-        inner = (along >= low) & (along <= high)
-        ys, xs = ys[inner], xs[inner]
-    index = int(rng.integers(ys.size))
-    return int(ys[index]) + window[0].start, int(xs[index]) + window[1].start
-
-
-def _place_touching(
-    rng: np.random.Generator,
-    canvas: _Canvas,
-    chromosome: SingleChromosome,
-    angle: float,
-    base: float,
-    gap: float,
-    width: float,
-) -> bool:
-    """Slide the new chromosome towards the others until the wished gap is left."""
-    distance = _distance_to(canvas.union)
-    edge = chromosome.mask & ~ndimage.binary_erosion(chromosome.mask)
-    ey, ex = np.nonzero(edge)
-    height, breadth = chromosome.mask.shape
-    target = canvas.masks[int(rng.integers(len(canvas.masks)))]
-    ty, tx = _inner_point(rng, target)
-    parallel = abs(math.sin(angle - base)) < 0.4
-    kind = rng.random()
-    if parallel and kind < 0.6:
-        direction = base + math.pi / 2 * float(rng.choice([-1, 1])) + float(rng.normal(0, 0.3))
-    elif parallel:
-        direction = base + (math.pi if rng.random() < 0.5 else 0.0) + float(rng.normal(0, 0.2))
-    else:
-        direction = float(rng.uniform(0, 2 * math.pi))
-    dy, dx = math.sin(direction), math.cos(direction)
-    aim_y, aim_x = (
-        (ty, tx)
-        if rng.random() < 0.5
-        else (ty + rng.normal(0, 0.6 * width), tx + rng.normal(0, 0.6 * width))
-    )
-    previous: tuple[float, float] | None = None
-    for step in range(canvas.side, -canvas.side, -1):
-        y, x = aim_y + dy * step, aim_x + dx * step
-        py = np.rint(ey + y - height / 2).astype(np.intp)
-        px = np.rint(ex + x - breadth / 2).astype(np.intp)
-        if py.min() < 0 or px.min() < 0 or py.max() >= canvas.side or px.max() >= canvas.side:
-            continue
-        nearest = float(distance[py, px].min())
-        if nearest <= gap:
-            place = (y, x) if nearest > 0 or gap < 0 or previous is None else previous
-            return canvas.put(chromosome, *place, angle)
-        previous = (y, x)
-    return False
-
-
-def _distance_to(mask: Mask, margin: int = 6) -> Float:
-    """Distance to a mask, in px; measured near it only, infinite farther away."""
-    window = _bounding(mask, margin)
-    out = np.full(mask.shape, np.inf, np.float32)
-    out[window] = ndimage.distance_transform_edt(~mask[window])
-    return out
-
-
-def _relations(canvas: _Canvas, width: float, gap: float) -> tuple[int, int] | None:
+def _relations(canvas: Canvas, width: float, gap: float) -> tuple[int, int] | None:
     """Count touching and overlapping pairs; None if a pair is ambiguous or apart."""
     n = len(canvas.masks)
     touching = overlapping = 0
     linked = np.eye(n, dtype=bool)
-    reach = [_distance_to(mask) for mask in canvas.masks]
+    reach = [distance_to(mask) for mask in canvas.masks]
     for i in range(n):
         for j in range(i + 1, n):
             shared = float((canvas.masks[i] & canvas.masks[j]).sum()) / (width * width)
@@ -315,7 +136,7 @@ def _relations(canvas: _Canvas, width: float, gap: float) -> tuple[int, int] | N
                 overlapping += 1
             elif shared > TOUCH_AREA:
                 return None
-            elif near <= gap + 1.5:
+            elif near <= max(gap, 0.0) + 1.5:
                 touching += 1
             else:
                 continue
@@ -331,7 +152,7 @@ def _type_of(relations: tuple[int, int]) -> ClusterType:
     return ClusterType.OVERLAPPING if overlapping else ClusterType.TOUCHING
 
 
-def _blend(rng: np.random.Generator, canvas: _Canvas, look: Appearance) -> Float:
+def _blend(rng: np.random.Generator, canvas: Canvas, look: Appearance) -> Float:
     """Put the signals together: they add up, or the upper one hides the lower."""
     if rng.random() < look.opaque:
         out = canvas.signals[0].copy()
@@ -349,7 +170,7 @@ def _blend(rng: np.random.Generator, canvas: _Canvas, look: Appearance) -> Float
 
 def _finish(
     rng: np.random.Generator,
-    canvas: _Canvas,
+    canvas: Canvas,
     look: Appearance,
     gap: float,
     width: float,
@@ -428,26 +249,16 @@ def compose_one(
     widths = [max(chromosome_width(one.mask), 2.0) for one in chosen]
     common = float(np.median(widths))
     grain = width / WORKING_WIDTH
-    gap = float(rng.choice([-1.0, 0.5, 1.5, WIDEST_GAP])) * grain
+    gap = float(rng.choice(_GAPS)) * grain
     bridged = cluster_type is not ClusterType.OVERLAPPING and chromosomes > 1 and look.near > 0
     bridged = bridged and bool(rng.random() < look.near)
     if bridged:
         gap = float(rng.uniform(*_GAPS_IN_SIGHT)) * grain
-    canvas = _Canvas(side=int((90 + 60 * chromosomes) * grain))
+    canvas = Canvas(side=int((90 + 60 * chromosomes) * grain))
     for number, one in enumerate(chosen):
         scale = width / (0.5 * common + 0.5 * widths[number])
-        base = canvas.angles[int(rng.integers(number))] if number else 0.0
         touching = _wants_touching(rng, cluster_type, number)
-        angle = _partner_angle(rng, base, touching) if number else float(rng.uniform(0, math.pi))
-        bend = float(rng.uniform(-look.bend, look.bend)) * float(rng.random())
-        moved = transform_chromosome(one, angle, scale, bend, bool(rng.random() < 0.5))
-        if number == 0:
-            placed = canvas.put(moved, canvas.side / 2, canvas.side / 2, angle)
-        elif touching:
-            placed = _place_touching(rng, canvas, moved, angle, base, gap, width)
-        else:
-            placed = _place_overlapping(rng, canvas, moved, angle)
-        if not placed:
+        if not _lay_down(rng, canvas, one, scale, touching, gap, width, look):
             return None
     canvas = canvas.trimmed(margin=8)
     if chromosomes > 1:
@@ -458,22 +269,45 @@ def compose_one(
     if finished is None:
         return None
     signal, mask = finished
-    window = _bounding(mask, margin=4)
+    window = bounding(mask, margin=4)
     return ComposedCluster(signal[window], mask[window], cluster_type, chromosomes)
+
+
+def _lay_down(
+    rng: np.random.Generator,
+    canvas: Canvas,
+    one: SingleChromosome,
+    scale: float,
+    touching: bool,
+    gap: float,
+    width: float,
+    look: Appearance,
+) -> bool:
+    """Turn and bend a chromosome and lay it to those that lie there; False if it does not fit."""
+    number = len(canvas.masks)
+    end_to_end = number > 0 and touching and bool(rng.random() < look.end_to_end)
+    base = canvas.angles[int(rng.integers(number))] if number else 0.0
+    if end_to_end:
+        angle = canvas.angles[-1] + float(rng.normal(0, _KINK))
+    else:
+        angle = partner_angle(rng, base, touching) if number else float(rng.uniform(0, math.pi))
+    bend = float(rng.uniform(-look.bend, look.bend)) * float(rng.random())
+    if rng.random() < look.sharp_bend:
+        bend = look.bend * float(rng.uniform(1, 2)) * float(rng.choice([-1, 1]))
+    moved = transform_chromosome(one, angle, scale, bend, bool(rng.random() < 0.5))
+    if number == 0:
+        return canvas.put(moved, canvas.side / 2, canvas.side / 2, angle)
+    if end_to_end:
+        return place_end_to_end(rng, canvas, moved, angle, gap, width)
+    if touching:
+        return place_touching(rng, canvas, moved, angle, base, gap, width)
+    return place_overlapping(rng, canvas, moved, angle)
 
 
 def _wants_touching(rng: np.random.Generator, cluster_type: ClusterType, number: int) -> bool:
     if cluster_type is ClusterType.TOUCHING_OVERLAPPING:
         return bool(number == 1) if number <= 2 else bool(rng.random() < 0.5)
     return cluster_type is ClusterType.TOUCHING
-
-
-def _bounding(mask: Mask, margin: int) -> tuple[slice, slice]:
-    ys, xs = np.nonzero(mask)
-    return (
-        slice(max(int(ys.min()) - margin, 0), int(ys.max()) + 1 + margin),
-        slice(max(int(xs.min()) - margin, 0), int(xs.max()) + 1 + margin),
-    )
 
 
 def _chromosome_number(rng: np.random.Generator, cluster_type: ClusterType, most: int) -> int:

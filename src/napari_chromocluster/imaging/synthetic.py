@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from napari_chromocluster.imaging.chromosome import SingleChromosome
+from napari_chromocluster.imaging.chromosome import SingleChromosome, transform_chromosome
 from napari_chromocluster.imaging.compose import (
     WORKING_WIDTH,
     Appearance,
     ComposedCluster,
     compose_one,
-    transform_chromosome,
 )
 from napari_chromocluster.imaging.io import atomic_path, write_labels, write_text_atomic
 from napari_chromocluster.taxonomy import TYPES, ClusterType

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.chromosome import SingleChromosome
+from napari_chromocluster.imaging.chromosome import SingleChromosome, chromosome_width
 from napari_chromocluster.imaging.compose import (
     Appearance,
-    chromosome_width,
     iterate_clusters,
     natural_width,
 )

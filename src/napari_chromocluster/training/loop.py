@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import (
     BaseFinetuning,
@@ -25,6 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from napari_chromocluster.imaging.compose import Appearance
+from napari_chromocluster.imaging.crops import RegionCrop
 from napari_chromocluster.models.model_file import load_model_file
 from napari_chromocluster.models.network import (
     ClusterNetwork,
@@ -78,10 +80,10 @@ class PreparedData:
         How many of ``train`` are real.
     validation : RegionSet
         Real regions of the validation groups, each of one known type.
-    validation_rows : ndarray of int
-        Their rows in ``cut.rows``.
-    cut : CutRegions
-        Everything that was annotated.
+    validation_crops : list of RegionCrop
+        The same at their own resolution; those of the training regions are not kept.
+    validation_table : DataFrame
+        Their annotations.
     groups : tuple of (set, set)
         Groups trained on, groups validated on.
     sources : ndarray of int
@@ -91,8 +93,8 @@ class PreparedData:
     train: RegionSet
     n_real: int
     validation: RegionSet
-    validation_rows: NDArray[np.intp]
-    cut: CutRegions
+    validation_crops: list[RegionCrop]
+    validation_table: pd.DataFrame
     groups: tuple[set[str], set[str]]
     sources: NDArray[np.intp]
 
@@ -117,8 +119,7 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
     validation_rows = np.array(
         [row for row in rows_of(groups, validation) if typed[row]], dtype=np.intp
     )
-    regions = pack(cut.crops, cut.names, cut.groups, size)
-    train = regions.subset(train_rows)
+    train = _pack_rows(cut, train_rows, size)
     source = cut.rows["source"].to_numpy(np.intp)
     if config.composed_clusters and config.composed_share > 0:
         singles = single_chromosomes(
@@ -142,11 +143,20 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
     return PreparedData(
         joined,
         len(train),
-        regions.subset(validation_rows),
-        validation_rows,
-        cut,
+        _pack_rows(cut, validation_rows, size),
+        [cut.crops[row] for row in validation_rows],
+        cut.rows.iloc[validation_rows],
         (training, validation),
         source[train_rows],
+    )
+
+
+def _pack_rows(cut: CutRegions, rows: NDArray[np.intp], size: int) -> RegionSet:
+    return pack(
+        [cut.crops[row] for row in rows],
+        [cut.names[row] for row in rows],
+        [cut.groups[row] for row in rows],
+        size,
     )
 
 

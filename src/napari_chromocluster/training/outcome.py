@@ -116,7 +116,7 @@ def _origin(config: TrainingConfig) -> ModelCard:
 
 def validation_crops(data: PreparedData, spec: CropSpec) -> NDArray[np.float32]:
     """Render the validation regions for a model (N, 3, S, S)."""
-    crops = [render_crop(data.cut.crops[row], spec) for row in data.validation_rows]
+    crops = [render_crop(crop, spec) for crop in data.validation_crops]
     return np.stack(crops) if crops else np.zeros((0, 3, spec.size, spec.size), np.float32)
 
 
@@ -124,7 +124,6 @@ def _write_predictions(
     run: RunLike, data: PreparedData, probabilities: NDArray[np.float32]
 ) -> None:
     """Keep what the model said of each validation region, for the report."""
-    rows = data.cut.rows.iloc[data.validation_rows]
     lines = [
         {
             "image": str(row.image),
@@ -134,7 +133,7 @@ def _write_predictions(
             "cluster_type": str(row.cluster_type),
             "probabilities": [round(float(p), 6) for p in chances],
         }
-        for row, chances in zip(rows.itertuples(), probabilities, strict=True)
+        for row, chances in zip(data.validation_table.itertuples(), probabilities, strict=True)
     ]
     folder = run.checkpoint_folder.parent / "report"
     write_text_atomic(folder / "validation.json", json.dumps(lines, indent=1))
