@@ -2,8 +2,9 @@
 
 Steps: boxes and other outlines to region annotations; train the compact
 network from random weights on real regions and composed clusters, then twice on
-with regions in other outlines; average the weights; evaluate on groups that took
-no part; write the model file with its card::
+with regions in other outlines; average the weights; train twice on from there at a
+finer resolution and average again; evaluate on groups that took no part; write the
+model file with its card::
 
     python tools/make_model.py ../shared/data WORK [--seed 0]
 """
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 import box_annotations
 import outline_annotations
+import plain_annotations
 from napari_chromocluster.imaging.crops import render_crop
 from napari_chromocluster.models.calibration import (
     NATURAL_PRIOR,
@@ -50,6 +52,8 @@ VALIDATION_GROUPS = {"gband_crops": ("case2", "case7"), "mfish": ("A03", "P11")}
 TEST_SHARE, VALIDATION_SHARE = 25, 12
 #: Folders of the trainings, each of which goes on from the one before.
 TRAININGS = ("run", "further", "balanced")
+#: Folders of those that go on from the average of the first, at a finer resolution.
+FINE_TRAININGS = ("fine_4", "fine_5")
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
 #: costs more than a look.
@@ -134,15 +138,27 @@ def main() -> None:
     parser.add_argument("--target", type=Path)
     options = parser.parse_args()
     work: Path = options.work
-    boxes, outlines = (work / name / "annotations.csv" for name in ("boxes", "outlines"))
+    boxes, outlines, plain = (
+        work / name / "annotations.csv" for name in ("boxes", "outlines", "plain")
+    )
     if not boxes.exists():
         box_annotations.main(options.data / "gband_metaphases", boxes.parent)
     if not outlines.exists():
         outline_annotations.main(options.data, outlines.parent)
+    if not plain.exists():
+        plain_annotations.main(options.data / "gband_metaphases", plain.parent)
     first = first_training(options.data, boxes, options.seed)
     models = [trained(first, work / TRAININGS[0])]
     for name, config in zip(TRAININGS[1:], later_trainings(first, outlines), strict=True):
         models.append(trained(config.replace(base_model=str(models[-1])), work / name))
+    middle = work / "average.safetensors"
+    if not middle.exists():
+        save_model(middle, averaged(models), read_card(models[-1]))
+    fine = fine_trainings(first, outlines, plain)
+    models = [
+        trained(config.replace(base_model=str(middle)), work / name)
+        for name, config in zip(FINE_TRAININGS, fine, strict=True)
+    ]
     finish(averaged(models), models[-1], options.data, work, options.target)
 
 
@@ -170,6 +186,20 @@ def later_trainings(first: TrainingConfig, outlines: Path) -> Iterator[TrainingC
         source_balance=0.75,
         average_decay=0.999,
     )
+
+
+def fine_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield the trainings at a finer resolution, alike but for their seeds."""
+    for number in (4, 5):
+        yield first.replace(
+            annotations=(*first.annotations, *map(str, files)),
+            stages=(StageConfig("fine", 36, 1e-3, 1e-3, image_size=144),),
+            seed=first.seed + number,
+            composed_clusters=20_000,
+            near_misses=0.25,
+            source_balance=0.75,
+            average_decay=0.999,
+        )
 
 
 def averaged(models: Sequence[Path]) -> ClusterNetwork:
