@@ -9,6 +9,7 @@ from napari_chromocluster.training.augment import augment
 from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, make_inputs
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.data import (
+    RegionSet,
     allowed_types,
     balance_sources,
     compose_set,
@@ -55,7 +56,7 @@ def test_untyped_clusters_allow_the_cluster_types():
 
 
 def test_draws_are_balanced_as_asked(regions, composed):
-    joined = regions.joined(composed)
+    joined = RegionSet.concatenated([regions, composed])
     plan = DrawPlan(joined, len(regions), CONFIG)
     rows = plan.draw(20000, np.random.default_rng(0))
     share = joined.allowed[rows].mean(axis=0)

@@ -16,7 +16,7 @@ class SingleChromosome:
 
     Attributes
     ----------
-    signal : (h, w) float32 array
+    signal : (h, w) float32 or float16 array
         Chromosome signal (see `imaging.signal`), 0 where other regions lay.
     mask : (h, w) bool array
         The chromosome.
@@ -24,7 +24,7 @@ class SingleChromosome:
         Metaphase, slide or case it comes from.
     """
 
-    signal: NDArray[np.float32]
+    signal: NDArray[np.floating]
     mask: NDArray[np.bool_]
     group: str = ""
 
@@ -84,7 +84,8 @@ def transform_chromosome(
         u = u * (1 + 0.5 * (curve * u) ** 2)
     if flip:
         v = -v
+    whole = chromosome.signal.astype(np.float32, copy=False)
     source = np.stack([cy + u * sin + v * cos, cx + u * cos - v * sin])
-    signal = ndimage.map_coordinates(chromosome.signal, source, order=1, mode="constant")
+    signal = ndimage.map_coordinates(whole, source, order=1, mode="constant")
     soft = ndimage.map_coordinates(mask.astype(np.float32), source, order=1, mode="constant")
     return SingleChromosome(signal.astype(np.float32), soft > 0.5, chromosome.group)

@@ -59,7 +59,7 @@ class RegionCrop:
 
     Attributes
     ----------
-    signal : (n, n) float32 array
+    signal : (n, n) float32 or float16 array
         Signal in units of the region's median, 0 outside the region.
     mask : (n, n) bool array
         The region.
@@ -68,7 +68,7 @@ class RegionCrop:
         size; 0 where the reference is unknown.
     """
 
-    signal: NDArray[np.float32]
+    signal: NDArray[np.floating]
     mask: NDArray[np.bool_]
     relative_size: float
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,10 @@ def read_sources(paths: Sequence[str | Path]) -> pd.DataFrame:
 
 
 def cut_annotated(
-    annotations: pd.DataFrame, progress: Callable[[int, int], None] | None = None
+    annotations: pd.DataFrame,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    half: bool = False,
 ) -> CutRegions:
     """Cut out every annotated region.
 
@@ -75,6 +78,8 @@ def cut_annotated(
         From `read_annotations`; rows that say nothing about the type are left out.
     progress : callable, optional
         Called with the images done and their number.
+    half : bool
+        Keep the signals as float16: tens of thousands of regions fill the memory otherwise.
 
     Raises
     ------
@@ -91,17 +96,28 @@ def cut_annotated(
     done = 0
     for (image, labels), rows in pairs:
         _cut_metaphase(str(image), str(labels), rows, crops)
+        if half:
+            _halve(crops, rows.index)
         done += 1
         if progress is not None:
             progress(done, total)
     for _, rows in table[whole].groupby("group", sort=False):
         _cut_ready_made(rows, crops)
+        if half:
+            _halve(crops, rows.index)
         done += len(rows)
         if progress is not None:
             progress(done, total)
     names = [str(name) for name in table["cluster_type"]]
     groups = [str(group) for group in table["group"]]
     return CutRegions([crop for crop in crops if crop is not None], names, groups, table)
+
+
+def _halve(crops: list[RegionCrop | None], rows: Iterable[int]) -> None:
+    for row in rows:
+        crop = crops[row]
+        if crop is not None:
+            crops[row] = replace(crop, signal=crop.signal.astype(np.float16))
 
 
 def _cut_metaphase(

@@ -66,14 +66,15 @@ class RegionSet:
             self.group[rows],
         )
 
-    def joined(self, other: RegionSet) -> RegionSet:
-        """Return these regions followed by others."""
-        return RegionSet(
-            np.concatenate([self.signal, other.signal]),
-            np.concatenate([self.mask, other.mask]),
-            np.concatenate([self.relative_size, other.relative_size]),
-            np.concatenate([self.allowed, other.allowed]),
-            np.concatenate([self.group, other.group]),
+    @classmethod
+    def concatenated(cls, parts: Sequence[RegionSet]) -> RegionSet:
+        """Return the regions of several sets, one after the other."""
+        return cls(
+            np.concatenate([part.signal for part in parts]),
+            np.concatenate([part.mask for part in parts]),
+            np.concatenate([part.relative_size for part in parts]),
+            np.concatenate([part.allowed for part in parts]),
+            np.concatenate([part.group for part in parts]),
         )
 
 
@@ -156,8 +157,8 @@ def compose_set(
     weights = np.array([_draw_weight(pool) for pool in pools.values()])
     weights *= [weight_of[name] for name in pools]
     drawn = rng.choice(len(pools), size=n, p=weights / weights.sum())
-    crops: list[RegionCrop] = []
-    names: list[str] = []
+    done = 0
+    parts: list[RegionSet] = []
     for number, pool in enumerate(pools.values()):
         count = int((drawn == number).sum())
         if count == 0:
@@ -166,13 +167,17 @@ def compose_set(
         reference = _working_reference(pool, width)
         shifted = [types[(number + k) % len(types)] for k in range(len(types))]
         stream = iterate_clusters(pool, seed * 100_003 + number, shifted, look=look, width=width)
+        crops: list[RegionCrop] = []
+        names: list[str] = []
         for _ in range(count):
             made = next(stream)
             crops.append(frame_region(made.signal, made.mask, reference=reference))
             names.append(str(made.cluster_type))
-            if progress is not None and len(crops) % 50 == 0:
-                progress(len(crops), n)
-    return pack(crops, names, ["composed"] * len(crops), size)
+            done += 1
+            if progress is not None and done % 50 == 0:
+                progress(done, n)
+        parts.append(pack(crops, names, ["composed"] * count, size))
+    return RegionSet.concatenated(parts)
 
 
 def balance_sources(

@@ -111,7 +111,9 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
     """
     size = max(stage.image_size for stage in config.stages)
     sources = read_sources(config.annotations)
-    cut = cut_annotated(sources, _reporter(run, "reading annotated regions"))
+    # A test group may be large, and nothing is made of it here.
+    sources = sources[~sources["group"].isin(config.excluded_groups)]
+    cut = cut_annotated(sources, _reporter(run, "reading annotated regions"), half=True)
     names, groups = np.array(cut.names), np.array(cut.groups)
     training, validation = split_groups(cut.groups, cut.names, config)
     train_rows = rows_of(groups, training)
@@ -119,35 +121,43 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
     validation_rows = np.array(
         [row for row in rows_of(groups, validation) if typed[row]], dtype=np.intp
     )
-    train = _pack_rows(cut, train_rows, size)
-    source = cut.rows["source"].to_numpy(np.intp)
+    parts = [_pack_rows(cut, train_rows, size)]
     if config.composed_clusters and config.composed_share > 0:
-        singles = single_chromosomes(
-            [cut.crops[row] for row in train_rows],
-            [cut.names[row] for row in train_rows],
-            [cut.groups[row] for row in train_rows],
-        )
-        composed = compose_set(
-            singles,
-            config.composed_clusters,
-            size,
-            config.seed,
-            composed_types(config),
-            _reporter(run, "composing clusters"),
-            Appearance(near=config.near_misses),
-            balance_sources(singles, _first_sources(cut, source), config.source_balance),
-        )
-        joined = train.joined(composed) if len(composed) else train
-    else:
-        joined = train
+        parts.append(_composed(config, run, cut, train_rows, size))
+    kept = [cut.crops[row] for row in validation_rows]
+    packed = _pack_rows(cut, validation_rows, size)
+    # The crops at their own resolution take most of the memory: those that are done with go first.
+    cut.crops.clear()
     return PreparedData(
-        joined,
-        len(train),
-        _pack_rows(cut, validation_rows, size),
-        [cut.crops[row] for row in validation_rows],
+        RegionSet.concatenated(parts),
+        len(train_rows),
+        packed,
+        kept,
         cut.rows.iloc[validation_rows],
         (training, validation),
-        source[train_rows],
+        cut.rows["source"].to_numpy(np.intp)[train_rows],
+    )
+
+
+def _composed(
+    config: TrainingConfig, run: RunLike, cut: CutRegions, rows: NDArray[np.intp], size: int
+) -> RegionSet:
+    """Compose clusters from the single chromosomes among some rows."""
+    singles = single_chromosomes(
+        [cut.crops[row] for row in rows],
+        [cut.names[row] for row in rows],
+        [cut.groups[row] for row in rows],
+    )
+    first = _first_sources(cut, cut.rows["source"].to_numpy(np.intp))
+    return compose_set(
+        singles,
+        config.composed_clusters,
+        size,
+        config.seed,
+        composed_types(config),
+        _reporter(run, "composing clusters"),
+        Appearance(near=config.near_misses),
+        balance_sources(singles, first, config.source_balance),
     )
 
 
