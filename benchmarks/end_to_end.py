@@ -2,9 +2,10 @@
 
 For the held-out patients of ``gband_metaphases``: do regions that hold one box
 come out as single and those that hold several as a cluster; how many regions
-called a chromosome or a cluster hold no box; seconds per metaphase::
+called a chromosome or a cluster hold no box; seconds per metaphase.  With ``--plain`` the
+regions are those of a plain threshold, the outline of the annotated label images::
 
-    python benchmarks/end_to_end.py ../shared/data [MODEL] [--every 4]
+    python benchmarks/end_to_end.py ../shared/data [MODEL] [--every 4] [--plain]
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import read_image
 from napari_chromocluster.imaging.segmentation import segment_metaphase
@@ -25,6 +27,19 @@ from napari_chromocluster.taxonomy import ClusterType
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from box_annotations import annotate
 from make_model import part
+from plain_annotations import ANNOTATED, threshold_plainly
+
+#: Smallest region of a plain threshold that is classified, as a share of the usual one.
+SMALLEST = 0.15
+
+
+def plain_regions(image: NDArray[np.generic]) -> NDArray[np.int32]:
+    """Threshold the picture as the annotated label images were, without specks."""
+    labels = threshold_plainly(image, (ANNOTATED,))[ANNOTATED]
+    areas = np.bincount(labels.ravel())
+    usual = np.median(areas[1:][areas[1:] > 100])
+    areas[0] = 0
+    return np.where(areas[labels] >= SMALLEST * usual, labels, 0).astype(np.int32)
 
 
 def main() -> None:
@@ -32,6 +47,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("model", nargs="?", default="default")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
     folder = options.data / "gband_metaphases"
     boxes = pd.read_csv(folder / "boxes.csv")
@@ -45,7 +61,7 @@ def main() -> None:
     for name, mine in held_out[:: options.every]:
         image = read_image(folder / name)
         began = time.perf_counter()
-        labels = segment_metaphase(image)
+        labels = plain_regions(image) if options.plain else segment_metaphase(image)
         table = model.classify(image, labels)
         seconds.append(time.perf_counter() - began)
         corners = mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64)

@@ -1,8 +1,9 @@
 """Choose the deployment prior of the embedded model on its validation groups.
 
 Prints, for each way from the training shares (0) to the natural shares (1), the
-temperature that fits and the figures of both stains, for the average of the
-trainings named, or of all::
+temperature that fits both stains and the figures of each, and of the regions of
+plain outlines that boxes name, for the average of the trainings named, or of those
+whose average is shipped::
 
     python tools/choose_prior.py ../shared/data WORK [run further balanced]
 """
@@ -15,7 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from make_model import TRAININGS, averaged, tempered_prior, validation_outputs
+from make_model import (
+    FINE_TRAININGS,
+    annotated,
+    averaged,
+    outputs,
+    plainly_outlined,
+    tempered_prior,
+)
 from napari_chromocluster.models.calibration import (
     calibrate,
     fit_temperature,
@@ -35,19 +43,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("trainings", nargs="*", default=list(TRAININGS))
+    parser.add_argument("trainings", nargs="*", default=list(FINE_TRAININGS))
     options = parser.parse_args()
     models = [options.work / name / "model.safetensors" for name in options.trainings]
     network, card = averaged(models), read_card(models[-1])
     classifier = ClusterClassifier(network, card, "cpu")
-    outputs, true, stains = validation_outputs(classifier, options.data, options.work)
+    files = annotated(options.data, options.work, "validation")
+    files["plain"] = plainly_outlined(options.work, "validation")
+    logits, true, stains = outputs(classifier, files)
     names, stain_of = [str(TYPES[column]) for column in true], np.array(stains)
+    by_hand = stain_of != "plain"
     rows = []
     for exponent in EXPONENTS:
         prior = tempered_prior(card.training_prior, exponent)
         weights = prior_weights(card.training_prior, prior, card.classes)
-        temperature = fit_temperature(outputs, true, weights)
-        chances = to_five(calibrate(outputs, temperature, weights), card.classes)
+        temperature = fit_temperature(logits[:, by_hand], true[by_hand], weights)
+        chances = to_five(calibrate(logits, temperature, weights), card.classes)
         for stain in dict.fromkeys(stains):
             mine = stain_of == stain
             likely = chances[mine, true[mine]]

@@ -129,6 +129,19 @@ def annotated(data: Path, work: Path, side: str) -> dict[str, Path]:
     return files
 
 
+def plainly_outlined(work: Path, side: str) -> Path:
+    """Write the regions of plain outlines of one side whose boxes leave one type.
+
+    The outline is that of the annotated label images; overlapping clusters are not among them.
+    """
+    table = read_annotations(work / "plain" / "annotations.csv")
+    mine = table["labels"].str.endswith(f"_plain{plain_annotations.ANNOTATED}.png")
+    mine &= [part("gband_metaphases", group) == side for group in table["group"]]
+    file = work / f"{side}_plain.csv"
+    resolved(table[mine]).to_csv(file, index=False)
+    return file
+
+
 def main() -> None:
     """Make the model."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -229,12 +242,12 @@ def tempered_prior(
     return {name: share / total for name, share in mixed.items()}
 
 
-def validation_outputs(
-    classifier: ClusterClassifier, data: Path, work: Path
+def outputs(
+    classifier: ClusterClassifier, files: dict[str, Path]
 ) -> tuple[NDArray[np.float32], NDArray[np.intp], list[str]]:
-    """Return logits, columns of the true types and stains of the validation regions."""
+    """Return logits, columns of the true types and stains of the regions of files by stain."""
     logits, names, stains = [], [], []
-    for stain, file in annotated(data, work, "validation").items():
+    for stain, file in files.items():
         cut = cut_annotated(resolved(read_annotations(file)))
         crops = np.stack([render_crop(crop, classifier.card.crop_spec) for crop in cut.crops])
         logits.append(classifier.logits(crops))
@@ -249,15 +262,17 @@ def finish(
 ) -> None:
     """Evaluate on the held-out groups and put the figures into the card of the last training."""
     card = read_card(last)
-    outputs, true, _ = validation_outputs(ClusterClassifier(network, card, "cpu"), data, work)
+    validation = annotated(data, work, "validation")
+    logits, true, _ = outputs(ClusterClassifier(network, card, "cpu"), validation)
     prior = tempered_prior(card.training_prior)
     weights = prior_weights(card.training_prior, prior, card.classes)
     card = dataclasses.replace(
-        card, deployment_prior=prior, temperature=fit_temperature(outputs, true, weights)
+        card, deployment_prior=prior, temperature=fit_temperature(logits, true, weights)
     )
     metrics = dict(card.metrics)
     classifier = ClusterClassifier(network, card, "cpu")
-    for stain, file in annotated(data, work, "test").items():
+    test = annotated(data, work, "test") | {"plainly outlined": plainly_outlined(work, "test")}
+    for stain, file in test.items():
         evaluation = evaluate(file, classifier)
         figures = evaluation.to_dict()
         figures.pop("per_group")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.model_file import ModelCard, read_card, save_model
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.models.registry import RegistryError, backbone_path, register_model
 from napari_chromocluster.training.api import train
@@ -18,6 +18,7 @@ def test_a_model_of_the_list_brings_its_own_kind_of_crop(tiny_model):
     config = begin_with(preset("paper"), "lab")
     assert config.base_model == "lab"
     assert (config.backbone, config.channels) == ("compact", "signal_mask_scale")
+    assert {stage.image_size for stage in config.stages} == {read_card(tiny_model).input_size}
     assert check_start(config) == config
 
 

@@ -1,7 +1,7 @@
 """The compact ResNeXt: a body small enough to train and run on a CPU.
 
 Residual blocks with grouped convolutions as in Xie et al., CVPR 2017, with
-few channels, for crops of about 112 px.
+few channels, for crops of 96 to 144 px.
 """
 
 from __future__ import annotations

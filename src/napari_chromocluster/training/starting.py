@@ -53,8 +53,11 @@ def begin_with(
             f"{card.name} tells {len(card.classes)} types, not the {len(TYPES)} of this version: "
             f"begin with another model."
         )
+    # A network knows chromosomes at the scale at which it saw them.
+    size = card.input_size
     return config.replace(
         base_model=text,
+        stages=tuple(dataclasses.replace(stage, image_size=size) for stage in config.stages),
         backbone=card.backbone,
         backbone_weights=None,
         channels=card.channels,

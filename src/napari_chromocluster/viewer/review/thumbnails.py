@@ -9,22 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_chromocluster.imaging.chromosome import principal_angle
+
 #: Signal that is drawn black (on a light ground); the bands stay visible.
 _FULL = 1.9
 #: Share of the tile that the usual region's length takes.
 _USUAL_SHARE = 0.68
-
-
-def principal_angle(mask: NDArray[np.bool_]) -> float:
-    """Return the turn, in degrees, that makes the long axis of a mask upright."""
-    ys, xs = np.nonzero(mask)
-    if ys.size < 3:
-        return 0.0
-    y, x = ys - ys.mean(), xs - xs.mean()
-    # Angle of the first eigenvector of the covariance against the vertical.
-    return math.degrees(
-        0.5 * math.atan2(2 * float((x * y).mean()), float((y * y).mean() - (x * x).mean()))
-    )
 
 
 def usual_length(areas: NDArray[Any]) -> float:
@@ -58,7 +48,7 @@ def thumbnail(
     (size, size, 2) uint8 array
         Density (255: most signal) and opacity (0 outside the region).
     """
-    turn = principal_angle(mask)
+    turn = 90.0 - math.degrees(principal_angle(mask)) % 180.0  # upright, never on its head
     reach = 2 * math.ceil(math.hypot(*mask.shape) / 2) + 2
     values = np.zeros((2, reach, reach), np.float32)
     top, left = (reach - mask.shape[0]) // 2, (reach - mask.shape[1]) // 2
