@@ -206,7 +206,7 @@ def fine_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConf
     for number in (4, 5):
         yield first.replace(
             annotations=(*first.annotations, *map(str, files)),
-            stages=(StageConfig("fine", 36, 1e-3, 1e-3, image_size=144),),
+            stages=(StageConfig("fine", 30, 1e-3, 1e-3, image_size=144),),
             seed=first.seed + number,
             composed_clusters=20_000,
             near_misses=0.25,
