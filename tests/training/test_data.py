@@ -99,6 +99,14 @@ def test_groups_with_few_singles_together_weigh_what_they_weigh_alone(cut):
     assert np.array_equal(made.signal, alone.signal)
 
 
+def test_a_group_may_have_any_name(cut):
+    large, small = list(single_chromosomes(cut.crops, cut.names, cut.groups).values())[:2]
+    few = {str(number): small[number::4] for number in range(4)}
+    made = compose_set({"rest": large, **few}, 20, 48, 0, list(CLUSTERS))
+    alike = compose_set({"some": large, **few}, 20, 48, 0, list(CLUSTERS))
+    assert np.array_equal(made.signal, alike.signal)
+
+
 def test_each_row_knows_its_annotation_file(annotated):
     table = read_sources([annotated, annotated])
     assert list(np.unique(table["source"], return_counts=True)[1]) == [len(table) // 2] * 2

@@ -144,22 +144,24 @@ def compose_set(
         `balance_sources`.
     """
     weight_of = {name: (source_weights or {}).get(name, 1.0) for name in singles}
-    pools = {name: pool for name, pool in sorted(singles.items()) if len(pool) >= _FEWEST_SINGLES}
+    many = sorted(name for name, pool in singles.items() if len(pool) >= _FEWEST_SINGLES)
+    pools = [singles[name] for name in many]
+    factors = [weight_of[name] for name in many]
     # Groups with few singles lend theirs to each other: a mixed metaphase is better than none.
-    few = sorted(set(singles) - set(pools))
+    few = sorted(set(singles) - set(many))
     rest = [one for name in few for one in singles[name]]
     if len(rest) >= _FEWEST_SINGLES or (rest and not pools):
-        pools["rest"] = rest
-        weight_of["rest"] = float(np.mean([weight_of[name] for name in few]))
+        pools.append(rest)
+        factors.append(float(np.mean([weight_of[name] for name in few])))
     if not pools or n == 0:
         return pack([], [], [], size)
     rng = np.random.default_rng([seed, 77])
-    weights = np.array([_draw_weight(pool) for pool in pools.values()])
-    weights *= [weight_of[name] for name in pools]
+    weights = np.array([_draw_weight(pool) for pool in pools])
+    weights *= factors
     drawn = rng.choice(len(pools), size=n, p=weights / weights.sum())
     done = 0
     parts: list[RegionSet] = []
-    for number, pool in enumerate(pools.values()):
+    for number, pool in enumerate(pools):
         count = int((drawn == number).sum())
         if count == 0:
             continue
