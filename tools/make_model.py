@@ -206,9 +206,9 @@ def fine_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConf
     for number in (4, 5):
         yield first.replace(
             annotations=(*first.annotations, *map(str, files)),
-            stages=(StageConfig("fine", 30, 1e-3, 1e-3, image_size=144),),
+            stages=(StageConfig("fine", 14, 1e-3, 1e-3, image_size=144),),
             seed=first.seed + number,
-            composed_clusters=20_000,
+            composed_clusters=15_000,
             near_misses=0.25,
             source_balance=0.75,
             average_decay=0.999,
