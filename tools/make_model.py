@@ -161,11 +161,11 @@ def main() -> None:
     if not plain.exists():
         plain_annotations.main(options.data / "gband_metaphases", plain.parent)
     first = first_training(options.data, boxes, options.seed)
-    models = [trained(first, work / TRAININGS[0])]
-    for name, config in zip(TRAININGS[1:], later_trainings(first, outlines), strict=True):
-        models.append(trained(config.replace(base_model=str(models[-1])), work / name))
     middle = work / "average.safetensors"
     if not middle.exists():
+        models = [trained(first, work / TRAININGS[0])]
+        for name, config in zip(TRAININGS[1:], later_trainings(first, outlines), strict=True):
+            models.append(trained(config.replace(base_model=str(models[-1])), work / name))
         save_model(middle, averaged(models), read_card(models[-1]))
     fine = fine_trainings(first, outlines, plain)
     models = [
