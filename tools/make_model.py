@@ -135,10 +135,10 @@ def plainly_outlined(work: Path, side: str) -> Path:
     The outline is that of the annotated label images; overlapping clusters are not among them.
     """
     table = read_annotations(work / "plain" / "annotations.csv")
-    mine = table["labels"].str.endswith(f"_plain{plain_annotations.ANNOTATED}.png")
-    mine &= [part("gband_metaphases", group) == side for group in table["group"]]
+    outlined = table["labels"].str.endswith(f"_plain{plain_annotations.ANNOTATED}.png")
+    here = table["group"].map(lambda group: part("gband_metaphases", group) == side)
     file = work / f"{side}_plain.csv"
-    resolved(table[mine]).to_csv(file, index=False)
+    resolved(table[outlined & here]).to_csv(file, index=False)
     return file
 
 
