@@ -2,7 +2,7 @@
 
 Of the crosses that the model calls a cluster with an overlap, it prints for
 each way to explain that: how often the hottest place lies in the crossing
-(widened by 4 of 112 px), and which share of the heat lies there, beside the
+(widened by a 28th of the side), and which share of the heat lies there, beside the
 share of the area that the crossing has.  Occlusion (flattening a window of the
 crop and asking again) needs no gradients and serves as the reference::
 
@@ -103,7 +103,7 @@ def main() -> None:
     size = inputs.shape[-1]
     truth = np.stack(
         [
-            ndimage.binary_dilation(resize_square(place, size) > 0.5, iterations=4)
+            ndimage.binary_dilation(resize_square(place, size) > 0.5, iterations=round(size / 28))
             for (_, place), use in zip(made, kept, strict=True)
             if use
         ]

@@ -1,7 +1,7 @@
 """Time per region: the compact network beside the paper's ResNeXt-101 32x8d, in one run.
 
 Both classify the same regions of a synthetic metaphase as they are used: the
-compact network at 144 px with eight turned copies averaged, and ResNeXt-101
+compact network at 128 px with eight turned copies averaged, and ResNeXt-101
 at 224 px without.  Their rounds alternate, so that other work on the machine
 hits both; the median round counts.  Weights are random: they do not change
 the time::
@@ -29,8 +29,8 @@ from napari_chromocluster.models.network import build_network
 
 #: Contenders: card, and how many regions a round takes.
 CONTENDERS = {
-    "compact, 144 px, 8 copies": (ModelCard(name="compact", input_size=144), 46),
-    "compact, 144 px, 1 copy": (ModelCard(name="compact", input_size=144, tta=1), 46),
+    "compact, 128 px, 8 copies": (ModelCard(name="compact", input_size=128), 46),
+    "compact, 128 px, 1 copy": (ModelCard(name="compact", input_size=128, tta=1), 46),
     "resnext50_32x4d, 224 px": (
         ModelCard("r50", "resnext50_32x4d", input_size=224, channels="gray", tta=1), 16,
     ),

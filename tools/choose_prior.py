@@ -2,8 +2,8 @@
 
 Prints, for each way from the training shares (0) to the natural shares (1), the
 temperature that fits both stains and the figures of each, and of the regions of
-plain outlines that boxes name, for the average of the trainings named, or of those
-whose average is shipped::
+plain outlines that boxes name, for the average of the trainings named, or for the
+network that is shipped::
 
     python tools/choose_prior.py ../shared/data WORK [run further balanced]
 """
@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from make_model import (
-    FINE_TRAININGS,
     annotated,
     averaged,
+    half_way,
     outputs,
     plainly_outlined,
     tempered_prior,
@@ -43,10 +43,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("trainings", nargs="*", default=list(FINE_TRAININGS))
+    parser.add_argument("trainings", nargs="*")
     options = parser.parse_args()
     models = [options.work / name / "model.safetensors" for name in options.trainings]
-    network, card = averaged(models), read_card(models[-1])
+    network, card = (averaged(models), read_card(models[-1])) if models else half_way(options.work)
     classifier = ClusterClassifier(network, card, "cpu")
     files = annotated(options.data, options.work, "validation")
     files["plain"] = plainly_outlined(options.work, "validation")

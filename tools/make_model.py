@@ -2,9 +2,9 @@
 
 Steps: boxes and other outlines to region annotations; train the compact
 network from random weights on real regions and composed clusters, then twice on
-with regions in other outlines; average the weights; train twice on from there at a
-finer resolution and average again; evaluate on groups that took no part; write the
-model file with its card::
+with regions in other outlines; average the weights; train twice on from there with plain
+outlines at a finer resolution; go half way back to that average; evaluate on groups that
+took no part; write the model file with its card::
 
     python tools/make_model.py ../shared/data WORK [--seed 0]
 """
@@ -35,7 +35,7 @@ from napari_chromocluster.models.calibration import (
 )
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.evaluate import evaluate
-from napari_chromocluster.models.model_file import load_model_file, read_card, save_model
+from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card, save_model
 from napari_chromocluster.models.network import ClusterNetwork
 from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.results.sources import cut_annotated
@@ -52,8 +52,12 @@ VALIDATION_GROUPS = {"gband_crops": ("case2", "case7"), "mfish": ("A03", "P11")}
 TEST_SHARE, VALIDATION_SHARE = 25, 12
 #: Folders of the trainings, each of which goes on from the one before.
 TRAININGS = ("run", "further", "balanced")
+#: The average of these.
+MIDDLE = "average.safetensors"
 #: Folders of those that go on from the average of the first, at a finer resolution.
 FINE_TRAININGS = ("fine_4", "fine_5")
+#: Side of the crops of the model, in px: between those of the trainings that it is made of.
+SIZE = 128
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
 #: costs more than a look.
@@ -161,18 +165,16 @@ def main() -> None:
     if not plain.exists():
         plain_annotations.main(options.data / "gband_metaphases", plain.parent)
     first = first_training(options.data, boxes, options.seed)
-    middle = work / "average.safetensors"
+    middle = work / MIDDLE
     if not middle.exists():
         models = [trained(first, work / TRAININGS[0])]
         for name, config in zip(TRAININGS[1:], later_trainings(first, outlines), strict=True):
             models.append(trained(config.replace(base_model=str(models[-1])), work / name))
         save_model(middle, averaged(models), read_card(models[-1]))
     fine = fine_trainings(first, outlines, plain)
-    models = [
+    for name, config in zip(FINE_TRAININGS, fine, strict=True):
         trained(config.replace(base_model=str(middle)), work / name)
-        for name, config in zip(FINE_TRAININGS, fine, strict=True)
-    ]
-    finish(averaged(models), models[-1], options.data, work, options.target)
+    finish(*half_way(work), options.data, work, options.target)
 
 
 def trained(config: TrainingConfig, folder: Path) -> Path:
@@ -229,6 +231,17 @@ def averaged(models: Sequence[Path]) -> ClusterNetwork:
     return networks[0]
 
 
+def half_way(work: Path) -> tuple[ClusterNetwork, ModelCard]:
+    """Return the network half way between the first trainings and the fine ones, and a card.
+
+    What is trained on drifts from what was known; between the two lies a network that is
+    better than both (Wortsman et al., CVPR 2022).
+    """
+    fine = [work / name / "model.safetensors" for name in FINE_TRAININGS]
+    network = averaged([*fine, *[work / MIDDLE] * len(fine)])
+    return network, dataclasses.replace(read_card(fine[-1]), input_size=SIZE)
+
+
 def tempered_prior(
     training: dict[str, float],
     exponent: float = PRIOR_EXPONENT,
@@ -258,10 +271,9 @@ def outputs(
 
 
 def finish(
-    network: ClusterNetwork, last: Path, data: Path, work: Path, target: Path | None
+    network: ClusterNetwork, card: ModelCard, data: Path, work: Path, target: Path | None
 ) -> None:
-    """Evaluate on the held-out groups and put the figures into the card of the last training."""
-    card = read_card(last)
+    """Evaluate on the held-out groups, put the figures into the card and write the model."""
     validation = annotated(data, work, "validation")
     logits, true, _ = outputs(ClusterClassifier(network, card, "cpu"), validation)
     prior = tempered_prior(card.training_prior)

@@ -79,7 +79,7 @@ def test_file_and_card():
     assert card.data_licences
     assert card.weight_licence == "BSD-3-Clause"
     held_out = [figures for name, figures in card.metrics.items() if "held-out" in name]
-    assert len(held_out) == 2
+    assert len(held_out) == 3
     assert all(figures["n"] > 300 for figures in held_out)
     shared = set(card.training["groups_trained"]) & set(card.training["groups_validated"])
     assert not shared

@@ -258,8 +258,8 @@ PRESETS: dict[str, TrainingConfig] = {
         preset="default",
         base_model="default",
         stages=(
-            StageConfig("coarse", 3, 0.0, 1e-3, freeze_body=True, image_size=144),
-            StageConfig("fine", 12, 1e-4, 1e-3, image_size=144),
+            StageConfig("coarse", 3, 0.0, 1e-3, freeze_body=True, image_size=128),
+            StageConfig("fine", 12, 1e-4, 1e-3, image_size=128),
         ),
         type_shares=BALANCED,
         stop_after=6,
@@ -269,8 +269,8 @@ PRESETS: dict[str, TrainingConfig] = {
         preset="quick",
         base_model="default",
         stages=(
-            StageConfig("coarse", 3, 0.0, 1e-3, freeze_body=True, image_size=144),
-            StageConfig("fine", 3, 1e-4, 5e-4, image_size=144),
+            StageConfig("coarse", 3, 0.0, 1e-3, freeze_body=True, image_size=128),
+            StageConfig("fine", 3, 1e-4, 5e-4, image_size=128),
         ),
         type_shares=BALANCED,
         composed_clusters=400,
