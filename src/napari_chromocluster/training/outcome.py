@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.crops import CropSpec, render_crop
 from napari_chromocluster.imaging.io import write_text_atomic
-from napari_chromocluster.models.calibration import fit_temperature, prior_weights
+from napari_chromocluster.models.calibration import (
+    calibrate,
+    fit_temperature,
+    prior_weights,
+    to_five,
+)
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_file import ModelCard, read_card, save_model
 from napari_chromocluster.models.network import BACKBONES, ClusterNetwork
@@ -91,8 +96,8 @@ def save_outcome(
     weights = prior_weights(card.training_prior, card.deployment_prior, card.classes)
     temperature = fit_temperature(logits, true, weights)
     card = _replace(card, temperature=temperature)
-    classifier.card = card
-    probabilities = classifier.predict_crops(crops)
+    # The outputs are at hand: to run the network again would take as long as an epoch or two.
+    probabilities = to_five(calibrate(logits, temperature, weights), card.classes)
     names = [str(TYPES[column]) for column in true]
     evaluation = evaluate_predictions(names, probabilities, list(data.validation.group))
     figures = evaluation.to_dict()
