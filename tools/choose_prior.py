@@ -5,7 +5,7 @@ temperature that fits both stains and the figures of each, and of the regions of
 plain outlines that boxes name, for the average of the trainings named, or for the
 network that is shipped::
 
-    python tools/choose_prior.py ../shared/data WORK [run further balanced]
+    python tools/choose_prior.py ../shared/data WORK [run further balanced] [--shares 2] [--size 128]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from make_model import (
+    SIZE,
     annotated,
     averaged,
     half_way,
@@ -44,9 +45,15 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("trainings", nargs="*")
+    parser.add_argument("--shares", type=int, default=2, help="of the first average; see half_way")
+    parser.add_argument("--size", type=int, default=SIZE)
     options = parser.parse_args()
     models = [options.work / name / "model.safetensors" for name in options.trainings]
-    network, card = (averaged(models), read_card(models[-1])) if models else half_way(options.work)
+    network, card = (
+        (averaged(models), read_card(models[-1]))
+        if models
+        else half_way(options.work, options.shares, options.size)
+    )
     classifier = ClusterClassifier(network, card, "cpu")
     files = annotated(options.data, options.work, "validation")
     files["plain"] = plainly_outlined(options.work, "validation")

@@ -231,15 +231,18 @@ def averaged(models: Sequence[Path]) -> ClusterNetwork:
     return networks[0]
 
 
-def half_way(work: Path) -> tuple[ClusterNetwork, ModelCard]:
+def half_way(
+    work: Path, shares: int = len(FINE_TRAININGS), size: int = SIZE
+) -> tuple[ClusterNetwork, ModelCard]:
     """Return the network half way between the first trainings and the fine ones, and a card.
 
-    What is trained on drifts from what was known; between the two lies a network that is
-    better than both (Wortsman et al., CVPR 2022).
+    What is trained on drifts from what was known; between the two lies a network that keeps
+    most of both (Wortsman et al., CVPR 2022).  The average of the first counts as often as
+    ``shares`` says, each fine training once.
     """
     fine = [work / name / "model.safetensors" for name in FINE_TRAININGS]
-    network = averaged([*fine, *[work / MIDDLE] * len(fine)])
-    return network, dataclasses.replace(read_card(fine[-1]), input_size=SIZE)
+    network = averaged([*fine, *[work / MIDDLE] * shares])
+    return network, dataclasses.replace(read_card(fine[-1]), input_size=size)
 
 
 def tempered_prior(
