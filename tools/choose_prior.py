@@ -5,7 +5,7 @@ temperature that fits both stains and the figures of each, and of the regions of
 plain outlines that boxes name, for the average of the trainings named, or for the
 network that is shipped::
 
-    python tools/choose_prior.py ../shared/data WORK [run further balanced] [--shares 2] [--size 128]
+    python tools/choose_prior.py ../shared/data WORK [run further balanced] [--shares 2 --size 128]
 """
 
 from __future__ import annotations
