@@ -73,11 +73,11 @@ def click(dock: ReviewWidget, label: int, modifier: Qt.KeyboardModifier) -> None
     QTest.mouseClick(dock.gallery.viewport(), Qt.MouseButton.LeftButton, modifier, place)
 
 
-def review(dock: ReviewWidget) -> int:
-    """Look at every region that waits, with keys alone; returns how many there were."""
-    waiting = sum(one.unsure for one in dock.gallery.gallery.entries)
+def review(dock: ReviewWidget) -> list[int]:
+    """Look at every region that waits, with keys alone; returns which there were."""
+    waiting = [one.label for one in dock.gallery.gallery.entries if one.unsure]
     press(dock, "N")
-    for number in range(waiting):
+    for number in range(len(waiting)):
         if number % 2:
             press(dock, str(1 + number % 5))
             press(dock, "N")
@@ -89,8 +89,11 @@ def review(dock: ReviewWidget) -> int:
     return waiting
 
 
-def mend(dock: ReviewWidget) -> None:
-    """Choose, split, paint and delete, as after a first look at all."""
+def mend(dock: ReviewWidget) -> list[int]:
+    """Choose, split, paint and delete, as after a first look at all.
+
+    Returns the regions whose decision goes with that: given back, deleted, split.
+    """
     plain, control = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
     areas = dock.session.table.set_index("index")["area"].sort_values()
     small, middle, large = areas.index[0], areas.index[len(areas) // 2], areas.index[-1]
@@ -109,6 +112,7 @@ def mend(dock: ReviewWidget) -> None:
     y0, x0, *_ = extract_regions(dock.labels.data, [int(middle)])[0].bbox
     dock.labels.brush_size = 5
     dock.labels.paint((y0, x0), int(middle))
+    return [int(areas.index[4]), int(small), int(large)]
 
 
 def main() -> None:
@@ -116,8 +120,8 @@ def main() -> None:
     _, dock = opened(folder)
     if "review" in sys.argv:
         waiting = review(dock)
-        mend(dock)
-        print(json.dumps({**found(dock), "waiting": waiting}), flush=True)
+        gone = mend(dock)
+        print(json.dumps({**found(dock), "waiting": waiting, "gone": gone}), flush=True)
         # No event loop turn, no save, no close: as if the power had gone.
         os.kill(os.getpid(), signal.SIGKILL)
     print(json.dumps(found(dock)), flush=True)
