@@ -257,6 +257,26 @@ def test_regions_and_table_are_there_again(dock, viewer, metaphase, qtbot, tmp_p
     pd.testing.assert_frame_equal(read_table(tmp_path / "m_regions.csv"), decided)
 
 
+def test_regions_found_anew_hide_those_there_were(dock, viewer, metaphase, qtbot):
+    first = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    qtbot.waitUntil(lambda: letters_layer(viewer, first) is not None)
+    other = viewer.add_labels(np.ones((20, 20), int), name="of something else")
+    dock.input.find_button.click()
+    done(qtbot, dock)
+    assert dock.labels != first
+    assert not first.visible
+    assert not letters_layer(viewer, first).visible
+    assert dock.labels.visible
+    assert other.visible
+    assert "hidden" in dock.banner.text
+    dock.input.labels_combo.setCurrentText(first.name)
+    dock.input.labels_combo.activated.emit(dock.input.labels_combo.currentIndex())
+    assert first.visible
+    assert letters_layer(viewer, first).visible
+
+
 def test_size_sliders_preview_at_once(dock, viewer, metaphase, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
     before = int(labels.data.max())

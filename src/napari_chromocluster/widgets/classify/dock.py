@@ -83,6 +83,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
         self._escape.activated.connect(self._stop)
         self.input.image_combo.currentIndexChanged.connect(self._image_changed)
         self.input.labels_combo.currentIndexChanged.connect(self._labels_changed)
+        self.input.labels_combo.activated.connect(self._labels_picked)
         self.input.find_button.clicked.connect(self.find_regions)
         self.input.smallest.valueChanged.connect(self._preview_sizes)
         self.input.largest.valueChanged.connect(self._preview_sizes)

@@ -90,6 +90,11 @@ class ClassifyFollowing(ClassifySelecting):
         self.clear_selection()
         self._show_what_came()
 
+    def _labels_picked(self) -> None:
+        """Show the regions that the user asks for, should they be hidden."""
+        if self.labels is not None:
+            self.labels.visible = True
+
     def _show_what_came(self) -> None:
         """Outline regions that came with their types, from a file or a script."""
         labels = self.labels

@@ -18,7 +18,14 @@ from napari_chromocluster.imaging.segmentation import (
 )
 from napari_chromocluster.results.table import merge_tables
 from napari_chromocluster.viewer.explaining import show_explanation
-from napari_chromocluster.viewer.layers import frame_shape, has_table, pixels, set_table, table_of
+from napari_chromocluster.viewer.layers import (
+    frame_shape,
+    has_table,
+    labels_of,
+    pixels,
+    set_table,
+    table_of,
+)
 from napari_chromocluster.viewer.scripting import add_regions, segment_frames
 from napari_chromocluster.viewer.warming import prepare_label_colors
 from napari_chromocluster.widgets.classify.base import ClassifyBase
@@ -108,7 +115,13 @@ class ClassifyWorking(ClassifyBase):
         if not labels.any():
             self.banner.error("No region was found: choose a metaphase image or lower Smallest.")
             return
+        earlier = [one for one in labels_of(self.viewer, image) if one.visible]
         layer = add_regions(self.viewer, image, labels)
+        # Two sets of outlines and letters over each other cannot be read.
+        for one in earlier:
+            one.visible = False
+        if earlier:
+            self.banner.info("The regions there were are hidden: choose them above to see them.")
         if foreground is not None:
             self._foreground = (layer, foreground)
         self._offer_labels()
