@@ -34,7 +34,8 @@ from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-from make_model import SETS, annotated, first_training, tempered_prior
+from held_out import SETS, annotated
+from model_recipe import first_training, tempered_prior
 
 #: The shares that were taken for natural when the first variants ran, so that all rows compare.
 NATURAL = {"single": 0.755, "touching": 0.09, "overlapping": 0.045,

@@ -25,7 +25,7 @@ from napari_chromocluster.results.sources import cut_annotated
 from napari_chromocluster.taxonomy import TYPES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-from make_model import SETS, part
+from held_out import SETS, part
 
 
 def features(crop: RegionCrop) -> list[float]:

@@ -26,7 +26,7 @@ from napari_chromocluster.taxonomy import ClusterType
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from box_annotations import annotate
-from make_model import part
+from held_out import part
 from plain_annotations import ANNOTATED, threshold_plainly
 
 #: Smallest region of a plain threshold that is classified, as a share of the usual one.

@@ -1,30 +1,26 @@
-"""Choose the deployment prior of the embedded model on its validation groups.
+"""Compare weights, and deployment priors, on the validation groups of the embedded model.
 
-Prints, for each way from the training shares (0) to the natural shares (1), the
-temperature that fits both stains and the figures of each, and of the regions of
-plain outlines that boxes name, for the average of the trainings named, or for the
-network that is shipped::
+Prints, for each of some blends of weights (`model_recipe.blend`; else the one that is
+shipped) and each way from the training shares (0) to the natural shares (1): the temperature
+that fits both stains, and the figures of the annotated regions of each, of the regions of
+plain outlines that boxes name, and of those of which boxes leave several types (there the
+accuracy is how often the network names one that is possible)::
 
-    python tools/choose_prior.py ../shared/data WORK [run further balanced] [--shares 2 --size 128]
+    python tools/choose_prior.py ../shared/data WORK [long_6+long_7@128 ...] [--ways 0.5 0.65]
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from make_model import (
-    SIZE,
-    annotated,
-    averaged,
-    half_way,
-    outputs,
-    plainly_outlined,
-    tempered_prior,
-)
+from held_out import Answers, annotated, answers, named_in_part, plainly_outlined
+from model_recipe import BLENDS, blend, tempered_prior
 from napari_chromocluster.models.calibration import (
     calibrate,
     fit_temperature,
@@ -32,59 +28,67 @@ from napari_chromocluster.models.calibration import (
     to_five,
 )
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.model_file import read_card
 from napari_chromocluster.results.metrics import evaluate_predictions
-from napari_chromocluster.taxonomy import TYPES
 
-EXPONENTS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+WAYS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+#: Annotated by people; the temperature is fitted on these.
+BY_HAND = ("gband", "dapi")
 
 
 def main() -> None:
-    """Print the table."""
+    """Print a table for each blend."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("trainings", nargs="*")
-    parser.add_argument("--shares", type=int, default=2, help="of the first average; see half_way")
-    parser.add_argument("--size", type=int, default=SIZE)
+    parser.add_argument("blends", nargs="*", default=[BLENDS["default"]])
+    parser.add_argument("--ways", nargs="*", type=float, default=WAYS)
     options = parser.parse_args()
-    models = [options.work / name / "model.safetensors" for name in options.trainings]
-    network, card = (
-        (averaged(models), read_card(models[-1]))
-        if models
-        else half_way(options.work, options.shares, options.size)
-    )
-    classifier = ClusterClassifier(network, card, "cpu")
     files = annotated(options.data, options.work, "validation")
     files["plain"] = plainly_outlined(options.work, "validation")
-    logits, true, stains = outputs(classifier, files)
-    names, stain_of = [str(TYPES[column]) for column in true], np.array(stains)
-    by_hand = stain_of != "plain"
+    files |= named_in_part(options.work, "validation")
+    for formula in options.blends:
+        classifier = ClusterClassifier(*blend(options.work, formula), "cpu")
+        table = compared(classifier, answers(classifier, files), options.ways)
+        print(formula, table.round(4).to_string(index=False), sep="\n", flush=True)
+
+
+def compared(
+    classifier: ClusterClassifier, found: dict[str, Answers], ways: Iterable[float]
+) -> pd.DataFrame:
+    """Return the figures of each file, one row each and way to nature."""
+    card = classifier.card
+    logits = np.concatenate([found[name].logits for name in BY_HAND], axis=1)
+    true = np.concatenate([found[name].true for name in BY_HAND])
     rows = []
-    for exponent in EXPONENTS:
-        prior = tempered_prior(card.training_prior, exponent)
+    for way in ways:
+        prior = tempered_prior(card.training_prior, way)
         weights = prior_weights(card.training_prior, prior, card.classes)
-        temperature = fit_temperature(logits[:, by_hand], true[by_hand], weights)
-        chances = to_five(calibrate(logits, temperature, weights), card.classes)
-        for stain in dict.fromkeys(stains):
-            mine = stain_of == stain
-            likely = chances[mine, true[mine]]
-            found = evaluate_predictions([n for n, m in zip(names, mine, strict=True) if m],
-                                         chances[mine])  # fmt: skip
-            rows.append(
-                {
-                    "exponent": exponent,
-                    "temperature": round(temperature, 3),
-                    "stain": stain,
-                    "n": found.n,
-                    "accuracy": found.accuracy,
-                    "macro": found.macro_sensitivity,
-                    "ece": found.ece,
-                    "selective": found.selective_accuracy,
-                    "nll": -np.log(likely).mean(),
-                }
-            )
-    print(pd.DataFrame(rows).round(4).to_string(index=False))
+        temperature = fit_temperature(logits, true, weights)
+        for name, mine in found.items():
+            chances = to_five(calibrate(mine.logits, temperature, weights), card.classes)
+            row = {"way": way, "temperature": round(temperature, 3), "regions": name}
+            rows.append(row | figures(mine, chances))
+    return pd.DataFrame(rows)
+
+
+def figures(mine: Answers, chances: NDArray[np.float32]) -> dict[str, float]:
+    """Return the figures of the regions of one file."""
+    possible = mine.possible
+    hit = possible[np.arange(len(chances)), chances.argmax(axis=1)]
+    row = {
+        "n": len(hit),
+        "accuracy": float(hit.mean()),
+        "nll": float(-np.log((chances * possible).sum(axis=1).clip(1e-6)).mean()),
+    }
+    if possible.sum() == len(possible):
+        scores = evaluate_predictions(mine.names, chances)
+        return row | {
+            "macro": scores.macro_sensitivity,
+            "ece": scores.ece,
+            "selective": scores.selective_accuracy,
+        }
+    names = np.array(mine.names)
+    return row | {"macro": float(np.mean([hit[names == name].mean() for name in set(names)]))}
 
 
 if __name__ == "__main__":

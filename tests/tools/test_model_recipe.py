@@ -1,33 +1,15 @@
-"""The recipe of the embedded model: who is held out, which prior, which weights."""
+"""The recipe of the embedded model: which prior, which weights."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from make_model import averaged, part, tempered_prior
+from model_recipe import averaged, blend, tempered_prior
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, save_model
 from napari_chromocluster.models.network import build_network
-
-
-def test_all_metaphases_of_a_patient_lie_on_one_side():
-    for patient in range(103000, 103060):
-        assert len({part("gband_metaphases", f"{patient}{slide}") for slide in range(5)}) == 1
-
-
-def test_about_a_quarter_of_the_patients_is_held_out():
-    sides = [part("gband_metaphases", str(patient)) for patient in range(103000, 104000)]
-    assert sides.count("test") / 1000 == pytest.approx(0.25, abs=0.05)
-    assert sides.count("validation") / 1000 == pytest.approx(0.12, abs=0.04)
-
-
-def test_every_source_has_all_three_sides(real_data):
-    for name in ("gband_crops", "gband_metaphases", "mfish"):
-        groups = pd.read_csv(real_data / name / "annotations.csv", dtype=str)["group"]
-        assert {part(name, group) for group in groups} == {"train", "validation", "test"}
 
 
 def test_the_prior_goes_from_training_to_nature():
@@ -39,16 +21,47 @@ def test_the_prior_goes_from_training_to_nature():
     assert 0.2 < between["single"] < NATURAL_PRIOR["single"]
 
 
-def test_averaged_weights_lie_in_the_middle(tmp_path):
+@pytest.fixture
+def models(tmp_path):
+    """Files of two networks, in folders of their own as trainings leave them."""
     files = []
     for seed in range(2):
         torch.manual_seed(seed)
-        file = tmp_path / f"{seed}.safetensors"
-        save_model(file, build_network("compact"), ModelCard(name=str(seed)))
+        file = tmp_path / f"training_{seed}" / "model.safetensors"
+        file.parent.mkdir()
+        save_model(file, build_network("compact"), ModelCard(name=str(seed), input_size=96))
         files.append(file)
-    mean = averaged(files).state_dict()
-    one, other = (load_model_file(file)[0].state_dict() for file in files)
+    return files
+
+
+def states(files):
+    return [load_model_file(file)[0].state_dict() for file in files]
+
+
+def test_averaged_weights_lie_in_the_middle(models):
+    mean = averaged(models).state_dict()
+    one, other = states(models)
     for name, value in mean.items():
         if value.is_floating_point():
             expected = (one[name] + other[name]) / 2
             np.testing.assert_allclose(value.numpy(), expected.numpy(), atol=1e-6)
+
+
+def test_a_blend_counts_as_its_formula_says(models, tmp_path):
+    begun = tmp_path / "begun.safetensors"
+    models[1].rename(begun)
+    network, card = blend(tmp_path, "training_0+3*begun@128")
+    one, other = states([models[0], begun])
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            expected = (one[name] + 3 * other[name]) / 4
+            np.testing.assert_allclose(value.numpy(), expected.numpy(), atol=1e-6)
+    assert card.name == "0"
+    assert card.input_size == 128
+    assert card.training["average_of_weights"] == "training_0+3*begun"
+
+
+def test_without_a_side_a_blend_has_that_of_its_last_training(models, tmp_path):
+    _, card = blend(tmp_path, "training_0+training_1")
+    assert card.input_size == 96
+    assert card.name == "1"

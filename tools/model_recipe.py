@@ -1,0 +1,172 @@
+"""The recipe of the embedded model: its trainings, and what becomes of their weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from held_out import SETS, part
+from napari_chromocluster.models.calibration import NATURAL_PRIOR
+from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card
+from napari_chromocluster.models.network import ClusterNetwork
+from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
+
+#: Folders of the trainings from random weights, each of which goes on from the one before.
+TRAININGS = ("run", "further", "balanced")
+#: Folders of those that go on from the average of these, at a finer resolution.
+FINE_TRAININGS = ("fine_4", "fine_5")
+#: Folders of those that go on from there.
+LONG_TRAININGS = ("long_6", "long_7")
+#: What becomes of their weights, and the names of the files: see `blend`.
+BLENDS = {
+    "average": "run+further+balanced",
+    "half_way": "fine_4+fine_5+2*average@128",
+    "default": "long_6+long_7+2*half_way@128",
+}
+#: How far the deployment prior goes from the training shares (0) to the natural shares (1).
+#: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
+#: costs more than a look.
+PRIOR_EXPONENT = 0.65
+
+
+def first_training(
+    data: Path, boxes: Path, seed: int, epochs: tuple[int, int] = (8, 20)
+) -> TrainingConfig:
+    """Return the training from random weights."""
+    parts: dict[str, set[str]] = {"test": set(), "validation": set(), "train": set()}
+    files = [data / name / "annotations.csv" for name in SETS]
+    for name, file in zip((*SETS, "gband_metaphases"), (*files, boxes), strict=True):
+        for group in pd.read_csv(file, dtype=str)["group"].unique():
+            parts[part(name, group)].add(group)
+    return TrainingConfig(
+        annotations=tuple(str(file) for file in (*files, boxes)),
+        preset="embedded",
+        backbone="compact",
+        stages=(
+            StageConfig("coarse", epochs[0], 2e-3, 2e-3, image_size=96),
+            StageConfig("fine", epochs[1], 1.2e-3, 1.2e-3, image_size=112),
+        ),
+        batch_size=64,
+        samples_per_epoch=20_000,
+        type_shares=BALANCED,
+        composed_share=0.5,
+        composed_clusters=30_000,
+        validation_groups=tuple(sorted(parts["validation"])),
+        excluded_groups=tuple(sorted(parts["test"])),
+        seed=seed,
+        threads=1,
+        names_in_card=False,
+        model_name="default",
+    )
+
+
+def later_trainings(first: TrainingConfig, outlines: Path) -> Iterator[TrainingConfig]:
+    """Yield the trainings that go on from the one before, with regions in other outlines."""
+    common = first.replace(annotations=(*first.annotations, str(outlines)), near_misses=0.25)
+    long, short = (
+        StageConfig("outlines", epochs, rate, rate, image_size=112)
+        for epochs, rate in ((42, 1e-3), (9, 5e-4))
+    )
+    yield common.replace(stages=(long,), seed=first.seed + 1)
+    yield common.replace(
+        stages=(short,),
+        seed=first.seed + 3,
+        composed_clusters=15_000,
+        source_balance=0.75,
+        average_decay=0.999,
+    )
+
+
+def fine_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield the trainings at a finer resolution, alike but for their seeds."""
+    for number in (4, 5):
+        yield _outlined(first, files, StageConfig("fine", 14, 1e-3, 1e-3, image_size=144), number)
+
+
+def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield the trainings that go on from half way at its own size, alike but for their seeds."""
+    for number in (6, 7):
+        stage = StageConfig("long", 23, 1e-3, 1e-3, image_size=128)
+        yield _outlined(first, files, stage, number, composed=20_000)
+
+
+def _outlined(
+    first: TrainingConfig,
+    files: Sequence[Path],
+    stage: StageConfig,
+    number: int,
+    composed: int = 15_000,
+) -> TrainingConfig:
+    """Return a training on regions in all outlines, where no source drowns the others."""
+    return first.replace(
+        annotations=(*first.annotations, *map(str, files)),
+        stages=(stage,),
+        seed=first.seed + number,
+        composed_clusters=composed,
+        near_misses=0.25,
+        source_balance=0.75,
+        average_decay=0.999,
+    )
+
+
+def averaged(models: Sequence[Path]) -> ClusterNetwork:
+    """Average the weights of networks that grew from one (Wortsman et al., ICML 2022)."""
+    networks = [load_model_file(path)[0] for path in models]
+    states = [network.state_dict() for network in networks]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(dim=0)
+        if value.is_floating_point()
+        else value
+        for name, value in states[0].items()
+    }
+    networks[0].load_state_dict(mean)
+    return networks[0]
+
+
+def blend(work: Path, formula: str) -> tuple[ClusterNetwork, ModelCard]:
+    """Return a network with averaged weights, and a card that says so.
+
+    What is trained on drifts from what was known; between trainings and the weights that
+    they began with lies a network that keeps most of both (Wortsman et al., CVPR 2022).
+
+    Parameters
+    ----------
+    work : path
+        Folder of the trainings.
+    formula : str
+        Names of trainings and of files, ``2*`` before one that counts twice, and the side
+        of the crops in px: ``fine_4+fine_5+2*average@128``.  Without a side it is that of
+        the last training.
+    """
+    terms, _, size = formula.partition("@")
+    trainings, files = [], []
+    for term in terms.split("+"):
+        count, _, name = term.rpartition("*")
+        file = work / name / "model.safetensors"
+        if file.exists():
+            trainings.append(file)
+        else:
+            file = work / f"{name}.safetensors"
+        files += [file] * int(count or 1)
+    # The rest of the card tells of the last training alone.
+    card = read_card((trainings or files)[-1])
+    training = {**card.training, "average_of_weights": terms}
+    card = dataclasses.replace(card, training=training, input_size=int(size or card.input_size))
+    return averaged(files), card
+
+
+def tempered_prior(
+    training: dict[str, float],
+    exponent: float = PRIOR_EXPONENT,
+    natural: dict[str, float] = NATURAL_PRIOR,
+) -> dict[str, float]:
+    """Return shares between those drawn in training (0) and those found in nature (1)."""
+    mixed = {
+        name: share**exponent * training[name] ** (1 - exponent) for name, share in natural.items()
+    }
+    total = sum(mixed.values())
+    return {name: share / total for name, share in mixed.items()}
