@@ -3,9 +3,8 @@
 Steps: boxes and other outlines to region annotations; train the compact
 network from random weights on real regions and composed clusters, then twice on
 with regions in other outlines; average the weights; train twice on from there with plain
-outlines at a finer resolution; go half way back to that average; train twice on from
-there, and longer; go part of the way back again; evaluate on groups that took no part;
-write the model file with its card::
+outlines at a finer resolution; go half way back to that average; evaluate on groups that
+took no part; write the model file with its card::
 
     python tools/make_model.py ../shared/data WORK [--seed 0]
 """
@@ -65,6 +64,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", type=Path)
+    parser.add_argument("--longer", action="store_true", help="also the trainings tried after it")
     options = parser.parse_args()
     work: Path = options.work
     boxes, outlines, plain = (
@@ -77,21 +77,21 @@ def main() -> None:
     if not plain.exists():
         plain_annotations.main(options.data / "gband_metaphases", plain.parent)
     first = first_training(options.data, boxes, options.seed)
-    average, half_way = (work / f"{name}.safetensors" for name in ("average", "half_way"))
+    average = work / "average.safetensors"
     if not average.exists():
         model = trained(first, work / TRAININGS[0])
         for name, config in zip(TRAININGS[1:], later_trainings(first, outlines), strict=True):
             model = trained(config.replace(base_model=str(model)), work / name)
         save_model(average, *blend(work, BLENDS["average"]))
-    if not half_way.exists():
-        fine = fine_trainings(first, outlines, plain)
-        for name, config in zip(FINE_TRAININGS, fine, strict=True):
-            trained(config.replace(base_model=str(average)), work / name)
-        save_model(half_way, *blend(work, BLENDS["half_way"]))
-    long = long_trainings(first, outlines, plain)
-    for name, config in zip(LONG_TRAININGS, long, strict=True):
-        trained(config.replace(base_model=str(half_way)), work / name)
-    finish(*blend(work, BLENDS["default"]), options.data, work, options.target)
+    fine = fine_trainings(first, outlines, plain)
+    for name, config in zip(FINE_TRAININGS, fine, strict=True):
+        trained(config.replace(base_model=str(average)), work / name)
+    made = options.target or work / "default.safetensors"
+    finish(*blend(work, BLENDS["default"]), options.data, work, made)
+    if options.longer:
+        long = long_trainings(first, outlines, plain)
+        for name, config in zip(LONG_TRAININGS, long, strict=True):
+            trained(config.replace(base_model=str(made)), work / name)
 
 
 def trained(config: TrainingConfig, folder: Path) -> Path:
@@ -103,9 +103,7 @@ def trained(config: TrainingConfig, folder: Path) -> Path:
     return run.model_path
 
 
-def finish(
-    network: ClusterNetwork, card: ModelCard, data: Path, work: Path, target: Path | None
-) -> None:
+def finish(network: ClusterNetwork, card: ModelCard, data: Path, work: Path, target: Path) -> None:
     """Evaluate on the held-out groups, put the figures into the card and write the model."""
     validation = annotated(data, work, "validation")
     found = answers(ClusterClassifier(network, card, "cpu"), validation)
@@ -132,7 +130,7 @@ def finish(
         data_licences=LICENCES,
         weight_licence="BSD-3-Clause",
     )
-    save_model(target or work / "default.safetensors", network, card)
+    save_model(target, network, card)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,12 @@ from napari_chromocluster.training.config import BALANCED, StageConfig, Training
 TRAININGS = ("run", "further", "balanced")
 #: Folders of those that go on from the average of these, at a finer resolution.
 FINE_TRAININGS = ("fine_4", "fine_5")
-#: Folders of those that go on from there.
+#: Folders of those that were tried on from the model; it is as good without them.
 LONG_TRAININGS = ("long_6", "long_7")
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
-    "half_way": "fine_4+fine_5+2*average@128",
-    "default": "long_6+long_7+2*half_way@128",
+    "default": "fine_4+fine_5+2*average@128",
 }
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
@@ -88,7 +87,7 @@ def fine_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConf
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
-    """Yield the trainings that go on from half way at its own size, alike but for their seeds."""
+    """Yield trainings that go on from the model at its own size, alike but for their seeds."""
     for number in (6, 7):
         stage = StageConfig("long", 23, 1e-3, 1e-3, image_size=128)
         yield _outlined(first, files, stage, number, composed=20_000)
