@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from model_recipe import (
     long_trainings,
     tempered_prior,
 )
+from napari_chromocluster.imaging.io import atomic_path
 from napari_chromocluster.models.calibration import fit_temperature, prior_weights
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.evaluate import evaluate
@@ -86,8 +88,11 @@ def main() -> None:
     fine = fine_trainings(first, outlines, plain)
     for name, config in zip(FINE_TRAININGS, fine, strict=True):
         trained(config.replace(base_model=str(average)), work / name)
-    made = options.target or work / "default.safetensors"
+    made = work / "default.safetensors"
     finish(*blend(work, BLENDS["default"]), options.data, work, made)
+    if options.target is not None:
+        with atomic_path(options.target) as path:
+            shutil.copyfile(made, path)
     if options.longer:
         long = long_trainings(first, outlines, plain)
         for name, config in zip(LONG_TRAININGS, long, strict=True):

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_chromocluster.imaging.compose import compose_clusters
+from napari_chromocluster.imaging.compose import Appearance, compose_clusters
 from napari_chromocluster.imaging.crops import frame_region, render_crop
 from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.imaging.synthetic import procedural_chromosome, synthetic_metaphase
@@ -27,11 +27,11 @@ def model():
     return load_model("default", "cpu")
 
 
-@pytest.fixture(scope="module")
-def composed(model):
+def evaluated(model, look=None):
+    """Return how the model does on clusters composed from procedural chromosomes."""
     rng = np.random.default_rng(7)
     singles = [procedural_chromosome(rng) for _ in range(46)]
-    made = compose_clusters(singles, 160, seed=3, types=CHROMOSOME_TYPES)
+    made = compose_clusters(singles, 160, seed=3, types=CHROMOSOME_TYPES, look=look)
     usual = float(np.sqrt(np.median([one.mask.sum() for one in singles])))
     crops = [
         render_crop(frame_region(one.signal, one.mask, reference=usual), model.card.crop_spec)
@@ -41,6 +41,11 @@ def composed(model):
     return evaluate_predictions(names, model.predict_crops(np.stack(crops)))
 
 
+@pytest.fixture(scope="module")
+def composed(model):
+    return evaluated(model)
+
+
 def test_composed_clusters_are_told_apart(composed):
     assert composed.accuracy >= LEAST_ACCURACY
     assert composed.macro_sensitivity >= LEAST_MACRO_SENSITIVITY
@@ -48,6 +53,12 @@ def test_composed_clusters_are_told_apart(composed):
 
 def test_single_chromosomes_are_no_clusters(composed):
     assert composed.per_type["single"].sensitivity >= LEAST_SINGLES
+
+
+def test_neighbours_side_by_side_are_told_apart(model):
+    found = evaluated(model, Appearance(end_to_end=0.0, sharp_bend=0.0))
+    assert found.accuracy >= 0.7
+    assert found.per_type["touching"].sensitivity >= 0.6
 
 
 @pytest.mark.parametrize("stain", ["giemsa", "dapi"])
