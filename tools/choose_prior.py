@@ -3,8 +3,9 @@
 Prints, for each of some blends of weights (`model_recipe.blend`; else the one that is
 shipped) and each way from the training shares (0) to the natural shares (1): the temperature
 that fits both stains, and the figures of the annotated regions of each, of the regions of
-plain outlines that boxes name, and of those of which boxes leave several types (there the
-accuracy is how often the network names one that is possible)::
+plain outlines that boxes name, of clusters whose type was read by eye (no single is among
+them), and of regions of which boxes leave several types (there the accuracy is how often the
+network names one that is possible)::
 
     python tools/choose_prior.py ../shared/data WORK [long_6+long_7@128 ...] [--ways 0.5 0.65]
 """
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from held_out import Answers, annotated, answers, named_in_part, plainly_outlined
+from held_out import Answers, annotated, answers, named_in_part, plainly_outlined, read_by_eye
 from model_recipe import BLENDS, blend, tempered_prior
 from napari_chromocluster.models.calibration import (
     calibrate,
@@ -45,6 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     files = annotated(options.data, options.work, "validation")
     files["plain"] = plainly_outlined(options.work, "validation")
+    files["eye"] = read_by_eye(options.data, options.work, "validation")
     files |= named_in_part(options.work, "validation")
     for formula in options.blends:
         classifier = ClusterClassifier(*blend(options.work, formula), "cpu")

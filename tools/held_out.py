@@ -16,6 +16,7 @@ from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.results.sources import cut_annotated
 from napari_chromocluster.taxonomy import TYPES, possible_types
+from read_by_eye import types_read, with_types_read
 
 SETS = ("gband_crops", "gband_metaphases", "mfish")
 #: Cases and slides that take no part in training, nor in any choice made during it.
@@ -61,6 +62,17 @@ def plainly_outlined(work: Path, side: str) -> Path:
     here = table["group"].map(lambda group: part("gband_metaphases", group) == side)
     file = work / f"{side}_plain.csv"
     resolved(table[_as_annotated(table) & here]).to_csv(file, index=False)
+    return file
+
+
+def read_by_eye(data: Path, work: Path, side: str) -> Path:
+    """Write the clusters of one side whose type was read by eye, as our segmentation finds them."""
+    table = read_annotations(work / "boxes" / "annotations.csv")
+    here = table["group"].map(lambda group: part("gband_metaphases", group) == side)
+    boxes = pd.read_csv(data / "gband_metaphases" / "boxes.csv")
+    named = with_types_read(table[here], boxes, types_read())
+    file = work / f"{side}_eye.csv"
+    named[named["read"]].to_csv(file, index=False)
     return file
 
 

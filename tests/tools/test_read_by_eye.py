@@ -1,0 +1,77 @@
+"""Types of clusters that were read by eye."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from held_out import part
+from napari_chromocluster.imaging.io import write_labels
+from napari_chromocluster.taxonomy import CLUSTERS, UNRESOLVED
+from read_by_eye import FILE, types_read, with_types_read
+
+
+@pytest.fixture
+def lines() -> pd.DataFrame:
+    return pd.read_csv(FILE, dtype=str)
+
+
+def test_no_cluster_of_a_test_group_was_read(lines):
+    sides = {part("gband_metaphases", metaphase) for metaphase in lines["metaphase"]}
+    assert sides == {"train", "validation"}
+
+
+def test_every_line_is_of_one_cluster_and_of_a_type_that_it_may_have(lines):
+    assert not lines.duplicated(["metaphase", "boxes"]).any()
+    assert set(lines["cluster_type"]) == {*map(str, CLUSTERS), UNRESOLVED}
+    count = lines["boxes"].str.split().str.len()
+    assert count.min() == 2
+    assert "touching_overlapping" not in set(lines.loc[count == 2, "cluster_type"])
+
+
+def test_boxes_are_those_of_the_metaphase(lines, real_data):
+    boxes = pd.read_csv(real_data / "gband_metaphases" / "boxes.csv")
+    images = boxes["image"].str.removeprefix("images/").str.removesuffix(".jpg")
+    most = images.value_counts()
+    for line in lines.itertuples():
+        assert max(map(int, line.boxes.split())) < most[line.metaphase]
+
+
+def test_doubtful_ones_name_nothing(tmp_path):
+    file = tmp_path / "read.csv"
+    file.write_text("metaphase,boxes,cluster_type\nm,0 1,touching\nm,2 3,unresolved\n")
+    assert types_read(file) == {("m", "0 1"): "touching"}
+
+
+def test_a_cluster_has_its_type_in_each_outline_that_holds_the_same_chromosomes(tmp_path):
+    labels = np.zeros((40, 100), np.int32)
+    labels[5:30, 5:35] = 1
+    labels[5:30, 45:95] = 2
+    write_labels(tmp_path / "labels.png", labels)
+    corners = [(5, 5, 20, 30), (20, 5, 35, 30), (45, 5, 70, 30), (70, 5, 95, 30)]
+    boxes = pd.DataFrame(corners, columns=["xmin", "ymin", "xmax", "ymax"])
+    boxes.insert(0, "image", "images/m.jpg")
+    regions = pd.DataFrame(
+        {
+            "image": str(tmp_path / "m.jpg"),
+            "labels": str(tmp_path / "labels.png"),
+            "label": [1, 2],
+            "cluster_type": "touching|overlapping",
+        }
+    )
+    # Of the second region only one of its two boxes was read.
+    read = {("m", "0 1"): "overlapping", ("m", "2"): "touching"}
+    named = with_types_read(regions, boxes, read)
+    assert named["cluster_type"].tolist() == ["overlapping", "touching|overlapping"]
+    assert named["read"].tolist() == [True, False]
+    assert regions["cluster_type"].tolist() == ["touching|overlapping"] * 2
+
+
+def test_a_type_that_boxes_settle_is_left(tmp_path):
+    regions = pd.DataFrame(
+        {"image": ["m.jpg"], "labels": ["l.png"], "label": [1], "cluster_type": ["touching"]}
+    )
+    boxes = pd.DataFrame({"image": ["images/m.jpg"], "xmin": 0, "ymin": 0, "xmax": 1, "ymax": 1})
+    named = with_types_read(regions, boxes, {("m", "0"): "overlapping"})
+    assert named["cluster_type"].tolist() == ["touching"]

@@ -1,0 +1,70 @@
+"""Types of clusters that were read by eye, where boxes leave several (`read_by_eye.csv`).
+
+Each line of the file names a metaphase of ``gband_metaphases``, the boxes of a
+cluster (their places among the metaphase's lines of ``boxes.csv``, from 0), and
+the type, ``unresolved`` where it was doubtful.  They were read in sheets of 35,
+without the network's answer, and not by a cytogeneticist; annotated clusters lay
+among them unmarked (`docs/model.md` says how many were read alike).  None is of
+the test groups.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from skimage.io import imread
+
+from box_annotations import PAIR, owner
+from napari_chromocluster.taxonomy import UNRESOLVED, UNTYPED_CLUSTER
+
+FILE = Path(__file__).with_suffix(".csv")
+
+
+def types_read(file: Path = FILE) -> dict[tuple[str, str], str]:
+    """Return the type of each cluster that was read without doubt, by metaphase and boxes."""
+    table = pd.read_csv(file, dtype=str)
+    sure = table[table["cluster_type"] != UNRESOLVED]
+    return {(row.metaphase, row.boxes): row.cluster_type for row in sure.itertuples()}
+
+
+def with_types_read(
+    regions: pd.DataFrame, boxes: pd.DataFrame, read: dict[tuple[str, str], str]
+) -> pd.DataFrame:
+    """Name the clusters of which boxes leave several types, as far as they were read.
+
+    A cluster keeps its type in every outline in which it holds the same chromosomes.
+
+    Parameters
+    ----------
+    regions : DataFrame
+        Annotations with absolute paths, see `read_annotations`.
+    boxes : DataFrame
+        The lines of ``boxes.csv``.
+    read : dict
+        See `types_read`.
+
+    Returns
+    -------
+    DataFrame
+        A copy of ``regions`` with the types filled in, and a boolean column ``read``.
+    """
+    corners = {
+        Path(str(name)).stem: mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64)
+        for name, mine in boxes.groupby("image")
+    }
+    named = regions.assign(read=False)
+    metaphases = regions["image"].map(lambda image: Path(image).stem)
+    doubtful = regions["cluster_type"].isin([PAIR, UNTYPED_CLUSTER])
+    mine = regions[doubtful & metaphases.isin({metaphase for metaphase, _ in read})]
+    for (image, file), rows in mine.groupby(["image", "labels"]):
+        metaphase = Path(str(image)).stem
+        labels = np.asarray(imread(str(file)), np.int32)
+        owners = [owner(labels, box) for box in corners[metaphase]]
+        for index, label in rows["label"].items():
+            held = " ".join(str(place) for place, one in enumerate(owners) if one == int(label))
+            kind = read.get((metaphase, held))
+            if kind is not None:
+                named.loc[index, ["cluster_type", "read"]] = kind, True
+    return named
