@@ -26,10 +26,12 @@ import plain_annotations
 from held_out import annotated, answers, plainly_outlined
 from model_recipe import (
     BLENDS,
+    EYE_TRAININGS,
     FINE_TRAININGS,
     LONG_TRAININGS,
     TRAININGS,
     blend,
+    eye_trainings,
     fine_trainings,
     first_training,
     later_trainings,
@@ -45,6 +47,7 @@ from napari_chromocluster.models.network import ClusterNetwork
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.run import Run
+from read_by_eye import write_with_types_read
 
 CITATIONS = (
     "Lin C. et al., Medical Image Analysis 69:101943 (2021): the method",
@@ -94,8 +97,15 @@ def main() -> None:
         with atomic_path(options.target) as path:
             shutil.copyfile(made, path)
     if options.longer:
-        long = long_trainings(first, outlines, plain)
-        for name, config in zip(LONG_TRAININGS, long, strict=True):
+        corners = options.data / "gband_metaphases" / "boxes.csv"
+        boxes, plain_read = (write_with_types_read(file, corners) for file in (boxes, plain))
+        read = first_training(options.data, boxes, options.seed)
+        tried = zip(
+            (*LONG_TRAININGS, *EYE_TRAININGS),
+            (*long_trainings(first, outlines, plain), *eye_trainings(read, outlines, plain_read)),
+            strict=True,
+        )
+        for name, config in tried:
             trained(config.replace(base_model=str(made)), work / name)
 
 

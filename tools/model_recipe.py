@@ -21,6 +21,8 @@ TRAININGS = ("run", "further", "balanced")
 FINE_TRAININGS = ("fine_4", "fine_5")
 #: Folders of those that were tried on from the model; it is as good without them.
 LONG_TRAININGS = ("long_6", "long_7")
+#: The same with the types that were read by eye.
+EYE_TRAININGS = ("eye_8", "eye_9")
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
@@ -84,6 +86,14 @@ def fine_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConf
     """Yield the trainings at a finer resolution, alike but for their seeds."""
     for number in (4, 5):
         yield _outlined(first, files, StageConfig("fine", 14, 1e-3, 1e-3, image_size=144), number)
+
+
+def eye_trainings(read: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield short trainings with the types that were read by eye, alike but for their seeds."""
+    for number in (8, 9):
+        stage = StageConfig("eye", 3, 4e-4, 4e-4, image_size=128)
+        config = _outlined(read, files, stage, number, composed=3_000)
+        yield config.replace(samples_per_epoch=14_000)
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:

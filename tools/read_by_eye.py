@@ -17,6 +17,8 @@ import pandas as pd
 from skimage.io import imread
 
 from box_annotations import PAIR, owner
+from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import UNRESOLVED, UNTYPED_CLUSTER
 
 FILE = Path(__file__).with_suffix(".csv")
@@ -27,6 +29,15 @@ def types_read(file: Path = FILE) -> dict[tuple[str, str], str]:
     table = pd.read_csv(file, dtype=str)
     sure = table[table["cluster_type"] != UNRESOLVED]
     return {(row.metaphase, row.boxes): row.cluster_type for row in sure.itertuples()}
+
+
+def write_with_types_read(annotations: Path, boxes: Path) -> Path:
+    """Write the regions of an annotation file beside it, with the types that were read."""
+    target = annotations.with_name("annotations_read.csv")
+    named = with_types_read(read_annotations(annotations), pd.read_csv(boxes), types_read())
+    with atomic_path(target) as path:
+        named.drop(columns="read").to_csv(path, index=False)
+    return target
 
 
 def with_types_read(

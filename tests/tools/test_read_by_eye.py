@@ -8,8 +8,9 @@ import pytest
 
 from held_out import part
 from napari_chromocluster.imaging.io import write_labels
+from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import CLUSTERS, UNRESOLVED
-from read_by_eye import FILE, types_read, with_types_read
+from read_by_eye import FILE, types_read, with_types_read, write_with_types_read
 
 
 @pytest.fixture
@@ -44,11 +45,14 @@ def test_doubtful_ones_name_nothing(tmp_path):
     assert types_read(file) == {("m", "0 1"): "touching"}
 
 
-def test_a_cluster_has_its_type_in_each_outline_that_holds_the_same_chromosomes(tmp_path):
+@pytest.fixture
+def metaphase(tmp_path):
+    """Regions of two boxes each, of an image that is a file, and the boxes."""
     labels = np.zeros((40, 100), np.int32)
     labels[5:30, 5:35] = 1
     labels[5:30, 45:95] = 2
     write_labels(tmp_path / "labels.png", labels)
+    (tmp_path / "m.jpg").touch()
     corners = [(5, 5, 20, 30), (20, 5, 35, 30), (45, 5, 70, 30), (70, 5, 95, 30)]
     boxes = pd.DataFrame(corners, columns=["xmin", "ymin", "xmax", "ymax"])
     boxes.insert(0, "image", "images/m.jpg")
@@ -60,6 +64,11 @@ def test_a_cluster_has_its_type_in_each_outline_that_holds_the_same_chromosomes(
             "cluster_type": "touching|overlapping",
         }
     )
+    return regions, boxes
+
+
+def test_a_cluster_has_its_type_in_each_outline_that_holds_the_same_chromosomes(metaphase):
+    regions, boxes = metaphase
     # Of the second region only one of its two boxes was read.
     read = {("m", "0 1"): "overlapping", ("m", "2"): "touching"}
     named = with_types_read(regions, boxes, read)
@@ -75,3 +84,14 @@ def test_a_type_that_boxes_settle_is_left(tmp_path):
     boxes = pd.DataFrame({"image": ["images/m.jpg"], "xmin": 0, "ymin": 0, "xmax": 1, "ymax": 1})
     named = with_types_read(regions, boxes, {("m", "0"): "overlapping"})
     assert named["cluster_type"].tolist() == ["touching"]
+
+
+def test_types_are_written_beside_an_annotation_file(metaphase, tmp_path, monkeypatch):
+    regions, boxes = metaphase
+    regions.to_csv(tmp_path / "annotations.csv", index=False)
+    boxes.to_csv(tmp_path / "boxes.csv", index=False)
+    monkeypatch.setattr("read_by_eye.types_read", lambda: {("m", "2 3"): "touching"})
+    file = write_with_types_read(tmp_path / "annotations.csv", tmp_path / "boxes.csv")
+    written = read_annotations(file)
+    assert written["cluster_type"].tolist() == ["touching|overlapping", "touching"]
+    assert "read" not in written
