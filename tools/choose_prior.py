@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from held_out import Answers, annotated, answers, named_in_part, plainly_outlined, read_by_eye
+from held_out import Answers, annotated, answers, named_in_part, plainly_outlined, typed_by_eye
 from model_recipe import BLENDS, blend, tempered_prior
 from napari_chromocluster.models.calibration import (
     calibrate,
@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     files = annotated(options.data, options.work, "validation")
     files["plain"] = plainly_outlined(options.work, "validation")
-    files["eye"] = read_by_eye(options.data, options.work, "validation")
+    files["eye"] = typed_by_eye(options.data, options.work, "validation")
     files |= named_in_part(options.work, "validation")
     for formula in options.blends:
         classifier = ClusterClassifier(*blend(options.work, formula), "cpu")

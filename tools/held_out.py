@@ -65,7 +65,7 @@ def plainly_outlined(work: Path, side: str) -> Path:
     return file
 
 
-def read_by_eye(data: Path, work: Path, side: str) -> Path:
+def typed_by_eye(data: Path, work: Path, side: str) -> Path:
     """Write the clusters of one side whose type was read by eye, as our segmentation finds them."""
     table = read_annotations(work / "boxes" / "annotations.csv")
     here = table["group"].map(lambda group: part("gband_metaphases", group) == side)

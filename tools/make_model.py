@@ -98,14 +98,13 @@ def main() -> None:
             shutil.copyfile(made, path)
     if options.longer:
         corners = options.data / "gband_metaphases" / "boxes.csv"
-        boxes, plain_read = (write_with_types_read(file, corners) for file in (boxes, plain))
-        read = first_training(options.data, boxes, options.seed)
-        tried = zip(
-            (*LONG_TRAININGS, *EYE_TRAININGS),
-            (*long_trainings(first, outlines, plain), *eye_trainings(read, outlines, plain_read)),
-            strict=True,
-        )
-        for name, config in tried:
+        boxes_read, plain_read = (write_with_types_read(file, corners) for file in (boxes, plain))
+        read = first_training(options.data, boxes_read, options.seed)
+        longer = [
+            *zip(LONG_TRAININGS, long_trainings(first, outlines, plain), strict=True),
+            *zip(EYE_TRAININGS, eye_trainings(read, outlines, plain_read), strict=True),
+        ]
+        for name, config in longer:
             trained(config.replace(base_model=str(made)), work / name)
 
 

@@ -88,19 +88,19 @@ def fine_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConf
         yield _outlined(first, files, StageConfig("fine", 14, 1e-3, 1e-3, image_size=144), number)
 
 
+def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield trainings that go on from the model at its own size, alike but for their seeds."""
+    for number in (6, 7):
+        stage = StageConfig("long", 23, 1e-3, 1e-3, image_size=128)
+        yield _outlined(first, files, stage, number, composed=20_000)
+
+
 def eye_trainings(read: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
     """Yield short trainings with the types that were read by eye, alike but for their seeds."""
     for number in (8, 9):
         stage = StageConfig("eye", 3, 4e-4, 4e-4, image_size=128)
         config = _outlined(read, files, stage, number, composed=3_000)
         yield config.replace(samples_per_epoch=14_000)
-
-
-def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
-    """Yield trainings that go on from the model at its own size, alike but for their seeds."""
-    for number in (6, 7):
-        stage = StageConfig("long", 23, 1e-3, 1e-3, image_size=128)
-        yield _outlined(first, files, stage, number, composed=20_000)
 
 
 def _outlined(

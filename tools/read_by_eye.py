@@ -3,9 +3,9 @@
 Each line of the file names a metaphase of ``gband_metaphases``, the boxes of a
 cluster (their places among the metaphase's lines of ``boxes.csv``, from 0), and
 the type, ``unresolved`` where it was doubtful.  They were read in sheets of 35,
-without the network's answer, and not by a cytogeneticist; annotated clusters lay
-among them unmarked (`docs/model.md` says how many were read alike).  None is of
-the test groups.
+with the number of boxes beside each, without the network's answer, and not by a
+cytogeneticist; annotated clusters lay among them unmarked (`docs/model.md` says how
+many were read alike).  None is of the test groups.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from skimage.io import imread
 
 from box_annotations import PAIR, owner
-from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.imaging.io import atomic_path, read_labels
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import UNRESOLVED, UNTYPED_CLUSTER
 
@@ -71,7 +70,7 @@ def with_types_read(
     mine = regions[doubtful & metaphases.isin({metaphase for metaphase, _ in read})]
     for (image, file), rows in mine.groupby(["image", "labels"]):
         metaphase = Path(str(image)).stem
-        labels = np.asarray(imread(str(file)), np.int32)
+        labels = np.asarray(read_labels(str(file)), np.int32)
         owners = [owner(labels, box) for box in corners[metaphase]]
         for index, label in rows["label"].items():
             held = " ".join(str(place) for place, one in enumerate(owners) if one == int(label))
