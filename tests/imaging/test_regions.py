@@ -10,6 +10,7 @@ from napari_chromocluster.imaging.regions import (
     extract_regions,
     reference_size,
     region_mask,
+    topmost_point,
 )
 
 
@@ -79,6 +80,12 @@ def test_region_mask():
     mask = region_mask(labels, extract_regions(labels, [3])[0], pad=1)
     assert mask.shape == (4, 5)
     assert mask.sum() == 5
+
+
+def test_topmost_point_is_the_middle_of_the_first_row():
+    mask = np.zeros((6, 9), bool)
+    mask[2, 3:6] = mask[3:, 5:] = True
+    assert topmost_point(mask) == (2.0, 4.0)
 
 
 def test_cost_is_linear_in_pixels_not_in_labels():

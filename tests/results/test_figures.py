@@ -38,6 +38,20 @@ def test_overlay_shows_every_colour(tmp_path, metaphase, table):
         assert tuple(bytes.fromhex(kind.color[1:])) in shown
 
 
+def test_each_letter_stands_above_its_region(metaphase, table):
+    figure = overlay_figure(metaphase.image, metaphase.labels, table)
+    (axes,) = figure.axes
+    letters = [text for text in axes.texts if text.get_text().rstrip("?") in set("STOBX")]
+    places = {(round(x, 1), y) for x, y in (text.get_position() for text in letters)}
+    for region in extract_regions(metaphase.labels):
+        kind = table.set_index("index").loc[region.label, "cluster_type"]
+        if kind == "single":
+            continue
+        top = region.bbox[0]
+        row = np.flatnonzero(metaphase.labels[top] == region.label)
+        assert any(abs(x - row.mean()) < 1 and top - 8 < y < top for x, y in places)
+
+
 def test_svg_keeps_its_text(tmp_path, metaphase, table):
     save_figure(tmp_path / "o.svg", overlay_figure(metaphase.image, metaphase.labels, table))
     text = (tmp_path / "o.svg").read_text()

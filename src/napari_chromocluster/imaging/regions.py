@@ -44,6 +44,12 @@ class Region:
     touches_border: bool = False
 
 
+def topmost_point(mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the ``(y, x)`` above which a region's letter stands, in px of its mask (h, w)."""
+    y, x = np.nonzero(mask)
+    return float(y.min()), float(x[y == y.min()].mean())
+
+
 def iterate_frames(labels: Any) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yield the frames of a label image or stack, reading one at a time.
 

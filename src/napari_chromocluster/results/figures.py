@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from skimage.measure import find_contours
 
 from napari_chromocluster.imaging.io import ImageError, atomic_path
-from napari_chromocluster.imaging.regions import extract_regions, region_mask
+from napari_chromocluster.imaging.regions import extract_regions, region_mask, topmost_point
 from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
 from napari_chromocluster.results.table import counts, unsure
 from napari_chromocluster.taxonomy import TYPES, ClusterType
@@ -126,13 +126,15 @@ def _outline(
             linestyle=(0, (3, 2)) if doubtful else "-",
         )
     if kind is not None and (kind is not ClusterType.SINGLE or doubtful):
+        y, x = topmost_point(mask)
         axes.text(
-            region.bbox[3] + 1,
-            y0 - 1,
+            x0 - 2 + x,
+            y0 - 2 + y - 3,
             kind.letter + ("?" if doubtful else ""),
             color=color,
             fontsize=8,
             fontweight="bold",
+            ha="center",
             clip_on=True,
         )
 

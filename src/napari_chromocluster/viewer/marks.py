@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from skimage.measure import find_contours
 
+from napari_chromocluster.imaging.regions import topmost_point
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.layers import frame_shape, pixels
 
@@ -109,9 +110,8 @@ def letter_places(layer: Any, rows: pd.DataFrame) -> tuple[NDArray[np.float64], 
     ndim = len(frame_shape(layer))
     for number in range(len(rows)):
         for frame, top, left, mask in region_masks(layer, rows.iloc[number : number + 1]):
-            y, x = np.nonzero(mask)
-            highest = y == y.min()
-            place = (float(top + y.min()), float(left + x[highest].mean()))
+            y, x = topmost_point(mask)
+            place = (top + y, left + x)
             places.append((float(frame), *place) if ndim == 3 else place)
             kept.append(number)
     return np.array(places).reshape(-1, ndim), kept
