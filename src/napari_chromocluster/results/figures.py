@@ -21,7 +21,12 @@ from numpy.typing import NDArray
 from skimage.measure import find_contours
 
 from napari_chromocluster.imaging.io import ImageError, atomic_path
-from napari_chromocluster.imaging.regions import extract_regions, region_mask, topmost_point
+from napari_chromocluster.imaging.regions import (
+    Region,
+    extract_regions,
+    region_mask,
+    topmost_point,
+)
 from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
 from napari_chromocluster.results.table import counts, unsure
 from napari_chromocluster.taxonomy import TYPES, ClusterType
@@ -30,6 +35,8 @@ _INCHES = 8.0
 _FORMATS = (".png", ".svg", ".pdf")
 #: Outline of regions that have no type: as in the viewer.
 _UNCLASSIFIED = "#56B4E9"
+#: Pixels around a region's mask, so that its outline closes at the border of the image.
+_PAD = 2
 _NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
@@ -83,7 +90,8 @@ def overlay_figure(
     matplotlib.figure.Figure
     """
     gray = to_grayscale(image)
-    low, high = np.percentile(gray, [0.5, 99.8])
+    low, usual, high = np.percentile(gray, [0.5, 50, 99.8])
+    ground = float(np.clip((usual - low) / max(high - low, 1e-9), 0, 1))
     height, width = gray.shape
     figure = Figure(figsize=(_INCHES, _INCHES * height / width + 0.6), layout="constrained")
     axes = figure.add_subplot()
@@ -95,8 +103,13 @@ def overlay_figure(
     kinds = dict(zip(table["index"], table["cluster_type"], strict=True))
     for region in extract_regions(labels):
         kind = kinds.get(region.label, "")
+        color = _color(ClusterType(kind), colors) if kind else _UNCLASSIFIED
         unsure_one = bool(doubtful.get(region.label, False))
-        _outline(axes, labels, region, ClusterType(kind) if kind else None, unsure_one, colors)
+        mask = region_mask(labels, region, pad=_PAD)
+        _outline(axes, region, mask, color, unsure_one)
+        if kind and (kind != ClusterType.SINGLE or unsure_one):
+            word = ClusterType(kind).letter + "?" * unsure_one
+            _letter(axes, region, mask, color, word, ground)
     _legend(axes, table, int(sum(doubtful.values())), colors)
     _scale_bar(axes, width, height, pixel_size)
     return figure
@@ -107,36 +120,36 @@ def _color(kind: ClusterType, colors: Mapping[str, str] | None) -> str:
 
 
 def _outline(
-    axes: Any,
-    labels: Any,
-    region: Any,
-    kind: ClusterType | None,
-    doubtful: bool,
-    colors: Mapping[str, str] | None,
+    axes: Any, region: Region, mask: NDArray[np.bool_], color: str, doubtful: bool
 ) -> None:
-    color = _color(kind, colors) if kind is not None else _UNCLASSIFIED
     y0, x0, _, _ = region.bbox
-    mask = region_mask(labels, region, pad=2)
     for contour in find_contours(mask.astype(float), 0.3):
         axes.plot(
-            contour[:, 1] + x0 - 2,
-            contour[:, 0] + y0 - 2,
+            contour[:, 1] + x0 - _PAD,
+            contour[:, 0] + y0 - _PAD,
             color=color,
             linewidth=1.3,
             linestyle=(0, (3, 2)) if doubtful else "-",
         )
-    if kind is not None and (kind is not ClusterType.SINGLE or doubtful):
-        y, x = topmost_point(mask)
-        axes.text(
-            x0 - 2 + x,
-            y0 - 2 + y - 3,
-            kind.letter + ("?" if doubtful else ""),
-            color=color,
-            fontsize=8,
-            fontweight="bold",
-            ha="center",
-            clip_on=True,
-        )
+
+
+def _letter(
+    axes: Any, region: Region, mask: NDArray[np.bool_], color: str, word: str, ground: float
+) -> None:
+    y, x = topmost_point(mask)
+    axes.text(
+        region.bbox[1] - _PAD + x,
+        region.bbox[0] - _PAD + y - 3,
+        word,
+        color=color,
+        fontsize=8,
+        fontweight="bold",
+        ha="center",
+        clip_on=True,
+        # A neighbour may lie where the letter stands: it gets the gray of the picture's ground.
+        zorder=5,
+        bbox={"facecolor": str(ground), "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
+    )
 
 
 def _legend(
