@@ -47,6 +47,12 @@ def test_types_in_turn_and_numbers_in_range(singles):
     assert all(one.chromosomes >= 3 for one in both)
 
 
+def test_overlapping_clusters_are_pairs_as_a_rule(singles):
+    # Where three or more lie together some pair just touches, in real metaphases.
+    made = compose_clusters(singles, 30, seed=2, types=[ClusterType.OVERLAPPING])
+    assert np.mean([one.chromosomes == 2 for one in made]) >= 0.8
+
+
 def test_each_is_one_piece_with_finite_signal(singles):
     for one in compose_clusters(singles, 24, seed=2):
         assert ndimage.label(one.mask, np.ones((3, 3)))[1] == 1

@@ -53,6 +53,14 @@ _GAPS = (-2.0, -1.0, 0.5, 1.5, WIDEST_GAP)
 _KINK = 0.7
 #: Gaps in sight, in the same pixels, that loose outlines bridge.
 _GAPS_IN_SIGHT = (1.5, 4.0)
+#: How many chromosomes clusters have, from the fewest possible on, as in real G-band metaphases:
+#: where three or more lie together, some pair mostly just touches (of 31 annotated overlapping
+#: clusters one has three chromosomes, none has more: ``tools/natural_prior.py``).
+_NUMBERS = {
+    ClusterType.TOUCHING: (0.66, 0.2, 0.09, 0.05),
+    ClusterType.OVERLAPPING: (0.92, 0.06, 0.01, 0.01),
+    ClusterType.TOUCHING_OVERLAPPING: (0.42, 0.26, 0.18, 0.14),
+}
 #: Width of a chromosome, in pixels, at which clusters are composed unless another is asked for.
 WORKING_WIDTH = 10.0
 #: Widths between which `natural_width` lies: below, shapes are lost; above, only time.
@@ -313,10 +321,8 @@ def _wants_touching(rng: np.random.Generator, cluster_type: ClusterType, number:
 def _chromosome_number(rng: np.random.Generator, cluster_type: ClusterType, most: int) -> int:
     if cluster_type is ClusterType.SINGLE:
         return 1
-    both = cluster_type is ClusterType.TOUCHING_OVERLAPPING
-    least = 3 if both else 2
-    # As in real metaphases, where clusters of both kinds are large.
-    usual = [0.42, 0.26, 0.18, 0.14] if both else [0.66, 0.2, 0.09, 0.05]
+    least = 3 if cluster_type is ClusterType.TOUCHING_OVERLAPPING else 2
+    usual = _NUMBERS[cluster_type]
     shares = np.array(usual)[: max(1, most - least + 1)]
     return least + int(rng.choice(shares.size, p=shares / shares.sum()))
 

@@ -1,0 +1,45 @@
+"""Count the types among the regions that people annotated, and the chromosomes in each.
+
+Groups of the test take no part.  Where `NATURAL_PRIOR` and the numbers of chromosomes that
+composed clusters have come from::
+
+    python tools/natural_prior.py ../shared/data
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from held_out import SETS, part
+from napari_chromocluster.results.annotations import read_annotations, resolved
+
+
+def main(data: Path) -> None:
+    """Print the shares of the types, then a line for each stain and type."""
+    table = annotated_regions(data)
+    print(shares(table).round(4).to_string())
+    print(table.groupby(["stain", "cluster_type", "chromosomes"]).size().unstack(fill_value=0))
+
+
+def annotated_regions(data: Path) -> pd.DataFrame:
+    """Return type, stain and number of chromosomes of the regions outside the test groups."""
+    tables = []
+    for name in SETS:
+        table = resolved(read_annotations(data / name / "annotations.csv"))
+        mine = table[[part(name, group) != "test" for group in table["group"]]]
+        counts = pd.to_numeric(mine["chromosomes"]).astype("Int64")
+        stain = "dapi" if name == "mfish" else "gband"
+        tables.append(mine[["cluster_type"]].assign(stain=stain, chromosomes=counts))
+    return pd.concat(tables)
+
+
+def shares(regions: pd.DataFrame) -> pd.Series:
+    """Return the share of each type, over all regions."""
+    return regions["cluster_type"].value_counts(normalize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
