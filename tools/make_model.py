@@ -16,7 +16,9 @@ import dataclasses
 import json
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +31,8 @@ from model_recipe import (
     EYE_TRAININGS,
     FINE_TRAININGS,
     LONG_TRAININGS,
+    PAIR_EPOCHS,
+    PAIR_TRAININGS,
     TRAININGS,
     blend,
     eye_trainings,
@@ -36,6 +40,7 @@ from model_recipe import (
     first_training,
     later_trainings,
     long_trainings,
+    pair_trainings,
     tempered_prior,
 )
 from napari_chromocluster.imaging.io import atomic_path
@@ -106,12 +111,30 @@ def main() -> None:
         ]
         for name, config in longer:
             trained(config.replace(base_model=str(made)), work / name)
+        pairs = pair_trainings(read, outlines, plain_read)
+        for name, config in zip(PAIR_TRAININGS, pairs, strict=True):
+            trained(config.replace(base_model=str(average)), work / name, PAIR_EPOCHS)
 
 
-def trained(config: TrainingConfig, folder: Path) -> Path:
+@dataclass(frozen=True)
+class ShortRun(Run):
+    """A training that is stopped after an epoch, as by *Stop* in the dock; the best is kept."""
+
+    last_epoch: int = 0
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Append one event, and ask for the end once the last epoch is done."""
+        super().emit(event)
+        if event["kind"] == "epoch" and event["epoch"] >= self.last_epoch > 0:
+            self.request_stop()
+
+
+def trained(config: TrainingConfig, folder: Path, last_epoch: int = 0) -> Path:
     """Carry out a training, or what is left of it, and return its model."""
     resume = (folder / "config.json").exists()
-    run = Run.open(folder) if resume else Run.create(folder, config)
+    if not resume:
+        Run.create(folder, config)
+    run = ShortRun(folder.resolve(), last_epoch)
     if not run.model_path.exists():
         fit(run.config, run, resume=resume)
     return run.model_path

@@ -23,6 +23,10 @@ FINE_TRAININGS = ("fine_4", "fine_5")
 LONG_TRAININGS = ("long_6", "long_7")
 #: The same with the types that were read by eye.
 EYE_TRAININGS = ("eye_8", "eye_9")
+#: The same from the average on, with composed overlapping clusters that are pairs as a rule.
+PAIR_TRAININGS = ("pairs_10", "pairs_11")
+#: After so many of the epochs of their schedule they are stopped.
+PAIR_EPOCHS = 4
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
@@ -31,7 +35,7 @@ BLENDS = {
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
 #: costs more than a look.
-PRIOR_EXPONENT = 0.65
+PRIOR_EXPONENT = 0.5
 
 
 def first_training(
@@ -101,6 +105,13 @@ def eye_trainings(read: TrainingConfig, *files: Path) -> Iterator[TrainingConfig
         stage = StageConfig("eye", 3, 4e-4, 4e-4, image_size=128)
         config = _outlined(read, files, stage, number, composed=3_000)
         yield config.replace(samples_per_epoch=14_000)
+
+
+def pair_trainings(read: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield trainings with the types that were read by eye, alike but for their seeds."""
+    for number in (10, 11):
+        stage = StageConfig("fine", 11, 1e-3, 1e-3, image_size=128)
+        yield _outlined(read, files, stage, number, composed=12_000)
 
 
 def _outlined(
