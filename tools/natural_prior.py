@@ -1,7 +1,7 @@
 """Count the types among the regions that people annotated, and the chromosomes in each.
 
 Groups of the test take no part.  Where `NATURAL_PRIOR` and the numbers of chromosomes that
-composed clusters have come from::
+composed clusters have come from; the same for the clusters that were read by eye::
 
     python tools/natural_prior.py ../shared/data
 """
@@ -15,13 +15,16 @@ import pandas as pd
 
 from held_out import SETS, part
 from napari_chromocluster.results.annotations import read_annotations, resolved
+from read_by_eye import types_read
 
 
 def main(data: Path) -> None:
-    """Print the shares of the types, then a line for each stain and type."""
+    """Print the shares of the types, then how many regions of each have 1, 2, ... chromosomes."""
     table = annotated_regions(data)
     print(shares(table).round(4).to_string())
     print(table.groupby(["stain", "cluster_type", "chromosomes"]).size().unstack(fill_value=0))
+    read = [(kind, len(boxes.split())) for (_, boxes), kind in types_read().items()]
+    print("read by eye", pd.crosstab(*zip(*read, strict=True), rownames=["cluster_type"]), sep="\n")
 
 
 def annotated_regions(data: Path) -> pd.DataFrame:
