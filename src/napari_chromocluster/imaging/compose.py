@@ -55,7 +55,7 @@ _KINK = 0.7
 _GAPS_IN_SIGHT = (1.5, 4.0)
 #: How many chromosomes clusters have, from the fewest possible on, as in real G-band metaphases:
 #: where three or more lie together, some pair mostly just touches (of 31 annotated overlapping
-#: clusters one has three chromosomes, none has more: ``tools/natural_prior.py``).
+#: ones outside the test groups one has three chromosomes, none more: ``tools/natural_prior.py``).
 _NUMBERS = {
     ClusterType.TOUCHING: (0.66, 0.2, 0.09, 0.05),
     ClusterType.OVERLAPPING: (0.92, 0.06, 0.01, 0.01),
