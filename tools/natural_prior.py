@@ -23,8 +23,12 @@ def main(data: Path) -> None:
     table = annotated_regions(data)
     print(shares(table).round(4).to_string())
     print(table.groupby(["stain", "cluster_type", "chromosomes"]).size().unstack(fill_value=0))
-    read = [(kind, len(boxes.split())) for (_, boxes), kind in types_read().items()]
-    print("read by eye", pd.crosstab(*zip(*read, strict=True), rownames=["cluster_type"]), sep="\n")
+    read = pd.DataFrame(
+        [(kind, len(boxes.split())) for (_, boxes), kind in types_read().items()],
+        columns=["cluster_type", "chromosomes"],
+    )
+    print("read by eye")
+    print(read.groupby(["cluster_type", "chromosomes"]).size().unstack(fill_value=0))
 
 
 def annotated_regions(data: Path) -> pd.DataFrame:
