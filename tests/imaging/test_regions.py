@@ -6,6 +6,7 @@ import pytest
 from skimage.measure import regionprops
 
 from napari_chromocluster.imaging.regions import (
+    Region,
     RegionError,
     extract_regions,
     reference_size,
@@ -69,8 +70,26 @@ def test_selection_and_its_errors():
 
 def test_reference_size_is_that_of_a_usual_region(metaphase):
     regions = extract_regions(metaphase.labels)
-    assert reference_size(regions) ** 2 == pytest.approx(np.median([r.area for r in regions]))
+    usual = np.median([r.area for r in regions])
+    assert reference_size(regions) ** 2 == pytest.approx(usual, rel=0.01)
     assert reference_size(regions[:3]) is None
+
+
+def test_reference_size_is_that_of_chromosomes_among_specks_and_nuclei():
+    """A plain threshold leaves hundreds of specks; a picture may show a few nuclei."""
+
+    def regions(areas):
+        return [
+            Region(n + 1, 0, (0, 0, 1, 1), int(area), (0, 0), False) for n, area in enumerate(areas)
+        ]
+
+    chromosomes = list(np.linspace(500, 2500, 41))
+    usual = reference_size(regions(chromosomes))
+    assert usual == pytest.approx(np.sqrt(1500))
+    specks = [1, 2, 3, 5, 8, 20] * 60
+    assert reference_size(regions([*specks, *chromosomes])) == usual
+    with_nuclei = reference_size(regions([*specks, *chromosomes, *[30_000] * 4]))
+    assert with_nuclei == pytest.approx(usual, rel=0.1)
 
 
 def test_region_mask():

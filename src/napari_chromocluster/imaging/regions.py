@@ -11,6 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
+#: Largest over smallest area in the range in which the chromosomes of a metaphase are looked for.
+_RANGE = 8.0
+#: Share of a chromosome's area under which a region is a speck.
+_SPECK = 0.125
+
 
 class RegionError(ValueError):
     """Labels or a selection that hold nothing to work on."""
@@ -166,11 +171,32 @@ def reference_size(regions: list[Region]) -> float | None:
     """Return the usual size of a region: the square root of the median area, in px.
 
     Most regions of a metaphase are single chromosomes, so the median is the
-    size of one.  None for fewer than five regions, which tell nothing.
+    size of one.  Plain thresholds leave hundreds of specks beside them; those
+    smaller than an eighth of `crowded_area` do not count.  None for fewer than
+    five regions, which tell nothing.
     """
     if len(regions) < 5:
         return None
-    return float(np.sqrt(np.median([region.area for region in regions])))
+    areas = np.sort(np.array([region.area for region in regions], np.float64))
+    return float(np.sqrt(np.median(areas[areas >= _SPECK * crowded_area(areas)])))
+
+
+def crowded_area(areas: NDArray[np.float64]) -> float:
+    """Return the area around which the chromosomes lie, whatever else was segmented.
+
+    It is the median of the range of areas, up to eight times its smallest, that holds most
+    of the regions, each counted by the root of its area: hundreds of specks, or a few
+    nuclei, weigh less than forty chromosomes.
+
+    Parameters
+    ----------
+    areas : (N,) float array
+        Areas of one or more regions in px, ascending.
+    """
+    counted = np.concatenate([[0.0], np.cumsum(np.sqrt(areas))])
+    ends = np.searchsorted(areas, _RANGE * areas, side="right")
+    first = int((counted[ends] - counted[:-1]).argmax())
+    return float(np.median(areas[first : ends[first]]))
 
 
 def region_mask(labels: Any, region: Region, pad: int = 0) -> NDArray[np.bool_]:
