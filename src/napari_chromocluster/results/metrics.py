@@ -138,9 +138,15 @@ def selective_accuracy(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], left: float = _LEFT_TO_HUMAN
 ) -> float:
     """Return the accuracy on the rest when the least sure regions are left to a human."""
+    return float(right[~least_sure(confidence, left)].mean())
+
+
+def least_sure(confidence: NDArray[np.floating], left: float = _LEFT_TO_HUMAN) -> NDArray[np.bool_]:
+    """Return which regions are left to a human: the share of them that is least sure."""
     order = np.argsort(-np.asarray(confidence), kind="stable")
-    kept = order[: max(1, math.ceil(len(order) * (1 - left)))]
-    return float(right[kept].mean())
+    out = np.ones(len(order), bool)
+    out[order[: max(1, math.ceil(len(order) * (1 - left)))]] = False
+    return out
 
 
 def evaluate_predictions(
