@@ -106,12 +106,14 @@ def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
 
 
 def _vary_masks(mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Make some masks wider and some narrower: outlines differ between laboratories."""
+    """Make some masks wider, a few much wider, and some narrower: outlines differ."""
     choice = torch.rand(len(mask), 1, 1, generator=generator)
-    wide = functional.max_pool2d(mask.unsqueeze(1), 3, 1, 1).squeeze(1)
+    varied = mask
+    for share, side in ((0.35, 3), (0.15, 5), (0.07, 7)):
+        wide = functional.max_pool2d(mask.unsqueeze(1), side, 1, side // 2).squeeze(1)
+        varied = torch.where(choice < share, wide, varied)
     narrow = -functional.max_pool2d(-mask.unsqueeze(1), 3, 1, 1).squeeze(1)
-    mask = torch.where(choice < 0.3, wide, mask)
-    return torch.where(choice > 0.85, narrow, mask)
+    return torch.where(choice > 0.85, narrow, varied)
 
 
 def _vary_signal(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
