@@ -133,6 +133,16 @@ def test_augmentation_keeps_range_and_shape(regions, kind):
     assert float(out[1].mean()) == pytest.approx(float(mask.mean()), rel=0.5)
 
 
+def test_augmentation_draws_a_few_outlines_much_wider_than_the_chromosome():
+    y, x = np.mgrid[:64, :64] - 31.5
+    disc = torch.from_numpy((np.hypot(y, x) < 8).astype(np.float32)).expand(400, 64, 64)
+    generator = torch.Generator().manual_seed(0)
+    signal, mask, _ = augment(disc, disc, torch.zeros(400), 64, "full", generator)
+    # The chromosome itself grows and shrinks as well: what counts is how far its outline lies.
+    wider = mask.sum(dim=(1, 2)).sqrt() / (signal > 0.1).sum(dim=(1, 2)).sqrt()
+    assert 0.05 < float((wider > 1.25).float().mean()) < 0.25
+
+
 def test_loss_sums_over_what_is_allowed():
     logits = torch.log(torch.tensor([[0.5, 0.2, 0.2, 0.05, 0.05]]))
     one = partial_label_loss(logits, torch.tensor([[1.0, 0, 0, 0, 0]]), 0.0)
