@@ -3,8 +3,9 @@
 Steps: boxes and other outlines to region annotations; train the compact
 network from random weights on real regions and composed clusters, then twice on
 with regions in other outlines; average the weights; train twice on from there with plain
-outlines at a finer resolution; go half way back to that average; evaluate on groups that
-took no part; write the model file with its card::
+outlines at a finer resolution; go half way back to that average; train twice on with types
+that were read by eye; evaluate on groups that took no part; write the model file with its
+card::
 
     python tools/make_model.py ../shared/data WORK [--seed 0]
 """
@@ -33,6 +34,7 @@ from model_recipe import (
     LONG_TRAININGS,
     PAIR_EPOCHS,
     PAIR_TRAININGS,
+    SIZED_TRAININGS,
     TRAININGS,
     blend,
     eye_trainings,
@@ -41,6 +43,7 @@ from model_recipe import (
     later_trainings,
     long_trainings,
     pair_trainings,
+    sized_trainings,
     tempered_prior,
 )
 from napari_chromocluster.imaging.io import atomic_path
@@ -96,21 +99,29 @@ def main() -> None:
     fine = fine_trainings(first, outlines, plain)
     for name, config in zip(FINE_TRAININGS, fine, strict=True):
         trained(config.replace(base_model=str(average)), work / name)
+    half_way = work / "half_way.safetensors"
+    if not half_way.exists():
+        save_model(half_way, *blend(work, BLENDS["half_way"]))
+    corners = options.data / "gband_metaphases" / "boxes.csv"
+    boxes_read, plain_read = (write_with_types_read(file, corners) for file in (boxes, plain))
+    read = first_training(options.data, boxes_read, options.seed)
+    dapi = options.data / "mfish" / "annotations.csv"
+    model = half_way
+    sized = sized_trainings(read, dapi, outlines, plain_read)
+    for name, config in zip(SIZED_TRAININGS, sized, strict=True):
+        model = trained(config.replace(base_model=str(model)), work / name)
     made = work / "default.safetensors"
     finish(*blend(work, BLENDS["default"]), options.data, work, made)
     if options.target is not None:
         with atomic_path(options.target) as path:
             shutil.copyfile(made, path)
     if options.longer:
-        corners = options.data / "gband_metaphases" / "boxes.csv"
-        boxes_read, plain_read = (write_with_types_read(file, corners) for file in (boxes, plain))
-        read = first_training(options.data, boxes_read, options.seed)
         longer = [
             *zip(LONG_TRAININGS, long_trainings(first, outlines, plain), strict=True),
             *zip(EYE_TRAININGS, eye_trainings(read, outlines, plain_read), strict=True),
         ]
         for name, config in longer:
-            trained(config.replace(base_model=str(made)), work / name)
+            trained(config.replace(base_model=str(half_way)), work / name)
         pairs = pair_trainings(read, outlines, plain_read)
         for name, config in zip(PAIR_TRAININGS, pairs, strict=True):
             trained(config.replace(base_model=str(average)), work / name, PAIR_EPOCHS)

@@ -19,7 +19,10 @@ from napari_chromocluster.training.config import BALANCED, StageConfig, Training
 TRAININGS = ("run", "further", "balanced")
 #: Folders of those that go on from the average of these, at a finer resolution.
 FINE_TRAININGS = ("fine_4", "fine_5")
-#: Folders of those that were tried on from the model; it is as good without them.
+#: Folders of those that go on from half way between the two: with the types that were read by
+#: eye, composed overlapping clusters that are pairs as a rule, and sizes that hang on no specks.
+SIZED_TRAININGS = ("sized_12", "sized_13")
+#: Folders of those that were tried on from half way before; it was as good without them.
 LONG_TRAININGS = ("long_6", "long_7")
 #: The same with the types that were read by eye.
 EYE_TRAININGS = ("eye_8", "eye_9")
@@ -30,7 +33,8 @@ PAIR_EPOCHS = 4
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
-    "default": "fine_4+fine_5+2*average@128",
+    "half_way": "fine_4+fine_5+2*average@128",
+    "default": "sized_12+sized_13+average@128",
 }
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
@@ -92,8 +96,19 @@ def fine_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConf
         yield _outlined(first, files, StageConfig("fine", 14, 1e-3, 1e-3, image_size=144), number)
 
 
+def sized_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield trainings with the types that were read by eye, the second on from the first.
+
+    DAPI regions count twice in the second: without that singles of a blurred slide get lost.
+    """
+    for number, epochs, rate, more in ((12, 8, 8e-4, ()), (13, 12, 7e-4, (dapi,))):
+        stage = StageConfig("sized", epochs, rate, rate, image_size=128)
+        config = _outlined(read, (*files, *more), stage, number, composed=12_000)
+        yield config.replace(source_balance=0.9)
+
+
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
-    """Yield trainings that go on from the model at its own size, alike but for their seeds."""
+    """Yield trainings that go on from half way at its own size, alike but for their seeds."""
     for number in (6, 7):
         stage = StageConfig("long", 23, 1e-3, 1e-3, image_size=128)
         yield _outlined(first, files, stage, number, composed=20_000)
