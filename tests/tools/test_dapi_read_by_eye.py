@@ -35,4 +35,6 @@ def test_readings_tell_who_is_right_where_model_and_label_differ():
     by_label, as_read, alike = found.selective().values()
     assert by_label == 16 / 19
     assert as_read == 17 / 19  # the doubtful one counts as labelled
-    assert alike == 16 / 17  # of 17 kept regions only the first cluster's label was confirmed
+    assert (
+        alike == 16 / 17
+    )  # of what was read only one label is confirmed, and there the model is wrong

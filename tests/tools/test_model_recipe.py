@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from model_recipe import averaged, blend, tempered_prior
+from model_recipe import averaged, blend, sized_trainings, tempered_prior
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, save_model
 from napari_chromocluster.models.network import build_network
+from napari_chromocluster.training.config import StageConfig, TrainingConfig
 
 
 def test_the_prior_goes_from_training_to_nature():
@@ -19,6 +20,17 @@ def test_the_prior_goes_from_training_to_nature():
     between = tempered_prior(training, 0.5)
     assert sum(between.values()) == pytest.approx(1)
     assert 0.2 < between["single"] < NATURAL_PRIOR["single"]
+
+
+def test_dapi_regions_count_twice_in_the_second_sized_training(tmp_path):
+    dapi, outlines = tmp_path / "dapi.csv", tmp_path / "outlines.csv"
+    stage = StageConfig("any", 1, 1e-3, 1e-3)
+    read = TrainingConfig(annotations=("gband.csv", str(dapi)), stages=(stage,))
+    one, other = sized_trainings(read, dapi, outlines)
+    assert one.annotations.count(str(dapi)) == 1
+    assert other.annotations.count(str(dapi)) == 2
+    assert all(config.annotations.count(str(outlines)) == 1 for config in (one, other))
+    assert one.seed != other.seed
 
 
 @pytest.fixture
