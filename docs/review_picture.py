@@ -1,4 +1,4 @@
-"""Draw the picture of the review from the synthetic metaphase (needs a display)."""
+"""Draw the picture of the review from a synthetic metaphase (needs a display)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ import napari_chromocluster as cc
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.viewer.review import keeper
 
+#: Of a metaphase in which the embedded model is unsure of some regions.
+SEED = 5
+
 
 def main() -> None:
-    """Classify the synthetic metaphase, go to its first unsure region, and take the picture."""
+    """Classify a synthetic metaphase, go to its first unsure region, and take the picture."""
     with tempfile.TemporaryDirectory() as folder:
         keeper.own_folder = lambda: Path(folder)
         viewer = napari.Viewer()
         window = viewer.window._qt_window
         window.resize(1366, 768)
-        image = viewer.add_image(synthetic_metaphase(seed=0).image, name="metaphase")
+        image = viewer.add_image(synthetic_metaphase(seed=SEED).image, name="metaphase")
         labels = cc.viewer.segment_layer(viewer, image)
         cc.viewer.classify_layer(viewer, image, labels)
         holder, dock = viewer.window.add_plugin_dock_widget("napari-chromocluster", "Review")
