@@ -11,6 +11,10 @@ from typing import Any
 from napari_chromocluster.taxonomy import ClusterType
 
 
+#: What the best epoch can be chosen by.
+MONITORS = ("macro_sensitivity", "accuracy", "likelihood")
+
+
 class ConfigError(ValueError):
     """A training configuration that cannot be run."""
 
@@ -106,8 +110,9 @@ class TrainingConfig:
         Epochs without ``stop_delta`` of gain after which a stage ends; 0 never.
     stop_delta : float
         Least gain of the monitored metric.
-    monitor : {"macro_sensitivity", "accuracy"}
-        What best is measured by (the paper: accuracy).
+    monitor : {"macro_sensitivity", "accuracy", "likelihood"}
+        What best is measured by (the paper: accuracy).  The likelihood, the mean logarithm of
+        the probability that the label gets, also tells a doubtful answer from a sure one.
     seed : int
         Seed of everything random.
     device : str
@@ -182,6 +187,10 @@ class TrainingConfig:
             raise ConfigError(
                 "Shares lie between 0 and 1: mend those of composed clusters, near misses, source "
                 "balance or validation."
+            )
+        if self.monitor not in MONITORS:
+            raise ConfigError(
+                f"What best is measured by is one of {', '.join(MONITORS)}, not {self.monitor}."
             )
         unknown = set(self.type_shares) - {str(kind) for kind in ClusterType}
         if unknown:

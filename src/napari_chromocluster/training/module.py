@@ -114,7 +114,7 @@ class StageModule(pl.LightningModule):
         self._outputs.append((self(inputs).float(), allowed))
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss, accuracy and macro sensitivity of the validation groups."""
+        """Log loss, likelihood, accuracy and macro sensitivity of the validation groups."""
         logits = torch.cat([logits for logits, _ in self._outputs])
         allowed = torch.cat([allowed for _, allowed in self._outputs])
         self._outputs.clear()
@@ -124,8 +124,10 @@ class StageModule(pl.LightningModule):
                 self.all_gather(allowed).flatten(0, 1),
             )
         predicted, true = logits.argmax(dim=1), allowed.argmax(dim=1)
+        loss = float(partial_label_loss(logits, allowed, 0.0))
         figures = {
-            "loss": float(partial_label_loss(logits, allowed, 0.0)),
+            "loss": loss,
+            "likelihood": -loss,
             "accuracy": float((predicted == true).float().mean()),
             "macro_sensitivity": macro_sensitivity(predicted, true),
         }
