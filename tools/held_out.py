@@ -16,7 +16,7 @@ from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.results.sources import cut_annotated
 from napari_chromocluster.taxonomy import TYPES, possible_types
-from read_by_eye import types_read, with_types_read
+from read_by_eye import FILE, TEST_FILE, types_read, with_types_read
 
 SETS = ("gband_crops", "gband_metaphases", "mfish")
 #: Cases and slides that take no part in training, nor in any choice made during it.
@@ -70,7 +70,8 @@ def typed_by_eye(data: Path, work: Path, side: str) -> Path:
     table = read_annotations(work / "boxes" / "annotations.csv")
     here = table["group"].map(lambda group: part("gband_metaphases", group) == side)
     boxes = pd.read_csv(data / "gband_metaphases" / "boxes.csv")
-    named = with_types_read(table[here], boxes, types_read())
+    read = types_read(TEST_FILE if side == "test" else FILE)
+    named = with_types_read(table[here], boxes, read)
     file = work / f"{side}_eye.csv"
     named[named["read"]].to_csv(file, index=False)
     return file

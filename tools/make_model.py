@@ -26,7 +26,7 @@ import numpy as np
 import box_annotations
 import outline_annotations
 import plain_annotations
-from held_out import annotated, answers, plainly_outlined
+from held_out import annotated, answers, plainly_outlined, typed_by_eye
 from model_recipe import (
     BLENDS,
     EYE_TRAININGS,
@@ -164,7 +164,10 @@ def finish(network: ClusterNetwork, card: ModelCard, data: Path, work: Path, tar
     )
     metrics = dict(card.metrics)
     classifier = ClusterClassifier(network, card, "cpu")
-    test = annotated(data, work, "test") | {"plainly outlined": plainly_outlined(work, "test")}
+    test = annotated(data, work, "test")
+    test["plainly outlined"] = plainly_outlined(work, "test")
+    # Clusters only, so these tell of their types, at no prevalence of nature.
+    test["read by eye"] = typed_by_eye(data, work, "test")
     for stain, file in test.items():
         evaluation = evaluate(file, classifier)
         figures = evaluation.to_dict()

@@ -5,7 +5,8 @@ cluster (their places among the metaphase's lines of ``boxes.csv``, from 0), and
 the type, ``unresolved`` where it was doubtful.  They were read in sheets of 35,
 with the number of boxes beside each, without the network's answer, and not by a
 cytogeneticist; annotated clusters lay among them unmarked (`docs/model.md` says how
-many were read alike).  None is of the test groups.
+many were read alike).  None is of the test groups: those have a file of their own
+(`read_by_eye_test.csv`), read in the same way, for evaluation alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import UNRESOLVED, UNTYPED_CLUSTER
 
 FILE = Path(__file__).with_suffix(".csv")
+TEST_FILE = FILE.with_stem("read_by_eye_test")
 
 
 def types_read(file: Path = FILE) -> dict[tuple[str, str], str]:

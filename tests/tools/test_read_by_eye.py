@@ -10,17 +10,25 @@ from held_out import part
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import CLUSTERS, UNRESOLVED
-from read_by_eye import FILE, types_read, with_types_read, write_with_types_read
+from read_by_eye import FILE, TEST_FILE, types_read, with_types_read, write_with_types_read
+
+
+SIDES = {FILE: {"train", "validation"}, TEST_FILE: {"test"}}
+
+
+@pytest.fixture(params=SIDES, ids=lambda file: file.stem)
+def file(request):
+    return request.param
 
 
 @pytest.fixture
-def lines() -> pd.DataFrame:
-    return pd.read_csv(FILE, dtype=str)
+def lines(file) -> pd.DataFrame:
+    return pd.read_csv(file, dtype=str)
 
 
-def test_no_cluster_of_a_test_group_was_read(lines):
+def test_clusters_of_the_test_groups_have_a_file_of_their_own(file, lines):
     sides = {part("gband_metaphases", metaphase) for metaphase in lines["metaphase"]}
-    assert sides == {"train", "validation"}
+    assert sides == SIDES[file]
 
 
 def test_every_line_is_of_one_cluster_and_of_a_type_that_it_may_have(lines):
