@@ -11,10 +11,12 @@ from napari_chromocluster.imaging.chromosome import (
 )
 from napari_chromocluster.imaging.compose import (
     Appearance,
+    KnownCluster,
     _relations,
     _type_of,
     compose_clusters,
     compose_one,
+    iterate_clusters,
     natural_width,
 )
 from napari_chromocluster.imaging.layout import Canvas
@@ -89,6 +91,47 @@ def test_near_misses_keep_a_gap_in_sight_that_the_outline_bridges(bars):
     assert sum(ndimage.label(one.signal > 0.6)[1] == 2 for one in made) >= 7
     crossed = compose_clusters(bars, 4, seed=7, types=[ClusterType.OVERLAPPING], most=2, look=look)
     assert all(ndimage.label(one.signal > 0.6)[1] == 1 for one in crossed)
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A real cross and a real pair side by side, of a signal that no bar has."""
+    cross, pair = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
+    cross[25:35, 5:55] = cross[5:55, 25:35] = True
+    pair[15:25, 5:55] = pair[27:37, 5:55] = True
+    return {
+        kind: KnownCluster(SingleChromosome(3 * mask.astype(np.float32), mask), kind)
+        for kind, mask in ((ClusterType.OVERLAPPING, cross), (ClusterType.TOUCHING, pair))
+    }
+
+
+@pytest.mark.parametrize("begun", [ClusterType.OVERLAPPING, ClusterType.TOUCHING])
+def test_a_real_cluster_grows_by_what_it_lacks(bars, known, begun):
+    both = ClusterType.TOUCHING_OVERLAPPING
+    look = replace(PLAIN, grown=1.0)
+    stream = iterate_clusters(bars, 3, [both], look=look, most=3, known=[known[begun]])
+    for _ in range(6):
+        made = next(stream)
+        assert (made.cluster_type, made.chromosomes) == (both, 3)
+        # The real one lies in it whole, but for what the threshold leaves off.
+        assert (made.signal[made.mask] > 2).sum() > 0.7 * known[begun].piece.mask.sum()
+        # A bar that crosses hides a part of itself, one that touches shows all of its 500 px.
+        shown = (made.signal > 0.5).sum() - known[begun].piece.mask.sum()
+        assert shown < 450 if begun is ClusterType.TOUCHING else shown > 500
+
+
+def test_only_clusters_that_touch_grow_from_touching_ones(bars, known):
+    look = replace(PLAIN, grown=1.0)
+    kinds = [ClusterType.TOUCHING, ClusterType.OVERLAPPING, ClusterType.SINGLE]
+    for begun in known.values():
+        stream = iterate_clusters(bars, 3, kinds, look=look, known=[begun])
+        grown = {one.cluster_type for one in (next(stream) for _ in range(9)) if _is_grown(one)}
+        assert grown == ({ClusterType.TOUCHING} if begun is known[ClusterType.TOUCHING] else set())
+
+
+def _is_grown(made):
+    # Bars that cross are at most twice as dark as one; the real clusters are three times so.
+    return np.median(made.signal[made.mask]) > 2 or (made.signal > 2.5).sum() > 50
 
 
 def test_width_of_the_chromosomes_in_a_cluster(bars):

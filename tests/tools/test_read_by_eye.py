@@ -12,7 +12,6 @@ from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import CLUSTERS, UNRESOLVED
 from read_by_eye import FILE, TEST_FILE, types_read, with_types_read, write_with_types_read
 
-
 SIDES = {FILE: {"train", "validation"}, TEST_FILE: {"test"}}
 
 

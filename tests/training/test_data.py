@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_chromocluster.imaging.compose import Appearance
 from napari_chromocluster.imaging.crops import CropSpec, render_crop
 from napari_chromocluster.results.sources import cut_annotated, read_sources
 from napari_chromocluster.taxonomy import CLUSTERS, TYPES, UNTYPED_CLUSTER
@@ -13,6 +14,7 @@ from napari_chromocluster.training.data import (
     allowed_types,
     balance_sources,
     compose_set,
+    known_clusters,
     pack,
     single_chromosomes,
 )
@@ -48,6 +50,20 @@ def test_composed_clusters_are_clusters_of_one_type(composed):
     assert len(composed) == 30
     assert (composed.allowed.sum(axis=1) == 1).all()
     assert composed.allowed[:, 1:4].sum() == 30
+
+
+def test_composed_clusters_begin_with_the_real_ones_of_their_group(cut):
+    singles = single_chromosomes(cut.crops, cut.names, cut.groups)
+    known = known_clusters(cut.crops, cut.names, cut.groups)
+    typed = [name for name in cut.names if name in {str(kind) for kind in CLUSTERS}]
+    assert sum(len(some) for some in known.values()) == len(typed) > 0
+    assert all(one.piece.group == name for name, some in known.items() for one in some)
+    grown, plain = (
+        compose_set(singles, 10, 48, 0, list(CLUSTERS), look=Appearance(grown=1.0), known=some)
+        for some in (known, None)
+    )
+    assert (grown.allowed == plain.allowed).all()
+    assert not np.array_equal(grown.signal, plain.signal)
 
 
 def test_untyped_clusters_allow_the_cluster_types():

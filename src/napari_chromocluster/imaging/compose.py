@@ -12,6 +12,9 @@ geometry of what was laid down, never off the intention:
 
 A cluster whose pairs only touch is *touching*, one whose pairs only overlap
 is *overlapping*, one with both is *touching_overlapping*.
+
+A composed cluster may begin with a real one of known type, to which chromosomes are
+laid: its crossings and contacts then look as they do in nature.
 """
 
 from __future__ import annotations
@@ -90,6 +93,30 @@ class ComposedCluster:
 
 
 @dataclass(frozen=True)
+class KnownCluster:
+    """A real cluster whose type is known, to which chromosomes may be laid.
+
+    Attributes
+    ----------
+    piece : SingleChromosome
+        Its signal and mask, as those of a chromosome.
+    cluster_type : ClusterType
+        How its chromosomes lie.
+    """
+
+    piece: SingleChromosome
+    cluster_type: ClusterType
+
+    @property
+    def relations(self) -> tuple[int, int]:
+        """At least how many of its pairs touch, and overlap."""
+        return (
+            int(self.cluster_type is not ClusterType.OVERLAPPING),
+            int(self.cluster_type is not ClusterType.TOUCHING),
+        )
+
+
+@dataclass(frozen=True)
 class Appearance:
     """How a composed cluster is made to look.
 
@@ -112,6 +139,9 @@ class Appearance:
         Largest blur, in px of a chromosome 10 px wide.
     noise : float
         Largest standard deviation of noise, in units of the signal.
+    grown : float
+        Share of touching and touching-overlapping clusters that begin with a real one, where
+        there are some.
     """
 
     bend: float = 1.2
@@ -122,6 +152,7 @@ class Appearance:
     near: float = 0.0
     blur: float = 1.0
     noise: float = 0.05
+    grown: float = 0.0
 
 
 def natural_width(singles: Sequence[SingleChromosome]) -> float:
@@ -130,10 +161,12 @@ def natural_width(singles: Sequence[SingleChromosome]) -> float:
     return float(np.clip(np.median(widths), *_WIDTHS)) if widths else WORKING_WIDTH
 
 
-def _relations(canvas: Canvas, width: float, gap: float) -> tuple[int, int] | None:
+def _relations(
+    canvas: Canvas, width: float, gap: float, begin: KnownCluster | None = None
+) -> tuple[int, int] | None:
     """Count touching and overlapping pairs; None if a pair is ambiguous or apart."""
     n = len(canvas.masks)
-    touching = overlapping = 0
+    touching, overlapping = (0, 0) if begin is None else begin.relations
     linked = np.eye(n, dtype=bool)
     reach = [distance_to(mask) for mask in canvas.masks]
     for i in range(n):
@@ -222,6 +255,7 @@ def compose_one(
     chromosomes: int,
     look: Appearance | None = None,
     width: float = WORKING_WIDTH,
+    begin: KnownCluster | None = None,
 ) -> ComposedCluster | None:
     """Try once to compose a cluster.
 
@@ -234,11 +268,14 @@ def compose_one(
     cluster_type : ClusterType
         The type to aim at (a single is turned, bent and blurred like the rest).
     chromosomes : int
-        How many chromosomes to lay down (1 for a single, at most 6).
+        How many chromosomes it has (1 for a single, at most 6); a real cluster that it begins
+        with counts as two.
     look : Appearance, optional
         How it is made to look.
     width : float
         Width of its chromosomes, in px.
+    begin : KnownCluster, optional
+        A real cluster that the chromosomes are laid to.
 
     Returns
     -------
@@ -247,11 +284,12 @@ def compose_one(
     """
     look = look or Appearance()
     # A chromosome lies in a metaphase once: it repeats only where there are too few.
-    few = len(singles) < chromosomes
+    laid = chromosomes if begin is None else chromosomes - 2
+    few = len(singles) < laid
     # The longer one is, the likelier it meets another.
     lengths = np.array([max(one.mask.shape) for one in singles], float)
     share = None if chromosomes == 1 else lengths / lengths.sum()
-    picks = rng.choice(len(singles), size=chromosomes, replace=few, p=share)
+    picks = rng.choice(len(singles), size=laid, replace=few, p=share)
     chosen = [singles[int(i)] for i in picks]
     # Chromosomes of one metaphase share a scale: the first one's width sets it.
     widths = [max(chromosome_width(one.mask), 2.0) for one in chosen]
@@ -263,14 +301,16 @@ def compose_one(
     if bridged:
         gap = float(rng.uniform(*_GAPS_IN_SIGHT)) * grain
     canvas = Canvas(side=int((90 + 60 * chromosomes) * grain))
+    if begin is not None and not _lay_cluster(rng, canvas, begin, width / common):
+        return None
     for number, one in enumerate(chosen):
         scale = width / (0.5 * common + 0.5 * widths[number])
-        touching = _wants_touching(rng, cluster_type, number)
+        touching = _wants_touching(rng, cluster_type, number, begin)
         if not _lay_down(rng, canvas, one, scale, touching, gap, width, look):
             return None
     canvas = canvas.trimmed(margin=8)
     if chromosomes > 1:
-        relations = _relations(canvas, width, gap)
+        relations = _relations(canvas, width, gap, begin)
         if relations is None or _type_of(relations) is not cluster_type:
             return None
     finished = _finish(rng, canvas, look, max(gap, 0.0), width, bridged)
@@ -312,7 +352,25 @@ def _lay_down(
     return place_overlapping(rng, canvas, moved, angle)
 
 
-def _wants_touching(rng: np.random.Generator, cluster_type: ClusterType, number: int) -> bool:
+def _lay_cluster(
+    rng: np.random.Generator, canvas: Canvas, begin: KnownCluster, scale: float
+) -> bool:
+    """Lay a real cluster down, turned and mirrored; a bend would change how it meets itself."""
+    angle = float(rng.uniform(0, math.pi))
+    moved = transform_chromosome(begin.piece, angle, scale, 0.0, bool(rng.random() < 0.5))
+    return canvas.put(moved, canvas.side / 2, canvas.side / 2, angle)
+
+
+def _wants_touching(
+    rng: np.random.Generator,
+    cluster_type: ClusterType,
+    number: int,
+    begin: KnownCluster | None = None,
+) -> bool:
+    """Whether a chromosome is to touch what lies there, or to cross it."""
+    if begin is not None and number == 0 and cluster_type is ClusterType.TOUCHING_OVERLAPPING:
+        # What the real cluster lacks comes first.
+        return begin.cluster_type is not ClusterType.TOUCHING
     if cluster_type is ClusterType.TOUCHING_OVERLAPPING:
         return bool(number == 1) if number <= 2 else bool(rng.random() < 0.5)
     return cluster_type is ClusterType.TOUCHING
@@ -327,6 +385,20 @@ def _chromosome_number(rng: np.random.Generator, cluster_type: ClusterType, most
     return least + int(rng.choice(shares.size, p=shares / shares.sum()))
 
 
+def _known_for(
+    rng: np.random.Generator, wanted: ClusterType, known: Sequence[KnownCluster]
+) -> KnownCluster | None:
+    """Draw a real cluster that one of the wished type can begin with."""
+    if wanted is ClusterType.TOUCHING_OVERLAPPING:
+        fitting = list(known)
+    elif wanted is ClusterType.TOUCHING:
+        fitting = [one for one in known if one.cluster_type is wanted]
+    else:
+        # Overlapping clusters are pairs, as a rule.
+        fitting = []
+    return fitting[int(rng.integers(len(fitting)))] if fitting else None
+
+
 def iterate_clusters(
     singles: Sequence[SingleChromosome],
     seed: int,
@@ -334,8 +406,11 @@ def iterate_clusters(
     most: int = 6,
     look: Appearance | None = None,
     width: float = WORKING_WIDTH,
+    known: Sequence[KnownCluster] = (),
 ) -> Iterator[ComposedCluster]:
     """Compose clusters without end, taking the wished types in turn.
+
+    Those that begin with a real cluster take it from ``known``.
 
     Raises
     ------
@@ -345,15 +420,17 @@ def iterate_clusters(
     if not singles:
         raise ValueError("Composing clusters needs at least one single chromosome.")
     number = 0
+    grown = look.grown if look is not None else 0.0
     while True:
         wanted = types[number % len(types)]
         # One generator a cluster: the n-th cluster does not hang on how often earlier ones failed.
         rng = np.random.default_rng([seed, number])
         made = None
         for _ in range(60):
-            made = compose_one(
-                singles, rng, wanted, _chromosome_number(rng, wanted, most), look, width
-            )
+            begin = _known_for(rng, wanted, known) if grown and rng.random() < grown else None
+            count = _chromosome_number(rng, wanted, most)
+            count = count if begin is None else max(count, 3)
+            made = compose_one(singles, rng, wanted, count, look, width, begin)
             if made is not None:
                 yield made
                 break

@@ -10,7 +10,6 @@ from typing import Any
 
 from napari_chromocluster.taxonomy import ClusterType
 
-
 #: What the best epoch can be chosen by.
 MONITORS = ("macro_sensitivity", "accuracy", "likelihood")
 
@@ -89,6 +88,9 @@ class TrainingConfig:
         How many clusters are composed before the training.
     near_misses : float
         Share of the composed touching clusters that keep a gap in sight.
+    grown_share : float
+        Share of the composed touching and touching-overlapping clusters that begin with an
+        annotated cluster of their metaphase, where it has some.
     source_balance : float
         From 0, where regions count alike, to 1, where annotation files do: keeps a large
         source from drowning a small one, in the draws and in what clusters are composed from.
@@ -146,6 +148,7 @@ class TrainingConfig:
     composed_share: float = 0.5
     composed_clusters: int = 2000
     near_misses: float = 0.0
+    grown_share: float = 0.0
     source_balance: float = 0.0
     augment: str = "full"
     tta: int = 8
@@ -182,11 +185,16 @@ class TrainingConfig:
             raise ConfigError("The batch size must be at least 2: batch normalisation needs it.")
         if not 0 <= self.fold < self.folds:
             raise ConfigError(f"Fold {self.fold} does not exist: choose 0 to {self.folds - 1}.")
-        shares = (self.composed_share, self.near_misses, self.source_balance)
+        shares = (
+            self.composed_share,
+            self.near_misses,
+            self.grown_share,
+            self.source_balance,
+        )
         if not all(0.0 <= one <= 1.0 for one in shares) or not 0.0 < self.validation_share < 1.0:
             raise ConfigError(
-                "Shares lie between 0 and 1: mend those of composed clusters, near misses, source "
-                "balance or validation."
+                "Shares lie between 0 and 1: mend those of composed clusters, near misses, grown "
+                "clusters, source balance or validation."
             )
         if self.monitor not in MONITORS:
             raise ConfigError(

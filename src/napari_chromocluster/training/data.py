@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_chromocluster.imaging.chromosome import SingleChromosome, chromosome_width
 from napari_chromocluster.imaging.compose import (
     Appearance,
+    KnownCluster,
     iterate_clusters,
     natural_width,
 )
@@ -111,6 +112,19 @@ def single_chromosomes(
     return found
 
 
+def known_clusters(
+    crops: Sequence[RegionCrop], names: Sequence[str], groups: Sequence[str]
+) -> dict[str, list[KnownCluster]]:
+    """Collect the clusters of each group whose type is known."""
+    kinds = {str(kind): kind for kind in TYPES if kind.is_cluster}
+    found: dict[str, list[KnownCluster]] = {}
+    for crop, name, group in zip(crops, names, groups, strict=True):
+        if name in kinds:
+            piece = SingleChromosome(crop.signal, crop.mask, group)
+            found.setdefault(group, []).append(KnownCluster(piece, kinds[name]))
+    return found
+
+
 def compose_set(
     singles: dict[str, list[SingleChromosome]],
     n: int,
@@ -120,6 +134,7 @@ def compose_set(
     progress: Progress | None = None,
     look: Appearance | None = None,
     source_weights: Mapping[str, float] | None = None,
+    known: Mapping[str, Sequence[KnownCluster]] | None = None,
 ) -> RegionSet:
     """Compose clusters, each from chromosomes of one group, and render them.
 
@@ -142,16 +157,20 @@ def compose_set(
     source_weights : mapping of group to float, optional
         How much more, or less, often than by its size a group is drawn from; see
         `balance_sources`.
+    known : mapping of group to sequence of KnownCluster, optional
+        Real clusters that composed ones may begin with, see `Appearance.grown`.
     """
     weight_of = {name: (source_weights or {}).get(name, 1.0) for name in singles}
     many = sorted(name for name, pool in singles.items() if len(pool) >= _FEWEST_SINGLES)
     pools = [singles[name] for name in many]
+    clusters = [(known or {}).get(name, ()) for name in many]
     factors = [weight_of[name] for name in many]
     # Groups with few singles lend theirs to each other: a mixed metaphase is better than none.
     few = sorted(set(singles) - set(many))
     rest = [one for name in few for one in singles[name]]
     if len(rest) >= _FEWEST_SINGLES or (rest and not pools):
         pools.append(rest)
+        clusters.append([one for name in few for one in (known or {}).get(name, ())])
         factors.append(float(np.mean([weight_of[name] for name in few])))
     if not pools or n == 0:
         return pack([], [], [], size)
@@ -168,7 +187,14 @@ def compose_set(
         width = natural_width(pool)
         reference = _working_reference(pool, width)
         shifted = [types[(number + k) % len(types)] for k in range(len(types))]
-        stream = iterate_clusters(pool, seed * 100_003 + number, shifted, look=look, width=width)
+        stream = iterate_clusters(
+            pool,
+            seed * 100_003 + number,
+            shifted,
+            look=look,
+            width=width,
+            known=clusters[number],
+        )
         crops: list[RegionCrop] = []
         names: list[str] = []
         for _ in range(count):

@@ -57,6 +57,7 @@ from napari_chromocluster.training.data import (
     RegionSet,
     balance_sources,
     compose_set,
+    known_clusters,
     pack,
     single_chromosomes,
 )
@@ -143,11 +144,12 @@ def _composed(
     config: TrainingConfig, run: RunLike, cut: CutRegions, rows: NDArray[np.intp], size: int
 ) -> RegionSet:
     """Compose clusters from the single chromosomes among some rows."""
-    singles = single_chromosomes(
+    regions = (
         [cut.crops[row] for row in rows],
         [cut.names[row] for row in rows],
         [cut.groups[row] for row in rows],
     )
+    singles = single_chromosomes(*regions)
     first = _first_sources(cut, cut.rows["source"].to_numpy(np.intp))
     return compose_set(
         singles,
@@ -156,8 +158,9 @@ def _composed(
         config.seed,
         composed_types(config),
         _reporter(run, "composing clusters"),
-        Appearance(near=config.near_misses),
+        Appearance(near=config.near_misses, grown=config.grown_share),
         balance_sources(singles, first, config.source_balance),
+        known_clusters(*regions),
     )
 
 
