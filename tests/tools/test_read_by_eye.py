@@ -10,7 +10,7 @@ from held_out import part
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import CLUSTERS, UNRESOLVED
-from read_by_eye import FILE, TEST_FILE, types_read, with_types_read, write_with_types_read
+from read_by_eye import FILE, MANY, TEST_FILE, types_read, with_types_read, write_with_types_read
 
 SIDES = {FILE: {"train", "validation"}, TEST_FILE: {"test"}}
 
@@ -69,6 +69,7 @@ def metaphase(tmp_path):
             "labels": str(tmp_path / "labels.png"),
             "label": [1, 2],
             "cluster_type": "touching|overlapping",
+            "chromosomes": 2,
         }
     )
     return regions, boxes
@@ -95,10 +96,13 @@ def test_a_type_that_boxes_settle_is_left(tmp_path):
 
 def test_types_are_written_beside_an_annotation_file(metaphase, tmp_path, monkeypatch):
     regions, boxes = metaphase
+    third = regions.iloc[[1]].assign(label=3, cluster_type="cluster", chromosomes=4)
+    regions = pd.concat([regions, third])
     regions.to_csv(tmp_path / "annotations.csv", index=False)
     boxes.to_csv(tmp_path / "boxes.csv", index=False)
     monkeypatch.setattr("read_by_eye.types_read", lambda: {("m", "2 3"): "touching"})
     file = write_with_types_read(tmp_path / "annotations.csv", tmp_path / "boxes.csv")
     written = read_annotations(file)
-    assert written["cluster_type"].tolist() == ["touching|overlapping", "touching"]
+    # Nobody read the third, but four chromosomes do not just overlap.
+    assert written["cluster_type"].tolist() == ["touching|overlapping", "touching", MANY]
     assert "read" not in written
