@@ -74,6 +74,7 @@ def augment(
     signal, mask = moved[:, 0], moved[:, 1]
     if kind != "full":
         return signal, mask, relative_size
+    signal, mask = _vary_pixels(signal, mask, generator)
     mask = _vary_masks(mask, generator)
     signal = _vary_signal(signal, mask, generator)
     return signal, mask, _vary_size(relative_size, generator)
@@ -103,6 +104,33 @@ def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
     theta[:, 0, 0], theta[:, 0, 1] = cos * stretch_x * flip, -sin * stretch_y * flip
     theta[:, 1, 0], theta[:, 1, 1] = sin * stretch_x, cos * stretch_y
     return theta
+
+
+def _vary_pixels(signal: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Take some crops from coarser pixels, and make the edges of some masks sharp, or soft.
+
+    How large the pixels were shows in the edge of a mask.  One source has one camera, so a
+    network would learn to tell the source, and with it the types that it has, by the edge.
+    """
+    size = signal.shape[-1]
+    factor = float(torch.empty(()).uniform_(0.15, 0.5, generator=generator))
+    small = functional.interpolate(
+        torch.stack([signal, mask], dim=1),
+        size=(max(8, round(size * factor)),) * 2,
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
+    )
+    small[:, 1] = (small[:, 1] > 0.5).to(small.dtype)
+    coarse = functional.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)
+    choice = torch.rand(len(mask), 1, 1, generator=generator)
+    signal = torch.where(choice < 0.15, coarse[:, 0], signal)
+    soft = functional.avg_pool2d(mask.unsqueeze(1), 3, 1, 1)
+    soft = functional.avg_pool2d(soft, 3, 1, 1).squeeze(1)
+    sharp = (mask > 0.5).to(mask.dtype)
+    varied = torch.where(choice < 0.15, coarse[:, 1], mask)
+    varied = torch.where((choice > 0.15) & (choice < 0.35), soft, varied)
+    return signal, torch.where(choice > 0.6, sharp, varied)
 
 
 def _vary_masks(mask: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,155 @@
+"""How well the types are told in pictures that are worse, or other, than those trained on.
+
+The images of annotated regions are changed, each in one way, and the regions classified anew;
+labels follow where the size changes.  Prints accuracy, and macro sensitivity over the four
+types of chromosomes, of each change::
+
+    python benchmarks/robustness.py FILE.csv [FILE.csv ...] [--model M]
+
+The files are those of ``make model`` (``WORK/test_gband.csv``).  Nothing was chosen by these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from skimage.transform import resize
+
+from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
+from napari_chromocluster.models.classifier import ClusterClassifier, load_model
+from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.results.annotations import read_annotations, resolved
+
+Picture = NDArray[np.float32]
+Change = Callable[[Picture, np.random.Generator], Picture]
+
+
+def _as_it_is(picture: Picture, rng: np.random.Generator) -> Picture:
+    return picture
+
+
+def _blurred(picture: Picture, rng: np.random.Generator) -> Picture:
+    return np.asarray(ndimage.gaussian_filter(picture, 1.5))
+
+
+def _noisy(picture: Picture, rng: np.random.Generator) -> Picture:
+    return picture + rng.normal(0, 0.05, picture.shape).astype(np.float32)
+
+
+def _compressed(picture: Picture, rng: np.random.Generator) -> Picture:
+    stream = io.BytesIO()
+    Image.fromarray(_eight_bits(picture)).save(stream, "JPEG", quality=20)
+    return np.asarray(Image.open(stream), np.float32) / 255
+
+
+def _darker(picture: Picture, rng: np.random.Generator) -> Picture:
+    return np.asarray(picture**1.8, np.float32)
+
+
+def _brighter(picture: Picture, rng: np.random.Generator) -> Picture:
+    return np.asarray(picture**0.55, np.float32)
+
+
+def _faint(picture: Picture, rng: np.random.Generator) -> Picture:
+    return 0.4 + 0.25 * picture
+
+
+def _uneven(picture: Picture, rng: np.random.Generator) -> Picture:
+    return picture * np.linspace(0.65, 1.0, picture.shape[1], dtype=np.float32)
+
+
+def _inverted(picture: Picture, rng: np.random.Generator) -> Picture:
+    return 1 - picture
+
+
+#: Name, what is done to the picture (gray, 0 to 1), and the factor of its sides.
+CHANGES: dict[str, tuple[Change, float]] = {
+    "as it is": (_as_it_is, 1.0),
+    "blurred, standard deviation 1.5 px": (_blurred, 1.0),
+    "noise, standard deviation 5 % of the range": (_noisy, 1.0),
+    "JPEG of quality 20": (_compressed, 1.0),
+    "gamma 1.8": (_darker, 1.0),
+    "gamma 0.55": (_brighter, 1.0),
+    "a quarter of the contrast": (_faint, 1.0),
+    "light that falls off to 65 % at one side": (_uneven, 1.0),
+    "bright and dark exchanged": (_inverted, 1.0),
+    "half the resolution": (_as_it_is, 0.5),
+    "twice the pixels": (_as_it_is, 2.0),
+}
+
+
+def main() -> None:
+    """Print a table, one row a change."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--model", default="default")
+    options = parser.parse_args()
+    classifier = load_model(options.model)
+    tables = {file.stem: resolved(read_annotations(file)) for file in options.files}
+    print(",".join(["change", *(f"{name} {what}" for name in tables for what in ("acc", "macro"))]))
+    for name, (change, factor) in CHANGES.items():
+        figures = [_figures(table, change, factor, classifier) for table in tables.values()]
+        print(name, *(f"{value:.3f}" for pair in figures for value in pair), sep=",", flush=True)
+
+
+def _figures(
+    table: pd.DataFrame, change: Change, factor: float, classifier: ClusterClassifier
+) -> tuple[float, float]:
+    """Return accuracy and macro sensitivity of regions in changed pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "annotations.csv"
+        _changed(table, change, factor, Path(folder)).to_csv(file, index=False)
+        found = evaluate(file, classifier)
+    return found.accuracy, found.macro_sensitivity
+
+
+def _changed(table: pd.DataFrame, change: Change, factor: float, folder: Path) -> pd.DataFrame:
+    """Write changed copies of the images of a table, and return one that names them."""
+    rng = np.random.default_rng(0)
+    copies: dict[str, str] = {"": ""}
+    for name in sorted({str(image) for image in table["image"]}):
+        picture = _gray(read_image(name))
+        if factor != 1.0:
+            picture = resize(picture, _size(picture, factor), anti_aliasing=factor < 1)
+        copies[name] = str(folder / f"image_{len(copies)}.png")
+        Image.fromarray(_eight_bits(change(picture, rng))).save(copies[name])
+    for name in sorted({str(labels) for labels in table["labels"].dropna() if str(labels)}):
+        labels = np.asarray(read_labels(name))
+        if factor != 1.0:
+            labels = resize(
+                labels, _size(labels, factor), order=0, preserve_range=True, anti_aliasing=False
+            ).astype(labels.dtype)
+        copies[name] = str(folder / f"labels_{len(copies)}.png")
+        write_labels(copies[name], labels)
+    return table.assign(
+        image=table["image"].astype(str).map(copies),
+        labels=table["labels"].fillna("").astype(str).map(copies),
+    )
+
+
+def _gray(image: NDArray[np.generic]) -> Picture:
+    picture = np.asarray(image, np.float32)
+    if picture.ndim == 3:
+        picture = picture[..., :3].mean(axis=-1)
+    return picture / (255 if np.asarray(image).dtype == np.uint8 else max(picture.max(), 1e-6))
+
+
+def _size(picture: NDArray[np.generic], factor: float) -> tuple[int, ...]:
+    return tuple(max(1, round(side * factor)) for side in picture.shape)
+
+
+def _eight_bits(picture: Picture) -> NDArray[np.uint8]:
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()
