@@ -4,8 +4,8 @@ Steps: boxes and other outlines to region annotations; train the compact
 network from random weights on real regions and composed clusters, then twice on
 with regions in other outlines; average the weights; train twice on from there with plain
 outlines at a finer resolution; go half way back to that average; train twice on with types
-that were read by eye; evaluate on groups that took no part; write the model file with its
-card::
+that were read by eye; average; train twice on from there with pixels of other sizes; evaluate
+on groups that took no part; write the model file with its card::
 
     python tools/make_model.py ../shared/data WORK [--seed 0]
 """
@@ -34,6 +34,7 @@ from model_recipe import (
     LONG_TRAININGS,
     PAIR_EPOCHS,
     PAIR_TRAININGS,
+    PIXEL_TRAININGS,
     SIZED_TRAININGS,
     TRAININGS,
     blend,
@@ -43,6 +44,7 @@ from model_recipe import (
     later_trainings,
     long_trainings,
     pair_trainings,
+    pixel_trainings,
     sized_trainings,
     tempered_prior,
 )
@@ -110,6 +112,12 @@ def main() -> None:
     sized = sized_trainings(read, dapi, outlines, plain_read)
     for name, config in zip(SIZED_TRAININGS, sized, strict=True):
         model = trained(config.replace(base_model=str(model)), work / name)
+    sized_average = work / "sized.safetensors"
+    if not sized_average.exists():
+        save_model(sized_average, *blend(work, BLENDS["sized"]))
+    pixels = pixel_trainings(read, dapi, outlines, plain_read)
+    for name, config in zip(PIXEL_TRAININGS, pixels, strict=True):
+        trained(config.replace(base_model=str(sized_average)), work / name)
     made = work / "default.safetensors"
     finish(*blend(work, BLENDS["default"]), options.data, work, made)
     if options.target is not None:

@@ -22,6 +22,9 @@ FINE_TRAININGS = ("fine_4", "fine_5")
 #: Folders of those that go on from half way between the two: with the types that were read by
 #: eye, composed overlapping clusters that are pairs as a rule, and sizes that hang on no specks.
 SIZED_TRAININGS = ("sized_12", "sized_13")
+#: Folders of those that go on from the average of these: composed clusters that grow from real
+#: ones, names for clusters of three chromosomes or more, and pixels of other sizes.
+PIXEL_TRAININGS = ("pixels_14", "pixels_15")
 #: Folders of those that were tried on from half way before; it was as good without them.
 LONG_TRAININGS = ("long_6", "long_7")
 #: The same with the types that were read by eye.
@@ -34,7 +37,8 @@ PAIR_EPOCHS = 4
 BLENDS = {
     "average": "run+further+balanced",
     "half_way": "fine_4+fine_5+2*average@128",
-    "default": "sized_12+sized_13+average@128",
+    "sized": "sized_12+sized_13+average@128",
+    "default": "pixels_14+pixels_15@128",
 }
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
@@ -105,6 +109,14 @@ def sized_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[
         stage = StageConfig("sized", epochs, rate, rate, image_size=128)
         config = _outlined(read, (*files, *more), stage, number, composed=12_000)
         yield config.replace(source_balance=0.9)
+
+
+def pixel_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield trainings that go on from the sized ones, alike but for their seeds."""
+    for number in (14, 15):
+        stage = StageConfig("pixels", 12, 7e-4, 7e-4, image_size=128)
+        config = _outlined(read, (*files, dapi), stage, number, composed=12_000)
+        yield config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5)
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_recipe import averaged, blend, sized_trainings, tempered_prior
+from model_recipe import averaged, blend, pixel_trainings, sized_trainings, tempered_prior
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, save_model
 from napari_chromocluster.models.network import build_network
@@ -31,6 +31,15 @@ def test_dapi_regions_count_twice_in_the_second_sized_training(tmp_path):
     assert other.annotations.count(str(dapi)) == 2
     assert all(config.annotations.count(str(outlines)) == 1 for config in (one, other))
     assert one.seed != other.seed
+
+
+def test_pixel_trainings_differ_in_their_seeds_only(tmp_path):
+    stage = StageConfig("any", 1, 1e-3, 1e-3)
+    read = TrainingConfig(annotations=("gband.csv",), stages=(stage,))
+    one, other = pixel_trainings(read, tmp_path / "dapi.csv", tmp_path / "outlines.csv")
+    assert one.replace(seed=other.seed) == other
+    assert one.seed != other.seed
+    assert (one.monitor, one.grown_share) == ("likelihood", 0.5)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from napari_chromocluster.imaging.compose import Appearance
 from napari_chromocluster.imaging.crops import CropSpec, render_crop
 from napari_chromocluster.results.sources import cut_annotated, read_sources
 from napari_chromocluster.taxonomy import CLUSTERS, TYPES, UNTYPED_CLUSTER
-from napari_chromocluster.training.augment import augment
+from napari_chromocluster.training.augment import _vary_pixels, augment
 from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, make_inputs
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.data import (
@@ -170,3 +170,24 @@ def test_loss_sums_over_what_is_allowed():
 def test_macro_sensitivity_counts_each_type_once():
     true = torch.tensor([0, 0, 0, 0, 1])
     assert macro_sensitivity(torch.zeros(5, dtype=torch.long), true) == pytest.approx(0.5)
+
+
+def test_sharpness_of_a_mask_varies_with_that_of_its_pixels(regions):
+    soft = torch.nn.functional.avg_pool2d(
+        torch.from_numpy(regions.mask).float()[:, None] / 255, 5, 1, 2
+    )[:, 0].repeat(40, 1, 1)[:400]
+    signal = soft * torch.rand(soft.shape, generator=torch.Generator().manual_seed(1))
+    moved, mask = _vary_pixels(signal, soft, torch.Generator().manual_seed(0))
+    assert mask.shape == moved.shape == soft.shape
+    assert min(mask.min(), moved.min()) >= 0
+    assert max(mask.max(), moved.max()) <= 1
+    sharp = ((mask == 0) | (mask == 1)).all(dim=(1, 2))
+    untouched = (mask == soft).all(dim=(1, 2))
+    coarse = (moved != signal).any(dim=(1, 2))
+    assert sharp.float().mean() == pytest.approx(0.4, abs=0.08)
+    assert untouched.float().mean() == pytest.approx(0.25, abs=0.08)
+    assert coarse.float().mean() == pytest.approx(0.15, abs=0.06)
+    # Whatever its edge, a mask keeps its size but for the steps of coarse pixels.
+    area = (mask.sum(dim=(1, 2)) / soft.sum(dim=(1, 2)))[~coarse]
+    assert area.min() > 0.8
+    assert area.max() < 1.25
