@@ -34,6 +34,7 @@ from model_recipe import (
     LONG_TRAININGS,
     PAIR_EPOCHS,
     PAIR_TRAININGS,
+    PIXEL_EPOCHS,
     PIXEL_TRAININGS,
     SIZED_TRAININGS,
     TRAININGS,
@@ -117,7 +118,7 @@ def main() -> None:
         save_model(sized_average, *blend(work, BLENDS["sized"]))
     pixels = pixel_trainings(read, dapi, outlines, plain_read)
     for name, config in zip(PIXEL_TRAININGS, pixels, strict=True):
-        trained(config.replace(base_model=str(sized_average)), work / name)
+        trained(config.replace(base_model=str(sized_average)), work / name, PIXEL_EPOCHS)
     made = work / "default.safetensors"
     finish(*blend(work, BLENDS["default"]), options.data, work, made)
     if options.target is not None:

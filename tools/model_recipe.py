@@ -25,6 +25,9 @@ SIZED_TRAININGS = ("sized_12", "sized_13")
 #: Folders of those that go on from the average of these: composed clusters that grow from real
 #: ones, names for clusters of three chromosomes or more, and pixels of other sizes.
 PIXEL_TRAININGS = ("pixels_14", "pixels_15")
+#: After so many of the twelve epochs of their schedule they are stopped: the likelihood of the
+#: validation groups is best before.
+PIXEL_EPOCHS = 8
 #: Folders of those that were tried on from half way before; it was as good without them.
 LONG_TRAININGS = ("long_6", "long_7")
 #: The same with the types that were read by eye.
