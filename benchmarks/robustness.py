@@ -6,7 +6,8 @@ types of chromosomes, of each change::
 
     python benchmarks/robustness.py FILE.csv [FILE.csv ...] [--model M]
 
-The files are those of ``make model`` (``WORK/test_gband.csv``).  Nothing was chosen by these.
+The files are those of ``make model`` (``WORK/test_gband.csv``).  That pixels of other sizes were a
+weakness was found with those of the test groups, weights were chosen with those of validation.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import io
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from skimage.segmentation import expand_labels, find_boundaries
 from skimage.transform import resize
 
 from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
+from napari_chromocluster.imaging.signal import to_grayscale
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.evaluate import evaluate
 from napari_chromocluster.results.annotations import read_annotations, resolved
@@ -52,12 +55,8 @@ def _compressed(picture: Picture, rng: np.random.Generator) -> Picture:
     return np.asarray(Image.open(stream), np.float32) / 255
 
 
-def _darker(picture: Picture, rng: np.random.Generator) -> Picture:
-    return np.asarray(picture**1.8, np.float32)
-
-
-def _brighter(picture: Picture, rng: np.random.Generator) -> Picture:
-    return np.asarray(picture**0.55, np.float32)
+def _gamma(picture: Picture, rng: np.random.Generator, *, power: float) -> Picture:
+    return np.asarray(picture**power, np.float32)
 
 
 def _faint(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -79,8 +78,8 @@ CHANGES: dict[str, tuple[Change, float, int]] = {
     "blurred, standard deviation 1.5 px": (_blurred, 1.0, 0),
     "noise, standard deviation 5 % of the range": (_noisy, 1.0, 0),
     "JPEG of quality 20": (_compressed, 1.0, 0),
-    "gamma 1.8": (_darker, 1.0, 0),
-    "gamma 0.55": (_brighter, 1.0, 0),
+    "gamma 1.8": (partial(_gamma, power=1.8), 1.0, 0),
+    "gamma 0.55": (partial(_gamma, power=0.55), 1.0, 0),
     "a quarter of the contrast": (_faint, 1.0, 0),
     "light that falls off to 65 % at one side": (_uneven, 1.0, 0),
     "bright and dark exchanged": (_inverted, 1.0, 0),
@@ -128,7 +127,8 @@ def _changed(table: pd.DataFrame, changes: tuple[Change, float, int], folder: Pa
     rng = np.random.default_rng(0)
     copies: dict[str, str] = {}
     for name in sorted({str(image) for image in table["image"]}):
-        picture = _gray(read_image(name))
+        image = read_image(name)
+        picture = to_grayscale(image) / (255 if image.dtype == np.uint8 else max(image.max(), 1))
         if factor != 1.0:
             picture = resize(picture, _size(picture, factor), anti_aliasing=factor < 1)
         copies[name] = str(folder / f"image_{len(copies)}.png")
@@ -172,13 +172,6 @@ def _moved(labels: NDArray[np.integer], outwards: int) -> NDArray[np.integer]:
     thin = np.where(edge, 0, labels)
     lost = np.setdiff1d(np.unique(labels), np.unique(thin))
     return np.where(np.isin(labels, lost), labels, thin)
-
-
-def _gray(image: NDArray[np.generic]) -> Picture:
-    picture = np.asarray(image, np.float32)
-    if picture.ndim == 3:
-        picture = picture[..., :3].mean(axis=-1)
-    return picture / (255 if np.asarray(image).dtype == np.uint8 else max(picture.max(), 1e-6))
 
 
 def _size(picture: NDArray[np.generic], factor: float) -> tuple[int, ...]:
