@@ -82,14 +82,14 @@ class ComposedCluster:
         The region, one connected piece unless ``bridged`` by its halo only.
     cluster_type : ClusterType
         The true type, from geometry.
-    chromosomes : int
-        How many chromosomes it holds.
+    chromosomes : int or None
+        How many chromosomes it holds; None where it begins with a real cluster that nobody counted.
     """
 
     signal: Float
     mask: Mask
     cluster_type: ClusterType
-    chromosomes: int
+    chromosomes: int | None
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,13 @@ class KnownCluster:
         Its signal and mask, as those of a chromosome.
     cluster_type : ClusterType
         How its chromosomes lie.
+    chromosomes : int or None
+        How many it holds, where that is known.
     """
 
     piece: SingleChromosome
     cluster_type: ClusterType
+    chromosomes: int | None = None
 
     @property
     def relations(self) -> tuple[int, int]:
@@ -318,7 +321,10 @@ def compose_one(
         return None
     signal, mask = finished
     window = bounding(mask, margin=4)
-    return ComposedCluster(signal[window], mask[window], cluster_type, chromosomes)
+    held: int | None = laid
+    if begin is not None:
+        held = None if begin.chromosomes is None else laid + begin.chromosomes
+    return ComposedCluster(signal[window], mask[window], cluster_type, held)
 
 
 def _lay_down(
