@@ -19,8 +19,11 @@ from napari_chromocluster.imaging.regions import Region
 
 Channels = Literal["signal_mask_scale", "gray"]
 
-#: Pixels around a region's mask whose signal still belongs to it (soft edges).
+#: Pixels around a region's mask whose signal still belongs to it, at least: its soft edge...
 SOFT_EDGE = 2
+#: ...and as a share of the size of the metaphase's chromosomes, for that is how far it reaches
+#: where the pixels are small.
+_SOFT_SHARE = 1 / 14
 #: Signal, in units of the region's median, that is mapped to 1.
 SIGNAL_RANGE = 3.0
 #: Share of the crop's half side that the circle around the region fills.
@@ -98,12 +101,24 @@ def cut_region(
         Square, centred on the region's bounding box.
     """
     y0, x0, y1, x1 = region.bbox
+    reach = soft_edge(reference)
     box = (
-        slice(max(y0 - SOFT_EDGE, 0), y1 + SOFT_EDGE),
-        slice(max(x0 - SOFT_EDGE, 0), x1 + SOFT_EDGE),
+        slice(max(y0 - reach, 0), y1 + reach),
+        slice(max(x0 - reach, 0), x1 + reach),
     )
     local = np.asarray(labels[box])
     return frame_region(np.asarray(signal[box]), local == region.label, local == 0, reference)
+
+
+def soft_edge(reference: float | None) -> int:
+    """Return how far the soft edge of a region reaches, in px.
+
+    Parameters
+    ----------
+    reference : float or None
+        Reference size of the metaphase in px, where it is known.
+    """
+    return max(SOFT_EDGE, int(_SOFT_SHARE * (reference or 0.0)))
 
 
 def frame_region(
@@ -123,7 +138,7 @@ def frame_region(
     reference : float, optional
         Reference size of the metaphase in px.
     """
-    soft = ndimage.binary_dilation(mask, iterations=SOFT_EDGE)
+    soft = ndimage.binary_dilation(mask, iterations=soft_edge(reference))
     if free is not None:
         soft &= free | mask
     inside = signal[mask]

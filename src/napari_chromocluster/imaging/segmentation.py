@@ -27,6 +27,11 @@ Floats = NDArray[np.floating]
 _EIGHT = np.ones((3, 3), bool)
 #: Fewest pixels of anything that is looked at.
 _SPECK = 12
+#: Depth of a ridge in px, and in half widths of a chromosome, up to which it is that of a speck.
+_SHALLOWEST, _SPECK_WIDTH = 2.0, 0.35
+#: Least smoothing of large pictures, in half widths of a chromosome: their outlines are as
+#: smooth as those of small ones.
+_SMOOTHING = 0.06
 #: Share of the automatic threshold for the first look at an image.
 _FIRST_LOOK = 0.9
 #: Signal below which nothing is a chromosome: dirt and uneven light reach further in
@@ -38,6 +43,8 @@ _LOCAL_SHARE = 0.85
 _LOCAL_REACH = 4.0
 #: The same for the gaps between bright chromosomes.
 _GAP_REACH = 2.0
+#: How far the glow of a bright chromosome is looked for, in half widths.
+_GLOW_REACH = 1.2
 #: Share of a nucleus that may be all the border of the image leaves of it.
 _CUT_NUCLEUS = 0.25
 #: What else lies against a nucleus with this share of its pixels is the nucleus' rim.
@@ -71,7 +78,8 @@ class SegmentationParameters:
     threshold : float
         Factor of the automatic threshold: below 1 regions grow, above 1 they shrink.
     smoothing : float
-        Standard deviation of the Gaussian that goes before, in px.
+        Standard deviation of the Gaussian that goes before, in px; more where chromosomes are
+        wider than 20 px.
     nucleus_width : float
         Thickness from which a body is an interphase nucleus, in widths of the
         image's chromosomes; 0 keeps nuclei.
@@ -81,6 +89,9 @@ class SegmentationParameters:
         Bright chromosomes are cut apart where the signal is less than this
         share of its mean nearby: their glow fills the gap; 0 never cuts.
         Dark ones are not cut, for their pale bands would look like gaps.
+    edge : float
+        Bright regions end where the signal is less than this share of the greatest nearby: what
+        lies further out is glow; 0 leaves the glow.
     polarity : {"auto", "dark", "bright"}
         Whether chromosomes are darker or brighter than the background.
     """
@@ -96,6 +107,7 @@ class SegmentationParameters:
     nucleus_width: float = 2.9
     nucleus_area: float = 8.0
     gap: float = 1.0
+    edge: float = 0.2
     polarity: Polarity = "auto"
 
     def __post_init__(self) -> None:
@@ -105,7 +117,7 @@ class SegmentationParameters:
         if self.threshold <= 0:
             raise ValueError("The threshold must be greater than 0.")
         for name in ("thinnest_region", "thickest_region", "most_ragged", "faintest_region",
-                     "smoothing", "nucleus_width", "nucleus_area", "gap"):  # fmt: skip
+                     "smoothing", "nucleus_width", "nucleus_area", "gap", "edge"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"The value of {name} cannot be negative.")
         if self.polarity not in ("auto", "dark", "bright"):
@@ -194,6 +206,8 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     if not signal.any():
         return label_mask(np.zeros(signal.shape, bool), signal)
     nuclei, half = find_nuclei(signal, chosen)
+    if 0 < chosen.smoothing < _SMOOTHING * half:
+        signal = ndimage.gaussian_filter(found.values, _SMOOTHING * half)
     # A dark nucleus must not hide the chromosomes against it; a bright one glows, and its
     # share in the mean keeps the glow from looking like a chromosome.
     outside = (~nuclei | (not found.dark_chromosomes)).astype(np.float32)
@@ -203,10 +217,14 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     least = _FAINTEST_DARK if found.dark_chromosomes else _FAINTEST_BRIGHT
     mask = signal > chosen.threshold * np.maximum(_LOCAL_SHARE * around, least)
     mask = remove_small_holes(mask & ~nuclei, max_size=_SPECK)
-    if found.dark_chromosomes or not chosen.gap:
-        return label_mask(mask, signal, nuclei)
-    near = local_mean(np.clip(signal, 0, 3) * outside, _GAP_REACH * half)
-    return label_mask(_cut_gaps(mask, signal > chosen.gap * near, signal, half), signal, nuclei)
+    if found.dark_chromosomes:
+        return label_mask(mask, signal, nuclei, half)
+    if chosen.gap:
+        near = local_mean(np.clip(signal, 0, 3) * outside, _GAP_REACH * half)
+        mask = _cut_gaps(mask, signal > chosen.gap * near, signal, half)
+    if chosen.edge:
+        mask = _without_glow(mask, signal, chosen.edge, half)
+    return label_mask(mask, signal, nuclei, half)
 
 
 def find_nuclei(signal: Floats, parameters: SegmentationParameters) -> tuple[Mask, float]:
@@ -247,7 +265,9 @@ def find_nuclei(signal: Floats, parameters: SegmentationParameters) -> tuple[Mas
     return np.asarray(keep[pieces]), half
 
 
-def label_mask(mask: Mask, signal: Floats, nuclei: Mask | None = None) -> Foreground:
+def label_mask(
+    mask: Mask, signal: Floats, nuclei: Mask | None = None, half: float = 0.0
+) -> Foreground:
     """Label and measure the pieces of a mask, by whatever threshold it was made.
 
     Parameters
@@ -258,6 +278,9 @@ def label_mask(mask: Mask, signal: Floats, nuclei: Mask | None = None) -> Foregr
         Chromosome signal.
     nuclei : (H, W) bool array, optional
         Nuclei, whose rims are not regions.
+    half : float
+        Half the width of a chromosome, in px, where a first look has told it: in a large picture
+        specks are as wide as chromosomes in a small one.
     """
     if nuclei is not None:
         mask = mask & ~nuclei
@@ -268,7 +291,7 @@ def label_mask(mask: Mask, signal: Floats, nuclei: Mask | None = None) -> Foregr
     depth = ndimage.distance_transform_edt(mask)
     thickness = np.zeros(count + 1)
     thickness[1:] = 2 * np.asarray(ndimage.maximum(depth, labels, np.arange(1, count + 1)))
-    width = 2 * _half_width(depth)
+    width = 2 * _half_width(depth, max(_SHALLOWEST, _SPECK_WIDTH * half))
     median = _chromosome_area(areas[thickness >= 0.7 * width], width / 2)
     strength = total / np.maximum(areas, 1)
     raggedness = _outlines(labels, count) * thickness / np.maximum(areas, 1)
@@ -369,8 +392,26 @@ def _cut_gaps(mask: Mask, bright: Mask, signal: Floats, half: float) -> Mask:
         return mask
     where = several[pieces]
     markers = np.where(seed[bodies], bodies, 0)
-    cut = watershed(-signal, markers, connectivity=2, mask=where, watershed_line=True)
-    return np.asarray((mask & ~where) | (cut > 0))
+    # With a line of its own the flood may take minutes: it queues the same pixels again and again.
+    cut = watershed(-signal, markers, connectivity=2, mask=where)
+    line = (cut > 0) & (ndimage.maximum_filter(cut, size=3) > cut)
+    return np.asarray((mask & ~where) | ((cut > 0) & ~line))
+
+
+def _without_glow(mask: Mask, signal: Floats, share: float, half: float) -> Mask:
+    """Leave out what is faint beside the brightest place within reach: no stain, but its glow.
+
+    Each piece for itself, so that a faint chromosome does not end at a bright neighbour.
+    """
+    side = 2 * round(_GLOW_REACH * half) + 1
+    kept = np.zeros(mask.shape, bool)
+    pieces, _ = ndimage.label(mask, _EIGHT)
+    for number, window in enumerate(ndimage.find_objects(pieces), 1):
+        mine = pieces[window] == number
+        inside = np.where(mine, signal[window], 0)
+        stained = inside > share * ndimage.maximum_filter(inside, size=side, mode="constant")
+        kept[window] |= remove_small_holes(stained, max_size=_SPECK) & mine
+    return kept
 
 
 def _without_specks(mask: Mask) -> Mask:
@@ -380,13 +421,13 @@ def _without_specks(mask: Mask) -> Mask:
     return np.asarray(keep[labels])
 
 
-def _half_width(depth: Floats) -> float:
+def _half_width(depth: Floats, least: float = _SHALLOWEST) -> float:
     """Half the usual width of the chromosomes: the median depth of all ridges, in px.
 
     Chromosomes have long ridges for their area, nuclei short ones and specks
-    shallow ones, so neither moves the median much.
+    shallow ones, so neither moves the median much.  What is shallower than ``least`` is no ridge.
     """
-    ridge = (depth == ndimage.maximum_filter(depth, size=3)) & (depth >= 2.0)
+    ridge = (depth == ndimage.maximum_filter(depth, size=3)) & (depth >= least)
     return float(np.median(depth[ridge])) if ridge.any() else 0.0
 
 
