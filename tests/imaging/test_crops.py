@@ -70,6 +70,19 @@ def test_one_pixel_and_border_regions():
         assert crop[1].max() > 0
 
 
+def test_the_soft_edge_reaches_as_far_at_any_magnification():
+    mask = np.zeros((80, 80), bool)
+    mask[20:60, 30:50] = True
+    crops = []
+    for zoom in (1, 4):
+        large = np.kron(mask, np.ones((zoom, zoom), bool))
+        signal = np.where(large, 1.0, 0.5).astype(np.float32)
+        region = extract_regions(large.astype(int))[0]
+        crops.append(crop_region(signal, large.astype(int), region, CropSpec(64), 28.3 * zoom))
+    small, large = ((crop[0] > 0.05).sum() for crop in crops)
+    assert large == pytest.approx(small, rel=0.1)
+
+
 def test_relative_size_is_seen_and_unknown_is_zero():
     labels = np.zeros((30, 30), int)
     labels[5:25, 5:25] = 1

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,45 @@ def test_finds_the_chromosomes_of_synthetic_metaphases(stain, seed):
     covered, true = agreement(made, labels)
     assert covered >= 0.95
     assert true >= 0.9
+
+
+def out_of_focus(made, zoom=1):
+    """Blur a DAPI picture, let it glow, and enlarge it with its noise; labels to go with it."""
+    picture = made.image.astype(float)
+    glow = 0.6 * (ndimage.gaussian_filter(picture, 2.5) + ndimage.gaussian_filter(picture, 14))
+    noisy = np.rint(np.clip(glow + np.random.default_rng(0).normal(0, 1.5, glow.shape), 0, 255))
+    large = np.rint(ndimage.zoom(noisy, zoom, order=1)).astype(np.uint8)
+    return large, np.kron(made.labels, np.ones((zoom, zoom), int))
+
+
+@pytest.mark.parametrize("zoom", [1, 2, 3])
+def test_a_blurred_picture_has_the_same_regions_at_any_magnification(zoom):
+    made = synthetic_metaphase(4, "dapi")
+    image, labels = out_of_focus(made, zoom)
+    covered, true = agreement(replace(made, labels=labels), segment_metaphase(image))
+    assert covered >= 0.95
+    assert true >= 0.95
+
+
+def test_glow_is_no_part_of_a_bright_region():
+    made = synthetic_metaphase(4, "dapi")
+    image, true = out_of_focus(made)
+    chromosomes = np.isin(true, [k for k, one in made.types.items() if one != ClusterType.OTHER])
+    glow, held = {}, {}
+    for edge in (0.0, 0.2, 0.35):
+        found = segment_metaphase(image, edge=edge) > 0
+        held[edge] = (found & chromosomes).sum() / chromosomes.sum()
+        glow[edge] = (found & ~chromosomes).sum() / (found & chromosomes).sum()
+    assert glow[0.0] > 1.2 * glow[0.2] > 1.2 * 1.5 * glow[0.35]
+    assert min(held[0.2], held[0.35]) > 0.95
+
+
+def test_regions_that_were_cut_apart_do_not_meet():
+    image, _ = out_of_focus(synthetic_metaphase(4, "dapi"))
+    labels = segment_metaphase(image)
+    near = ndimage.maximum_filter(labels, size=3)
+    assert not ((labels > 0) & (near > labels)).any()
+    assert segment_metaphase(image, gap=0).max() < labels.max()
 
 
 def test_nucleus_is_left_out(metaphase):
