@@ -3,9 +3,11 @@
 For the held-out patients of ``gband_metaphases``: do regions that hold one box
 come out as single and those that hold several as a cluster; how many regions
 called a chromosome or a cluster hold no box; seconds per metaphase.  With ``--plain`` the
-regions are those of a plain threshold, the outline of the annotated label images::
+regions are those of a plain threshold, the outline of the annotated label images.  With
+``--dapi`` the metaphases are those of the held-out slides of ``mfish``, and the regions of their
+maps tell what ours hold.  With ``--zoom`` the pictures are enlarged first::
 
-    python benchmarks/end_to_end.py ../shared/data [MODEL] [--every 4] [--plain]
+    python benchmarks/end_to_end.py ../shared/data [MODEL] [--every 4] [--plain] [--dapi] [--zoom 3]
 """
 
 from __future__ import annotations
@@ -13,20 +15,24 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from skimage.transform import resize
 
-from napari_chromocluster.imaging.io import read_image
+from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.segmentation import segment_metaphase
-from napari_chromocluster.models.classifier import load_model
+from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.taxonomy import ClusterType
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from box_annotations import annotate
 from held_out import part
+from outline_annotations import mapped_regions
 from plain_annotations import ANNOTATED, threshold_plainly
 
 #: Smallest region of a plain threshold that is classified, as a share of the usual one.
@@ -42,45 +48,130 @@ def plain_regions(image: NDArray[np.generic]) -> NDArray[np.int32]:
     return np.where(areas[labels] >= SMALLEST * usual, labels, 0).astype(np.int32)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("model", nargs="?", default="default")
-    parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--plain", action="store_true")
-    options = parser.parse_args()
-    folder = options.data / "gband_metaphases"
+@dataclass(frozen=True)
+class Metaphase:
+    """What a picture became: named and classified regions, what was found, and how fast.
+
+    Attributes
+    ----------
+    rows : list of (str, str)
+        What is known of each region that something is known of, and what was said of it.
+    covered, total : int
+        Boxes (or mapped regions) that were found, and all of them.
+    seconds : float
+        Of segmentation and classification.
+    """
+
+    rows: list[tuple[str, str]]
+    covered: int
+    total: int
+    seconds: float
+
+
+def classified(
+    image: NDArray[np.generic], model: ClusterClassifier, plain: bool
+) -> tuple[NDArray[np.int32], dict[int, str], float]:
+    """Return the regions of a picture, what the model says of each, and the seconds it took."""
+    began = time.perf_counter()
+    labels = plain_regions(image) if plain else segment_metaphase(image)
+    table = model.classify(image, labels)
+    said = dict(zip(table["index"], table["cluster_type"], strict=True))
+    return labels, said, time.perf_counter() - began
+
+
+def boxed(data: Path, model: ClusterClassifier, options: Options) -> Iterator[Metaphase]:
+    """Yield the metaphases of the held-out patients, held against their boxes."""
+    folder = data / "gband_metaphases"
     boxes = pd.read_csv(folder / "boxes.csv")
-    model = load_model(options.model, "cpu")
-    rows, seconds, covered, total = [], [], 0, 0
     held_out = [
         (str(name), mine)
         for name, mine in boxes.groupby("image")
         if part("gband_metaphases", Path(str(name)).stem) == "test"
     ]
     for name, mine in held_out[:: options.every]:
-        image = read_image(folder / name)
-        began = time.perf_counter()
-        labels = plain_regions(image) if options.plain else segment_metaphase(image)
-        table = model.classify(image, labels)
-        seconds.append(time.perf_counter() - began)
-        corners = mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64)
-        said = dict(zip(table["index"], table["cluster_type"], strict=True))
-        rows += [(kind, said[label]) for label, kind, _ in annotate(labels, corners)]
-        for x0, y0, x1, y1 in corners:
-            total += 1
-            covered += bool((labels[max(y0, 0) : y1, max(x0, 0) : x1] > 0).mean() > 0.1)
-    found = pd.DataFrame(rows, columns=["truth", "said"])
+        image = enlarged(read_image(folder / name), options.zoom)
+        labels, said, seconds = classified(image, model, options.plain)
+        corners = options.zoom * mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64)
+        rows = [(kind, said[label]) for label, kind, _ in annotate(labels, corners)]
+        shares = [
+            (labels[max(y0, 0) : y1, max(x0, 0) : x1] > 0).mean() for x0, y0, x1, y1 in corners
+        ]
+        yield Metaphase(rows, int((np.array(shares) > 0.1).sum()), len(shares), seconds)
+
+
+def mapped(data: Path, model: ClusterClassifier, options: Options) -> Iterator[Metaphase]:
+    """Yield the metaphases of the held-out slides, held against the regions of their maps."""
+    folder = data / "mfish"
+    table = pd.read_csv(folder / "annotations.csv", dtype={"group": str})
+    held_out = [
+        (str(name), mine)
+        for name, mine in table.groupby("image")
+        if part("mfish", mine["group"].iloc[0]) == "test"
+    ]
+    for name, mine in held_out[:: options.every]:
+        image = enlarged(read_image(folder / name), options.zoom)
+        labels, said, seconds = classified(image, model, options.plain)
+        known = np.asarray(read_labels(folder / mine["labels"].iloc[0]), np.int32)
+        known = known.repeat(options.zoom, 0).repeat(options.zoom, 1)
+        names = dict(zip(mine["label"].astype(int), mine["cluster_type"], strict=True))
+        # Whether a region without a mapped pixel is a chromosome nobody can tell.
+        rows = [
+            (kind, said[label]) for label, kind, _ in mapped_regions(labels, known, names, np.inf)
+        ]
+        areas, found = np.bincount(known.ravel()), np.bincount(known[labels > 0])
+        shares = [found[one] / areas[one] if one < found.size else 0.0 for one in names]
+        yield Metaphase(rows, int((np.array(shares) > 0.5).sum()), len(shares), seconds)
+
+
+def enlarged(image: NDArray[np.generic], zoom: int) -> NDArray[np.generic]:
+    """Return a picture with more pixels a side, between those that it has linearly."""
+    if zoom == 1:
+        return image
+    shape = [zoom * side for side in image.shape[:2]] + list(image.shape[2:])
+    larger = resize(image, shape, order=1, preserve_range=True)
+    return np.asarray(np.rint(larger).astype(image.dtype))
+
+
+class Options(argparse.Namespace):
+    """Of the command line."""
+
+    data: Path
+    model: str
+    every: int
+    plain: bool
+    dapi: bool
+    zoom: int
+
+
+def main() -> None:
+    """Print the figures and the confusion matrix."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("model", nargs="?", default="default")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--dapi", action="store_true")
+    parser.add_argument("--zoom", type=int, default=1)
+    options = parser.parse_args(namespace=Options())
+    model = load_model(options.model, "cpu")
+    done = list((mapped if options.dapi else boxed)(options.data, model, options))
+    found = pd.DataFrame([row for one in done for row in one.rows], columns=["truth", "said"])
     known = found[found["truth"] != ClusterType.OTHER]
     cluster = ~known["said"].isin([ClusterType.SINGLE, ClusterType.OTHER])
     agree = (known["truth"] != ClusterType.SINGLE) == cluster
     agree &= known["said"] != ClusterType.OTHER
     called = found[found["said"] != ClusterType.OTHER]
-    print(f"metaphases                         {len(seconds)}")
-    print(f"boxes covered                      {covered / total:.4f}")
+    covered = sum(one.covered for one in done) / sum(one.total for one in done)
+    print(f"metaphases                         {len(done)}")
+    print(f"{'mapped regions' if options.dapi else 'boxes'} covered".ljust(34), f"{covered:.4f}")
     print(f"single-versus-cluster agreement    {agree.mean():.4f}  ({len(known)} regions)")
-    print(f"called a chromosome without a box  {(called['truth'] == 'other').mean():.4f}")
-    print(f"seconds per metaphase, median      {np.median(seconds):.2f}")
+    if options.dapi:
+        lost = (known["said"] == ClusterType.OTHER).mean()
+        print(f"chromosomes and clusters called other  {lost:.4f}")
+    else:
+        empty = (called["truth"] == ClusterType.OTHER).mean()
+        print(f"called a chromosome without a box  {empty:.4f}")
+    print(f"seconds per metaphase, median      {np.median([one.seconds for one in done]):.2f}")
     print(pd.crosstab(found["truth"], found["said"]).to_string())
 
 

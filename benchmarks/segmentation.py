@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
+from skimage.transform import resize
 
 from napari_chromocluster.imaging.io import atomic_path, read_image, read_labels
 from napari_chromocluster.imaging.segmentation import (
@@ -42,8 +43,8 @@ FOUND, STRICT = 0.5, 0.8
 PART = 0.2
 COLUMNS = (
     "chromosomes", "found", "found_strict", "regions", "inside", "holding", "split_chromosomes",
-    "clusters", "clusters_split", "singles", "singles_split", "reference_merged", "seconds",
-    "megapixels",
+    "clusters", "clusters_split", "singles", "singles_split", "reference_merged", "outlined",
+    "jaccard", "seconds", "megapixels",
 )  # fmt: skip
 
 
@@ -180,6 +181,32 @@ def _compare_regions(
             owners[label] = int(shares.argmax())
     taken = list(owners.values())
     row["reference_merged"] = sum(taken.count(owner) > 1 for owner in taken)
+    for label, owner in owners.items():
+        if types[label] == "single" and taken.count(owner) == 1:
+            mine, theirs = labels == owner, reference == label
+            row["outlined"] += 1
+            row["jaccard"] += (mine & theirs).sum() / (mine | theirs).sum()
+
+
+def magnified(case: Case, zoom: int) -> Case:
+    """Return a metaphase with more pixels a side: between those of the picture, linearly."""
+
+    def larger(mask: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(mask.repeat(zoom, 0).repeat(zoom, 1))
+
+    shape = [zoom * side for side in case.image.shape[:2]]
+    picture = resize(case.image, shape, order=1, preserve_range=True)
+    return Case(
+        case.name,
+        np.rint(picture).astype(case.image.dtype),
+        [
+            (tuple(slice(zoom * one.start, zoom * one.stop) for one in window), larger(mask))
+            for window, mask in case.chromosomes
+        ],
+        larger(case.territory),
+        None if case.labels is None else larger(case.labels),
+        case.types,
+    )
 
 
 def plain_otsu(image: NDArray[Any]) -> Labels:
@@ -210,18 +237,22 @@ METHODS: dict[str, Segmenter] = {
     "flattened Otsu, same filters": flat_otsu,
     "`segment_metaphase`, `nucleus_width=0`": partial(segment_metaphase, nucleus_width=0.0),
     "`segment_metaphase`, `gap=0`": partial(segment_metaphase, gap=0.0),
+    "`segment_metaphase`, `edge=0`": partial(segment_metaphase, edge=0.0),
     "`segment_metaphase`": segment_metaphase,
 }
 
 
-def run(data: Path, methods: dict[str, Segmenter], wanted: Callable[[str], bool]) -> pd.DataFrame:
+def run(
+    data: Path, methods: dict[str, Segmenter], wanted: Callable[[str], bool], zoom: int = 1
+) -> pd.DataFrame:
     """Measure methods on both sets; one row for each image and method."""
     rows = []
     for name, cases in (
         ("gband_metaphases", gband_cases(data / "gband_metaphases", wanted)),
         ("mfish", mfish_cases(data / "mfish", wanted)),
     ):
-        for case in cases:
+        for each in cases:
+            case = each if zoom == 1 else magnified(each, zoom)
             for method, segment in methods.items():
                 found = measure(case, segment)
                 rows.append(
@@ -247,8 +278,9 @@ def markdown(sums: pd.DataFrame) -> str:
     """
     lines = [
         "| set | method | images | chromosomes found | strict | regions that hold a chromosome "
-        "| strict | chromosomes split | clusters split | singles split | regions merged | s/Mpx |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| strict | chromosomes split | clusters split | singles split | regions merged "
+        "| Jaccard | s/Mpx |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     last = list(METHODS)[-1]
     shown = sums[(sums["half"] == "all") | (sums["method"] == last)]
@@ -261,7 +293,7 @@ def markdown(sums: pd.DataFrame) -> str:
             f"| {row.clusters_split:.0f}/{row.clusters:.0f} "
             f"| {row.singles_split:.0f}/{row.singles:.0f} "
             f"| {row.reference_merged:.0f}/{row.clusters + row.singles:.0f} "
-            f"| {row.seconds / row.megapixels:.2f} |"
+            f"| {row.jaccard / max(row.outlined, 1):.3f} | {row.seconds / row.megapixels:.2f} |"
         )
     return "\n".join(lines)
 
@@ -272,12 +304,15 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with gband_metaphases and mfish")
     parser.add_argument("--json", type=Path, help="also write the sums and each image's row here")
     parser.add_argument("--every", type=int, default=1, help="only every n-th image")
+    parser.add_argument("--zoom", type=int, default=1, help="enlarge the images; one method only")
     arguments = parser.parse_args()
 
     def wanted(name: str) -> bool:
         return int(hashlib.sha256(name.encode()).hexdigest()[-6:], 16) % arguments.every == 0
 
-    rows = run(arguments.data, METHODS, wanted)
+    last = list(METHODS)[-1]
+    methods = METHODS if arguments.zoom == 1 else {last: METHODS[last]}
+    rows = run(arguments.data, methods, wanted, arguments.zoom)
     sums = summarise(rows)
     print(markdown(sums))
     if arguments.json:
