@@ -5,7 +5,8 @@ come out as single and those that hold several as a cluster; how many regions
 called a chromosome or a cluster hold no box; seconds per metaphase.  With ``--plain`` the
 regions are those of a plain threshold, the outline of the annotated label images.  With
 ``--dapi`` the metaphases are those of the held-out slides of ``mfish``, and the regions of their
-maps tell what ours hold.  With ``--zoom`` the pictures are enlarged first::
+maps tell what ours hold.  With ``--zoom`` the pictures are enlarged first, and ``--side
+validation`` takes the groups that chose the weights::
 
     python benchmarks/end_to_end.py ../shared/data [MODEL] [--every 4] [--plain] [--dapi] [--zoom 3]
 """
@@ -86,7 +87,7 @@ def boxed(data: Path, model: ClusterClassifier, options: Options) -> Iterator[Me
     held_out = [
         (str(name), mine)
         for name, mine in boxes.groupby("image")
-        if part("gband_metaphases", Path(str(name)).stem) == "test"
+        if part("gband_metaphases", Path(str(name)).stem) == options.side
     ]
     for name, mine in held_out[:: options.every]:
         image = enlarged(read_image(folder / name), options.zoom)
@@ -106,7 +107,7 @@ def mapped(data: Path, model: ClusterClassifier, options: Options) -> Iterator[M
     held_out = [
         (str(name), mine)
         for name, mine in table.groupby("image")
-        if part("mfish", mine["group"].iloc[0]) == "test"
+        if part("mfish", mine["group"].iloc[0]) == options.side
     ]
     for name, mine in held_out[:: options.every]:
         image = enlarged(read_image(folder / name), options.zoom)
@@ -141,6 +142,7 @@ class Options(argparse.Namespace):
     plain: bool
     dapi: bool
     zoom: int
+    side: str
 
 
 def main() -> None:
@@ -152,6 +154,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--dapi", action="store_true")
     parser.add_argument("--zoom", type=int, default=1)
+    parser.add_argument("--side", choices=("test", "validation"), default="test")
     options = parser.parse_args(namespace=Options())
     model = load_model(options.model, "cpu")
     done = list((mapped if options.dapi else boxed)(options.data, model, options))
