@@ -100,7 +100,7 @@ def known():
     cross[25:35, 5:55] = cross[5:55, 25:35] = True
     pair[15:25, 5:55] = pair[27:37, 5:55] = True
     return {
-        kind: KnownCluster(SingleChromosome(3 * mask.astype(np.float32), mask), kind, 2)
+        kind: KnownCluster(SingleChromosome(3 * mask.astype(np.float32), mask), kind)
         for kind, mask in ((ClusterType.OVERLAPPING, cross), (ClusterType.TOUCHING, pair))
     }
 
@@ -118,13 +118,6 @@ def test_a_real_cluster_grows_by_what_it_lacks(bars, known, begun):
         # A bar that crosses hides a part of itself, one that touches shows all of its 500 px.
         shown = (made.signal > 0.5).sum() - known[begun].piece.mask.sum()
         assert shown < 450 if begun is ClusterType.TOUCHING else shown > 500
-
-
-def test_a_cluster_that_grew_from_an_uncounted_one_is_not_counted(bars, known):
-    begun = replace(known[ClusterType.TOUCHING], chromosomes=None)
-    look = replace(PLAIN, grown=1.0)
-    stream = iterate_clusters(bars, 3, [ClusterType.TOUCHING], look=look, most=3, known=[begun])
-    assert next(stream).chromosomes is None
 
 
 def test_only_clusters_that_touch_grow_from_touching_ones(bars, known):

@@ -10,22 +10,15 @@ from napari_chromocluster.training.augment import _vary_pixels, augment
 from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, make_inputs
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.data import (
-    UNCOUNTED,
     RegionSet,
     allowed_types,
     balance_sources,
     compose_set,
-    count_chromosomes,
     known_clusters,
     pack,
     single_chromosomes,
 )
-from napari_chromocluster.training.module import (
-    COUNTS,
-    count_loss,
-    macro_sensitivity,
-    partial_label_loss,
-)
+from napari_chromocluster.training.module import macro_sensitivity, partial_label_loss
 
 CONFIG = preset("quick").replace(batch_size=16)
 
@@ -172,37 +165,6 @@ def test_loss_sums_over_what_is_allowed():
     three = partial_label_loss(logits, torch.tensor([[0.0, 1, 1, 1, 0]]), 0.0)
     assert float(one) == pytest.approx(-np.log(0.5), abs=1e-5)
     assert float(three) == pytest.approx(-np.log(0.45), abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("name", "said", "count"),
-    [
-        ("single", None, 1),
-        ("other", "3", 0),
-        ("touching", "3", 3),
-        ("touching", "2.0", 2),
-        ("overlapping", "0", UNCOUNTED),
-        ("cluster", "", UNCOUNTED),
-        ("cluster", float("nan"), UNCOUNTED),
-        ("touching|overlapping", "many", UNCOUNTED),
-    ],
-)
-def test_chromosomes_are_counted_where_somebody_did(name, said, count):
-    assert count_chromosomes(name, said) == count
-
-
-def test_composed_clusters_are_counted(composed):
-    both = composed.allowed[:, TYPES.index("touching_overlapping")]
-    assert composed.chromosomes[both].min() >= 3
-    assert composed.chromosomes[~both].min() == 2
-
-
-def test_loss_of_the_count_leaves_out_what_nobody_counted():
-    logits = torch.zeros(3, COUNTS)
-    logits[0, 2] = logits[1, COUNTS - 1] = 30.0
-    assert float(count_loss(logits, torch.tensor([2, 9, UNCOUNTED]))) < 1e-5
-    assert float(count_loss(logits, torch.tensor([1, 9, UNCOUNTED]))) > 10
-    assert float(count_loss(logits, torch.full((3,), UNCOUNTED))) == 0
 
 
 def test_macro_sensitivity_counts_each_type_once():

@@ -63,13 +63,6 @@ def test_run_folder_is_complete(finished):
     assert finished in list_runs(finished.folder.parent)
 
 
-def test_learning_to_count_leaves_no_trace_in_the_model(finished, annotated, tmp_path):
-    counting = train(annotated, config=CONFIG.replace(count_weight=0.5), out=tmp_path / "counting")
-    models = [load_model_file(run.model_path)[0].state_dict() for run in (finished, counting)]
-    assert models[0].keys() == models[1].keys()
-    assert epochs(counting)[-1] != epochs(finished)[-1]
-
-
 def test_card_says_what_was_done_and_names_nobody(finished, annotated):
     card = read_card(finished.model_path)
     text = card.to_json()

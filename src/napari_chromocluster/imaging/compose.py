@@ -82,14 +82,14 @@ class ComposedCluster:
         The region, one connected piece unless ``bridged`` by its halo only.
     cluster_type : ClusterType
         The true type, from geometry.
-    chromosomes : int or None
-        How many chromosomes it holds; None where it begins with a real cluster that nobody counted.
+    chromosomes : int
+        How many chromosomes it holds.
     """
 
     signal: Float
     mask: Mask
     cluster_type: ClusterType
-    chromosomes: int | None
+    chromosomes: int
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,10 @@ class KnownCluster:
         Its signal and mask, as those of a chromosome.
     cluster_type : ClusterType
         How its chromosomes lie.
-    chromosomes : int or None
-        How many it holds, where that is known.
     """
 
     piece: SingleChromosome
     cluster_type: ClusterType
-    chromosomes: int | None = None
 
     @property
     def relations(self) -> tuple[int, int]:
@@ -321,10 +318,7 @@ def compose_one(
         return None
     signal, mask = finished
     window = bounding(mask, margin=4)
-    held: int | None = laid
-    if begin is not None:
-        held = None if begin.chromosomes is None else laid + begin.chromosomes
-    return ComposedCluster(signal[window], mask[window], cluster_type, held)
+    return ComposedCluster(signal[window], mask[window], cluster_type, chromosomes)
 
 
 def _lay_down(

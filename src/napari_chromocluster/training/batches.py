@@ -105,7 +105,7 @@ class DrawPlan:
         return np.asarray(rows, np.intp)
 
 
-class TrainingBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
     """The batches of one stage; item *i* is a whole batch.
 
     A batch depends on seed, stage, epoch and its number only, so that a run
@@ -132,8 +132,8 @@ class TrainingBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.batches
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return inputs (N, 3, S, S) and allowed types (N, 5), float32, and counts (N,), int64."""
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return inputs (N, 3, S, S) float32 and allowed types (N, 5) float32."""
         key = [self.config.seed, self.stage_number, self.epoch, index]
         rng = np.random.default_rng(key)
         rows = self.plan.draw(self.config.batch_size, rng)
@@ -142,8 +142,7 @@ class TrainingBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         inputs = make_inputs(
             self.regions, rows, self.stage.image_size, self.config.channels, kind, generator
         )
-        allowed = torch.from_numpy(self.regions.allowed[rows].astype(np.float32))
-        return inputs, allowed, torch.from_numpy(self.regions.chromosomes[rows].astype(np.int64))
+        return inputs, torch.from_numpy(self.regions.allowed[rows].astype(np.float32))
 
 
 def make_inputs(

@@ -91,9 +91,6 @@ class TrainingConfig:
     grown_share : float
         Share of the composed touching and touching-overlapping clusters that begin with an
         annotated cluster of their metaphase, where it has some.
-    count_weight : float
-        Weight of the loss of an auxiliary head that tells how many chromosomes a region holds,
-        where the annotations say so; 0 does without.  The model does not keep it.
     source_balance : float
         From 0, where regions count alike, to 1, where annotation files do: keeps a large
         source from drowning a small one, in the draws and in what clusters are composed from.
@@ -152,7 +149,6 @@ class TrainingConfig:
     composed_clusters: int = 2000
     near_misses: float = 0.0
     grown_share: float = 0.0
-    count_weight: float = 0.0
     source_balance: float = 0.0
     augment: str = "full"
     tta: int = 8
@@ -183,8 +179,6 @@ class TrainingConfig:
             raise ConfigError("Learning rates are numbers from 0, that of the head above 0.")
         if self.devices * self.nodes > 1 and self.folds > 1:
             raise ConfigError("Folds are trained on one device: take one device or one fold.")
-        if not 0.0 <= self.count_weight < math.inf:
-            raise ConfigError("The weight of the number of chromosomes is a number from 0 on.")
         if not 0.0 <= self.average_decay < 1.0:
             raise ConfigError("The decay of the weight average lies between 0 and 1.")
         if self.batch_size < 2:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.chromosome import SingleChromosome, chromosome_width
@@ -29,8 +28,6 @@ from napari_chromocluster.imaging.crops import (
 from napari_chromocluster.taxonomy import TYPES, ClusterType, possible_types
 
 Progress = Callable[[int, int], None]
-#: In place of a number of chromosomes that nobody has said.
-UNCOUNTED = -1
 #: Fewest single chromosomes of a group that clusters are composed from.
 _FEWEST_SINGLES = 5
 
@@ -49,8 +46,6 @@ class RegionSet:
         The types a region may have: one, or several where no more is known.
     group : (N,) str array
         Metaphase, slide or case.
-    chromosomes : (N,) int16 array
-        How many chromosomes each holds, `UNCOUNTED` where nobody has said.
     """
 
     signal: NDArray[np.uint8]
@@ -58,7 +53,6 @@ class RegionSet:
     relative_size: NDArray[np.float32]
     allowed: NDArray[np.bool_]
     group: NDArray[np.str_]
-    chromosomes: NDArray[np.int16]
 
     def __len__(self) -> int:
         return len(self.signal)
@@ -71,7 +65,6 @@ class RegionSet:
             self.relative_size[rows],
             self.allowed[rows],
             self.group[rows],
-            self.chromosomes[rows],
         )
 
     @classmethod
@@ -83,7 +76,6 @@ class RegionSet:
             np.concatenate([part.relative_size for part in parts]),
             np.concatenate([part.allowed for part in parts]),
             np.concatenate([part.group for part in parts]),
-            np.concatenate([part.chromosomes for part in parts]),
         )
 
 
@@ -93,29 +85,8 @@ def allowed_types(name: str) -> NDArray[np.bool_]:
     return np.array([kind in possible for kind in TYPES])
 
 
-def count_chromosomes(name: str, said: object = None) -> int:
-    """Return how many chromosomes an annotated region holds, or `UNCOUNTED`.
-
-    Parameters
-    ----------
-    name : str
-        Cluster type, or several that are possible.
-    said : object
-        What the column ``chromosomes`` says, if there is one.
-    """
-    if name in (ClusterType.SINGLE, ClusterType.OTHER):
-        return int(name == ClusterType.SINGLE)
-    number = pd.to_numeric(str(said), errors="coerce")
-    # A cluster that holds none, or one, is one that nobody has counted.
-    return int(number) if number >= 2 else UNCOUNTED
-
-
 def pack(
-    crops: Sequence[RegionCrop],
-    names: Sequence[str],
-    groups: Sequence[str],
-    size: int,
-    chromosomes: Sequence[object] | None = None,
+    crops: Sequence[RegionCrop], names: Sequence[str], groups: Sequence[str], size: int
 ) -> RegionSet:
     """Render cut regions into a `RegionSet` of the given side."""
     n = len(crops)
@@ -126,16 +97,7 @@ def pack(
         mask[row] = np.rint(resize_square(crop.mask, size) * 255)
     allowed = np.array([allowed_types(name) for name in names], bool).reshape(n, len(TYPES))
     relative = np.array([crop.relative_size for crop in crops], np.float32)
-    said = [None] * n if chromosomes is None else chromosomes
-    counts = [count_chromosomes(*one) for one in zip(names, said, strict=True)]
-    return RegionSet(
-        signal,
-        mask,
-        relative,
-        allowed,
-        np.array(groups, dtype=np.str_),
-        np.array(counts, np.int16),
-    )
+    return RegionSet(signal, mask, relative, allowed, np.array(groups, dtype=np.str_))
 
 
 def single_chromosomes(
@@ -151,21 +113,15 @@ def single_chromosomes(
 
 
 def known_clusters(
-    crops: Sequence[RegionCrop],
-    names: Sequence[str],
-    groups: Sequence[str],
-    chromosomes: Sequence[object] | None = None,
+    crops: Sequence[RegionCrop], names: Sequence[str], groups: Sequence[str]
 ) -> dict[str, list[KnownCluster]]:
     """Collect the clusters of each group whose type is known."""
     kinds = {str(kind): kind for kind in TYPES if kind.is_cluster}
     found: dict[str, list[KnownCluster]] = {}
-    said = [None] * len(names) if chromosomes is None else chromosomes
-    for crop, name, group, number in zip(crops, names, groups, said, strict=True):
+    for crop, name, group in zip(crops, names, groups, strict=True):
         if name in kinds:
             piece = SingleChromosome(crop.signal, crop.mask, group)
-            count = count_chromosomes(name, number)
-            known = KnownCluster(piece, kinds[name], None if count == UNCOUNTED else count)
-            found.setdefault(group, []).append(known)
+            found.setdefault(group, []).append(KnownCluster(piece, kinds[name]))
     return found
 
 
@@ -241,16 +197,14 @@ def compose_set(
         )
         crops: list[RegionCrop] = []
         names: list[str] = []
-        numbers: list[int | None] = []
         for _ in range(count):
             made = next(stream)
             crops.append(frame_region(made.signal, made.mask, reference=reference))
             names.append(str(made.cluster_type))
-            numbers.append(made.chromosomes)
             done += 1
             if progress is not None and done % 50 == 0:
                 progress(done, n)
-        parts.append(pack(crops, names, ["composed"] * count, size, numbers))
+        parts.append(pack(crops, names, ["composed"] * count, size))
     return RegionSet.concatenated(parts)
 
 

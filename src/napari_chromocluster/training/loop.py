@@ -160,7 +160,7 @@ def _composed(
         _reporter(run, "composing clusters"),
         Appearance(near=config.near_misses, grown=config.grown_share),
         balance_sources(singles, first, config.source_balance),
-        known_clusters(*regions, _numbers(cut, rows)),
+        known_clusters(*regions),
     )
 
 
@@ -170,13 +170,7 @@ def _pack_rows(cut: CutRegions, rows: NDArray[np.intp], size: int) -> RegionSet:
         [cut.names[row] for row in rows],
         [cut.groups[row] for row in rows],
         size,
-        _numbers(cut, rows),
     )
-
-
-def _numbers(cut: CutRegions, rows: NDArray[np.intp]) -> list[object] | None:
-    """Return what the annotations say of the number of chromosomes, if they do."""
-    return cut.rows["chromosomes"].iloc[rows].tolist() if "chromosomes" in cut.rows else None
 
 
 def _first_sources(cut: CutRegions, source: NDArray[np.intp]) -> dict[str, int]:
@@ -316,17 +310,17 @@ class _EpochView(Dataset[Any]):
         return self.dataset[index]
 
 
-class _CachedBatches(Dataset[tuple[Tensor, ...]]):
+class _CachedBatches(Dataset[tuple[Tensor, Tensor]]):
     """Pooled features of a frozen body; a few passes' worth, used again and again."""
 
-    def __init__(self, passes: list[list[tuple[Tensor, ...]]]) -> None:
+    def __init__(self, passes: list[list[tuple[Tensor, Tensor]]]) -> None:
         self.passes = passes
         self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.passes[0])
 
-    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.passes[self.epoch % len(self.passes)][index]
 
 
@@ -340,7 +334,7 @@ def _cache_features(
     """Send every crop through the frozen body once instead of once an epoch."""
     device = _device(config)
     network.to(device).eval()
-    passes: list[list[tuple[Tensor, ...]]] = []
+    passes: list[list[tuple[Tensor, Tensor]]] = []
     report = _reporter(run, "computing body features")
     count = min(_CACHED_EPOCHS, batches.stage.epochs)
     with torch.inference_mode(), _autocast(config, device):
@@ -348,8 +342,8 @@ def _cache_features(
             batches.epoch = epoch
             rows = []
             for index in range(len(batches)):
-                inputs, *targets = batches[index]
-                rows.append((network.pooled(inputs.to(device)).float().cpu().clone(), *targets))
+                inputs, allowed = batches[index]
+                rows.append((network.pooled(inputs.to(device)).float().cpu().clone(), allowed))
                 report(epoch * len(batches) + index, count * len(batches))
             passes.append(rows)
         inputs, allowed = validation.tensors
@@ -357,7 +351,7 @@ def _cache_features(
             [network.pooled(part.to(device)).float().cpu() for part in torch.split(inputs, 64)]
         )
     # Tensors made in inference mode cannot take part in training: copy them out of it.
-    passes = [[(features.clone(), *targets) for features, *targets in rows] for rows in passes]
+    passes = [[(features.clone(), allowed) for features, allowed in rows] for rows in passes]
     return _CachedBatches(passes), TensorDataset(pooled.clone(), allowed)
 
 

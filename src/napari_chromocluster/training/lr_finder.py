@@ -18,7 +18,7 @@ from napari_chromocluster.training.batches import DrawPlan, TrainingBatches
 from napari_chromocluster.training.callbacks import RunLike, Stopped
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
 from napari_chromocluster.training.loop import prepare_data, start_network
-from napari_chromocluster.training.module import StageModule
+from napari_chromocluster.training.module import StageModule, partial_label_loss
 from napari_chromocluster.training.run import Run
 from napari_chromocluster.training.worker import guarded
 
@@ -143,8 +143,9 @@ def find_rates(
 
 def _step(module: StageModule, optimizer: Any, batches: TrainingBatches, number: int) -> float:
     batches.epoch, index = divmod(number, len(batches))
+    inputs, allowed = batches[index]
     torch.manual_seed(module.config.seed + number)
-    loss = module.loss_of(*batches[index])
+    loss = partial_label_loss(module(inputs), allowed, module.config.label_smoothing)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

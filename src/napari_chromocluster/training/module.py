@@ -14,8 +14,6 @@ from napari_chromocluster.training.config import StageConfig, TrainingConfig
 
 #: Where a checkpoint holds what the validation groups gave.
 SCORE = "chromocluster_score"
-#: Numbers of chromosomes that the auxiliary head tells apart: 0 to 5, and 6 or more.
-COUNTS = 7
 
 
 def partial_label_loss(logits: Tensor, allowed: Tensor, smoothing: float) -> Tensor:
@@ -36,22 +34,6 @@ def partial_label_loss(logits: Tensor, allowed: Tensor, smoothing: float) -> Ten
     log_p = functional.log_softmax(logits.float(), dim=1)
     chosen = torch.logsumexp(log_p.masked_fill(allowed < 0.5, -1e9), dim=1)
     return ((1 - smoothing) * -chosen - smoothing * log_p.mean(dim=1)).mean()
-
-
-def count_loss(logits: Tensor, chromosomes: Tensor) -> Tensor:
-    """Cross entropy of the number of chromosomes, over the regions where it is known.
-
-    Parameters
-    ----------
-    logits : (N, `COUNTS`) float tensor
-        Outputs for 0, 1, 2… chromosomes; the last stands for so many or more.
-    chromosomes : (N,) int64 tensor
-        Number of chromosomes, negative where nobody has said.
-    """
-    known = chromosomes >= 0
-    if not known.any():
-        return logits.sum() * 0.0
-    return functional.cross_entropy(logits[known].float(), chromosomes[known].clamp(max=COUNTS - 1))
 
 
 def macro_sensitivity(predicted: Tensor, true: Tensor) -> float:
@@ -93,22 +75,15 @@ class StageModule(pl.LightningModule):
         self.stage = stage
         self.number = number
         self.steps = max(steps, 2)
-        # Beside the network, not in it: it helps the body to learn and is not kept.
-        self.count_head = (
-            nn.Linear(2 * network.features, COUNTS) if config.count_weight > 0 else None
-        )
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits; cached body features (2-D) go to the head alone."""
-        return self.network.classify_pooled(self.pooled(x))
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """Return body features, of crops or as they were cached."""
         if x.dim() == 2:
-            return x
+            return self.network.classify_pooled(x)
         # Grouped convolutions run about twice as fast with the channels last.
-        return self.network.pooled(x.contiguous(memory_format=torch.channels_last))
+        out: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        return out
 
     def on_train_epoch_start(self) -> None:
         """Set the mode: Lightning keeps the one a network comes in, and a loaded one classifies."""
@@ -116,7 +91,7 @@ class StageModule(pl.LightningModule):
         if self.stage.freeze_body:
             self.network.body.eval()
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         # Dropout hangs on epoch and batch alone, so that a resumed run repeats it.
         torch.manual_seed(
@@ -125,21 +100,11 @@ class StageModule(pl.LightningModule):
             + self.current_epoch * 10_007
             + batch_idx
         )
-        loss = self.loss_of(*batch)
+        inputs, allowed = batch
+        loss = partial_label_loss(self(inputs), allowed, self.config.label_smoothing)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 "The training diverged (the loss is no longer a number): lower the learning rates."
-            )
-        return loss
-
-    def loss_of(self, inputs: Tensor, allowed: Tensor, chromosomes: Tensor) -> Tensor:
-        """Return the loss of a batch: types, and numbers of chromosomes where they are learnt."""
-        pooled = self.pooled(inputs)
-        logits = self.network.classify_pooled(pooled)
-        loss = partial_label_loss(logits, allowed, self.config.label_smoothing)
-        if self.count_head is not None:
-            loss = loss + self.config.count_weight * count_loss(
-                self.count_head(pooled), chromosomes
             )
         return loss
 
@@ -194,11 +159,9 @@ class StageModule(pl.LightningModule):
         }
 
     def _rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        beside = [] if self.count_head is None else list(self.count_head.parameters())
         if self.stage.freeze_body:
-            return [([*self.network.head.parameters(), *beside], self.stage.lr_head)]
+            return [(list(self.network.head.parameters()), self.stage.lr_head)]
         layers = layer_groups(self.network)
-        layers[-1] = [*layers[-1], *beside]
         low = max(self.stage.lr_body, 1e-12)
         ratio = self.stage.lr_head / low
         last = max(len(layers) - 1, 1)
