@@ -167,7 +167,7 @@ def _vary_signal(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Te
 def _soften(signal: Tensor, generator: torch.Generator) -> Tensor:
     """Take resolution from a random half of the batch, as a weaker objective does."""
     size = signal.shape[-1]
-    factor = float(torch.empty(()).uniform_(0.25, 0.95, generator=generator))
+    factor = float(torch.empty(()).uniform_(0.45, 0.95, generator=generator))
     small = functional.interpolate(
         signal.unsqueeze(1),
         size=(max(8, round(size * factor)),) * 2,
