@@ -252,3 +252,16 @@ def test_real_metaphases_are_covered(real_data):
             total += 1
             covered += (middle > 0).mean() > 0.1
     assert covered / total > 0.97
+
+
+def test_time_grows_with_the_pixels_of_a_bright_picture(real_data):
+    image = read_image(real_data / "mfish" / "images" / "A0621XY_dapi.png")
+    seconds = []
+    for zoom in (1, 3):
+        large = np.rint(ndimage.zoom(image.astype(float), zoom, order=1)).astype(np.uint8)
+        began = time.perf_counter()
+        assert segment_metaphase(large).max() > 30
+        seconds.append(time.perf_counter() - began)
+    # Nine times the pixels; a flood that queued pixels again and again took 120 times as long, or
+    # all the memory.
+    assert seconds[1] < 40 * seconds[0]
