@@ -37,6 +37,7 @@ from model_recipe import (
     PIXEL_EPOCHS,
     PIXEL_TRAININGS,
     SIZED_TRAININGS,
+    STEADY_TRAINING,
     TRAININGS,
     blend,
     eye_trainings,
@@ -47,6 +48,7 @@ from model_recipe import (
     pair_trainings,
     pixel_trainings,
     sized_trainings,
+    steady_training,
     tempered_prior,
 )
 from napari_chromocluster.imaging.io import atomic_path
@@ -134,6 +136,8 @@ def main() -> None:
         pairs = pair_trainings(read, outlines, plain_read)
         for name, config in zip(PAIR_TRAININGS, pairs, strict=True):
             trained(config.replace(base_model=str(average)), work / name, PAIR_EPOCHS)
+        steady = steady_training(read, dapi, outlines, plain_read)
+        trained(steady.replace(base_model=str(made)), work / STEADY_TRAINING)
 
 
 @dataclass(frozen=True)

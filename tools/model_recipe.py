@@ -36,6 +36,8 @@ EYE_TRAININGS = ("eye_8", "eye_9")
 PAIR_TRAININGS = ("pairs_10", "pairs_11")
 #: After so many of the epochs of their schedule they are stopped.
 PAIR_EPOCHS = 4
+#: Folder of one that was tried on from the shipped weights, with more composed clusters.
+STEADY_TRAINING = "steady_16"
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
@@ -120,6 +122,15 @@ def pixel_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[
         stage = StageConfig("pixels", 12, 7e-4, 7e-4, image_size=128)
         config = _outlined(read, (*files, dapi), stage, number, composed=12_000)
         yield config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5)
+
+
+def steady_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
+    """Return a training with more composed clusters and more weight decay."""
+    stage = StageConfig("steady", 10, 6e-4, 6e-4, image_size=128)
+    config = _outlined(read, (*files, dapi), stage, 16, composed=30_000)
+    return config.replace(
+        source_balance=0.9, monitor="likelihood", grown_share=0.5, weight_decay=0.1
+    )
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
