@@ -11,6 +11,7 @@ from PIL import Image
 from napari_chromocluster.cli import main
 from napari_chromocluster.cli.train import event_text
 from napari_chromocluster.imaging.io import write_labels
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.results.table import COLUMNS, read_table, set_types, write_table
 
 COMMANDS = ("demo", "segment", "classify", "train", "evaluate", "batch", "models")
@@ -71,6 +72,17 @@ def test_segment_obeys_its_options(image, tmp_path, capsys):
                      "--smallest", smallest]) == 0  # fmt: skip
         found.append(json.loads(capsys.readouterr().out)["regions"])
     assert found[1] < found[0]
+
+
+def test_segment_ends_bright_regions_where_it_is_told(tmp_path, capsys):
+    file = tmp_path / "bright.png"
+    Image.fromarray(synthetic_metaphase(3, "dapi").image).save(file)
+    stained = []
+    for edge in ("0", "0.5"):
+        assert main(["segment", str(file), "-o", str(tmp_path), "--edge", edge, "--json"]) == 0
+        labels = tifffile.imread(json.loads(capsys.readouterr().out)["labels"])
+        stained.append((labels > 0).sum())
+    assert stained[1] < 0.95 * stained[0]
 
 
 def test_classify_writes_labels_table_and_overlay(classify, metaphase):

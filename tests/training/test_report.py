@@ -157,6 +157,9 @@ def test_suggestion_lies_on_the_steepest_fall():
     assert suggest(rates, losses) == pytest.approx(1e-3, rel=0.5)
     with pytest.raises(ValueError, match="fell at no learning rate"):
         suggest(rates, np.linspace(1, 2, 60))
+    lucky = losses.copy()
+    lucky[0] = 0.1 * losses.min()  # of one batch, before anything is learnt
+    assert suggest(rates, lucky) == suggest(rates, losses)
 
 
 def test_predictions_of_the_report_match_its_model(run):

@@ -21,6 +21,12 @@ def segment(
     threshold: Annotated[
         float | None, typer.Option(help="Factor of the automatic threshold; above 1 is stricter.")
     ] = None,
+    edge: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the signal at which bright regions end; more for blurred images."
+        ),
+    ] = None,
     polarity: Annotated[
         str | None, typer.Option(help="Chromosomes are dark or bright (default: found by itself).")
     ] = None,
@@ -35,6 +41,7 @@ def segment(
         "smallest_region": smallest,
         "largest_region": largest,
         "threshold": threshold,
+        "edge": edge,
         "polarity": polarity,
     }
     pixels = read_frame(image)

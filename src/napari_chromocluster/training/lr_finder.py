@@ -62,9 +62,10 @@ def suggest(rates: NDArray[np.floating], losses: NDArray[np.floating]) -> float:
     ConfigError
         If the loss never falls.
     """
-    # At the first rates nothing is learnt; how their losses differ is chance.
+    # At the first rates nothing is learnt; how their losses differ is chance, and the very first
+    # is that of one batch, which may be lucky.
     first = min(_SKIPPED, len(losses) // 4)
-    lowest = int(np.argmin(losses))
+    lowest = first + int(np.argmin(losses[first:]))
     if lowest < first + 3:
         raise ConfigError(
             "The loss fell at no learning rate: check the annotations or keep the preset's rates."
