@@ -117,6 +117,7 @@ def test_image_without_contrast_has_no_regions(image):
         ({"smallest_region": 3, "largest_region": 2}, "smaller than the largest"),
         ({"threshold": 0}, "greater than 0"),
         ({"gap": -1}, "gap cannot be negative"),
+        ({"edge": 1.0}, "choose one below 1"),
         ({"polarity": "green"}, "'auto', 'dark' or 'bright'"),
     ],
 )

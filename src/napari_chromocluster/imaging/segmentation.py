@@ -91,7 +91,7 @@ class SegmentationParameters:
         Dark ones are not cut, for their pale bands would look like gaps.
     edge : float
         Bright regions end where the signal is less than this share of the greatest nearby: what
-        lies further out is glow; 0 leaves the glow.
+        lies further out is glow; below 1, and 0 leaves the glow.
     polarity : {"auto", "dark", "bright"}
         Whether chromosomes are darker or brighter than the background.
     """
@@ -120,6 +120,8 @@ class SegmentationParameters:
                      "smoothing", "nucleus_width", "nucleus_area", "gap", "edge"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"The value of {name} cannot be negative.")
+        if self.edge >= 1:
+            raise ValueError("The edge is a share of the greatest signal: choose one below 1.")
         if self.polarity not in ("auto", "dark", "bright"):
             raise ValueError("Polarity must be 'auto', 'dark' or 'bright'.")
 
@@ -198,7 +200,7 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     image : (H, W) or (H, W, 3 | 4) array of any real dtype
         One metaphase.
     parameters : SegmentationParameters, optional
-        Threshold, smoothing, nucleus, gap and polarity are used.
+        Threshold, smoothing, nucleus, gap, edge and polarity are used.
     """
     chosen = parameters or SegmentationParameters()
     found = chromosome_signal(image, polarity=chosen.polarity)
