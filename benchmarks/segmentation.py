@@ -188,17 +188,24 @@ def _compare_regions(
             row["jaccard"] += (mine & theirs).sum() / (mine | theirs).sum()
 
 
+def enlarged(image: NDArray[np.generic], zoom: int) -> NDArray[np.generic]:
+    """Return a picture with more pixels a side, between those that it has linearly."""
+    if zoom == 1:
+        return image
+    shape = [zoom * side for side in image.shape[:2]] + list(image.shape[2:])
+    larger = resize(image, shape, order=1, preserve_range=True)
+    return np.asarray(np.rint(larger).astype(image.dtype))
+
+
 def magnified(case: Case, zoom: int) -> Case:
-    """Return a metaphase with more pixels a side: between those of the picture, linearly."""
+    """Return a metaphase and its reference with more pixels a side."""
 
     def larger(mask: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(mask.repeat(zoom, 0).repeat(zoom, 1))
 
-    shape = [zoom * side for side in case.image.shape[:2]]
-    picture = resize(case.image, shape, order=1, preserve_range=True)
     return Case(
         case.name,
-        np.rint(picture).astype(case.image.dtype),
+        enlarged(case.image, zoom),
         [
             (tuple(slice(zoom * one.start, zoom * one.stop) for one in window), larger(mask))
             for window, mask in case.chromosomes
