@@ -18,7 +18,7 @@ from skimage.filters import threshold_otsu
 from skimage.morphology import remove_small_holes
 from skimage.segmentation import watershed
 
-from napari_chromocluster.imaging.signal import Polarity, chromosome_signal
+from napari_chromocluster.imaging.signal import Polarity, Signal, chromosome_signal
 
 Labels = NDArray[np.int32]
 Mask = NDArray[np.bool_]
@@ -51,6 +51,12 @@ _CUT_NUCLEUS = 0.25
 _RIM_CONTACT = 0.45
 #: Area from which a region may be a cluster of any shape, in median chromosomes.
 _CLUSTER = 2.5
+#: Signal of what lies beside nuclei from which on it need not be brought to 1, and how many
+#: standard deviations of the background are no noise.
+_FAINT_BESIDE_NUCLEI, _ABOVE_NOISE = 0.75, 5.0
+#: Where nuclei are all that is seen at first: fewest pieces like chromosomes beside them, and
+#: their least area, as a share of that of the nuclei.
+_FEWEST_BESIDE_NUCLEI, _LEAST_BESIDE_NUCLEI = 10, 0.25
 #: Areas between which a piece may be one chromosome, and the usual one, in squares of half
 #: the width of the chromosomes.
 _PLAUSIBLE_AREAS, _USUAL_AREA = (4.0, 40.0), 16.0
@@ -208,6 +214,12 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     if not signal.any():
         return label_mask(np.zeros(signal.shape, bool), signal)
     nuclei, half = find_nuclei(signal, chosen)
+    level = _level_beside(nuclei, half, signal, chosen)
+    if level < _FAINT_BESIDE_NUCLEI:
+        # What was taken for the level of the chromosomes is that of nuclei.
+        found = Signal(found.values / np.float32(level), found.dark_chromosomes)
+        signal = signal / np.float32(level)
+        nuclei, half = find_nuclei(signal, chosen)
     if 0 < chosen.smoothing < _SMOOTHING * half:
         signal = ndimage.gaussian_filter(found.values, _SMOOTHING * half)
     # A dark nucleus must not hide the chromosomes against it; a bright one glows, and its
@@ -229,6 +241,44 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     return label_mask(mask, signal, nuclei, half)
 
 
+def _level_beside(
+    nuclei: Mask, half: float, signal: Floats, parameters: SegmentationParameters
+) -> float:
+    """Median signal of what is stained beside nuclei and their glow, which may be far brighter.
+
+    1 without nuclei, and where nothing that could be chromosomes lies beside them.
+    """
+    if not parameters.nucleus_width:
+        return 1.0
+    alone = not nuclei.any()
+    # Chromosomes may be too faint to be seen beside bodies that were taken for them.
+    bodies, reach = (_first_look(signal), half / 4) if alone else (nuclei, 2 * half)
+    beside = ndimage.distance_transform_edt(~bodies) > reach
+    values = signal[beside]
+    if not values.size or float(np.ptp(values)) == 0.0:
+        return 1.0
+    least = float(threshold_otsu(np.clip(values, 0.0, 2.0)))
+    stained = beside & (signal > least)
+    if alone and not _are_chromosomes(_without_specks(stained), bodies, half, parameters):
+        return 1.0
+    level = float(np.median(signal[stained]))
+    return level if level > _ABOVE_NOISE * float(np.std(values[values <= least])) else 1.0
+
+
+def _are_chromosomes(
+    stained: Mask, bodies: Mask, half: float, parameters: SegmentationParameters
+) -> bool:
+    """Whether there are many pieces like chromosomes beside which some bodies are nuclei."""
+    narrow = _half_width(ndimage.distance_transform_edt(stained))
+    if not 0 < parameters.nucleus_width * narrow <= half:
+        return False
+    areas = np.bincount(ndimage.label(stained, _EIGHT)[0].ravel())[1:]
+    low, high = _PLAUSIBLE_AREAS
+    plausible = areas[(areas > low * narrow**2) & (areas < high * narrow**2)]
+    enough = plausible.sum() >= _LEAST_BESIDE_NUCLEI * bodies.sum()
+    return bool(plausible.size >= _FEWEST_BESIDE_NUCLEI and enough)
+
+
 def find_nuclei(signal: Floats, parameters: SegmentationParameters) -> tuple[Mask, float]:
     """Find bodies much thicker than the chromosomes; what only touches them is not part of them.
 
@@ -246,9 +296,7 @@ def find_nuclei(signal: Floats, parameters: SegmentationParameters) -> tuple[Mas
     half : float
         Half the width of a chromosome, in px.
     """
-    level = float(threshold_otsu(np.clip(signal, 0.0, 2.0)))
-    mask = signal > max(_FAINTEST_FIRST_LOOK, _FIRST_LOOK * level)
-    mask = _without_specks(remove_small_holes(mask, max_size=_SPECK))
+    mask = _first_look(signal)
     depth = ndimage.distance_transform_edt(mask)
     half = _half_width(depth) or 3.0
     none = np.zeros(mask.shape, bool)
@@ -265,6 +313,13 @@ def find_nuclei(signal: Floats, parameters: SegmentationParameters) -> tuple[Mas
     keep = np.bincount(pieces.ravel()) >= least
     keep[0] = False
     return np.asarray(keep[pieces]), half
+
+
+def _first_look(signal: Floats) -> Mask:
+    """Find what is stained by one threshold for the whole image."""
+    level = float(threshold_otsu(np.clip(signal, 0.0, 2.0)))
+    mask = signal > max(_FAINTEST_FIRST_LOOK, _FIRST_LOOK * level)
+    return _without_specks(remove_small_holes(mask, max_size=_SPECK))
 
 
 def label_mask(
