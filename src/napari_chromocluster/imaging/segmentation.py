@@ -214,12 +214,13 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     if not signal.any():
         return label_mask(np.zeros(signal.shape, bool), signal)
     nuclei, half = find_nuclei(signal, chosen)
-    level = _level_beside(nuclei, half, signal, chosen)
-    if level < _FAINT_BESIDE_NUCLEI:
-        # What was taken for the level of the chromosomes is that of nuclei.
-        found = Signal(found.values / np.float32(level), found.dark_chromosomes)
-        signal = signal / np.float32(level)
-        nuclei, half = find_nuclei(signal, chosen)
+    if chosen.nucleus_width and not found.dark_chromosomes:
+        level = _level_beside(nuclei, half, signal, chosen.nucleus_width)
+        if level < _FAINT_BESIDE_NUCLEI:
+            # What was taken for the level of the chromosomes is that of nuclei.
+            found = Signal(found.values / np.float32(level), found.dark_chromosomes)
+            signal = signal / np.float32(level)
+            nuclei, half = find_nuclei(signal, chosen)
     if 0 < chosen.smoothing < _SMOOTHING * half:
         signal = ndimage.gaussian_filter(found.values, _SMOOTHING * half)
     # A dark nucleus must not hide the chromosomes against it; a bright one glows, and its
@@ -241,42 +242,37 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     return label_mask(mask, signal, nuclei, half)
 
 
-def _level_beside(
-    nuclei: Mask, half: float, signal: Floats, parameters: SegmentationParameters
-) -> float:
+def _level_beside(nuclei: Mask, half: float, signal: Floats, nucleus_width: float) -> float:
     """Median signal of what is stained beside nuclei and their glow, which may be far brighter.
 
     1 without nuclei, and where nothing that could be chromosomes lies beside them.
     """
-    if not parameters.nucleus_width:
-        return 1.0
+    bodies, reach = nuclei, 2 * half
     alone = not nuclei.any()
-    # Chromosomes may be too faint to be seen beside bodies that were taken for them.
-    bodies, reach = (_first_look(signal), half / 4) if alone else (nuclei, 2 * half)
+    if alone:
+        # Chromosomes may be too faint to be seen beside bodies that were taken for them.
+        bodies, reach = _first_look(signal), half / 4
+        if _like_chromosomes(bodies, half).size >= _FEWEST_BESIDE_NUCLEI:
+            return 1.0
     beside = ndimage.distance_transform_edt(~bodies) > reach
     values = signal[beside]
     if not values.size or float(np.ptp(values)) == 0.0:
         return 1.0
     least = float(threshold_otsu(np.clip(values, 0.0, 2.0)))
     stained = beside & (signal > least)
-    if alone and not _are_chromosomes(_without_specks(stained), bodies, half, parameters):
-        return 1.0
+    if alone:
+        narrow = _half_width(ndimage.distance_transform_edt(_without_specks(stained)))
+        pieces = _like_chromosomes(stained, narrow)
+        enough = pieces.size >= _FEWEST_BESIDE_NUCLEI and narrow * nucleus_width <= half
+        if not enough or pieces.sum() < _LEAST_BESIDE_NUCLEI * bodies.sum():
+            return 1.0
     level = float(np.median(signal[stained]))
     return level if level > _ABOVE_NOISE * float(np.std(values[values <= least])) else 1.0
 
 
-def _are_chromosomes(
-    stained: Mask, bodies: Mask, half: float, parameters: SegmentationParameters
-) -> bool:
-    """Whether there are many pieces like chromosomes beside which some bodies are nuclei."""
-    narrow = _half_width(ndimage.distance_transform_edt(stained))
-    if not 0 < parameters.nucleus_width * narrow <= half:
-        return False
-    areas = np.bincount(ndimage.label(stained, _EIGHT)[0].ravel())[1:]
-    low, high = _PLAUSIBLE_AREAS
-    plausible = areas[(areas > low * narrow**2) & (areas < high * narrow**2)]
-    enough = plausible.sum() >= _LEAST_BESIDE_NUCLEI * bodies.sum()
-    return bool(plausible.size >= _FEWEST_BESIDE_NUCLEI and enough)
+def _like_chromosomes(mask: Mask, half: float) -> NDArray[np.intp]:
+    """Areas of the pieces that may each be one chromosome, from half the width of one, in px."""
+    return _plausible(np.bincount(ndimage.label(mask, _EIGHT)[0].ravel())[1:], half)
 
 
 def find_nuclei(signal: Floats, parameters: SegmentationParameters) -> tuple[Mask, float]:
@@ -496,6 +492,11 @@ def _chromosome_area(areas: NDArray[Any], half: float) -> float:
     """
     if not areas.any():
         return 0.0
-    low, high = _PLAUSIBLE_AREAS
-    plausible = areas[(areas > low * half**2) & (areas < high * half**2)]
+    plausible = _plausible(areas, half)
     return float(np.median(plausible)) if plausible.size >= 5 else _USUAL_AREA * half**2
+
+
+def _plausible(areas: NDArray[np.intp], half: float) -> NDArray[np.intp]:
+    """Return the areas that one chromosome may have, from half the width of one, in px."""
+    low, high = _PLAUSIBLE_AREAS
+    return np.asarray(areas[(areas > low * half**2) & (areas < high * half**2)])
