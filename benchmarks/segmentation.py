@@ -25,11 +25,11 @@ from skimage.filters import threshold_otsu
 from skimage.transform import resize
 
 from napari_chromocluster.imaging.io import atomic_path, read_image, read_labels
+from napari_chromocluster.imaging.nuclei import find_nuclei
 from napari_chromocluster.imaging.segmentation import (
     Labels,
     SegmentationParameters,
     filter_regions,
-    find_nuclei,
     label_mask,
     segment_metaphase,
 )
@@ -234,7 +234,7 @@ def flat_otsu(image: NDArray[Any]) -> Labels:
     """One threshold after the background is flattened, then the filters of the segmentation."""
     chosen = SegmentationParameters()
     signal = ndimage.gaussian_filter(chromosome_signal(image).values, chosen.smoothing)
-    nuclei, _ = find_nuclei(signal, chosen)
+    nuclei, _ = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area)
     mask = signal > threshold_otsu(np.clip(signal, 0, 2))
     return filter_regions(label_mask(mask, signal, nuclei), chosen)
 

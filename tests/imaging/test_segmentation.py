@@ -90,32 +90,6 @@ def test_nucleus_is_left_out(metaphase):
     assert (kept[metaphase.labels == nucleus] > 0).mean() > 0.9
 
 
-def with_bright_nuclei(picture, brightness):
-    """Lay two nuclei that glow into a picture (H, W), in the greatest of its values."""
-    height, width = picture.shape
-    y, x = np.mgrid[:height, :width]
-    nuclei = [np.hypot(y - at[0], x - at[1]) < 45 for at in ((40, 40), (height - 50, width - 50))]
-    bodies = np.where(np.any(nuclei, axis=0), brightness * float(picture.max()), 0.0)
-    light = ndimage.gaussian_filter(bodies, 2) + 0.02 * ndimage.gaussian_filter(bodies, 25)
-    together = picture + light
-    return np.rint(together * (255 / together.max())).astype(np.uint8)
-
-
-@pytest.mark.parametrize("brightness", [1, 3, 10])
-def test_chromosomes_far_fainter_than_the_nuclei_are_found(brightness):
-    made = synthetic_metaphase(4, "dapi")
-    labels = segment_metaphase(with_bright_nuclei(made.image.astype(float), brightness))
-    covered, true = agreement(made, labels)
-    assert covered >= 0.95
-    assert true >= 0.9
-
-
-@pytest.mark.parametrize("noise", [0.5, 4.0])
-def test_noise_beside_nuclei_is_no_chromosome(noise):
-    empty = np.full((400, 400), 10.0) + np.random.default_rng(0).normal(0, noise, (400, 400))
-    assert segment_metaphase(with_bright_nuclei(empty, 10)).max() == 0
-
-
 def test_result_is_numbered_without_gaps_and_reproducible(metaphase):
     labels = segment_metaphase(metaphase.image)
     assert labels.dtype == np.int32

@@ -14,29 +14,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 from skimage.morphology import remove_small_holes
 from skimage.segmentation import watershed
 
+from napari_chromocluster.imaging.measure import (
+    EIGHT,
+    SHALLOWEST,
+    SPECK,
+    Floats,
+    Mask,
+    chromosome_area,
+    half_width,
+)
+from napari_chromocluster.imaging.nuclei import FAINT_BESIDE_NUCLEI, find_nuclei, level_beside
 from napari_chromocluster.imaging.signal import Polarity, Signal, chromosome_signal
 
 Labels = NDArray[np.int32]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.floating]
 
-_EIGHT = np.ones((3, 3), bool)
-#: Fewest pixels of anything that is looked at.
-_SPECK = 12
-#: Depth of a ridge in px, and in half widths of a chromosome, up to which it is that of a speck.
-_SHALLOWEST, _SPECK_WIDTH = 2.0, 0.35
+#: Depth of a ridge, in half widths of a chromosome, up to which it is that of a speck.
+_SPECK_WIDTH = 0.35
 #: Least smoothing of large pictures, in half widths of a chromosome: their outlines are as
 #: smooth as those of small ones.
 _SMOOTHING = 0.06
-#: Share of the automatic threshold for the first look at an image.
-_FIRST_LOOK = 0.9
 #: Signal below which nothing is a chromosome: dirt and uneven light reach further in
 #: a bright field than anything does in the black background of fluorescence.
-_FAINTEST_DARK, _FAINTEST_BRIGHT, _FAINTEST_FIRST_LOOK = 0.25, 0.1, 0.3
+_FAINTEST_DARK, _FAINTEST_BRIGHT = 0.25, 0.1
 #: A chromosome is brighter than this share of the mean around it...
 _LOCAL_SHARE = 0.85
 #: ...where the mean reaches this many half widths of a chromosome.
@@ -45,21 +47,10 @@ _LOCAL_REACH = 4.0
 _GAP_REACH = 2.0
 #: How far the glow of a bright chromosome is looked for, in half widths.
 _GLOW_REACH = 1.2
-#: Share of a nucleus that may be all the border of the image leaves of it.
-_CUT_NUCLEUS = 0.25
 #: What else lies against a nucleus with this share of its pixels is the nucleus' rim.
 _RIM_CONTACT = 0.45
 #: Area from which a region may be a cluster of any shape, in median chromosomes.
 _CLUSTER = 2.5
-#: Signal of what lies beside nuclei from which on it need not be brought to 1, and how many
-#: standard deviations of the background are no noise.
-_FAINT_BESIDE_NUCLEI, _ABOVE_NOISE = 0.75, 5.0
-#: Where nuclei are all that is seen at first: fewest pieces like chromosomes beside them, and
-#: their least area, as a share of that of the nuclei.
-_FEWEST_BESIDE_NUCLEI, _LEAST_BESIDE_NUCLEI = 10, 0.25
-#: Areas between which a piece may be one chromosome, and the usual one, in squares of half
-#: the width of the chromosomes.
-_PLAUSIBLE_AREAS, _USUAL_AREA = (4.0, 40.0), 16.0
 
 
 @dataclass(frozen=True)
@@ -213,14 +204,14 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     signal = ndimage.gaussian_filter(found.values, chosen.smoothing)
     if not signal.any():
         return label_mask(np.zeros(signal.shape, bool), signal)
-    nuclei, half = find_nuclei(signal, chosen)
+    nuclei, half = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area)
     if chosen.nucleus_width and not found.dark_chromosomes:
-        level = _level_beside(nuclei, half, signal, chosen.nucleus_width)
-        if level < _FAINT_BESIDE_NUCLEI:
+        level = level_beside(nuclei, half, signal, chosen.nucleus_width)
+        if level < FAINT_BESIDE_NUCLEI:
             # What was taken for the level of the chromosomes is that of nuclei.
             found = Signal(found.values / np.float32(level), found.dark_chromosomes)
             signal = signal / np.float32(level)
-            nuclei, half = find_nuclei(signal, chosen)
+            nuclei, half = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area)
     if 0 < chosen.smoothing < _SMOOTHING * half:
         signal = ndimage.gaussian_filter(found.values, _SMOOTHING * half)
     # A dark nucleus must not hide the chromosomes against it; a bright one glows, and its
@@ -231,7 +222,7 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     around /= np.maximum(local_mean(outside, _LOCAL_REACH * half), 0.2)
     least = _FAINTEST_DARK if found.dark_chromosomes else _FAINTEST_BRIGHT
     mask = signal > chosen.threshold * np.maximum(_LOCAL_SHARE * around, least)
-    mask = remove_small_holes(mask & ~nuclei, max_size=_SPECK)
+    mask = remove_small_holes(mask & ~nuclei, max_size=SPECK)
     if found.dark_chromosomes:
         return label_mask(mask, signal, nuclei, half)
     if chosen.gap:
@@ -240,82 +231,6 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     if chosen.edge:
         mask = _without_glow(mask, signal, chosen.edge, half)
     return label_mask(mask, signal, nuclei, half)
-
-
-def _level_beside(nuclei: Mask, half: float, signal: Floats, nucleus_width: float) -> float:
-    """Median signal of what is stained beside nuclei and their glow, which may be far brighter.
-
-    1 without nuclei, and where nothing that could be chromosomes lies beside them.
-    """
-    bodies, reach = nuclei, 2 * half
-    alone = not nuclei.any()
-    if alone:
-        # Chromosomes may be too faint to be seen beside bodies that were taken for them.
-        bodies, reach = _first_look(signal), half / 4
-        if _like_chromosomes(bodies, half).size >= _FEWEST_BESIDE_NUCLEI:
-            return 1.0
-    beside = ndimage.distance_transform_edt(~bodies) > reach
-    values = signal[beside]
-    if not values.size or float(np.ptp(values)) == 0.0:
-        return 1.0
-    least = float(threshold_otsu(np.clip(values, 0.0, 2.0)))
-    stained = beside & (signal > least)
-    if alone:
-        narrow = _half_width(ndimage.distance_transform_edt(_without_specks(stained)))
-        pieces = _like_chromosomes(stained, narrow)
-        enough = pieces.size >= _FEWEST_BESIDE_NUCLEI and narrow * nucleus_width <= half
-        if not enough or pieces.sum() < _LEAST_BESIDE_NUCLEI * bodies.sum():
-            return 1.0
-    level = float(np.median(signal[stained]))
-    return level if level > _ABOVE_NOISE * float(np.std(values[values <= least])) else 1.0
-
-
-def _like_chromosomes(mask: Mask, half: float) -> NDArray[np.intp]:
-    """Areas of the pieces that may each be one chromosome, from half the width of one, in px."""
-    return _plausible(np.bincount(ndimage.label(mask, _EIGHT)[0].ravel())[1:], half)
-
-
-def find_nuclei(signal: Floats, parameters: SegmentationParameters) -> tuple[Mask, float]:
-    """Find bodies much thicker than the chromosomes; what only touches them is not part of them.
-
-    Parameters
-    ----------
-    signal : (H, W) float array
-        Chromosome signal, smoothed.
-    parameters : SegmentationParameters
-        Width and area of a nucleus are used.
-
-    Returns
-    -------
-    nuclei : (H, W) bool array
-        Pixels of interphase nuclei.
-    half : float
-        Half the width of a chromosome, in px.
-    """
-    mask = _first_look(signal)
-    depth = ndimage.distance_transform_edt(mask)
-    half = _half_width(depth) or 3.0
-    none = np.zeros(mask.shape, bool)
-    core = depth > parameters.nucleus_width * half
-    if not parameters.nucleus_width or not core.any():
-        return none, half
-    body = ndimage.distance_transform_edt(~core) <= parameters.nucleus_width * half + 2.0
-    rest, _ = ndimage.label(mask & ~body, _EIGHT)
-    usual = _chromosome_area(np.bincount(rest.ravel())[1:], half)
-    pieces, _ = ndimage.label(body)
-    least = np.full(int(pieces.max()) + 1, parameters.nucleus_area * usual)
-    border = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
-    least[border] *= _CUT_NUCLEUS
-    keep = np.bincount(pieces.ravel()) >= least
-    keep[0] = False
-    return np.asarray(keep[pieces]), half
-
-
-def _first_look(signal: Floats) -> Mask:
-    """Find what is stained by one threshold for the whole image."""
-    level = float(threshold_otsu(np.clip(signal, 0.0, 2.0)))
-    mask = signal > max(_FAINTEST_FIRST_LOOK, _FIRST_LOOK * level)
-    return _without_specks(remove_small_holes(mask, max_size=_SPECK))
 
 
 def label_mask(
@@ -337,15 +252,15 @@ def label_mask(
     """
     if nuclei is not None:
         mask = mask & ~nuclei
-    labels, count = ndimage.label(mask, _EIGHT)
+    labels, count = ndimage.label(mask, EIGHT)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     total = np.bincount(labels.ravel(), weights=signal.ravel(), minlength=count + 1)
     areas[0], total[0] = 0, 0.0
     depth = ndimage.distance_transform_edt(mask)
     thickness = np.zeros(count + 1)
     thickness[1:] = 2 * np.asarray(ndimage.maximum(depth, labels, np.arange(1, count + 1)))
-    width = 2 * _half_width(depth, max(_SHALLOWEST, _SPECK_WIDTH * half))
-    median = _chromosome_area(areas[thickness >= 0.7 * width], width / 2)
+    width = 2 * half_width(depth, max(SHALLOWEST, _SPECK_WIDTH * half))
+    median = chromosome_area(areas[thickness >= 0.7 * width], width / 2)
     strength = total / np.maximum(areas, 1)
     raggedness = _outlines(labels, count) * thickness / np.maximum(areas, 1)
     if nuclei is not None and nuclei.any():
@@ -378,7 +293,7 @@ def filter_regions(foreground: Foreground, parameters: SegmentationParameters) -
         Regions numbered from 1.
     """
     areas = foreground.areas
-    keep = areas >= max(_SPECK, parameters.smallest_region * foreground.median_area)
+    keep = areas >= max(SPECK, parameters.smallest_region * foreground.median_area)
     keep &= areas <= parameters.largest_region * foreground.median_area
     keep &= foreground.thickness >= parameters.thinnest_region * foreground.width
     shapely = foreground.thickness <= parameters.thickest_region * foreground.width
@@ -426,10 +341,10 @@ def _outlines(labels: NDArray[np.integer], count: int) -> NDArray[np.float64]:
 
 def _cut_gaps(mask: Mask, bright: Mask, signal: Floats, half: float) -> Mask:
     """Cut a piece along its darkest lines when it holds several bright bodies."""
-    pieces, _ = ndimage.label(mask, _EIGHT)
+    pieces, _ = ndimage.label(mask, EIGHT)
     areas = np.bincount(pieces.ravel())[1:]
-    usual = _chromosome_area(areas, half)
-    bodies, count = ndimage.label(bright & mask, _EIGHT)
+    usual = chromosome_area(areas, half)
+    bodies, count = ndimage.label(bright & mask, EIGHT)
     depth = ndimage.distance_transform_edt(bodies > 0)
     if not count:
         return mask
@@ -458,45 +373,10 @@ def _without_glow(mask: Mask, signal: Floats, share: float, half: float) -> Mask
     """
     side = 2 * round(_GLOW_REACH * half) + 1
     kept = np.zeros(mask.shape, bool)
-    pieces, _ = ndimage.label(mask, _EIGHT)
+    pieces, _ = ndimage.label(mask, EIGHT)
     for number, window in enumerate(ndimage.find_objects(pieces), 1):
         mine = pieces[window] == number
         inside = np.where(mine, signal[window], 0)
         stained = inside > share * ndimage.maximum_filter(inside, size=side, mode="constant")
-        kept[window] |= remove_small_holes(stained, max_size=_SPECK) & mine
+        kept[window] |= remove_small_holes(stained, max_size=SPECK) & mine
     return kept
-
-
-def _without_specks(mask: Mask) -> Mask:
-    labels, _ = ndimage.label(mask, _EIGHT)
-    keep = np.bincount(labels.ravel()) >= _SPECK
-    keep[0] = False
-    return np.asarray(keep[labels])
-
-
-def _half_width(depth: Floats, least: float = _SHALLOWEST) -> float:
-    """Half the usual width of the chromosomes: the median depth of all ridges, in px.
-
-    Chromosomes have long ridges for their area, nuclei short ones and specks
-    shallow ones, so neither moves the median much.  What is shallower than ``least`` is no ridge.
-    """
-    ridge = (depth == ndimage.maximum_filter(depth, size=3)) & (depth >= least)
-    return float(np.median(depth[ridge])) if ridge.any() else 0.0
-
-
-def _chromosome_area(areas: NDArray[Any], half: float) -> float:
-    """Area of the median chromosome among some pieces, in px; 0 without pieces.
-
-    Specks, rims and large clusters are told by the width of the chromosomes;
-    where nothing else is left, the width alone gives the area.
-    """
-    if not areas.any():
-        return 0.0
-    plausible = _plausible(areas, half)
-    return float(np.median(plausible)) if plausible.size >= 5 else _USUAL_AREA * half**2
-
-
-def _plausible(areas: NDArray[np.intp], half: float) -> NDArray[np.intp]:
-    """Return the areas that one chromosome may have, from half the width of one, in px."""
-    low, high = _PLAUSIBLE_AREAS
-    return np.asarray(areas[(areas > low * half**2) & (areas < high * half**2)])
