@@ -3,9 +3,9 @@
 Prints, for each of some blends of weights (`model_recipe.blend`; else the one that is
 shipped) and each way from the training shares (0) to the natural shares (1): the temperature
 that fits both stains, and the figures of the annotated regions of each, of the regions of
-plain outlines that boxes name, of clusters whose type was read by eye (no single is among
-them), and of regions of which boxes leave several types (there the accuracy is how often the
-network names one that is possible)::
+plain outlines that boxes name, of clusters whose type was read by eye, in our outlines and in
+plain ones (no single is among them), and of regions of which boxes leave several types (there
+the accuracy is how often the network names one that is possible)::
 
     python tools/choose_prior.py ../shared/data WORK [long_6+long_7@128 ...] [--ways 0.5 0.65]
 """
@@ -47,6 +47,7 @@ def main() -> None:
     files = annotated(options.data, options.work, "validation")
     files["plain"] = plainly_outlined(options.work, "validation")
     files["eye"] = typed_by_eye(options.data, options.work, "validation")
+    files["eye, plain"] = typed_by_eye(options.data, options.work, "validation", "plain")
     files |= named_in_part(options.work, "validation")
     for formula in options.blends:
         classifier = ClusterClassifier(*blend(options.work, formula), "cpu")

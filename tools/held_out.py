@@ -65,14 +65,20 @@ def plainly_outlined(work: Path, side: str) -> Path:
     return file
 
 
-def typed_by_eye(data: Path, work: Path, side: str) -> Path:
-    """Write the clusters of one side whose type was read by eye, as our segmentation finds them."""
-    table = read_annotations(work / "boxes" / "annotations.csv")
+def typed_by_eye(data: Path, work: Path, side: str, outline: str = "boxes") -> Path:
+    """Write the clusters of one side whose type was read by eye.
+
+    As our segmentation finds them (``boxes``), or in the outline of the annotated label
+    images (``plain``), where fewer hold the same chromosomes.
+    """
+    table = read_annotations(work / outline / "annotations.csv")
+    if outline == "plain":
+        table = table[_as_annotated(table)]
     here = table["group"].map(lambda group: part("gband_metaphases", group) == side)
     boxes = pd.read_csv(data / "gband_metaphases" / "boxes.csv")
     read = types_read(TEST_FILE if side == "test" else FILE)
     named = with_types_read(table[here], boxes, read)
-    file = work / f"{side}_eye.csv"
+    file = work / f"{side}_eye{'' if outline == 'boxes' else f'_{outline}'}.csv"
     named[named["read"]].to_csv(file, index=False)
     return file
 

@@ -23,9 +23,11 @@ from typing import Any
 
 import numpy as np
 
+import blurred_annotations
 import box_annotations
 import outline_annotations
 import plain_annotations
+import typed_outlines
 from held_out import annotated, answers, plainly_outlined, typed_by_eye
 from model_recipe import (
     BLENDS,
@@ -39,6 +41,8 @@ from model_recipe import (
     SIZED_TRAININGS,
     STEADY_TRAINING,
     TRAININGS,
+    TYPED_EPOCHS,
+    TYPED_TRAININGS,
     blend,
     eye_trainings,
     fine_trainings,
@@ -50,6 +54,7 @@ from model_recipe import (
     sized_trainings,
     steady_training,
     tempered_prior,
+    typed_trainings,
 )
 from napari_chromocluster.imaging.io import atomic_path
 from napari_chromocluster.models.calibration import fit_temperature, prior_weights
@@ -138,6 +143,17 @@ def main() -> None:
             trained(config.replace(base_model=str(average)), work / name, PAIR_EPOCHS)
         steady = steady_training(read, dapi, outlines, plain_read)
         trained(steady.replace(base_model=str(made)), work / STEADY_TRAINING)
+        blurred, typed = (work / name / "annotations.csv" for name in ("blurred", "typed"))
+        if not blurred.exists():
+            blurred_annotations.main(options.data, blurred.parent)
+        if not typed.exists():
+            typed_outlines.main(options.data, plain.parent, outlines.parent, typed.parent)
+        more = (outlines, plain_read, write_with_types_read(blurred, corners), typed)
+        model = made
+        for name, last, config in zip(
+            TYPED_TRAININGS, TYPED_EPOCHS, typed_trainings(read, dapi, *more), strict=True
+        ):
+            model = trained(config.replace(base_model=str(model)), work / name, last)
 
 
 @dataclass(frozen=True)
@@ -181,6 +197,7 @@ def finish(network: ClusterNetwork, card: ModelCard, data: Path, work: Path, tar
     test["plainly outlined"] = plainly_outlined(work, "test")
     # Clusters only, so these tell of their types, at no prevalence of nature.
     test["read by eye"] = typed_by_eye(data, work, "test")
+    test["read by eye, plainly outlined"] = typed_by_eye(data, work, "test", "plain")
     for stain, file in test.items():
         evaluation = evaluate(file, classifier)
         figures = evaluation.to_dict()

@@ -38,6 +38,11 @@ PAIR_TRAININGS = ("pairs_10", "pairs_11")
 PAIR_EPOCHS = 4
 #: Folder of one that was tried on from the shipped weights, with more composed clusters.
 STEADY_TRAINING = "steady_16"
+#: Folders of those that go on from the shipped weights before: clusters of known type in more
+#: outlines and pictures out of focus; then outlines without the steps of their pixels.
+TYPED_TRAININGS = ("typed_18", "smooth_19")
+#: After so many of the epochs of their schedules they are stopped.
+TYPED_EPOCHS = (7, 6)
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
@@ -131,6 +136,17 @@ def steady_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingC
     return config.replace(
         source_balance=0.9, monitor="likelihood", grown_share=0.5, weight_decay=0.1
     )
+
+
+def typed_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield trainings with clusters of known type in many outlines, the second on from the first.
+
+    The files also hold pictures out of focus (`blurred_annotations`).
+    """
+    for number, name, epochs, rate in ((18, "typed", 10, 6e-4), (19, "smooth", 6, 5e-4)):
+        stage = StageConfig(name, epochs, rate, rate, image_size=128)
+        config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, number, composed=12_000)
+        yield config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5)
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:

@@ -55,7 +55,7 @@ _INSIDE = 0.8
 #: Shares of a region up to which it holds no chromosome, and of a mapped region that counts.
 _EMPTY, _TAKES_PART = 0.03, 0.5
 #: Thickness from which an unmapped region is no chromosome, in widths of a chromosome.
-_NO_CHROMOSOME = 1.7
+NO_CHROMOSOME = 1.7
 
 
 def close_gaps(labels: Labels, gap: float) -> Labels:
@@ -150,7 +150,7 @@ def mapped_metaphase(
     for threshold in MAPPED:
         chosen = SegmentationParameters(threshold=threshold)
         ours = np.asarray(filter_regions(label_foreground(image, chosen), chosen))
-        rows = list(mapped_regions(ours, labels, names, _NO_CHROMOSOME * foreground.width))
+        rows = list(mapped_regions(ours, labels, names, NO_CHROMOSOME * foreground.width))
         yield f"threshold{threshold:.2f}", ours, rows
     for gap in CLOSED_GAPS:
         closed = close_gaps(labels, max(gap * foreground.width, 2.0))

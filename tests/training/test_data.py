@@ -6,7 +6,7 @@ from napari_chromocluster.imaging.compose import Appearance
 from napari_chromocluster.imaging.crops import CropSpec, render_crop
 from napari_chromocluster.results.sources import cut_annotated, read_sources
 from napari_chromocluster.taxonomy import CLUSTERS, TYPES, UNTYPED_CLUSTER
-from napari_chromocluster.training.augment import _smooth_outlines, _vary_pixels, augment
+from napari_chromocluster.training.augment import _vary_pixels, augment
 from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, make_inputs
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.data import (
@@ -157,23 +157,6 @@ def test_augmentation_draws_a_few_outlines_much_wider_than_the_chromosome():
     # The chromosome itself grows and shrinks as well: what counts is how far its outline lies.
     wider = mask.sum(dim=(1, 2)).sqrt() / (signal > 0.1).sum(dim=(1, 2)).sqrt()
     assert 0.05 < float((wider > 1.25).float().mean()) < 0.25
-
-
-def test_some_outlines_lose_the_steps_of_their_pixels():
-    y, x = np.mgrid[:100, :100] - 49.5
-    disc = (np.hypot(y, x) < 38).astype(np.float32)
-    steps = disc[2::5, 2::5].repeat(5, 0).repeat(5, 1)
-    mask = torch.from_numpy(steps).expand(300, 100, 100)
-    generator = torch.Generator().manual_seed(0)
-    signal, varied = _smooth_outlines(mask, mask, generator)
-    changed = (varied != mask).any(dim=2).any(dim=1)
-    assert 0.25 < float(changed.float().mean()) < 0.45
-    assert bool(((varied == 0) | (varied == 1)).all())
-    # Nearer to the disc whose pixels these were, and a part of the signals with them.
-    off = (varied[changed] - torch.from_numpy(disc)).abs().sum(dim=(1, 2))
-    assert float(off.max()) < 0.8 * float(np.abs(steps - disc).sum())
-    cut = (signal != mask).any(dim=2).any(dim=1)
-    assert 0.05 < float(cut.float().mean()) < 0.2
 
 
 def test_loss_sums_over_what_is_allowed():

@@ -75,7 +75,6 @@ def augment(
     if kind != "full":
         return signal, mask, relative_size
     signal, mask = _vary_pixels(signal, mask, generator)
-    signal, mask = _smooth_outlines(signal, mask, generator)
     mask = _vary_masks(mask, generator)
     signal = _vary_signal(signal, mask, generator)
     return signal, mask, _vary_size(relative_size, generator)
@@ -132,30 +131,6 @@ def _vary_pixels(signal: Tensor, mask: Tensor, generator: torch.Generator) -> tu
     varied = torch.where(choice < 0.15, coarse[:, 1], mask)
     varied = torch.where((choice > 0.15) & (choice < 0.35), soft, varied)
     return signal, torch.where(choice > 0.6, sharp, varied)
-
-
-def _smooth_outlines(
-    signal: Tensor, mask: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Take the steps of pixels from a third of the outlines, as where pixels are small.
-
-    A third of these lose the signal outside as well, for its edge has the same steps.
-    """
-    deviation = float(torch.empty(()).uniform_(0.012, 0.03, generator=generator))
-    smooth = (_blurred(mask, deviation * mask.shape[-1]) > 0.5).to(mask.dtype)
-    choice = torch.rand(len(mask), 1, 1, generator=generator)
-    signal = torch.where(choice < 0.12, signal * _blurred(smooth, 1.0), signal)
-    return signal, torch.where(choice < 0.35, smooth, mask)
-
-
-def _blurred(planes: Tensor, deviation: float) -> Tensor:
-    """Blur (N, S, S) planes with a Gaussian of a standard deviation in px."""
-    reach = math.ceil(2.5 * deviation)
-    place = torch.arange(-reach, reach + 1, dtype=planes.dtype)
-    weights = torch.exp(-0.5 * (place / deviation) ** 2)
-    weights = weights / weights.sum()
-    rows = functional.conv2d(planes.unsqueeze(1), weights.view(1, 1, 1, -1), padding=(0, reach))
-    return functional.conv2d(rows, weights.view(1, 1, -1, 1), padding=(reach, 0)).squeeze(1)
 
 
 def _vary_masks(mask: Tensor, generator: torch.Generator) -> Tensor:
