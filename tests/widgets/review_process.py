@@ -117,7 +117,7 @@ def mend(dock: ReviewWidget) -> list[int]:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    _, dock = opened(folder)
+    viewer, dock = opened(folder)
     if "review" in sys.argv:
         waiting = review(dock)
         gone = mend(dock)
@@ -126,6 +126,9 @@ def main() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     print(json.dumps(found(dock)), flush=True)
     dock.release()
+    # As a user leaves: what is left to the end of the interpreter may crash there.
+    viewer.close()
+    QApplication.processEvents()
     QApplication.instance().quit()
 
 
