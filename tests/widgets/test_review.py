@@ -386,6 +386,14 @@ def test_close_saves_and_reopen_restores(dock, qtbot, tmp_path):
     again.release()
 
 
+def test_a_released_dock_reviews_nothing_and_leaves_no_thread(dock):
+    ended = dock._tiles
+    dock.release()
+    assert dock.session is None
+    assert dock._tiles is None
+    assert not ended._thread.is_alive()
+
+
 def test_conflict_is_asked(dock, qtbot, tmp_path):
     dock.session.set_type(dock.session.region_keys()[:1], ClusterType.TOUCHING)
     dock.save()

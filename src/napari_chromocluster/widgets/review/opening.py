@@ -228,7 +228,12 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         if self.keeper is not None:
             self.keeper.close()
         if self.canvas is not None:
-            self.canvas.close()
+            # It takes its layer away: that must not open the labels again meanwhile.
+            opening, self._opening = self._opening, True
+            try:
+                self.canvas.close()
+            finally:
+                self._opening = opening
         if self._tiles is not None:
             self._tiles.end()
         session.labels.events.selected_label.disconnect(self._label_chosen)
