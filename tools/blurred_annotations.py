@@ -11,7 +11,6 @@ well, and segmented; names come from boxes and karyotype maps as in `box_annotat
 
 from __future__ import annotations
 
-import csv
 import sys
 import zlib
 from concurrent.futures import ProcessPoolExecutor
@@ -25,9 +24,9 @@ from PIL import Image
 from scipy import ndimage
 from skimage.transform import resize
 
-from box_annotations import annotate
+from box_annotations import Line, annotate, write_regions
 from held_out import part
-from napari_chromocluster.imaging.io import atomic_path, read_image, read_labels, write_labels
+from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.segmentation import (
     SegmentationParameters,
     filter_regions,
@@ -42,8 +41,6 @@ DAPI = ((1, 0.7, 2.0), (2, 0.0, 2.0))
 GBAND = ((1, 1.0, 3.0),)
 #: Greatest noise, a standard deviation as a share of the range.
 NOISE = 0.02
-
-Line = tuple[object, ...]
 
 
 def out_of_focus(
@@ -108,15 +105,8 @@ def main(data: Path, target: Path) -> None:
             group = str(rows["group"].iloc[0]) if mapped else image.stem
             if part(source, group) != "test":
                 work.append((image, rows, group, mapped))
-    with (
-        ProcessPoolExecutor() as pool,
-        atomic_path(target / "annotations.csv") as path,
-        path.open("w", newline="") as stream,
-    ):
-        writer = csv.writer(stream)
-        writer.writerow(["image", "labels", "label", "cluster_type", "group", "chromosomes"])
-        for lines in pool.map(blurred_metaphase, *zip(*work, strict=True), repeat(target)):
-            writer.writerows(lines)
+    with ProcessPoolExecutor() as pool:
+        write_regions(target, pool.map(blurred_metaphase, *zip(*work, strict=True), repeat(target)))
 
 
 if __name__ == "__main__":

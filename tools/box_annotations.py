@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from napari_chromocluster.imaging.io import atomic_path, read_image, write_label
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.taxonomy import ALTERNATIVE, UNTYPED_CLUSTER, ClusterType
+
+#: What ``annotations.csv`` says of a region, see `write_regions`.
+Line = Sequence[object]
 
 #: Intersection over union of a region's bounding box and a box that proves a single.
 SINGLE_OVERLAP = 0.6
@@ -119,21 +123,47 @@ def _fills(region: Region, boxes: NDArray[np.int64]) -> bool:
     return _overlap(region.bbox, np.array([x0, y0, x1, y1])) >= 0.7
 
 
-def main(source: Path, target: Path) -> None:
-    """Annotate all metaphases of a folder that has a ``boxes.csv``."""
-    target.mkdir(parents=True, exist_ok=True)
-    boxes = pd.read_csv(source / "boxes.csv")
+def write_regions(target: Path, metaphases: Iterable[Iterable[Line]]) -> None:
+    """Write ``annotations.csv`` into a folder, one metaphase after the other as it is done.
+
+    Parameters
+    ----------
+    target : path
+        Folder of the label images.
+    metaphases : iterable of iterables of lines
+        Image, label image, label, cluster type, group and number of chromosomes of each region.
+    """
     with atomic_path(target / "annotations.csv") as path, path.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["image", "labels", "label", "cluster_type", "group", "chromosomes"])
-        for name, mine in boxes.groupby("image", sort=True):
-            image = source / str(name)
-            labels = np.asarray(segment_metaphase(read_image(image)))
-            file = f"{image.stem}_labels.png"
-            write_labels(target / file, labels)
-            corners = mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64)
-            for label, kind, count in annotate(labels, corners):
-                writer.writerow([image.resolve(), file, label, kind, image.stem, count])
+        for lines in metaphases:
+            writer.writerows(lines)
+
+
+def _annotated(image: Path, corners: NDArray[np.int64], target: Path) -> list[Line]:
+    labels = np.asarray(segment_metaphase(read_image(image)))
+    file = f"{image.stem}_labels.png"
+    write_labels(target / file, labels)
+    return [
+        (image.resolve(), file, *row[:2], image.stem, row[2]) for row in annotate(labels, corners)
+    ]
+
+
+def main(source: Path, target: Path) -> None:
+    """Annotate all metaphases of a folder that has a ``boxes.csv``."""
+    target.mkdir(parents=True, exist_ok=True)
+    boxes = pd.read_csv(source / "boxes.csv").groupby("image", sort=True)
+    write_regions(
+        target,
+        (
+            _annotated(
+                source / str(name),
+                mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64),
+                target,
+            )
+            for name, mine in boxes
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -16,11 +16,10 @@ Writes ``annotations.csv`` and the label images of every outline into a folder::
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +27,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from box_annotations import annotate, owner
-from napari_chromocluster.imaging.io import atomic_path, read_image, read_labels, write_labels
+from box_annotations import Line, annotate, owner, write_regions
+from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.segmentation import (
     SegmentationParameters,
     filter_regions,
@@ -181,11 +180,11 @@ def mapped_regions(
             yield label, joined_type(kinds), 0
 
 
-def _boxed(image: Path, boxes: NDArray[np.int64], target: Path) -> list[list[object]]:
+def _boxed(image: Path, boxes: NDArray[np.int64], target: Path) -> list[Line]:
     return _written(image, image.stem, boxed_metaphase(read_image(image), boxes), target)
 
 
-def _mapped(image: Path, rows: pd.DataFrame, target: Path) -> list[list[object]]:
+def _mapped(image: Path, rows: pd.DataFrame, target: Path) -> list[Line]:
     labels = np.asarray(read_labels(image.parent.parent / rows["labels"].iloc[0]), np.int32)
     names = dict(zip(rows["label"].astype(int), rows["cluster_type"], strict=True))
     outlines = mapped_metaphase(read_image(image), labels, names)
@@ -194,8 +193,8 @@ def _mapped(image: Path, rows: pd.DataFrame, target: Path) -> list[list[object]]
 
 def _written(
     image: Path, group: str, outlines: Iterator[tuple[str, Labels, list[Named]]], target: Path
-) -> list[list[object]]:
-    table: list[list[object]] = []
+) -> list[Line]:
+    table: list[Line] = []
     for name, labels, rows in outlines:
         if rows:
             file = f"{image.stem}_{name}.png"
@@ -215,19 +214,10 @@ def main(data: Path, target: Path) -> None:
         images.append(boxed / str(name))
         corners.append(mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64))
     maps = list(annotations.groupby("image", sort=True))
-    file = target / "annotations.csv"
-    with (
-        ProcessPoolExecutor() as pool,
-        atomic_path(file) as path,
-        path.open("w", newline="") as out,
-    ):
-        writer = csv.writer(out)
-        writer.writerow(["image", "labels", "label", "cluster_type", "group", "chromosomes"])
-        for rows in pool.map(_boxed, images, corners, repeat(target)):
-            writer.writerows(rows)
-        names, frames = [mapped / str(name) for name, _ in maps], [frame for _, frame in maps]
-        for rows in pool.map(_mapped, names, frames, repeat(target)):
-            writer.writerows(rows)
+    names, frames = [mapped / str(name) for name, _ in maps], [frame for _, frame in maps]
+    with ProcessPoolExecutor() as pool:
+        ours = pool.map(_boxed, images, corners, repeat(target))
+        write_regions(target, chain(ours, pool.map(_mapped, names, frames, repeat(target))))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ touching-overlapping clusters outside the test groups none does so).  Writes
 
 from __future__ import annotations
 
-import csv
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
@@ -26,8 +25,8 @@ from PIL import Image
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from box_annotations import annotate
-from napari_chromocluster.imaging.io import atomic_path, read_image, write_labels
+from box_annotations import annotate, write_regions
+from napari_chromocluster.imaging.io import read_image, write_labels
 from napari_chromocluster.taxonomy import ClusterType
 from outline_annotations import Labels, Named, fallen_apart
 
@@ -114,15 +113,8 @@ def main(source: Path, target: Path) -> None:
     for name, mine in pd.read_csv(source / "boxes.csv").groupby("image", sort=True):
         images.append(source / str(name))
         corners.append(mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64))
-    with (
-        ProcessPoolExecutor() as pool,
-        atomic_path(target / "annotations.csv") as path,
-        path.open("w", newline="") as stream,
-    ):
-        writer = csv.writer(stream)
-        writer.writerow(["image", "labels", "label", "cluster_type", "group", "chromosomes"])
-        for lines in pool.map(annotate_metaphase, images, corners, repeat(target)):
-            writer.writerows(lines)
+    with ProcessPoolExecutor() as pool:
+        write_regions(target, pool.map(annotate_metaphase, images, corners, repeat(target)))
 
 
 if __name__ == "__main__":

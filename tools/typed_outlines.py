@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from box_annotations import owner
+from box_annotations import owner, write_regions
 from held_out import part
-from napari_chromocluster.imaging.io import atomic_path, read_labels
+from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.taxonomy import ClusterType
 from read_by_eye import types_read
 
@@ -78,9 +78,7 @@ def main(data: Path, plain: Path, ours: Path, target: Path) -> None:
                 if boxes in known
             ]
     target.mkdir(parents=True, exist_ok=True)
-    columns = ["image", "labels", "label", "cluster_type", "group", "chromosomes"]
-    with atomic_path(target / "annotations.csv") as path:
-        pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+    write_regions(target, [rows])
 
 
 if __name__ == "__main__":
