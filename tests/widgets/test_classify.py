@@ -277,6 +277,21 @@ def test_regions_found_anew_hide_those_there_were(dock, viewer, metaphase, qtbot
     assert letters_layer(viewer, first).visible
 
 
+def test_regions_that_nuclei_outshine_can_be_seen(dock, viewer, metaphase, qtbot):
+    bright = 0.1 * (1 - metaphase.image / metaphase.image.max())
+    bright[:30, :30] = 1.0
+    layer = viewer.add_image(bright, name="metaphase")
+    dock.input.find_button.click()
+    done(qtbot, dock)
+    assert layer.contrast_limits[1] < 0.15
+    assert "contrast" in dock.banner.text
+    # What the user chooses stays.
+    layer.contrast_limits = (0, 0.9)
+    dock.input.find_button.click()
+    done(qtbot, dock)
+    assert layer.contrast_limits == [0, 0.9]
+
+
 def test_size_sliders_preview_at_once(dock, viewer, metaphase, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
     before = int(labels.data.max())

@@ -17,6 +17,7 @@ from napari_chromocluster.imaging.segmentation import (
     label_foreground,
 )
 from napari_chromocluster.results.table import merge_tables
+from napari_chromocluster.viewer.contrast import limits_for_regions, untouched
 from napari_chromocluster.viewer.explaining import show_explanation
 from napari_chromocluster.viewer.layers import (
     frame_shape,
@@ -97,17 +98,26 @@ class ClassifyWorking(ClassifyBase):
         parameters = self._parameters()
         array, rgb = pixels(image), bool(image.rgb)
         single = len(frame_shape(image)) == 2
+        # Contrast that the user has chosen stays.
+        shown = tuple(image.contrast_limits) if single and not rgb and untouched(image) else None
 
         def work(progress: Any, stop: Any) -> Any:
             if single:
-                foreground = label_foreground(np.asarray(array), parameters)
-                return foreground, filter_regions(foreground, parameters)
-            return None, segment_frames(array, rgb, parameters, progress, stop)
+                whole = np.asarray(array)
+                foreground = label_foreground(whole, parameters)
+                labels = filter_regions(foreground, parameters)
+                limits = limits_for_regions(whole, labels, shown) if shown else None
+                return labels, foreground, limits
+            return segment_frames(array, rgb, parameters, progress, stop), None, None
 
         self._start(work, lambda result: self._regions_found(image, *result), "Finding regions")
 
     def _regions_found(
-        self, image: Any, foreground: Foreground | None, labels: np.ndarray[Any, Any]
+        self,
+        image: Any,
+        labels: np.ndarray[Any, Any],
+        foreground: Foreground | None,
+        limits: list[float] | None,
     ) -> None:
         if image not in self.viewer.layers:
             self.banner.info("The image was closed while its regions were sought.")
@@ -122,6 +132,9 @@ class ClassifyWorking(ClassifyBase):
             one.visible = False
         if earlier:
             self.banner.info("The regions there were are hidden: choose them above to see them.")
+        if limits is not None:
+            image.contrast_limits = limits
+            self.banner.info("The contrast is set for the chromosomes: nuclei outshine them.")
         if foreground is not None:
             self._foreground = (layer, foreground)
         self._offer_labels()
