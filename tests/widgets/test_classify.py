@@ -304,6 +304,25 @@ def test_size_sliders_preview_at_once(dock, viewer, metaphase, qtbot):
     assert slowest < 1.0
 
 
+def test_tighter_outlines_are_drawn_once_the_slider_rests(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    area, number = int((labels.data > 0).sum()), int(labels.data.max())
+    for value in (1.1, 1.5):
+        dock.input.tightness.setValue(value)
+    qtbot.waitUntil(lambda: (labels.data > 0).sum() < 0.95 * area, timeout=60000)
+    done(qtbot, dock)
+    # What the sizes leave is told from the new outlines.
+    dock.input.smallest.setValue(0.8)
+    assert labels.data.max() < number
+    assert (labels.data > 0).sum() < 0.95 * area
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    before = labels.data.copy()
+    dock.input.tightness.setValue(0.7)
+    qtbot.waitUntil(lambda: "before classifying" in dock.banner.text)
+    assert np.array_equal(labels.data, before)
+
+
 def test_a_human_row_survives_classifying(dock, viewer, metaphase, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
     table = build_table(extract_regions(np.asarray(labels.data)))

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_chromocluster.results.table import counts, unsure
 from napari_chromocluster.viewer.layers import frame_shape, has_table, pixels
+from napari_chromocluster.widgets.classify.finding import ClassifyFinding
 from napari_chromocluster.widgets.classify.following import ClassifyFollowing
 from napari_chromocluster.widgets.classify.showing import ClassifyShowing
 from napari_chromocluster.widgets.classify.working import ClassifyWorking
@@ -25,7 +26,7 @@ _NO_IMAGE = "Open a metaphase image first."
 _NO_LABELS = "Find regions first, or open a labels layer."
 
 
-class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
+class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, ClassifyShowing):
     """Find the regions of a metaphase, classify all or the selected ones, see and save the result.
 
     Parameters
@@ -71,6 +72,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
         self._letter = self._timer(10, self._show_letters)
         self._recolor = self._timer(60, self.show_result)
         self._recount = self._timer(300, self._count_anew)
+        self._outline = self._timer(250, self._preview_outlines)
 
     def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
         timer = QTimer(self)
@@ -87,6 +89,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
         self.input.find_button.clicked.connect(self.find_regions)
         self.input.smallest.valueChanged.connect(self._preview_sizes)
         self.input.largest.valueChanged.connect(self._preview_sizes)
+        self.input.tightness.valueChanged.connect(lambda _: self._outline.start())
         self.run.pick_button.toggled.connect(self._set_picking)
         self.run.box_button.toggled.connect(self._set_boxing)
         self.run.clear_button.clicked.connect(self.clear_selection)
@@ -196,7 +199,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyWorking, ClassifyShowing):
         if self.task is not None:
             self.task.cancel()
         self.picker.close()
-        for timer in (self._restyle, self._letter, self._recolor, self._recount):
+        for timer in (self._restyle, self._letter, self._recolor, self._recount, self._outline):
             timer.stop()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._layer_inserted)

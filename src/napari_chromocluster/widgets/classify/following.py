@@ -79,7 +79,7 @@ class ClassifyFollowing(ClassifySelecting):
 
     def _image_changed(self) -> None:
         self._foreground = None
-        self.input.sizes.hide()
+        self.input.limits.hide()
         self._offer_labels()
         self._open_beside()
         self._update()

@@ -37,9 +37,9 @@ class InputPanel(QWidget):
             "Find regions", "Find chromosomes and clusters; nuclei and debris are left out."
         )
         layout.addWidget(self.find_button)
-        self.sizes = QWidget()
-        sizes = form(self.sizes)
-        sizes.addRow(QLabel("Region size, in median chromosomes"))
+        self.limits = QWidget()
+        limits = form(self.limits)
+        limits.addRow(QLabel("Region size, in median chromosomes"))
         self.smallest = slider(0.0, 1.0, SegmentationParameters().smallest_region)
         self.largest = slider(1.0, 80.0, SegmentationParameters().largest_region)
         self.smallest.setToolTip(
@@ -48,10 +48,17 @@ class InputPanel(QWidget):
         self.largest.setToolTip(
             "Larger regions are left out; 1 is the area of this image's median chromosome."
         )
-        sizes.addRow("Smallest", self.smallest)
-        sizes.addRow("Largest", self.largest)
-        self.sizes.hide()
-        layout.addWidget(self.sizes)
+        self.tightness = slider(0.5, 2.0, 1.0)
+        self.tightness.setToolTip(
+            "Above 1 outlines are drawn tighter, so that neighbours part; below 1 wider, so that "
+            "faint ends belong to their chromosome."
+        )
+        limits.addRow("Smallest", self.smallest)
+        limits.addRow("Largest", self.largest)
+        limits.addRow(QLabel("Outlines"))
+        limits.addRow("Tightness", self.tightness)
+        self.limits.hide()
+        layout.addWidget(self.limits)
 
 
 class RunPanel(QWidget):

@@ -1,4 +1,4 @@
-"""The work off the main thread: finding regions, classifying and explaining them."""
+"""The work off the main thread: classifying regions and explaining them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_chromocluster.imaging.segmentation import (
-    Foreground,
-    SegmentationParameters,
-    filter_regions,
-    label_foreground,
-)
 from napari_chromocluster.results.table import merge_tables
-from napari_chromocluster.viewer.contrast import limits_for_regions, untouched
 from napari_chromocluster.viewer.explaining import show_explanation
 from napari_chromocluster.viewer.layers import (
     frame_shape,
-    has_table,
-    labels_of,
     pixels,
     set_table,
     table_of,
 )
-from napari_chromocluster.viewer.scripting import add_regions, segment_frames
 from napari_chromocluster.viewer.warming import prepare_label_colors
 from napari_chromocluster.widgets.classify.base import ClassifyBase
-from napari_chromocluster.widgets.common.controls import choose
 from napari_chromocluster.widgets.common.task import Task
 
 if TYPE_CHECKING:
@@ -38,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ClassifyWorking(ClassifyBase):
-    """The part of the dock that finds, classifies and explains regions."""
+    """The part of the dock that classifies and explains regions."""
 
     _classifier: ClusterClassifier | None = None
     _classifier_key: tuple[str, str] | None = None
@@ -87,77 +76,6 @@ class ClassifyWorking(ClassifyBase):
         self._key = (str(box.currentData()), self.run.device_combo.currentText())
 
     _key: tuple[str, str] = ("default", "auto")
-
-    # ---------------------------------------------------------------- regions
-
-    def find_regions(self) -> None:
-        """Find the regions of the chosen image in the background."""
-        image = self.image
-        if image is None or self.task is not None:
-            return
-        parameters = self._parameters()
-        array, rgb = pixels(image), bool(image.rgb)
-        single = len(frame_shape(image)) == 2
-        # Contrast that the user has chosen stays.
-        shown = tuple(image.contrast_limits) if single and not rgb and untouched(image) else None
-
-        def work(progress: Any, stop: Any) -> Any:
-            if single:
-                whole = np.asarray(array)
-                foreground = label_foreground(whole, parameters)
-                labels = filter_regions(foreground, parameters)
-                limits = limits_for_regions(whole, labels, shown) if shown else None
-                return labels, foreground, limits
-            return segment_frames(array, rgb, parameters, progress, stop), None, None
-
-        self._start(work, lambda result: self._regions_found(image, *result), "Finding regions")
-
-    def _regions_found(
-        self,
-        image: Any,
-        labels: np.ndarray[Any, Any],
-        foreground: Foreground | None,
-        limits: list[float] | None,
-    ) -> None:
-        if image not in self.viewer.layers:
-            self.banner.info("The image was closed while its regions were sought.")
-            return
-        if not labels.any():
-            self.banner.error("No region was found: choose a metaphase image or lower Smallest.")
-            return
-        earlier = [one for one in labels_of(self.viewer, image) if one.visible]
-        layer = add_regions(self.viewer, image, labels)
-        # Two sets of outlines and letters over each other cannot be read.
-        for one in earlier:
-            one.visible = False
-        if earlier:
-            self.banner.info("The regions there were are hidden: choose them above to see them.")
-        if limits is not None:
-            image.contrast_limits = limits
-            self.banner.info("The contrast is set for the chromosomes: nuclei outshine them.")
-        if foreground is not None:
-            self._foreground = (layer, foreground)
-        self._offer_labels()
-        choose(self.input.labels_combo, layer)
-        self.input.sizes.setVisible(foreground is not None)
-        self._update()
-
-    def _parameters(self) -> SegmentationParameters:
-        return SegmentationParameters(
-            smallest_region=self.input.smallest.value(),
-            largest_region=max(self.input.largest.value(), self.input.smallest.value() + 0.01),
-        )
-
-    def _preview_sizes(self) -> None:
-        """Show at once what the size limits leave."""
-        if self._foreground is None or self._foreground[0] != self.labels:
-            return
-        layer, foreground = self._foreground
-        if has_table(layer):
-            self.banner.info("The sizes can be changed before classifying: find regions again.")
-            return
-        layer.data = filter_regions(foreground, self._parameters())
-        self.clear_selection()
 
     # ---------------------------------------------------------------- classifying, explaining
 

@@ -1,0 +1,131 @@
+"""Finding the regions of an image, and changing which and how wide while one looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QTimer
+
+from napari_chromocluster.imaging.segmentation import (
+    Foreground,
+    SegmentationParameters,
+    filter_regions,
+    label_foreground,
+)
+from napari_chromocluster.viewer.contrast import limits_for_regions, untouched
+from napari_chromocluster.viewer.layers import frame_shape, has_table, labels_of, pixels
+from napari_chromocluster.viewer.scripting import add_regions, segment_frames
+from napari_chromocluster.widgets.classify.base import ClassifyBase
+from napari_chromocluster.widgets.common.controls import choose
+
+
+class ClassifyFinding(ClassifyBase):
+    """The part of the dock that finds regions."""
+
+    _outline: QTimer
+
+    def find_regions(self) -> None:
+        """Find the regions of the chosen image in the background."""
+        image = self.image
+        if image is None or self.task is not None:
+            return
+        parameters = self._parameters()
+        array, rgb = pixels(image), bool(image.rgb)
+        single = len(frame_shape(image)) == 2
+        # Contrast that the user has chosen stays.
+        shown = tuple(image.contrast_limits) if single and not rgb and untouched(image) else None
+
+        def work(progress: Any, stop: Any) -> Any:
+            if single:
+                whole = np.asarray(array)
+                foreground = label_foreground(whole, parameters)
+                labels = filter_regions(foreground, parameters)
+                limits = limits_for_regions(whole, labels, shown) if shown else None
+                return labels, foreground, limits
+            return segment_frames(array, rgb, parameters, progress, stop), None, None
+
+        self._start(work, lambda result: self._regions_found(image, *result), "Finding regions")
+
+    def _regions_found(
+        self,
+        image: Any,
+        labels: np.ndarray[Any, Any],
+        foreground: Foreground | None,
+        limits: list[float] | None,
+    ) -> None:
+        if image not in self.viewer.layers:
+            self.banner.info("The image was closed while its regions were sought.")
+            return
+        if not labels.any():
+            self.banner.error("No region was found: choose a metaphase image or lower Smallest.")
+            return
+        earlier = [one for one in labels_of(self.viewer, image) if one.visible]
+        layer = add_regions(self.viewer, image, labels)
+        # Two sets of outlines and letters over each other cannot be read.
+        for one in earlier:
+            one.visible = False
+        if earlier:
+            self.banner.info("The regions there were are hidden: choose them above to see them.")
+        if limits is not None:
+            image.contrast_limits = limits
+            self.banner.info("The contrast is set for the chromosomes: nuclei outshine them.")
+        if foreground is not None:
+            self._foreground = (layer, foreground)
+        self._offer_labels()
+        choose(self.input.labels_combo, layer)
+        self.input.limits.setVisible(foreground is not None)
+        self._update()
+
+    def _parameters(self) -> SegmentationParameters:
+        usual = SegmentationParameters()
+        tightness = self.input.tightness.value()
+        return SegmentationParameters(
+            smallest_region=self.input.smallest.value(),
+            largest_region=max(self.input.largest.value(), self.input.smallest.value() + 0.01),
+            threshold=tightness * usual.threshold,
+            edge=tightness * usual.edge,
+        )
+
+    def _changeable(self) -> tuple[Any, Foreground] | None:
+        """Return the regions just found, while they are chosen and have no types yet."""
+        if self._foreground is None or self._foreground[0] != self.labels:
+            return None
+        if has_table(self._foreground[0]):
+            self.banner.info("That can be changed before classifying: find regions again.")
+            return None
+        return self._foreground
+
+    def _preview_sizes(self) -> None:
+        """Show at once what the size limits leave."""
+        found = self._changeable()
+        if found is not None:
+            layer, foreground = found
+            layer.data = filter_regions(foreground, self._parameters())
+            self.clear_selection()
+
+    def _preview_outlines(self) -> None:
+        """Draw the outlines of the regions just found anew, in the background."""
+        if self.task is not None:
+            self._outline.start()
+            return
+        found, image = self._changeable(), self.image
+        if found is None or image is None:
+            return
+        layer, array, parameters = found[0], pixels(image), self._parameters()
+
+        def work(progress: Any, stop: Any) -> Any:
+            foreground = label_foreground(np.asarray(array), parameters)
+            return foreground, filter_regions(foreground, parameters)
+
+        def show(result: tuple[Foreground, np.ndarray[Any, Any]]) -> None:
+            if layer not in self.viewer.layers or has_table(layer):
+                return
+            if not result[1].any():
+                self.banner.error("No region is left: lower Tightness.")
+                return
+            self._foreground = (layer, result[0])
+            layer.data = result[1]
+            self.clear_selection()
+
+        self._start(work, show, "Outlining regions")
