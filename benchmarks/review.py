@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -98,7 +99,9 @@ def opened(count: int) -> tuple[napari.Viewer, ReviewWidget, float, float]:
     QApplication.processEvents()
     ready = (time.thread_time() - start) * 1000
     first = dock.gallery.gallery.entries[0]
-    while dock._tiles.pixmap((first.frame, first.label)) is None or not dock._tiles.idle:
+    tiles = dock._tiles
+    assert tiles is not None, "a review that is open draws thumbnails"
+    while tiles.pixmap((first.frame, first.label)) is None or not tiles.idle:
         QApplication.processEvents()
         time.sleep(0.002)
     return viewer, dock, ready, (time.perf_counter() - clock) * 1000
@@ -110,7 +113,11 @@ def measure(count: int) -> dict[str, float]:
     application = QApplication.instance()
     QTest.qWait(1500)
     out = {"open": ready, "thumbnails in view, by the clock": tiles}
+    assert dock.session is not None, "a review that is open has a session"
     keys = dock.session.region_keys()
+
+    def relabel(number: int) -> None:
+        dock.set_type(TYPES[number % 5])
 
     def choose(number: int) -> None:
         dock.gallery.select([keys[number * 7 % count]], tell=True)
@@ -122,17 +129,17 @@ def measure(count: int) -> dict[str, float]:
     times = []
     for number in range(1, 12):
         choose(number)
-        times.append(timed(lambda one=number: dock.set_type(TYPES[one % 5]), application))
+        times.append(timed(partial(relabel, number), application))
     out["relabel one, median"], out["relabel one, longest"] = median(times), max(times)
     pauses = []
     for number in range(20, 25):
         choose(number)
-        pauses.append(longest_pause(lambda one=number: dock.set_type(TYPES[one % 5]), 2.5))
+        pauses.append(longest_pause(partial(relabel, number), 2.5))
     out["longest pause after it, by the clock"] = median(pauses)
     out["choose one, median"] = median(
-        timed(lambda one=number: dock.gallery.select([keys[one * 5 % count]], tell=True),
-              application) for number in range(30, 41)
-    )  # fmt: skip
+        timed(partial(dock.gallery.select, [keys[number * 5 % count]], tell=True), application)
+        for number in range(30, 41)
+    )
     many = keys[:40]
     out["relabel 40"] = timed(lambda: dock.drop(many, "other"), application)
     out["undo that"] = timed(dock.undo, application)
@@ -146,11 +153,13 @@ def measure(count: int) -> dict[str, float]:
 
 def edits(dock: ReviewWidget, application: QApplication) -> list[float]:
     """Change a pixel of each of five regions."""
+    session = dock.session
+    assert session is not None, "a review that is open has a session"
     array, times = dock.labels.data, []
     for number in range(5):
         y, x = np.argwhere(array[:CELL] == number + 1)[0]
         array[y, x] = 0
-        times.append(timed(lambda: dock.session.check_pixels(0), application))
+        times.append(timed(partial(session.check_pixels, 0), application))
     return times
 
 

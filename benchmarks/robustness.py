@@ -52,7 +52,7 @@ def _noisy(picture: Picture, rng: np.random.Generator) -> Picture:
 def _compressed(picture: Picture, rng: np.random.Generator) -> Picture:
     stream = io.BytesIO()
     Image.fromarray(_eight_bits(picture)).save(stream, "JPEG", quality=20)
-    return np.asarray(Image.open(stream), np.float32) / 255
+    return np.asarray(Image.open(stream), np.float32) / np.float32(255)
 
 
 def _gamma(picture: Picture, rng: np.random.Generator, *, power: float) -> Picture:
@@ -148,9 +148,10 @@ def _changed(table: pd.DataFrame, changes: tuple[Change, float, int], folder: Pa
 
 def _resized(labels: NDArray[np.integer], factor: float) -> NDArray[np.integer]:
     """Resize a label image; the steps of larger pixels are smoothed, as fine ones show none."""
-    small = resize(
-        labels, _size(labels, factor), order=0, preserve_range=True, anti_aliasing=False
-    ).astype(labels.dtype)
+    small = np.asarray(
+        resize(labels, _size(labels, factor), order=0, preserve_range=True, anti_aliasing=False),
+        labels.dtype,
+    )
     if factor < 1:
         return small
     out = np.zeros_like(small)

@@ -203,12 +203,15 @@ def magnified(case: Case, zoom: int) -> Case:
     def larger(mask: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(mask.repeat(zoom, 0).repeat(zoom, 1))
 
+    def larger_slice(one: slice) -> slice:
+        return slice(zoom * one.start, zoom * one.stop)
+
     return Case(
         case.name,
         enlarged(case.image, zoom),
         [
-            (tuple(slice(zoom * one.start, zoom * one.stop) for one in window), larger(mask))
-            for window, mask in case.chromosomes
+            ((larger_slice(rows), larger_slice(columns)), larger(mask))
+            for (rows, columns), mask in case.chromosomes
         ],
         larger(case.territory),
         None if case.labels is None else larger(case.labels),
@@ -291,7 +294,7 @@ def markdown(sums: pd.DataFrame) -> str:
     ]
     last = list(METHODS)[-1]
     shown = sums[(sums["half"] == "all") | (sums["method"] == last)]
-    for row in shown.sort_values("set", kind="stable").itertuples():
+    for _, row in shown.sort_values("set", kind="stable").iterrows():
         lines.append(
             f"| {row.set} | {row.method} | {row.images} ({row.half}) "
             f"| {row.found / row.chromosomes:.2%} | {row.found_strict / row.chromosomes:.2%} "
@@ -315,7 +318,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     def wanted(name: str) -> bool:
-        return int(hashlib.sha256(name.encode()).hexdigest()[-6:], 16) % arguments.every == 0
+        return int(hashlib.sha256(name.encode()).hexdigest()[-6:], 16) % int(arguments.every) == 0
 
     last = list(METHODS)[-1]
     methods = METHODS if arguments.zoom == 1 else {last: METHODS[last]}

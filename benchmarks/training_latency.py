@@ -93,11 +93,14 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
     ticker = Ticker()
     found = {"idle before": ticker.listen(seconds)}
     dock.train_button.click()
-    wait_until(lambda: dock.running and dock.follower.progress.stage == "fine")
+    follower, run = dock.follower, dock.shown
+    if follower is None or run is None:
+        raise RuntimeError("The training did not begin.")
+    wait_until(lambda: dock.running and follower.progress.stage == "fine")
     found["training"] = ticker.listen(seconds)
     if not dock.running:
         raise RuntimeError("The training ended before the measurement.")
-    stop(dock.shown)
+    stop(run)
     wait_until(lambda: not dock.running)
     run_loop(3)
     found["idle after"] = ticker.listen(seconds)

@@ -37,6 +37,7 @@ def main(work: Path) -> None:
     train = table["group"].map(lambda group: part("gband_metaphases", group) == "train")
     rows = []
     for (image, own), mine in table[train].groupby(["image", "labels"]):
+        image, own = str(image), str(own)
         regions = {one.label: one.area for one in extract_regions(read_labels(Path(own)))}
         single = mine.loc[mine["cluster_type"] == "single", "label"].astype(int)
         if len(single) < FEWEST:

@@ -79,8 +79,12 @@ def draw(target: Path) -> None:
     rest()
     before = grab(dock)
     dock.train_button.click()
-    wait(lambda: dock.running and dock.follower.progress.stage == "fine")
-    wait(lambda: not dock.running or dock.follower.progress.epoch >= 8)
+    wait(lambda: dock.running)
+    follower = dock.follower
+    if follower is None:
+        raise RuntimeError("The training did not begin.")
+    wait(lambda: dock.running and follower.progress.stage == "fine")
+    wait(lambda: not dock.running or follower.progress.epoch >= 8)
     rest(0.3)
     during = grab(window)
     wait(lambda: dock.groups["Result"].isVisible())

@@ -54,7 +54,7 @@ def out_of_focus(
         gray = resize(gray, [zoom * side for side in gray.shape], order=1)
     gray = ndimage.gaussian_filter(gray, zoom * blur)
     gray += np.random.default_rng(seed).normal(0, noise, gray.shape).astype(np.float32)
-    return np.rint(255 * gray.clip(0, 1)).astype(np.uint8)
+    return np.asarray(np.rint(255 * gray.clip(0, 1)), np.uint8)
 
 
 def blurred_metaphase(

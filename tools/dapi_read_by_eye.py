@@ -81,9 +81,12 @@ def readings(file: Path, classifier: ClusterClassifier) -> Readings:
     """Return labels, answers and readings of an annotation file."""
     cut = cut_annotated(resolved(read_annotations(file)))
     probabilities = classifier.predict_regions(cut.crops)
+    table = pd.read_csv(FILE, dtype=str)
     read = {
-        (row.image, int(row.label)): row.cluster_type
-        for row in pd.read_csv(FILE, dtype=str).itertuples()
+        (image, int(label)): kind
+        for image, label, kind in zip(
+            table["image"], table["label"], table["cluster_type"], strict=True
+        )
     }
     places = zip(cut.rows["image"], cut.rows["label"], strict=True)
     return Readings(

@@ -142,7 +142,7 @@ class Answers:
     @property
     def true(self) -> NDArray[np.intp]:
         """Column of each region's type, the first possible one (N,)."""
-        return self.possible.argmax(axis=1)
+        return np.asarray(self.possible.argmax(axis=1), np.intp)
 
 
 def answers(classifier: ClusterClassifier, files: dict[str, Path]) -> dict[str, Answers]:

@@ -36,7 +36,8 @@ def types_read(file: Path = FILE) -> dict[tuple[str, str], str]:
     """Return the type of each cluster that was read without doubt, by metaphase and boxes."""
     table = pd.read_csv(file, dtype=str)
     sure = table[table["cluster_type"] != UNRESOLVED]
-    return {(row.metaphase, row.boxes): row.cluster_type for row in sure.itertuples()}
+    columns = (sure[name] for name in ("metaphase", "boxes", "cluster_type"))
+    return {(metaphase, boxes): kind for metaphase, boxes, kind in zip(*columns, strict=True)}
 
 
 def write_with_types_read(annotations: Path, boxes: Path) -> Path:
