@@ -43,6 +43,7 @@ from model_recipe import (
     TRAININGS,
     TYPED_EPOCHS,
     TYPED_TRAININGS,
+    WIDE_TRAINING,
     blend,
     eye_trainings,
     fine_trainings,
@@ -55,6 +56,7 @@ from model_recipe import (
     steady_training,
     tempered_prior,
     typed_trainings,
+    wide_training,
 )
 from napari_chromocluster.imaging.io import atomic_path
 from napari_chromocluster.models.calibration import fit_temperature, prior_weights
@@ -154,6 +156,8 @@ def main() -> None:
             TYPED_TRAININGS, TYPED_EPOCHS, typed_trainings(read, dapi, *more), strict=True
         ):
             model = trained(config.replace(base_model=str(model)), work / name, last)
+        wide = wide_training(read, dapi, *more)
+        trained(wide.replace(base_model=str(made)), work / WIDE_TRAINING)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ STEADY_TRAINING = "steady_16"
 TYPED_TRAININGS = ("typed_18", "smooth_19")
 #: After so many of the epochs of their schedules they are stopped.
 TYPED_EPOCHS = (7, 6)
+#: Folder of one that goes on from the shipped weights before, on the same regions, with crops
+#: that look as those of other laboratories may.
+WIDE_TRAINING = "wide_20"
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
@@ -147,6 +150,13 @@ def typed_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[
         stage = StageConfig(name, epochs, rate, rate, image_size=128)
         config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, number, composed=12_000)
         yield config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5)
+
+
+def wide_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
+    """Return a training on the same regions with more varied crops."""
+    stage = StageConfig("wide", 12, 8e-4, 8e-4, image_size=128)
+    config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, 20, composed=12_000)
+    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:

@@ -8,7 +8,7 @@ from napari_chromocluster.results.sources import cut_annotated, read_sources
 from napari_chromocluster.taxonomy import CLUSTERS, TYPES, UNTYPED_CLUSTER
 from napari_chromocluster.training.augment import _vary_pixels, augment
 from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, make_inputs
-from napari_chromocluster.training.config import preset
+from napari_chromocluster.training.config import AUGMENTATIONS, preset
 from napari_chromocluster.training.data import (
     RegionSet,
     allowed_types,
@@ -137,7 +137,7 @@ def test_batches_hang_on_seed_epoch_and_number_only(regions):
     assert not torch.equal(first[1][0], again[1][0])
 
 
-@pytest.mark.parametrize("kind", ["full", "paper", "none"])
+@pytest.mark.parametrize("kind", AUGMENTATIONS)
 def test_augmentation_keeps_range_and_shape(regions, kind):
     signal = torch.from_numpy(regions.signal[:8]).float() / 255
     mask = torch.from_numpy(regions.mask[:8]).float() / 255

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_chromocluster.imaging.crops import CropSpec
+from napari_chromocluster.training.looks import bends, smooth_outlines, uniform, vary_bands
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -57,8 +58,8 @@ def augment(
         Binary logarithm of size over reference.
     size : int
         Side of the crops returned, in px.
-    kind : {"full", "paper", "none"}
-        How much to vary.
+    kind : {"wide", "full", "paper", "none"}
+        How much to vary; ``wide`` also takes looks that the laboratories at hand may not have.
     generator : torch.Generator
         Source of randomness.
 
@@ -70,18 +71,19 @@ def augment(
     stacked = torch.stack([signal, mask], dim=1)
     theta = _affine(len(signal), kind, generator)
     grid = functional.affine_grid(theta, [len(signal), 2, size, size], align_corners=False)
+    if kind == "wide":
+        grid = grid + bends(len(signal), size, generator)
     moved = functional.grid_sample(stacked, grid, align_corners=False, padding_mode="zeros")
     signal, mask = moved[:, 0], moved[:, 1]
-    if kind != "full":
+    if kind not in ("wide", "full"):
         return signal, mask, relative_size
     signal, mask = _vary_pixels(signal, mask, generator)
+    if kind == "wide":
+        signal, mask = smooth_outlines(signal, mask, generator)
+        signal = vary_bands(signal, mask, generator)
     mask = _vary_masks(mask, generator)
     signal = _vary_signal(signal, mask, generator)
     return signal, mask, _vary_size(relative_size, generator)
-
-
-def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return torch.rand(n, generator=generator) * (high - low) + low
 
 
 def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
@@ -95,11 +97,11 @@ def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
         angle = torch.randint(0, 4, (n,), generator=generator) * (math.pi / 2)
         stretch_x = stretch_y = torch.ones(n)
     else:
-        angle = _uniform(n, 0.0, 2 * math.pi, generator)
-        zoom = _uniform(n, 0.97, 1.3, generator)
-        aspect = _uniform(n, -0.08, 0.08, generator).exp()
+        angle = uniform(n, 0.0, 2 * math.pi, generator)
+        zoom = uniform(n, 0.97, 1.3, generator)
+        aspect = uniform(n, -0.08, 0.08, generator).exp()
         stretch_x, stretch_y = zoom * aspect, zoom / aspect
-        theta[:, :, 2] = _uniform(2 * n, -0.04, 0.04, generator).view(n, 2)
+        theta[:, :, 2] = uniform(2 * n, -0.04, 0.04, generator).view(n, 2)
     cos, sin = angle.cos(), angle.sin()
     theta[:, 0, 0], theta[:, 0, 1] = cos * stretch_x * flip, -sin * stretch_y * flip
     theta[:, 1, 0], theta[:, 1, 1] = sin * stretch_x, cos * stretch_y
@@ -149,7 +151,7 @@ def _vary_signal(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Te
     n = len(signal)
 
     def draw(low: float, high: float) -> Tensor:
-        return _uniform(n, low, high, generator).view(n, 1, 1)
+        return uniform(n, low, high, generator).view(n, 1, 1)
 
     tight = torch.rand(n, 1, 1, generator=generator) < 0.35
     signal = torch.where(tight, signal * mask, signal)

@@ -12,6 +12,8 @@ from napari_chromocluster.taxonomy import ClusterType
 
 #: What the best epoch can be chosen by.
 MONITORS = ("macro_sensitivity", "accuracy", "likelihood")
+#: How much crops are varied, from most to least.
+AUGMENTATIONS = ("wide", "full", "paper", "none")
 
 
 class ConfigError(ValueError):
@@ -95,7 +97,9 @@ class TrainingConfig:
         From 0, where regions count alike, to 1, where annotation files do: keeps a large
         source from drowning a small one, in the draws and in what clusters are composed from.
     augment : str
-        ``full`` (turns, light, blur, noise, masks), ``paper`` (flips, quarter turns), ``none``.
+        ``full`` (turns, light, blur, noise, masks), ``wide`` (the same, and looks of other
+        laboratories: bands, tone, smooth outlines, bends), ``paper`` (flips, quarter turns),
+        ``none``.
     tta : int
         Turned and mirrored copies averaged when the model classifies (1 or 8).
     validation_share : float
@@ -195,6 +199,10 @@ class TrainingConfig:
             raise ConfigError(
                 "Shares lie between 0 and 1: mend those of composed clusters, near misses, grown "
                 "clusters, source balance or validation."
+            )
+        if self.augment not in AUGMENTATIONS:
+            raise ConfigError(
+                f"Crops are varied {', '.join(AUGMENTATIONS)}: choose one, not {self.augment}."
             )
         if self.monitor not in MONITORS:
             raise ConfigError(

@@ -1,0 +1,85 @@
+"""Variations of crops beyond what one laboratory shows: looks of other stains and cameras.
+
+Tensors in [0, 1] of shape (N, S, S), as in `augment`, reproducible from a generator.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_chromocluster.imaging.crops import SIGNAL_RANGE
+
+#: Signal of a region's median in a crop.
+_LEVEL = 1 / SIGNAL_RANGE
+
+
+def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """Draw N numbers, evenly."""
+    return torch.rand(n, generator=generator) * (high - low) + low
+
+
+def bends(n: int, size: int, generator: torch.Generator) -> Tensor:
+    """Draw smooth displacements of a sampling grid, none for half of the crops.
+
+    Returns
+    -------
+    (N, size, size, 2) tensor
+        In half sides of the crop, to be added to the grid.
+    """
+    coarse = torch.randn(n, 2, 5, 5, generator=generator)
+    reach = uniform(n, 0.0, 0.06, generator) * (torch.rand(n, generator=generator) < 0.5)
+    fine = functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)
+    return (fine * reach.view(n, 1, 1, 1)).permute(0, 2, 3, 1)
+
+
+def vary_bands(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Make bands fainter or stronger, bend the tone, saturate it, and vary the soft edge.
+
+    The median of the signal stays where it is, for every crop comes with the same.
+    """
+    n, size = len(signal), signal.shape[-1]
+
+    def draw(low: float, high: float) -> Tensor:
+        return uniform(n, low, high, generator).view(n, 1, 1)
+
+    def some(share: float) -> Tensor:
+        return torch.rand(n, 1, 1, generator=generator) < share
+
+    reach = float(torch.empty(()).uniform_(0.015, 0.05, generator=generator)) * size
+    even = blurred(signal * mask, reach) / blurred(mask, reach).clamp_min(1e-3)
+    evened = torch.where(some(0.3), draw(-0.7, 1.0), torch.zeros(()))
+    signal = signal + evened * (even - signal) * mask
+    gamma = torch.where(some(0.4), draw(-0.7, 0.7).exp(), torch.ones(()))
+    signal = _LEVEL * (signal.clamp(1e-4, 1.0) / _LEVEL) ** gamma
+    brightest = torch.where(some(0.2), _LEVEL * draw(1.05, 2.0), torch.ones(()))
+    signal = torch.minimum(signal, brightest)
+    edge = torch.where(some(0.3), draw(0.0, 1.6), torch.ones(()))
+    return (signal * (mask + (1 - mask) * edge)).clamp(0.0, 1.0)
+
+
+def smooth_outlines(
+    signal: Tensor, mask: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Take the steps of pixels from a third of the outlines, as where pixels are small.
+
+    A third of these lose the signal outside as well, for its edge has the same steps.
+    """
+    deviation = float(torch.empty(()).uniform_(0.012, 0.03, generator=generator))
+    smooth = (blurred(mask, deviation * mask.shape[-1]) > 0.5).to(mask.dtype)
+    choice = torch.rand(len(mask), 1, 1, generator=generator)
+    signal = torch.where(choice < 0.12, signal * blurred(smooth, 1.0), signal)
+    return signal, torch.where(choice < 0.35, smooth, mask)
+
+
+def blurred(planes: Tensor, deviation: float) -> Tensor:
+    """Blur (N, S, S) planes with a Gaussian of a standard deviation in px."""
+    reach = math.ceil(2.5 * deviation)
+    place = torch.arange(-reach, reach + 1, dtype=planes.dtype)
+    weights = torch.exp(-0.5 * (place / deviation) ** 2)
+    weights = weights / weights.sum()
+    rows = functional.conv2d(planes.unsqueeze(1), weights.view(1, 1, 1, -1), padding=(0, reach))
+    return functional.conv2d(rows, weights.view(1, 1, -1, 1), padding=(reach, 0)).squeeze(1)
