@@ -77,7 +77,7 @@ def augment(
     signal, mask = moved[:, 0], moved[:, 1]
     if kind not in ("wide", "full"):
         return signal, mask, relative_size
-    signal, mask = _vary_pixels(signal, mask, generator)
+    signal, mask = _vary_pixels(signal, mask, generator, 0.35 if kind == "wide" else 0.15)
     if kind == "wide":
         signal, mask = smooth_outlines(signal, mask, generator)
         signal = vary_bands(signal, mask, generator)
@@ -108,7 +108,9 @@ def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
     return theta
 
 
-def _vary_pixels(signal: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _vary_pixels(
+    signal: Tensor, mask: Tensor, generator: torch.Generator, coarsened: float = 0.15
+) -> tuple[Tensor, Tensor]:
     """Take some crops from coarser pixels, and make the edges of some masks sharp, or soft.
 
     How large the pixels were shows in the edge of a mask.  One source has one camera, so a
@@ -126,12 +128,12 @@ def _vary_pixels(signal: Tensor, mask: Tensor, generator: torch.Generator) -> tu
     small[:, 1] = (small[:, 1] > 0.5).to(small.dtype)
     coarse = functional.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)
     choice = torch.rand(len(mask), 1, 1, generator=generator)
-    signal = torch.where(choice < 0.15, coarse[:, 0], signal)
+    signal = torch.where(choice < coarsened, coarse[:, 0], signal)
     soft = functional.avg_pool2d(mask.unsqueeze(1), 3, 1, 1)
     soft = functional.avg_pool2d(soft, 3, 1, 1).squeeze(1)
     sharp = (mask > 0.5).to(mask.dtype)
-    varied = torch.where(choice < 0.15, coarse[:, 1], mask)
-    varied = torch.where((choice > 0.15) & (choice < 0.35), soft, varied)
+    varied = torch.where(choice < coarsened, coarse[:, 1], mask)
+    varied = torch.where((choice > coarsened) & (choice < coarsened + 0.2), soft, varied)
     return signal, torch.where(choice > 0.6, sharp, varied)
 
 
