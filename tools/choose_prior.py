@@ -8,11 +8,14 @@ plain ones (no single is among them), and of regions of which boxes leave severa
 the accuracy is how often the network names one that is possible)::
 
     python tools/choose_prior.py ../shared/data WORK [long_6+long_7@128 ...] [--ways 0.5 0.65]
+
+With ``--save FOLDER`` each blend is written there, ready to classify with, by the last way.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from napari_chromocluster.models.calibration import (
     to_five,
 )
 from napari_chromocluster.models.classifier import ClusterClassifier
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.results.metrics import evaluate_predictions
 
 WAYS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
@@ -43,6 +47,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("blends", nargs="*", default=[BLENDS["default"]])
     parser.add_argument("--ways", nargs="*", type=float, default=WAYS)
+    parser.add_argument("--save", type=Path, help="folder for the blends")
     options = parser.parse_args()
     files = annotated(options.data, options.work, "validation")
     files["plain"] = plainly_outlined(options.work, "validation")
@@ -53,6 +58,15 @@ def main() -> None:
         classifier = ClusterClassifier(*blend(options.work, formula), "cpu")
         table = compared(classifier, answers(classifier, files), options.ways)
         print(formula, table.round(4).to_string(index=False), sep="\n", flush=True)
+        if options.save is not None:
+            last = table.iloc[-1]
+            card = dataclasses.replace(
+                classifier.card,
+                deployment_prior=tempered_prior(classifier.card.training_prior, last["way"]),
+                temperature=float(last["temperature"]),
+            )
+            options.save.mkdir(parents=True, exist_ok=True)
+            save_model(options.save / f"{formula}.safetensors", classifier.network, card)
 
 
 def compared(
