@@ -315,6 +315,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the sums and each image's row here")
     parser.add_argument("--every", type=int, default=1, help="only every n-th image")
     parser.add_argument("--zoom", type=int, default=1, help="enlarge the images; one method only")
+    parser.add_argument(
+        "--tightness", type=float, nargs="+", help="instead of the methods, outlines as tight"
+    )
     arguments = parser.parse_args()
 
     def wanted(name: str) -> bool:
@@ -322,6 +325,12 @@ def main() -> None:
 
     last = list(METHODS)[-1]
     methods = METHODS if arguments.zoom == 1 else {last: METHODS[last]}
+    if arguments.tightness:
+        usual = SegmentationParameters()
+        methods = {
+            f"tightness {factor:g}": partial(segment_metaphase, parameters=usual.tightened(factor))
+            for factor in arguments.tightness
+        }
     rows = run(arguments.data, methods, wanted, arguments.zoom)
     sums = summarise(rows)
     print(markdown(sums))

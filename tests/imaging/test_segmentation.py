@@ -266,3 +266,15 @@ def test_time_grows_with_the_pixels_of_a_bright_picture(real_data):
     # Nine times the pixels; a flood that queued pixels again and again took 120 times as long, or
     # all the memory.
     assert seconds[1] < 40 * seconds[0]
+
+
+def test_tightened_outlines_are_narrower_and_widened_ones_wider(metaphase):
+    usual = SegmentationParameters()
+    areas = [
+        int((segment_metaphase(metaphase.image, usual.tightened(factor)) > 0).sum())
+        for factor in (1.5, 1.0, 0.7)
+    ]
+    assert areas[0] < 0.97 * areas[1]
+    assert areas[1] < areas[2]
+    assert usual.tightened(1.0) == usual
+    assert usual.tightened(9.0).edge < 1

@@ -122,6 +122,18 @@ class SegmentationParameters:
         if self.polarity not in ("auto", "dark", "bright"):
             raise ValueError("Polarity must be 'auto', 'dark' or 'bright'.")
 
+    def tightened(self, factor: float) -> SegmentationParameters:
+        """Return parameters that draw outlines tighter (above 1) or wider (below).
+
+        Parameters
+        ----------
+        factor : float
+            Multiplies ``threshold`` and ``edge``; the least useful is about 0.5, the greatest 2.
+        """
+        return dataclasses.replace(
+            self, threshold=factor * self.threshold, edge=min(factor * self.edge, 0.95)
+        )
+
 
 @dataclass(frozen=True)
 class Foreground:

@@ -78,14 +78,10 @@ class ClassifyFinding(ClassifyBase):
         self._update()
 
     def _parameters(self) -> SegmentationParameters:
-        usual = SegmentationParameters()
-        tightness = self.input.tightness.value()
         return SegmentationParameters(
             smallest_region=self.input.smallest.value(),
             largest_region=max(self.input.largest.value(), self.input.smallest.value() + 0.01),
-            threshold=tightness * usual.threshold,
-            edge=tightness * usual.edge,
-        )
+        ).tightened(self.input.tightness.value())
 
     def _changeable(self) -> tuple[Any, Foreground] | None:
         """Return the regions just found, while they are chosen and have no types yet."""
