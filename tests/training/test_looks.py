@@ -55,7 +55,7 @@ def test_the_soft_edge_comes_and_goes():
     assert 0.02 < float((edge > 1.2).float().mean()) < 0.5
 
 
-def test_half_of_the_crops_bend_and_keep_their_area():
+def test_half_of_the_crops_bend_a_little():
     moves = bends(400, 32, torch.Generator().manual_seed(0))
     still = (moves == 0).flatten(1).all(dim=1)
     assert 0.4 < float(still.float().mean()) < 0.6

@@ -121,16 +121,17 @@ def chromosome_signal(image: Any, labels: Any = None, polarity: Polarity = "auto
     return Signal((values / level).astype(np.float32), dark)
 
 
-def _sampled(array: NDArray[Any]) -> NDArray[Any]:
+def sampled(array: NDArray[Any]) -> NDArray[Any]:
+    """Return every few pixels of an image (H, W), enough to tell its levels."""
     step = max(1, min(array.shape) // _SAMPLE_SIDE)
     return array[::step, ::step]
 
 
 def _dark_chromosomes(gray: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> bool:
     """Tell polarity: by the labels, else by the side on which the histogram has its tail."""
-    sample = _sampled(gray)
+    sample = sampled(gray)
     if inside is not None:
-        mask = _sampled(inside)
+        mask = sampled(inside)
         if mask.any() and not mask.all():
             return bool(np.median(sample[mask]) < np.median(sample[~mask]))
     low, high = np.percentile(sample, [0.5, 99.5])
@@ -158,7 +159,7 @@ def _background(
     values = gray[::step, ::step].astype(np.float64).ravel()
     terms = _polynomial(y.ravel() / gray.shape[0], x.ravel() / gray.shape[1])
     keep = np.ones(values.size, bool) if inside is None else ~inside[::step, ::step].ravel()
-    mode = _mode(values[keep].astype(np.float32)) if keep.sum() > 50 else _mode(_sampled(gray))
+    mode = _mode(values[keep].astype(np.float32)) if keep.sum() > 50 else _mode(sampled(gray))
     spread = float(np.ptp(np.percentile(values, [1, 99]))) or 1.0
     # Chromosomes and nuclei lie on one side only; the window is open to the other.
     side = -1.0 if dark else 1.0
@@ -188,8 +189,8 @@ def _evaluate(coefficients: NDArray[np.float64], shape: tuple[int, ...]) -> NDAr
 
 def _chromosome_level(values: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> float:
     """Median signal of the foreground; never so small that noise is blown up."""
-    sample = _sampled(values)
-    mask = None if inside is None else _sampled(inside)
+    sample = sampled(values)
+    mask = None if inside is None else sampled(inside)
     if mask is None or mask.sum() < 10:
         if float(np.ptp(sample)) == 0.0:
             return 1.0

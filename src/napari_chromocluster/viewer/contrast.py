@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from napari_chromocluster.imaging.signal import sampled
+
 #: Regions that reach less high than this share of the range that is shown are too dark to judge.
 _TOO_DARK = 0.5
-#: Pixels looked at: every n-th, so that about so many are.
-_SAMPLE = 200_000
 #: Share of a region's pixels, in percent, that may be brighter than what is shown as white.
 _BRIGHTEST = 99.5
 
@@ -34,9 +34,8 @@ def limits_for_regions(image: Any, labels: Any, shown: tuple[float, float]) -> l
     list of float, or None
         Low and high limit, in gray levels.
     """
-    step = max(1, int(np.asarray(image).size / _SAMPLE))
-    values = np.asarray(image).ravel()[::step].astype(np.float64)
-    inside = np.asarray(labels).ravel()[::step] > 0
+    values = sampled(np.asarray(image)).astype(np.float64)
+    inside = sampled(np.asarray(labels)) > 0
     usable = np.isfinite(values)
     values, inside = values[usable], inside[usable]
     if not inside.any() or inside.all():
