@@ -323,6 +323,19 @@ def test_tighter_outlines_are_drawn_once_the_slider_rests(dock, viewer, metaphas
     assert np.array_equal(labels.data, before)
 
 
+def test_painted_regions_survive_the_sliders(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    labels.data[:9, :9] = 99
+    painted = labels.data.copy()
+    dock.input.smallest.setValue(0.8)
+    assert np.array_equal(labels.data, painted)
+    assert "Painted" in dock.banner.text
+    dock.banner.clear()
+    dock.input.tightness.setValue(1.5)
+    qtbot.waitUntil(lambda: "Painted" in dock.banner.text)
+    assert np.array_equal(labels.data, painted)
+
+
 def test_a_human_row_survives_classifying(dock, viewer, metaphase, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
     table = build_table(extract_regions(np.asarray(labels.data)))

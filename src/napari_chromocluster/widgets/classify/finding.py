@@ -24,6 +24,8 @@ class ClassifyFinding(ClassifyBase):
     """The part of the dock that finds regions."""
 
     _outline: QTimer
+    #: The regions just found as they were shown last: what differs was painted since.
+    _shown: np.ndarray[Any, Any] = np.zeros((0, 0), np.int32)
 
     def find_regions(self) -> None:
         """Find the regions of the chosen image in the background."""
@@ -71,7 +73,7 @@ class ClassifyFinding(ClassifyBase):
             image.contrast_limits = limits
             self.banner.info("The contrast is set for the chromosomes: nuclei outshine them.")
         if foreground is not None:
-            self._foreground = (layer, foreground)
+            self._foreground, self._shown = (layer, foreground), labels.copy()
         self._offer_labels()
         choose(self.input.labels_combo, layer)
         self.input.limits.setVisible(foreground is not None)
@@ -90,15 +92,22 @@ class ClassifyFinding(ClassifyBase):
         if has_table(self._foreground[0]):
             self.banner.info("That can be changed before classifying: find regions again.")
             return None
+        if not np.array_equal(self._foreground[0].data, self._shown):
+            self.banner.info("Painted regions are kept: find regions again to change that.")
+            return None
         return self._foreground
+
+    def _show(self, layer: Any, labels: np.ndarray[Any, Any]) -> None:
+        self._shown = labels.copy()
+        layer.data = labels
+        self.clear_selection()
 
     def _preview_sizes(self) -> None:
         """Show at once what the size limits leave."""
         found = self._changeable()
         if found is not None:
             layer, foreground = found
-            layer.data = filter_regions(foreground, self._parameters())
-            self.clear_selection()
+            self._show(layer, filter_regions(foreground, self._parameters()))
 
     def _preview_outlines(self) -> None:
         """Draw the outlines of the regions just found anew, in the background."""
@@ -115,13 +124,12 @@ class ClassifyFinding(ClassifyBase):
             return foreground, filter_regions(foreground, parameters)
 
         def show(result: tuple[Foreground, np.ndarray[Any, Any]]) -> None:
-            if layer not in self.viewer.layers or has_table(layer):
+            if layer not in self.viewer.layers or self._changeable() is None:
                 return
             if not result[1].any():
                 self.banner.error("No region is left: lower Tightness.")
                 return
             self._foreground = (layer, result[0])
-            layer.data = result[1]
-            self.clear_selection()
+            self._show(layer, result[1])
 
         self._start(work, show, "Outlining regions")
