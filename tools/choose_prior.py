@@ -2,10 +2,11 @@
 
 Prints, for each of some blends of weights (`model_recipe.blend`; else the one that is
 shipped) and each way from the training shares (0) to the natural shares (1): the temperature
-that fits both stains, and the figures of the annotated regions of each, of the regions of
-plain outlines that boxes name, of clusters whose type was read by eye, in our outlines and in
-plain ones (no single is among them), and of regions of which boxes leave several types (there
-the accuracy is how often the network names one that is possible)::
+that fits both stains, and the figures of the annotated regions of each, of all regions of
+clinical metaphases whose type boxes or a reader tell, in our outlines (*own*) and in plain
+ones, of the clusters among them that were read by eye (no single is among them), and of
+regions of which boxes leave several types (there the accuracy is how often the network names
+one that is possible)::
 
     python tools/choose_prior.py ../shared/data WORK [long_6+long_7@128 ...] [--ways 0.5 0.65]
 
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from held_out import Answers, annotated, answers, named_in_part, plainly_outlined, typed_by_eye
+from held_out import Answers, annotated, answers, known_types, named_in_part, typed_by_eye
 from model_recipe import BLENDS, blend, tempered_prior
 from napari_chromocluster.models.calibration import (
     calibrate,
@@ -50,7 +51,8 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="folder for the blends")
     options = parser.parse_args()
     files = annotated(options.data, options.work, "validation")
-    files["plain"] = plainly_outlined(options.work, "validation")
+    files["own"] = known_types(options.data, options.work, "validation")
+    files["plain"] = known_types(options.data, options.work, "validation", "plain")
     files["eye"] = typed_by_eye(options.data, options.work, "validation")
     files["eye, plain"] = typed_by_eye(options.data, options.work, "validation", "plain")
     files |= named_in_part(options.work, "validation")

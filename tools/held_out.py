@@ -53,34 +53,35 @@ def annotated(data: Path, work: Path, side: str) -> dict[str, Path]:
     return files
 
 
-def plainly_outlined(work: Path, side: str) -> Path:
-    """Write the regions of plain outlines of one side whose boxes leave one type.
+def known_types(data: Path, work: Path, side: str, outline: str = "boxes") -> Path:
+    """Write all regions of one side of which boxes leave one type, or whose type was read.
 
-    The outline is that of the annotated label images; overlapping clusters are not among them.
+    As our segmentation finds them (``boxes``), or in the outline of the annotated label
+    images (``plain``).  Only clusters are missing of which nobody can say the type, so types
+    are nearly as frequent as in nature.
     """
-    table = read_annotations(work / "plain" / "annotations.csv")
-    here = table["group"].map(lambda group: part("gband_metaphases", group) == side)
-    file = work / f"{side}_plain.csv"
-    resolved(table[_as_annotated(table) & here]).to_csv(file, index=False)
+    named = _named(data, work, side, outline)
+    file = work / f"{side}_{'own' if outline == 'boxes' else outline}.csv"
+    resolved(named).drop(columns="read").to_csv(file, index=False)
     return file
 
 
 def typed_by_eye(data: Path, work: Path, side: str, outline: str = "boxes") -> Path:
-    """Write the clusters of one side whose type was read by eye.
+    """Write the clusters of one side whose type was read by eye, in either outline."""
+    named = _named(data, work, side, outline)
+    file = work / f"{side}_eye{'' if outline == 'boxes' else f'_{outline}'}.csv"
+    named[named["read"]].to_csv(file, index=False)
+    return file
 
-    As our segmentation finds them (``boxes``), or in the outline of the annotated label
-    images (``plain``), where fewer hold the same chromosomes.
-    """
+
+def _named(data: Path, work: Path, side: str, outline: str) -> pd.DataFrame:
+    """Return the regions of one side with the types that were read filled in."""
     table = read_annotations(work / outline / "annotations.csv")
     if outline == "plain":
         table = table[_as_annotated(table)]
     here = table["group"].map(lambda group: part("gband_metaphases", group) == side)
     boxes = pd.read_csv(data / "gband_metaphases" / "boxes.csv")
-    read = types_read(TEST_FILE if side == "test" else FILE)
-    named = with_types_read(table[here], boxes, read)
-    file = work / f"{side}_eye{'' if outline == 'boxes' else f'_{outline}'}.csv"
-    named[named["read"]].to_csv(file, index=False)
-    return file
+    return with_types_read(table[here], boxes, types_read(TEST_FILE if side == "test" else FILE))
 
 
 def named_in_part(work: Path, side: str, most: int = 400) -> dict[str, Path]:

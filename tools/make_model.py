@@ -28,7 +28,7 @@ import box_annotations
 import outline_annotations
 import plain_annotations
 import typed_outlines
-from held_out import annotated, answers, plainly_outlined, typed_by_eye
+from held_out import annotated, answers, known_types, typed_by_eye
 from model_recipe import (
     BLENDS,
     EYE_TRAININGS,
@@ -39,6 +39,7 @@ from model_recipe import (
     PIXEL_EPOCHS,
     PIXEL_TRAININGS,
     SIZED_TRAININGS,
+    STAIN_TRAININGS,
     STEADY_TRAINING,
     TRAININGS,
     TYPED_EPOCHS,
@@ -53,6 +54,8 @@ from model_recipe import (
     pair_trainings,
     pixel_trainings,
     sized_trainings,
+    split_by_stain,
+    stain_trainings,
     steady_training,
     tempered_prior,
     typed_trainings,
@@ -150,7 +153,8 @@ def main() -> None:
             blurred_annotations.main(options.data, blurred.parent)
         if not typed.exists():
             typed_outlines.main(options.data, plain.parent, outlines.parent, typed.parent)
-        more = (outlines, plain_read, write_with_types_read(blurred, corners), typed)
+        blurred_read = write_with_types_read(blurred, corners)
+        more = (outlines, plain_read, blurred_read, typed)
         model = made
         for name, last, config in zip(
             TYPED_TRAININGS, TYPED_EPOCHS, typed_trainings(read, dapi, *more), strict=True
@@ -158,6 +162,11 @@ def main() -> None:
             model = trained(config.replace(base_model=str(model)), work / name, last)
         wide = wide_training(read, dapi, *more)
         trained(wide.replace(base_model=str(made)), work / WIDE_TRAINING)
+        ours, focus = (split_by_stain(file) for file in (outlines, blurred_read))
+        stains = (ours["gband"], plain_read, focus["gband"], typed, ours["dapi"], focus["dapi"])
+        model = made
+        for name, config in zip(STAIN_TRAININGS, stain_trainings(read, dapi, *stains), strict=True):
+            model = trained(config.replace(base_model=str(model)), work / name)
 
 
 @dataclass(frozen=True)
@@ -198,7 +207,8 @@ def finish(network: ClusterNetwork, card: ModelCard, data: Path, work: Path, tar
     metrics = dict(card.metrics)
     classifier = ClusterClassifier(network, card, "cpu")
     test = annotated(data, work, "test")
-    test["plainly outlined"] = plainly_outlined(work, "test")
+    test["typed by boxes and eye"] = known_types(data, work, "test")
+    test["typed by boxes and eye, plainly outlined"] = known_types(data, work, "test", "plain")
     # Clusters only, so these tell of their types, at no prevalence of nature.
     test["read by eye"] = typed_by_eye(data, work, "test")
     test["read by eye, plainly outlined"] = typed_by_eye(data, work, "test", "plain")

@@ -46,6 +46,9 @@ TYPED_EPOCHS = (7, 6)
 #: Folder of one that goes on from the shipped weights before, on the same regions, with crops
 #: that look as those of other laboratories may.
 WIDE_TRAINING = "wide_20"
+#: Folders of those that go on from the shipped weights, and from each other, on the regions of
+#: each stain as sources of their own; the second with debris at composed chromosomes.
+STAIN_TRAININGS = ("stains_21", "debris_22")
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
@@ -157,6 +160,38 @@ def wide_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingCon
     stage = StageConfig("wide", 12, 8e-4, 8e-4, image_size=128)
     config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, 20, composed=12_000)
     return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
+
+
+def stain_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield trainings in which each stain has its share of every type, *other* among them.
+
+    As long as nuclei and debris came from G-band pictures nearly alone, large pixels and *other*
+    excluded each other.
+    """
+    for number, name, epochs, rate, debris in (
+        (21, "stains", 16, 8e-4, 0.0),
+        (22, "debris", 7, 5e-4, 0.6),
+    ):
+        stage = StageConfig(name, epochs, rate, rate, image_size=128)
+        config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, number, composed=12_000)
+        yield config.replace(
+            source_balance=0.9,
+            monitor="likelihood",
+            grown_share=0.5,
+            debris_share=debris,
+            augment="wide",
+        )
+
+
+def split_by_stain(annotations: Path) -> dict[str, Path]:
+    """Write the regions of each stain to a file of its own beside ``annotations``."""
+    table = pd.read_csv(annotations, dtype=str, keep_default_na=False)
+    clinical = table["group"].str.match(r"\d{6}")
+    files = {}
+    for stain, rows in (("gband", table[clinical]), ("dapi", table[~clinical])):
+        files[stain] = annotations.with_name(f"{annotations.stem}_{stain}.csv")
+        rows.to_csv(files[stain], index=False)
+    return files
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from held_out import Answers, named_in_part, part
+from held_out import Answers, known_types, named_in_part, part, typed_by_eye
+from napari_chromocluster.imaging.io import write_labels
 
 
 def test_all_metaphases_of_a_patient_lie_on_one_side():
@@ -60,3 +61,38 @@ def test_regions_named_in_part_are_of_one_side_and_not_too_many(tmp_path):
         assert set(table["group"]) <= set(sides["validation"])
         assert table["cluster_type"].value_counts()["cluster"] == 50
         assert table["labels"].str.contains("plain0").any() == (name != "plain, in part")
+
+
+def test_regions_of_known_type_are_those_that_boxes_or_a_reader_tell(tmp_path, monkeypatch):
+    patients = [str(n) for n in range(103000, 103060)]
+    here = next(one for one in patients if part("gband_metaphases", one) == "test")
+    elsewhere = next(one for one in patients if part("gband_metaphases", one) == "train")
+    data, boxes = tmp_path / "data" / "gband_metaphases", tmp_path / "boxes"
+    data.mkdir(parents=True)
+    boxes.mkdir()
+    labels = np.zeros((40, 100), np.int32)
+    labels[5:35, 5:35], labels[5:35, 40:60], labels[5:35, 65:95] = 1, 2, 3
+    corners = [(5, 20), (15, 20), (42, 16), (66, 25), (70, 25)]
+    lines = [
+        (f"images/{one}.jpg", x, 6, x + width, 34)
+        for one in (here, elsewhere)
+        for x, width in corners
+    ]
+    header = ["image", "xmin", "ymin", "xmax", "ymax"]
+    pd.DataFrame(lines, columns=header).to_csv(data / "boxes.csv", index=False)
+    rows = []
+    for one in (here, elsewhere):
+        image, outlines = boxes / f"{one}.jpg", boxes / f"{one}_labels.png"
+        image.touch()
+        write_labels(outlines, labels)
+        kinds = ["touching|overlapping", "single", "touching|overlapping"]
+        rows += [(image, outlines, label, kind, one) for label, kind in enumerate(kinds, start=1)]
+    header = ["image", "labels", "label", "cluster_type", "group"]
+    pd.DataFrame(rows, columns=header).to_csv(boxes / "annotations.csv", index=False)
+    read = {(here, "0 1"): "overlapping"}
+    monkeypatch.setattr("held_out.types_read", lambda file: read)
+    known = pd.read_csv(known_types(tmp_path / "data", tmp_path, "test"), dtype=str)
+    assert known["cluster_type"].tolist() == ["overlapping", "single"]
+    assert known["label"].tolist() == ["1", "2"]
+    seen = pd.read_csv(typed_by_eye(tmp_path / "data", tmp_path, "test"), dtype=str)
+    assert seen["cluster_type"].tolist() == ["overlapping"]

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from model_recipe import averaged, blend, pixel_trainings, sized_trainings, tempered_prior
+from model_recipe import (
+    averaged,
+    blend,
+    pixel_trainings,
+    sized_trainings,
+    split_by_stain,
+    stain_trainings,
+    tempered_prior,
+)
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, save_model
 from napari_chromocluster.models.network import build_network
@@ -40,6 +48,26 @@ def test_pixel_trainings_differ_in_their_seeds_only(tmp_path):
     assert one.replace(seed=other.seed) == other
     assert one.seed != other.seed
     assert (one.monitor, one.grown_share) == ("likelihood", 0.5)
+
+
+def test_each_stain_is_a_source_of_its_own(tmp_path):
+    file = tmp_path / "annotations_read.csv"
+    header, gband, dapi = "image,group", "a.jpg,1031970", "b.tif,unknow006"
+    file.write_text("\n".join([header, gband, dapi, gband, ""]))
+    files = split_by_stain(file)
+    assert files["gband"].read_text().splitlines() == [header, gband, gband]
+    assert files["dapi"].read_text().splitlines() == [header, dapi]
+    assert {one.parent for one in files.values()} == {tmp_path}
+
+
+def test_debris_comes_with_the_second_stain_training(tmp_path):
+    stage = StageConfig("any", 1, 1e-3, 1e-3)
+    read = TrainingConfig(annotations=("gband.csv",), stages=(stage,))
+    files = [tmp_path / name for name in ("dapi.csv", "ours.csv", "plain.csv", "more.csv")]
+    one, other = stain_trainings(read, *files)
+    assert (one.debris_share, other.debris_share) == (0.0, 0.6)
+    assert one.annotations == other.annotations
+    assert set(map(str, files)) < set(one.annotations)
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def test_paper_preset_is_the_papers():
         ({"fold": 2}, "Fold 2"),
         ({"composed_share": 2.0}, "Shares"),
         ({"grown_share": -0.1}, "Shares"),
+        ({"debris_share": 1.5}, "Shares"),
         ({"augment": "wild"}, "varied wide, .*not wild"),
         ({"monitor": "luck"}, "best is measured by is one of .*likelihood, not luck"),
         ({"type_shares": {"double": 1.0}}, "Unknown cluster type"),

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from napari_chromocluster.imaging.compose import Appearance
-from napari_chromocluster.imaging.crops import CropSpec, render_crop
+from napari_chromocluster.imaging.crops import CropSpec, RegionCrop, render_crop
 from napari_chromocluster.results.sources import cut_annotated, read_sources
-from napari_chromocluster.taxonomy import CLUSTERS, TYPES, UNTYPED_CLUSTER
+from napari_chromocluster.taxonomy import CLUSTERS, TYPES, UNTYPED_CLUSTER, ClusterType
 from napari_chromocluster.training.augment import _vary_pixels, augment
 from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, make_inputs
 from napari_chromocluster.training.config import AUGMENTATIONS, preset
@@ -17,6 +17,7 @@ from napari_chromocluster.training.data import (
     known_clusters,
     pack,
     single_chromosomes,
+    small_debris,
 )
 from napari_chromocluster.training.module import macro_sensitivity, partial_label_loss
 
@@ -64,6 +65,30 @@ def test_composed_clusters_begin_with_the_real_ones_of_their_group(cut):
     )
     assert (grown.allowed == plain.allowed).all()
     assert not np.array_equal(grown.signal, plain.signal)
+
+
+def test_small_debris_of_a_source_serves_all_its_groups():
+    def crop(height, width):
+        mask = np.zeros((60, 80), bool)
+        mask[5 : 5 + height, 5 : 5 + width] = True
+        return RegionCrop(mask.astype(np.float32), mask, 0.0)
+
+    crops = [crop(10, 50), crop(8, 8), crop(50, 60), crop(2, 2), crop(10, 50), crop(10, 50)]
+    names = ["single", "other", "other", "other", "single", "single"]
+    groups = ["a", "a", "a", "a", "b", "c"]
+    found = small_debris(crops, names, groups, {"a": 0, "b": 0, "c": 1})
+    assert {group: len(some) for group, some in found.items()} == {"a": 1, "b": 1, "c": 0}
+    assert found["b"][0].piece.mask.sum() == 64
+    assert found["b"][0].width == pytest.approx(10, abs=1)
+    singles = single_chromosomes(crops[-1:] * 6, ["single"] * 6, ["c"] * 6)
+    clean, dirty = (
+        compose_set(
+            singles, 8, 48, 0, [ClusterType.SINGLE], look=Appearance(debris=1.0), debris=some
+        )
+        for some in (None, {"c": found["a"]})
+    )
+    assert dirty.allowed.all(axis=0).tolist() == [True, False, False, False, False]
+    assert not np.array_equal(clean.mask, dirty.mask)
 
 
 def test_untyped_clusters_allow_the_cluster_types():

@@ -15,6 +15,8 @@ is *overlapping*, one with both is *touching_overlapping*.
 
 A composed cluster may begin with a real one of known type, to which chromosomes are
 laid: its crossings and contacts then look as they do in nature.
+
+Debris may be laid to a chromosome, or to a cluster: the type does not hang on it.
 """
 
 from __future__ import annotations
@@ -66,6 +68,10 @@ _NUMBERS = {
 }
 #: Width of a chromosome, in pixels, at which clusters are composed unless another is asked for.
 WORKING_WIDTH = 10.0
+#: Signal of debris, in that of chromosomes: from a pale smear to a dark grain.
+_DEBRIS_SIGNAL = (0.5, 2.2)
+#: Share of the clusters that debris is laid to, in that of the single chromosomes.
+_DEBRIS_AT_CLUSTERS = 0.25
 #: Widths between which `natural_width` lies: below, shapes are lost; above, only time.
 _WIDTHS = (7.0, 14.0)
 
@@ -117,6 +123,22 @@ class KnownCluster:
 
 
 @dataclass(frozen=True)
+class Debris:
+    """A stained thing that is no chromosome, small enough to lie at one.
+
+    Attributes
+    ----------
+    piece : SingleChromosome
+        Its signal and mask, as those of a chromosome.
+    width : float
+        Width of the chromosomes beside it, in px.
+    """
+
+    piece: SingleChromosome
+    width: float
+
+
+@dataclass(frozen=True)
 class Appearance:
     """How a composed cluster is made to look.
 
@@ -142,6 +164,9 @@ class Appearance:
     grown : float
         Share of touching and touching-overlapping clusters that begin with a real one, where
         there are some.
+    debris : float
+        Share of single chromosomes that debris is laid to, where there is some; of clusters
+        a quarter of it.
     """
 
     bend: float = 1.2
@@ -153,6 +178,7 @@ class Appearance:
     blur: float = 1.0
     noise: float = 0.05
     grown: float = 0.0
+    debris: float = 0.0
 
 
 def natural_width(singles: Sequence[SingleChromosome]) -> float:
@@ -162,10 +188,9 @@ def natural_width(singles: Sequence[SingleChromosome]) -> float:
 
 
 def _relations(
-    canvas: Canvas, width: float, gap: float, begin: KnownCluster | None = None
+    canvas: Canvas, n: int, width: float, gap: float, begin: KnownCluster | None = None
 ) -> tuple[int, int] | None:
-    """Count touching and overlapping pairs; None if a pair is ambiguous or apart."""
-    n = len(canvas.masks)
+    """Count touching and overlapping pairs of the first n; None if one is ambiguous or apart."""
     touching, overlapping = (0, 0) if begin is None else begin.relations
     linked = np.eye(n, dtype=bool)
     reach = [distance_to(mask) for mask in canvas.masks]
@@ -256,6 +281,7 @@ def compose_one(
     look: Appearance | None = None,
     width: float = WORKING_WIDTH,
     begin: KnownCluster | None = None,
+    debris: Sequence[Debris] = (),
 ) -> ComposedCluster | None:
     """Try once to compose a cluster.
 
@@ -276,6 +302,8 @@ def compose_one(
         Width of its chromosomes, in px.
     begin : KnownCluster, optional
         A real cluster that the chromosomes are laid to.
+    debris : sequence of Debris
+        What may lie at it, see `Appearance.debris`.
 
     Returns
     -------
@@ -308,9 +336,12 @@ def compose_one(
         touching = _wants_touching(rng, cluster_type, number, begin)
         if not _lay_down(rng, canvas, one, scale, touching, gap, width, look):
             return None
+    pieces = len(canvas.masks)
+    if debris and rng.random() < look.debris * (_DEBRIS_AT_CLUSTERS if chromosomes > 1 else 1.0):
+        _lay_debris(rng, canvas, debris[int(rng.integers(len(debris)))], gap, width)
     canvas = canvas.trimmed(margin=8)
     if chromosomes > 1:
-        relations = _relations(canvas, width, gap, begin)
+        relations = _relations(canvas, pieces, width, gap, begin)
         if relations is None or _type_of(relations) is not cluster_type:
             return None
     finished = _finish(rng, canvas, look, max(gap, 0.0), width, bridged)
@@ -361,6 +392,20 @@ def _lay_cluster(
     return canvas.put(moved, canvas.side / 2, canvas.side / 2, angle)
 
 
+def _lay_debris(
+    rng: np.random.Generator, canvas: Canvas, debris: Debris, gap: float, width: float
+) -> None:
+    """Lay debris to what lies there, pale or dark; where it does not fit there is none."""
+    angle = float(rng.uniform(0, math.pi))
+    scale = width / debris.width * float(rng.uniform(0.8, 1.25))
+    moved = transform_chromosome(debris.piece, angle, scale, 0.0, bool(rng.random() < 0.5))
+    if not moved.mask.any():
+        return
+    signal = np.asarray(moved.signal, np.float32) * float(rng.uniform(*_DEBRIS_SIGNAL))
+    moved = SingleChromosome(signal, moved.mask, moved.group)
+    place_touching(rng, canvas, moved, angle, canvas.angles[0], gap, width)
+
+
 def _wants_touching(
     rng: np.random.Generator,
     cluster_type: ClusterType,
@@ -407,10 +452,12 @@ def iterate_clusters(
     look: Appearance | None = None,
     width: float = WORKING_WIDTH,
     known: Sequence[KnownCluster] = (),
+    debris: Sequence[Debris] = (),
 ) -> Iterator[ComposedCluster]:
     """Compose clusters without end, taking the wished types in turn.
 
-    Those that begin with a real cluster take it from ``known``.
+    Those that begin with a real cluster take it from ``known``; what lies at some of them
+    comes from ``debris``.
 
     Raises
     ------
@@ -430,7 +477,7 @@ def iterate_clusters(
             begin = _known_for(rng, wanted, known) if grown and rng.random() < grown else None
             count = _chromosome_number(rng, wanted, most)
             count = count if begin is None else max(count, 3)
-            made = compose_one(singles, rng, wanted, count, look, width, begin)
+            made = compose_one(singles, rng, wanted, count, look, width, begin, debris)
             if made is not None:
                 yield made
                 break

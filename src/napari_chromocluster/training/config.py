@@ -93,6 +93,9 @@ class TrainingConfig:
     grown_share : float
         Share of the composed touching and touching-overlapping clusters that begin with an
         annotated cluster of their metaphase, where it has some.
+    debris_share : float
+        Share of the composed single chromosomes that debris (small regions annotated as
+        *other*) is laid to; of composed clusters a quarter of it.
     source_balance : float
         From 0, where regions count alike, to 1, where annotation files do: keeps a large
         source from drowning a small one, in the draws and in what clusters are composed from.
@@ -153,6 +156,7 @@ class TrainingConfig:
     composed_clusters: int = 2000
     near_misses: float = 0.0
     grown_share: float = 0.0
+    debris_share: float = 0.0
     source_balance: float = 0.0
     augment: str = "full"
     tta: int = 8
@@ -193,12 +197,13 @@ class TrainingConfig:
             self.composed_share,
             self.near_misses,
             self.grown_share,
+            self.debris_share,
             self.source_balance,
         )
         if not all(0.0 <= one <= 1.0 for one in shares) or not 0.0 < self.validation_share < 1.0:
             raise ConfigError(
                 "Shares lie between 0 and 1: mend those of composed clusters, near misses, grown "
-                "clusters, source balance or validation."
+                "clusters, debris, source balance or validation."
             )
         if self.augment not in AUGMENTATIONS:
             raise ConfigError(

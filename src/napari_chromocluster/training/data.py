@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_chromocluster.imaging.chromosome import SingleChromosome, chromosome_width
 from napari_chromocluster.imaging.compose import (
     Appearance,
+    Debris,
     KnownCluster,
     iterate_clusters,
     natural_width,
@@ -28,6 +29,8 @@ from napari_chromocluster.imaging.crops import (
 from napari_chromocluster.taxonomy import TYPES, ClusterType, possible_types
 
 Progress = Callable[[int, int], None]
+#: Least and greatest area of debris that lies at a chromosome, in that of a usual one.
+_DEBRIS_AREA = (0.03, 0.5)
 #: Fewest single chromosomes of a group that clusters are composed from.
 _FEWEST_SINGLES = 5
 
@@ -125,6 +128,35 @@ def known_clusters(
     return found
 
 
+def small_debris(
+    crops: Sequence[RegionCrop],
+    names: Sequence[str],
+    groups: Sequence[str],
+    sources: Mapping[str, int],
+) -> dict[str, list[Debris]]:
+    """Collect what is no chromosome, and small enough to lie at one.
+
+    A group gets the debris of all groups of its source, for one has little; that of another
+    source looks otherwise.  ``sources`` gives the annotation file of each group.
+    """
+    singles = single_chromosomes(crops, names, groups)
+    usual = {
+        group: (
+            float(np.median([one.mask.sum() for one in pool])),
+            float(np.median([chromosome_width(one.mask) for one in pool[:20]])),
+        )
+        for group, pool in singles.items()
+    }
+    found: dict[int, list[Debris]] = {}
+    for crop, name, group in zip(crops, names, groups, strict=True):
+        if name == ClusterType.OTHER and group in usual:
+            area, width = usual[group]
+            if _DEBRIS_AREA[0] * area <= crop.mask.sum() <= _DEBRIS_AREA[1] * area:
+                piece = SingleChromosome(crop.signal, crop.mask, group)
+                found.setdefault(sources[group], []).append(Debris(piece, width))
+    return {group: found.get(sources[group], []) for group in singles}
+
+
 def compose_set(
     singles: dict[str, list[SingleChromosome]],
     n: int,
@@ -135,6 +167,7 @@ def compose_set(
     look: Appearance | None = None,
     source_weights: Mapping[str, float] | None = None,
     known: Mapping[str, Sequence[KnownCluster]] | None = None,
+    debris: Mapping[str, Sequence[Debris]] | None = None,
 ) -> RegionSet:
     """Compose clusters, each from chromosomes of one group, and render them.
 
@@ -159,11 +192,14 @@ def compose_set(
         `balance_sources`.
     known : mapping of group to sequence of KnownCluster, optional
         Real clusters that composed ones may begin with, see `Appearance.grown`.
+    debris : mapping of group to sequence of Debris
+        What may lie at them, see `small_debris` and `Appearance.debris`.
     """
     weight_of = {name: (source_weights or {}).get(name, 1.0) for name in singles}
     many = sorted(name for name, pool in singles.items() if len(pool) >= _FEWEST_SINGLES)
     pools = [singles[name] for name in many]
     clusters = [(known or {}).get(name, ()) for name in many]
+    dirt = [(debris or {}).get(name, ()) for name in many]
     factors = [weight_of[name] for name in many]
     # Groups with few singles lend theirs to each other: a mixed metaphase is better than none.
     few = sorted(set(singles) - set(many))
@@ -171,6 +207,7 @@ def compose_set(
     if len(rest) >= _FEWEST_SINGLES or (rest and not pools):
         pools.append(rest)
         clusters.append([one for name in few for one in (known or {}).get(name, ())])
+        dirt.append([one for name in few for one in (debris or {}).get(name, ())])
         factors.append(float(np.mean([weight_of[name] for name in few])))
     if not pools or n == 0:
         return pack([], [], [], size)
@@ -194,6 +231,7 @@ def compose_set(
             look=look,
             width=width,
             known=clusters[number],
+            debris=dirt[number],
         )
         crops: list[RegionCrop] = []
         names: list[str] = []

@@ -60,6 +60,7 @@ from napari_chromocluster.training.data import (
     known_clusters,
     pack,
     single_chromosomes,
+    small_debris,
 )
 from napari_chromocluster.training.module import SCORE, StageModule
 from napari_chromocluster.training.outcome import save_outcome
@@ -158,9 +159,10 @@ def _composed(
         config.seed,
         composed_types(config),
         _reporter(run, "composing clusters"),
-        Appearance(near=config.near_misses, grown=config.grown_share),
+        Appearance(near=config.near_misses, grown=config.grown_share, debris=config.debris_share),
         balance_sources(singles, first, config.source_balance),
         known_clusters(*regions),
+        small_debris(*regions, first) if config.debris_share else None,
     )
 
 
