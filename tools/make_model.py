@@ -4,8 +4,9 @@ Steps: boxes and other outlines to region annotations; train the compact
 network from random weights on real regions and composed clusters, then twice on
 with regions in other outlines; average the weights; train twice on from there with plain
 outlines at a finer resolution; go half way back to that average; train twice on with types
-that were read by eye; average; train twice on from there with pixels of other sizes; evaluate
-on groups that took no part; write the model file with its card::
+that were read by eye; average; train twice on from there with pixels of other sizes; average;
+train on from there with the regions of each stain as sources of their own; go half way back;
+evaluate on groups that took no part; write the model file with its card::
 
     python tools/make_model.py ../shared/data WORK [--seed 0]
 """
@@ -31,6 +32,7 @@ import typed_outlines
 from held_out import annotated, answers, known_types, typed_by_eye
 from model_recipe import (
     BLENDS,
+    DEBRIS_TRAINING,
     EYE_TRAININGS,
     FINE_TRAININGS,
     LONG_TRAININGS,
@@ -39,13 +41,15 @@ from model_recipe import (
     PIXEL_EPOCHS,
     PIXEL_TRAININGS,
     SIZED_TRAININGS,
-    STAIN_TRAININGS,
+    STAIN_EPOCHS,
+    STAIN_TRAINING,
     STEADY_TRAINING,
     TRAININGS,
     TYPED_EPOCHS,
     TYPED_TRAININGS,
     WIDE_TRAINING,
     blend,
+    debris_training,
     eye_trainings,
     fine_trainings,
     first_training,
@@ -55,7 +59,7 @@ from model_recipe import (
     pixel_trainings,
     sized_trainings,
     split_by_stain,
-    stain_trainings,
+    stain_training,
     steady_training,
     tempered_prior,
     typed_trainings,
@@ -94,79 +98,129 @@ def main() -> None:
     parser.add_argument("--target", type=Path)
     parser.add_argument("--longer", action="store_true", help="also the trainings tried after it")
     options = parser.parse_args()
-    work: Path = options.work
-    boxes, outlines, plain = (
-        work / name / "annotations.csv" for name in ("boxes", "outlines", "plain")
-    )
-    if not boxes.exists():
-        box_annotations.main(options.data / "gband_metaphases", boxes.parent)
-    if not outlines.exists():
-        outline_annotations.main(options.data, outlines.parent)
-    if not plain.exists():
-        plain_annotations.main(options.data / "gband_metaphases", plain.parent)
-    first = first_training(options.data, boxes, options.seed)
+    data, work = options.data, options.work
+    regions = prepared(data, work)
+    first = first_training(data, regions.boxes, options.seed)
     average = work / "average.safetensors"
     if not average.exists():
         model = trained(first, work / TRAININGS[0])
-        for name, config in zip(TRAININGS[1:], later_trainings(first, outlines), strict=True):
+        later = later_trainings(first, regions.outlines)
+        for name, config in zip(TRAININGS[1:], later, strict=True):
             model = trained(config.replace(base_model=str(model)), work / name)
-        save_model(average, *blend(work, BLENDS["average"]))
-    fine = fine_trainings(first, outlines, plain)
+    blended(work, "average")
+    fine = fine_trainings(first, regions.outlines, regions.plain)
     for name, config in zip(FINE_TRAININGS, fine, strict=True):
         trained(config.replace(base_model=str(average)), work / name)
-    half_way = work / "half_way.safetensors"
-    if not half_way.exists():
-        save_model(half_way, *blend(work, BLENDS["half_way"]))
-    corners = options.data / "gband_metaphases" / "boxes.csv"
-    boxes_read, plain_read = (write_with_types_read(file, corners) for file in (boxes, plain))
-    read = first_training(options.data, boxes_read, options.seed)
-    dapi = options.data / "mfish" / "annotations.csv"
-    model = half_way
-    sized = sized_trainings(read, dapi, outlines, plain_read)
+    read = first_training(data, regions.boxes_read, options.seed)
+    model = blended(work, "half_way")
+    sized = sized_trainings(read, regions.dapi, regions.outlines, regions.plain_read)
     for name, config in zip(SIZED_TRAININGS, sized, strict=True):
         model = trained(config.replace(base_model=str(model)), work / name)
-    sized_average = work / "sized.safetensors"
-    if not sized_average.exists():
-        save_model(sized_average, *blend(work, BLENDS["sized"]))
-    pixels = pixel_trainings(read, dapi, outlines, plain_read)
+    model = blended(work, "sized")
+    pixels = pixel_trainings(read, regions.dapi, regions.outlines, regions.plain_read)
     for name, config in zip(PIXEL_TRAININGS, pixels, strict=True):
-        trained(config.replace(base_model=str(sized_average)), work / name, PIXEL_EPOCHS)
+        trained(config.replace(base_model=str(model)), work / name, PIXEL_EPOCHS)
+    model = blended(work, "pixels")
+    stains = stain_training(read, regions.dapi, *regions.by_stain)
+    trained(stains.replace(base_model=str(model)), work / STAIN_TRAINING, STAIN_EPOCHS)
     made = work / "default.safetensors"
-    finish(*blend(work, BLENDS["default"]), options.data, work, made)
+    finish(*blend(work, BLENDS["default"]), data, work, made)
     if options.target is not None:
         with atomic_path(options.target) as path:
             shutil.copyfile(made, path)
     if options.longer:
-        longer = [
-            *zip(LONG_TRAININGS, long_trainings(first, outlines, plain), strict=True),
-            *zip(EYE_TRAININGS, eye_trainings(read, outlines, plain_read), strict=True),
-        ]
-        for name, config in longer:
-            trained(config.replace(base_model=str(half_way)), work / name)
-        pairs = pair_trainings(read, outlines, plain_read)
-        for name, config in zip(PAIR_TRAININGS, pairs, strict=True):
-            trained(config.replace(base_model=str(average)), work / name, PAIR_EPOCHS)
-        steady = steady_training(read, dapi, outlines, plain_read)
-        trained(steady.replace(base_model=str(made)), work / STEADY_TRAINING)
-        blurred, typed = (work / name / "annotations.csv" for name in ("blurred", "typed"))
-        if not blurred.exists():
-            blurred_annotations.main(options.data, blurred.parent)
-        if not typed.exists():
-            typed_outlines.main(options.data, plain.parent, outlines.parent, typed.parent)
-        blurred_read = write_with_types_read(blurred, corners)
-        more = (outlines, plain_read, blurred_read, typed)
-        model = made
-        for name, last, config in zip(
-            TYPED_TRAININGS, TYPED_EPOCHS, typed_trainings(read, dapi, *more), strict=True
-        ):
-            model = trained(config.replace(base_model=str(model)), work / name, last)
-        wide = wide_training(read, dapi, *more)
-        trained(wide.replace(base_model=str(made)), work / WIDE_TRAINING)
-        ours, focus = (split_by_stain(file) for file in (outlines, blurred_read))
-        stains = (ours["gband"], plain_read, focus["gband"], typed, ours["dapi"], focus["dapi"])
-        model = made
-        for name, config in zip(STAIN_TRAININGS, stain_trainings(read, dapi, *stains), strict=True):
-            model = trained(config.replace(base_model=str(model)), work / name)
+        longer(first, read, regions, work)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Annotation files of the trainings; *read* are those with the types that were read by eye."""
+
+    dapi: Path
+    boxes: Path
+    outlines: Path
+    plain: Path
+    boxes_read: Path
+    plain_read: Path
+    blurred_read: Path
+    typed: Path
+
+    @property
+    def more(self) -> tuple[Path, ...]:
+        """Regions beside the annotated ones, in all outlines, those of blurred pictures too."""
+        return self.outlines, self.plain_read, self.blurred_read, self.typed
+
+    @property
+    def by_stain(self) -> tuple[Path, ...]:
+        """The same, each stain in files of its own."""
+        ours, blurred = (split_by_stain(file) for file in (self.outlines, self.blurred_read))
+        gband = (ours["gband"], self.plain_read, blurred["gband"], self.typed)
+        return (*gband, ours["dapi"], blurred["dapi"])
+
+
+def prepared(data: Path, work: Path) -> Regions:
+    """Make the annotation files that are not there yet."""
+    clinical = data / "gband_metaphases"
+    names = ("boxes", "outlines", "plain", "blurred", "typed")
+    boxes, outlines, plain, blurred, typed = (work / name / "annotations.csv" for name in names)
+    if not boxes.exists():
+        box_annotations.main(clinical, boxes.parent)
+    if not outlines.exists():
+        outline_annotations.main(data, outlines.parent)
+    if not plain.exists():
+        plain_annotations.main(clinical, plain.parent)
+    if not blurred.exists():
+        blurred_annotations.main(data, blurred.parent)
+    if not typed.exists():
+        typed_outlines.main(data, plain.parent, outlines.parent, typed.parent)
+    corners = clinical / "boxes.csv"
+    return Regions(
+        dapi=data / "mfish" / "annotations.csv",
+        boxes=boxes,
+        outlines=outlines,
+        plain=plain,
+        boxes_read=write_with_types_read(boxes, corners),
+        plain_read=write_with_types_read(plain, corners),
+        blurred_read=write_with_types_read(blurred, corners),
+        typed=typed,
+    )
+
+
+def blended(work: Path, name: str) -> Path:
+    """Write the blend of weights of a name, unless it is there, and return its file."""
+    file = work / f"{name}.safetensors"
+    if not file.exists():
+        save_model(file, *blend(work, BLENDS[name]))
+    return file
+
+
+def longer(first: TrainingConfig, read: TrainingConfig, regions: Regions, work: Path) -> None:
+    """Carry out the trainings that were tried and not kept."""
+    average, half_way, pixels = (
+        work / f"{name}.safetensors" for name in ("average", "half_way", "pixels")
+    )
+    dapi, outlines, plain_read = regions.dapi, regions.outlines, regions.plain_read
+    tried = [
+        *zip(LONG_TRAININGS, long_trainings(first, outlines, regions.plain), strict=True),
+        *zip(EYE_TRAININGS, eye_trainings(read, outlines, plain_read), strict=True),
+    ]
+    for name, config in tried:
+        trained(config.replace(base_model=str(half_way)), work / name)
+    pairs = pair_trainings(read, outlines, plain_read)
+    for name, config in zip(PAIR_TRAININGS, pairs, strict=True):
+        trained(config.replace(base_model=str(average)), work / name, PAIR_EPOCHS)
+    steady = steady_training(read, dapi, outlines, plain_read)
+    trained(steady.replace(base_model=str(pixels)), work / STEADY_TRAINING)
+    model = pixels
+    for name, last, config in zip(
+        TYPED_TRAININGS, TYPED_EPOCHS, typed_trainings(read, dapi, *regions.more), strict=True
+    ):
+        model = trained(config.replace(base_model=str(model)), work / name, last)
+    wide = wide_training(read, dapi, *regions.more)
+    trained(wide.replace(base_model=str(pixels)), work / WIDE_TRAINING)
+    debris = debris_training(read, *regions.by_stain)
+    begun = work / "default.safetensors"
+    trained(debris.replace(base_model=str(begun)), work / DEBRIS_TRAINING)
 
 
 @dataclass(frozen=True)

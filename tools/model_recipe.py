@@ -46,15 +46,20 @@ TYPED_EPOCHS = (7, 6)
 #: Folder of one that goes on from the shipped weights before, on the same regions, with crops
 #: that look as those of other laboratories may.
 WIDE_TRAINING = "wide_20"
-#: Folders of those that go on from the shipped weights, and from each other, on the regions of
-#: each stain as sources of their own; the second with debris at composed chromosomes.
-STAIN_TRAININGS = ("stains_21", "debris_22")
+#: Folder of the one that goes on from the average of the pixel trainings, with the regions of
+#: each stain as sources of their own.
+STAIN_TRAINING = "stains_21"
+#: After so many of the sixteen epochs of its schedule it is stopped.
+STAIN_EPOCHS = 6
+#: Folder of one that goes on half way from there, with debris at composed chromosomes.
+DEBRIS_TRAINING = "debris_22"
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
     "half_way": "fine_4+fine_5+2*average@128",
     "sized": "sized_12+sized_13+average@128",
-    "default": "pixels_14+pixels_15@128",
+    "pixels": "pixels_14+pixels_15@128",
+    "default": "stains_21+pixels@128",
 }
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
@@ -162,25 +167,28 @@ def wide_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingCon
     return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
 
 
-def stain_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[TrainingConfig]:
-    """Yield trainings in which each stain has its share of every type, *other* among them.
+def stain_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
+    """Return a training in which each stain has its share of every type, *other* among them.
 
     As long as nuclei and debris came from G-band pictures nearly alone, large pixels and *other*
     excluded each other.
     """
-    for number, name, epochs, rate, debris in (
-        (21, "stains", 16, 8e-4, 0.0),
-        (22, "debris", 7, 5e-4, 0.6),
-    ):
-        stage = StageConfig(name, epochs, rate, rate, image_size=128)
-        config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, number, composed=12_000)
-        yield config.replace(
-            source_balance=0.9,
-            monitor="likelihood",
-            grown_share=0.5,
-            debris_share=debris,
-            augment="wide",
-        )
+    stage = StageConfig("stains", 16, 8e-4, 8e-4, image_size=128)
+    config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, 21, composed=12_000)
+    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
+
+
+def debris_training(read: TrainingConfig, *files: Path) -> TrainingConfig:
+    """Return a training on the same regions with debris at composed chromosomes."""
+    stage = StageConfig("debris", 7, 4e-4, 4e-4, image_size=128)
+    config = _outlined(read, files, stage, 22, composed=12_000)
+    return config.replace(
+        source_balance=0.9,
+        monitor="likelihood",
+        grown_share=0.5,
+        debris_share=0.6,
+        augment="wide",
+    )
 
 
 def split_by_stain(annotations: Path) -> dict[str, Path]:

@@ -9,10 +9,11 @@ import torch
 from model_recipe import (
     averaged,
     blend,
+    debris_training,
     pixel_trainings,
     sized_trainings,
     split_by_stain,
-    stain_trainings,
+    stain_training,
     tempered_prior,
 )
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
@@ -60,14 +61,14 @@ def test_each_stain_is_a_source_of_its_own(tmp_path):
     assert {one.parent for one in files.values()} == {tmp_path}
 
 
-def test_debris_comes_with_the_second_stain_training(tmp_path):
+def test_debris_comes_with_the_debris_training(tmp_path):
     stage = StageConfig("any", 1, 1e-3, 1e-3)
     read = TrainingConfig(annotations=("gband.csv",), stages=(stage,))
-    files = [tmp_path / name for name in ("dapi.csv", "ours.csv", "plain.csv", "more.csv")]
-    one, other = stain_trainings(read, *files)
+    dapi, *files = (tmp_path / name for name in ("dapi.csv", "ours.csv", "plain.csv", "more.csv"))
+    one, other = stain_training(read, dapi, *files), debris_training(read, *files)
     assert (one.debris_share, other.debris_share) == (0.0, 0.6)
-    assert one.annotations == other.annotations
-    assert set(map(str, files)) < set(one.annotations)
+    assert set(one.annotations) - set(other.annotations) == {str(dapi)}
+    assert set(map(str, files)) < set(other.annotations)
 
 
 @pytest.fixture
