@@ -4,9 +4,8 @@ Steps: boxes and other outlines to region annotations; train the compact
 network from random weights on real regions and composed clusters, then twice on
 with regions in other outlines; average the weights; train twice on from there with plain
 outlines at a finer resolution; go half way back to that average; train twice on with types
-that were read by eye; average; train twice on from there with pixels of other sizes; average;
-train on from there with the regions of each stain as sources of their own; go half way back;
-evaluate on groups that took no part; write the model file with its card::
+that were read by eye; average; train twice on from there with pixels of other sizes; evaluate
+on groups that took no part; write the model file with its card::
 
     python tools/make_model.py ../shared/data WORK [--seed 0]
 """
@@ -120,16 +119,13 @@ def main() -> None:
     pixels = pixel_trainings(read, regions.dapi, regions.outlines, regions.plain_read)
     for name, config in zip(PIXEL_TRAININGS, pixels, strict=True):
         trained(config.replace(base_model=str(model)), work / name, PIXEL_EPOCHS)
-    model = blended(work, "pixels")
-    stains = stain_training(read, regions.dapi, *regions.by_stain)
-    trained(stains.replace(base_model=str(model)), work / STAIN_TRAINING, STAIN_EPOCHS)
     made = work / "default.safetensors"
     finish(*blend(work, BLENDS["default"]), data, work, made)
     if options.target is not None:
         with atomic_path(options.target) as path:
             shutil.copyfile(made, path)
     if options.longer:
-        longer(first, read, regions, work)
+        longer(first, read, regions, data, work)
 
 
 @dataclass(frozen=True)
@@ -142,48 +138,32 @@ class Regions:
     plain: Path
     boxes_read: Path
     plain_read: Path
-    blurred_read: Path
-    typed: Path
-
-    @property
-    def more(self) -> tuple[Path, ...]:
-        """Regions beside the annotated ones, in all outlines, those of blurred pictures too."""
-        return self.outlines, self.plain_read, self.blurred_read, self.typed
-
-    @property
-    def by_stain(self) -> tuple[Path, ...]:
-        """The same, each stain in files of its own."""
-        ours, blurred = (split_by_stain(file) for file in (self.outlines, self.blurred_read))
-        gband = (ours["gband"], self.plain_read, blurred["gband"], self.typed)
-        return (*gband, ours["dapi"], blurred["dapi"])
 
 
 def prepared(data: Path, work: Path) -> Regions:
     """Make the annotation files that are not there yet."""
     clinical = data / "gband_metaphases"
-    names = ("boxes", "outlines", "plain", "blurred", "typed")
-    boxes, outlines, plain, blurred, typed = (work / name / "annotations.csv" for name in names)
+    boxes, outlines, plain = (
+        work / name / "annotations.csv" for name in ("boxes", "outlines", "plain")
+    )
     if not boxes.exists():
         box_annotations.main(clinical, boxes.parent)
     if not outlines.exists():
         outline_annotations.main(data, outlines.parent)
     if not plain.exists():
         plain_annotations.main(clinical, plain.parent)
+    read = [write_with_types_read(file, clinical / "boxes.csv") for file in (boxes, plain)]
+    return Regions(data / "mfish" / "annotations.csv", boxes, outlines, plain, read[0], read[1])
+
+
+def more_prepared(regions: Regions, data: Path, work: Path) -> tuple[Path, Path]:
+    """Make those of pictures out of focus and of known clusters in more outlines as well."""
+    blurred, typed = (work / name / "annotations.csv" for name in ("blurred", "typed"))
     if not blurred.exists():
         blurred_annotations.main(data, blurred.parent)
     if not typed.exists():
-        typed_outlines.main(data, plain.parent, outlines.parent, typed.parent)
-    corners = clinical / "boxes.csv"
-    return Regions(
-        dapi=data / "mfish" / "annotations.csv",
-        boxes=boxes,
-        outlines=outlines,
-        plain=plain,
-        boxes_read=write_with_types_read(boxes, corners),
-        plain_read=write_with_types_read(plain, corners),
-        blurred_read=write_with_types_read(blurred, corners),
-        typed=typed,
-    )
+        typed_outlines.main(data, regions.plain.parent, regions.outlines.parent, typed.parent)
+    return write_with_types_read(blurred, data / "gband_metaphases" / "boxes.csv"), typed
 
 
 def blended(work: Path, name: str) -> Path:
@@ -194,10 +174,12 @@ def blended(work: Path, name: str) -> Path:
     return file
 
 
-def longer(first: TrainingConfig, read: TrainingConfig, regions: Regions, work: Path) -> None:
+def longer(
+    first: TrainingConfig, read: TrainingConfig, regions: Regions, data: Path, work: Path
+) -> None:
     """Carry out the trainings that were tried and not kept."""
-    average, half_way, pixels = (
-        work / f"{name}.safetensors" for name in ("average", "half_way", "pixels")
+    average, half_way, made = (
+        work / f"{name}.safetensors" for name in ("average", "half_way", "default")
     )
     dapi, outlines, plain_read = regions.dapi, regions.outlines, regions.plain_read
     tried = [
@@ -210,16 +192,23 @@ def longer(first: TrainingConfig, read: TrainingConfig, regions: Regions, work: 
     for name, config in zip(PAIR_TRAININGS, pairs, strict=True):
         trained(config.replace(base_model=str(average)), work / name, PAIR_EPOCHS)
     steady = steady_training(read, dapi, outlines, plain_read)
-    trained(steady.replace(base_model=str(pixels)), work / STEADY_TRAINING)
-    model = pixels
+    trained(steady.replace(base_model=str(made)), work / STEADY_TRAINING)
+    blurred, typed = more_prepared(regions, data, work)
+    model = made
+    more = (outlines, plain_read, blurred, typed)
     for name, last, config in zip(
-        TYPED_TRAININGS, TYPED_EPOCHS, typed_trainings(read, dapi, *regions.more), strict=True
+        TYPED_TRAININGS, TYPED_EPOCHS, typed_trainings(read, dapi, *more), strict=True
     ):
         model = trained(config.replace(base_model=str(model)), work / name, last)
-    wide = wide_training(read, dapi, *regions.more)
-    trained(wide.replace(base_model=str(pixels)), work / WIDE_TRAINING)
-    debris = debris_training(read, *regions.by_stain)
-    begun = work / "default.safetensors"
+    wide = wide_training(read, dapi, *more)
+    trained(wide.replace(base_model=str(made)), work / WIDE_TRAINING)
+    ours, focus = (split_by_stain(file) for file in (outlines, blurred))
+    by_stain = (ours["gband"], plain_read, focus["gband"], typed, ours["dapi"], focus["dapi"])
+    stains = stain_training(read, dapi, *by_stain)
+    trained(stains.replace(base_model=str(made)), work / STAIN_TRAINING, STAIN_EPOCHS)
+    begun = work / "half_stains.safetensors"
+    save_model(begun, *blend(work, f"{STAIN_TRAINING}+default"))
+    debris = debris_training(read, *by_stain)
     trained(debris.replace(base_model=str(begun)), work / DEBRIS_TRAINING)
 
 

@@ -46,20 +46,19 @@ TYPED_EPOCHS = (7, 6)
 #: Folder of one that goes on from the shipped weights before, on the same regions, with crops
 #: that look as those of other laboratories may.
 WIDE_TRAINING = "wide_20"
-#: Folder of the one that goes on from the average of the pixel trainings, with the regions of
-#: each stain as sources of their own.
+#: Folder of one that goes on from the shipped weights, with the regions of each stain as
+#: sources of their own.
 STAIN_TRAINING = "stains_21"
 #: After so many of the sixteen epochs of its schedule it is stopped.
 STAIN_EPOCHS = 6
-#: Folder of one that goes on half way from there, with debris at composed chromosomes.
+#: Folder of one that goes on from half way between the two, with debris at composed chromosomes.
 DEBRIS_TRAINING = "debris_22"
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
     "half_way": "fine_4+fine_5+2*average@128",
     "sized": "sized_12+sized_13+average@128",
-    "pixels": "pixels_14+pixels_15@128",
-    "default": "stains_21+pixels@128",
+    "default": "pixels_14+pixels_15@128",
 }
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one

@@ -1,12 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_chromocluster.imaging.crops import (
+    USUAL_BRIGHT_SIZE,
     CropSpec,
     crop_region,
     cut_region,
+    cut_regions,
     frame_side,
+    oversampling,
     render_crop,
+    resize_crop,
 )
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.imaging.signal import chromosome_signal
@@ -145,3 +151,52 @@ def test_no_neighbour_in_any_crop_of_a_metaphase(metaphase):
         assert np.array_equal(
             cut_region(loud.astype(np.float32), metaphase.labels, region).signal, calm.signal
         )
+
+
+def test_pixels_that_are_far_smaller_than_usual_are_put_together():
+    """A blob in large pixels and the same in smooth small ones give the same crop."""
+    y, x = np.mgrid[-40:40, -40:40] + 0.5
+    coarse = np.zeros((80, 80), int)
+    coarse[(y / 10) ** 2 + (x / 18) ** 2 < 1] = 1
+    y, x = np.mgrid[-120:120, -120:120] / 3 + 1 / 6
+    fine = np.zeros((240, 240), int)
+    fine[(y / 10) ** 2 + (x / 18) ** 2 < 1] = 1
+
+    def mask(labels, oversampled):
+        region = extract_regions(labels)[0]
+        cut = cut_region(labels.astype(np.float32), labels, region, None, oversampled)
+        return resize_crop(cut, 96)[1]
+
+    usual, small, joined = mask(coarse, 1.0), mask(fine, 1.0), mask(fine, 3.0)
+    assert joined.mean() == pytest.approx(usual.mean(), rel=0.1)
+    # The edge of a mask is as soft as its pixels are large.
+    soft = [((one > 0.05) & (one < 0.95)).sum() for one in (usual, small, joined)]
+    assert soft[1] < 0.75 * soft[0]
+    assert soft[2] == pytest.approx(soft[0], rel=0.2)
+
+
+def test_a_network_with_larger_crops_keeps_more_pixels():
+    labels = np.zeros((400, 400), int)
+    labels[100:300, 160:220] = 1
+    cut = cut_region(labels.astype(np.float32), labels, extract_regions(labels)[0], None, 2.0)
+    plain = replace(cut, oversampling=1.0)
+    assert not np.array_equal(resize_crop(cut, 128)[1], resize_crop(plain, 128)[1])
+    np.testing.assert_array_equal(resize_crop(cut, 224)[1], resize_crop(plain, 224)[1])
+
+
+def test_oversampling_is_counted_in_the_usual_size_of_bright_chromosomes():
+    assert oversampling(2 * USUAL_BRIGHT_SIZE, dark_chromosomes=False) == 2
+    assert oversampling(2 * USUAL_BRIGHT_SIZE, dark_chromosomes=True) == 1
+    assert oversampling(None, dark_chromosomes=False) == 1
+
+
+def test_regions_of_a_metaphase_know_how_fine_its_pixels_are(metaphase):
+    regions = extract_regions(metaphase.labels)
+    bright = 255 - metaphase.image
+    one, *_ = cut_regions(bright, metaphase.labels, regions[:2])
+    large = bright.repeat(2, 0).repeat(2, 1)
+    labels = metaphase.labels.repeat(2, 0).repeat(2, 1)
+    other, *rest = cut_regions(large, labels, extract_regions(labels)[:2])
+    assert len(rest) == 1
+    assert other.oversampling == pytest.approx(2 * one.oversampling, rel=1e-3)
+    assert other.relative_size == pytest.approx(one.relative_size, abs=1e-3)

@@ -7,7 +7,8 @@ the same scale as before, and a training that rotates crops never cuts one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from napari_chromocluster.imaging.regions import Region
+from napari_chromocluster.imaging.regions import Region, extract_regions, reference_size
+from napari_chromocluster.imaging.signal import chromosome_signal
 
 Channels = Literal["signal_mask_scale", "gray"]
 
@@ -24,6 +26,13 @@ SOFT_EDGE = 2
 #: ...and as a share of the size of the metaphase's chromosomes, for that is how far it reaches
 #: where the pixels are small.
 _SOFT_SHARE = 1 / 14
+#: Usual size of a region, in px (see `reference_size`), where chromosomes are bright: that of
+#: the metaphases which the embedded model was trained on.
+USUAL_BRIGHT_SIZE = 25.0
+#: Side of the crops of a network that needs no more pixels than these.
+_USUAL_SIDE = 128
+#: How many times more pixels a side than usual make no difference yet.
+_FEW_MORE = 1.7
 #: Signal, in units of the region's median, that is mapped to 1.
 SIGNAL_RANGE = 3.0
 #: Share of the crop's half side that the circle around the region fills.
@@ -69,11 +78,55 @@ class RegionCrop:
     relative_size : float
         Binary logarithm of the region's size over the metaphase's reference
         size; 0 where the reference is unknown.
+    oversampling : float
+        How many times more pixels a side the metaphase has than usual (see `oversampling`).
     """
 
     signal: NDArray[np.floating]
     mask: NDArray[np.bool_]
     relative_size: float
+    oversampling: float = 1.0
+
+
+def oversampling(reference: float | None, dark_chromosomes: bool) -> float:
+    """Return how many times more pixels a side a metaphase has than usual; 1 where unknown.
+
+    Giemsa pictures come with pixels of many sizes, so that none is unusual there.
+
+    Parameters
+    ----------
+    reference : float or None
+        Reference size of the metaphase in px, where it is known.
+    dark_chromosomes : bool
+        Whether chromosomes are darker than the background (Giemsa), see `Signal`.
+    """
+    return reference / USUAL_BRIGHT_SIZE if reference and not dark_chromosomes else 1.0
+
+
+def cut_regions(
+    image: Any,
+    labels: NDArray[np.integer],
+    regions: Iterable[Region],
+    everything: Iterable[Region] | None = None,
+) -> Iterator[RegionCrop]:
+    """Cut regions out of one metaphase, one after the other.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3 | 4) array of any real dtype
+        The metaphase.
+    labels : (H, W) integer array
+        Its regions.
+    regions : iterable of Region
+        Those to cut.
+    everything : iterable of Region, optional
+        All regions, which tell the usual size, where they are listed already.
+    """
+    signal = chromosome_signal(image, labels)
+    reference = reference_size(extract_regions(labels) if everything is None else list(everything))
+    oversampled = oversampling(reference, signal.dark_chromosomes)
+    for region in regions:
+        yield cut_region(signal.values, labels, region, reference, oversampled)
 
 
 def cut_region(
@@ -81,6 +134,7 @@ def cut_region(
     labels: Any,
     region: Region,
     reference: float | None = None,
+    oversampled: float = 1.0,
 ) -> RegionCrop:
     """Cut one region out of a metaphase, with its neighbours masked out.
 
@@ -94,6 +148,8 @@ def cut_region(
         The region to cut.
     reference : float, optional
         Reference size of the metaphase in px (see `reference_size`).
+    oversampled : float
+        See `oversampling`.
 
     Returns
     -------
@@ -107,7 +163,8 @@ def cut_region(
         slice(max(x0 - reach, 0), x1 + reach),
     )
     local = np.asarray(labels[box])
-    return frame_region(np.asarray(signal[box]), local == region.label, local == 0, reference)
+    crop = frame_region(np.asarray(signal[box]), local == region.label, local == 0, reference)
+    return replace(crop, oversampling=oversampled)
 
 
 def soft_edge(reference: float | None) -> int:
@@ -181,11 +238,30 @@ def resize_square(array: NDArray[Any], size: int) -> NDArray[np.float32]:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
 
 
+def resize_crop(crop: RegionCrop, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return signal and mask (size, size) of a cut region, in pixels as usual before.
+
+    The outline of a region has steps as large as the pixels, and its edge is as soft.  Where
+    pixels are far smaller than in any picture a network was trained on, that alone would tell
+    it something.  They are put together there; a network with larger crops keeps more of them.
+
+    Returns
+    -------
+    tuple of (size, size) float32 array
+        Signal in units of the region's median; mask in [0, 1].
+    """
+    signal, mask = crop.signal, crop.mask
+    factor = crop.oversampling * min(1.0, _USUAL_SIDE / size)
+    if factor > _FEW_MORE:
+        side = max(1, round(len(mask) / factor))
+        signal, mask = resize_square(signal, side), resize_square(mask, side) > 0.5
+    return resize_square(signal, size), resize_square(mask, size)
+
+
 def render_crop(crop: RegionCrop, spec: CropSpec) -> NDArray[np.float32]:
     """Turn a cut region into a model input of shape (3, size, size), float32."""
-    signal = resize_square(crop.signal, spec.size) / np.float32(SIGNAL_RANGE)
-    mask = resize_square(crop.mask, spec.size)
-    return compose_channels(signal, mask, crop.relative_size, spec)
+    signal, mask = resize_crop(crop, spec.size)
+    return compose_channels(signal / np.float32(SIGNAL_RANGE), mask, crop.relative_size, spec)
 
 
 def compose_channels(

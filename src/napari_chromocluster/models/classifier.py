@@ -13,9 +13,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.crops import RegionCrop, cut_region, render_crop
-from napari_chromocluster.imaging.regions import Region, extract_regions, reference_size
-from napari_chromocluster.imaging.signal import chromosome_signal
+from napari_chromocluster.imaging.crops import RegionCrop, cut_regions, render_crop
+from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.models.calibration import calibrate, prior_weights, to_five
 from napari_chromocluster.models.model_file import ModelCard, load_model_file
 from napari_chromocluster.models.network import ClusterNetwork
@@ -157,10 +156,7 @@ class ClusterClassifier:
             if stop is not None and stop():
                 raise Cancelled("Classifying was stopped.")
             image, labels = (np.asarray(part) for part in frames[frame])
-            signal = chromosome_signal(image, labels).values
-            reference = reference_size(extract_regions(labels))
-            crops = [cut_region(signal, labels, region, reference) for region in mine]
-            yield CutFrame(mine, crops)
+            yield CutFrame(mine, list(cut_regions(image, labels, mine)))
 
     def classify_crops(
         self,

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_chromocluster.imaging.crops import cut_region, frame_side, resize_square
-from napari_chromocluster.imaging.regions import Region, extract_regions, reference_size
-from napari_chromocluster.imaging.signal import chromosome_signal
+from napari_chromocluster.imaging.crops import cut_regions, frame_side, resize_square
+from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.models.classifier import (
     Cancelled,
     ClassifyError,
@@ -175,9 +174,9 @@ def explain_regions(
         if region.frame != frame:  # regions come frame by frame
             frame = region.frame
             picture, array = (np.asarray(part) for part in frames[frame])
-            signal = chromosome_signal(picture, array).values
-            reference = reference_size(extract_regions(array))
-        crops = classifier.render([cut_region(signal, array, region, reference)])
+            mine = [one for one in regions if one.frame == frame]
+            cut = iter(cut_regions(picture, array, mine))
+        crops = classifier.render([next(cut)])
         heat = crop_heat(classifier, crops, cluster_type)[0]
         _paste(out if out.ndim == 2 else out[frame], heat, array, region)
         if progress is not None:

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.crops import RegionCrop, cut_region, frame_region
+from napari_chromocluster.imaging.crops import RegionCrop, cut_regions, frame_region
 from napari_chromocluster.imaging.io import read_image, read_labels
-from napari_chromocluster.imaging.regions import extract_regions, reference_size
+from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
 from napari_chromocluster.results.annotations import (
     AnnotationError,
@@ -124,16 +124,19 @@ def _cut_metaphase(
     image: str, labels: str, rows: pd.DataFrame, crops: list[RegionCrop | None]
 ) -> None:
     array = read_labels(Path(labels))
-    signal = chromosome_signal(_one_frame(read_image(Path(image)), image), array).values
+    picture = _one_frame(read_image(Path(image)), image)
     regions = {region.label: region for region in extract_regions(array)}
-    reference = reference_size(list(regions.values()))
-    for row, label in zip(rows.index, rows["label"], strict=True):
+    chosen = []
+    for label in rows["label"]:
         region = regions.get(int(label))
         if region is None:
             raise AnnotationError(
                 f"Label {label} does not occur in {Path(labels).name}: mend the annotation file."
             )
-        crops[int(row)] = cut_region(signal, array, region, reference)
+        chosen.append(region)
+    cut = cut_regions(picture, array, chosen, regions.values())
+    for row, crop in zip(rows.index, cut, strict=True):
+        crops[int(row)] = crop
 
 
 def _one_frame(image: NDArray[Any], name: str) -> NDArray[Any]:

@@ -24,7 +24,7 @@ from napari_chromocluster.imaging.crops import (
     SIGNAL_RANGE,
     RegionCrop,
     frame_region,
-    resize_square,
+    resize_crop,
 )
 from napari_chromocluster.taxonomy import TYPES, ClusterType, possible_types
 
@@ -96,8 +96,8 @@ def pack(
     signal = np.empty((n, size, size), np.uint8)
     mask = np.empty((n, size, size), np.uint8)
     for row, crop in enumerate(crops):
-        signal[row] = np.rint(resize_square(crop.signal, size) * (255 / SIGNAL_RANGE))
-        mask[row] = np.rint(resize_square(crop.mask, size) * 255)
+        one, inside = resize_crop(crop, size)
+        signal[row], mask[row] = np.rint(one * (255 / SIGNAL_RANGE)), np.rint(inside * 255)
     allowed = np.array([allowed_types(name) for name in names], bool).reshape(n, len(TYPES))
     relative = np.array([crop.relative_size for crop in crops], np.float32)
     return RegionSet(signal, mask, relative, allowed, np.array(groups, dtype=np.str_))
