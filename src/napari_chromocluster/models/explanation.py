@@ -175,7 +175,7 @@ def explain_regions(
             frame = region.frame
             picture, array = (np.asarray(part) for part in frames[frame])
             mine = [one for one in regions if one.frame == frame]
-            cut = iter(cut_regions(picture, array, mine))
+            cut = cut_regions(picture, array, mine)
         crops = classifier.render([next(cut)])
         heat = crop_heat(classifier, crops, cluster_type)[0]
         _paste(out if out.ndim == 2 else out[frame], heat, array, region)
