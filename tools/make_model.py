@@ -100,13 +100,12 @@ def main() -> None:
     data, work = options.data, options.work
     regions = prepared(data, work)
     first = first_training(data, regions.boxes, options.seed)
-    average = work / "average.safetensors"
-    if not average.exists():
+    if not (work / "average.safetensors").exists():
         model = trained(first, work / TRAININGS[0])
         later = later_trainings(first, regions.outlines)
         for name, config in zip(TRAININGS[1:], later, strict=True):
             model = trained(config.replace(base_model=str(model)), work / name)
-    blended(work, "average")
+    average = blended(work, "average")
     fine = fine_trainings(first, regions.outlines, regions.plain)
     for name, config in zip(FINE_TRAININGS, fine, strict=True):
         trained(config.replace(base_model=str(average)), work / name)

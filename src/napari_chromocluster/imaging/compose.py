@@ -193,7 +193,7 @@ def _relations(
     """Count touching and overlapping pairs of the first n; None if one is ambiguous or apart."""
     touching, overlapping = (0, 0) if begin is None else begin.relations
     linked = np.eye(n, dtype=bool)
-    reach = [distance_to(mask) for mask in canvas.masks]
+    reach = [distance_to(mask) for mask in canvas.masks[:n]]
     for i in range(n):
         for j in range(i + 1, n):
             shared = float((canvas.masks[i] & canvas.masks[j]).sum()) / (width * width)
