@@ -59,7 +59,8 @@ def cross(rng: np.random.Generator) -> tuple[RegionCrop, NDArray[np.bool_]] | No
 def plain_grad_cam(classifier: ClusterClassifier, inputs: Float, stage: int) -> Float:
     """Grad-CAM as first published, on one stage of the body."""
     column = classifier.card.classes.index(KIND)
-    cam = LayerGradCam(classifier.network, list(classifier.network.body.children())[stage])
+    network = classifier.member_of(0)
+    cam = LayerGradCam(network, list(network.body.children())[stage])
     heat = cam.attribute(torch.from_numpy(inputs), target=column, relu_attributions=True)
     grown = functional.interpolate(heat.detach(), inputs.shape[-2:], mode="bilinear")
     return np.asarray(grown[:, 0])

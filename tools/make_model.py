@@ -69,7 +69,7 @@ from napari_chromocluster.models.calibration import fit_temperature, prior_weigh
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.evaluate import evaluate
 from napari_chromocluster.models.model_file import ModelCard, save_model
-from napari_chromocluster.models.network import ClusterNetwork
+from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.run import Run
@@ -235,7 +235,13 @@ def trained(config: TrainingConfig, folder: Path, last_epoch: int = 0) -> Path:
     return run.model_path
 
 
-def finish(network: ClusterNetwork, card: ModelCard, data: Path, work: Path, target: Path) -> None:
+def finish(
+    network: ClusterNetwork | ClusterEnsemble,
+    card: ModelCard,
+    data: Path,
+    work: Path,
+    target: Path,
+) -> None:
     """Evaluate on the held-out groups, put the figures into the card and write the model."""
     validation = annotated(data, work, "validation")
     found = answers(ClusterClassifier(network, card, "cpu"), validation)

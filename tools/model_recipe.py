@@ -12,7 +12,10 @@ import torch
 from held_out import SETS, part
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card
-from napari_chromocluster.models.network import ClusterNetwork
+from napari_chromocluster.models.network import (
+    ClusterEnsemble,
+    ClusterNetwork,
+)
 from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
 
 #: Folders of the trainings from random weights, each of which goes on from the one before.
@@ -242,7 +245,7 @@ def _outlined(
     )
 
 
-def averaged(models: Sequence[Path]) -> ClusterNetwork:
+def averaged(models: Sequence[Path]) -> ClusterNetwork | ClusterEnsemble:
     """Average the weights of networks that grew from one (Wortsman et al., ICML 2022)."""
     networks = [load_model_file(path)[0] for path in models]
     states = [network.state_dict() for network in networks]
@@ -256,8 +259,8 @@ def averaged(models: Sequence[Path]) -> ClusterNetwork:
     return networks[0]
 
 
-def blend(work: Path, formula: str) -> tuple[ClusterNetwork, ModelCard]:
-    """Return a network with averaged weights, and a card that says so.
+def blend(work: Path, formula: str) -> tuple[ClusterNetwork | ClusterEnsemble, ModelCard]:
+    """Return a network with averaged weights, or several that answer together, and a card.
 
     What is trained on drifts from what was known; between trainings and the weights that
     they began with lies a network that keeps most of both (Wortsman et al., CVPR 2022).
@@ -269,8 +272,27 @@ def blend(work: Path, formula: str) -> tuple[ClusterNetwork, ModelCard]:
     formula : str
         Names of trainings and of files, ``2*`` before one that counts twice, and the side
         of the crops in px: ``fine_4+fine_5+2*average@128``.  Without a side it is that of
-        the last training.
+        the last training.  ``|`` stands between networks that answer together, each of
+        which may be such an average; the side is that of the first.
     """
+    parts = [_files(work, part) for part in formula.split("|")]
+    trainings, files, size = parts[0]
+    # The rest of the card tells of the last training of the first network alone.
+    card = read_card((trainings or files)[-1])
+    said = {"average_of_weights": formula.partition("@")[0]}
+    if len(parts) > 1:
+        said = {"networks_that_answer_together": formula}
+    card = dataclasses.replace(
+        card, training={**card.training, **said}, input_size=size or card.input_size
+    )
+    networks = [averaged(files) for _, files, _ in parts]
+    if len(networks) == 1:
+        return networks[0], card
+    return ClusterEnsemble([one for network in networks for one in network.members]), card
+
+
+def _files(work: Path, formula: str) -> tuple[list[Path], list[Path], int | None]:
+    """Return the files of trainings, those of all terms, and the side of the crops."""
     terms, _, size = formula.partition("@")
     trainings, files = [], []
     for term in terms.split("+"):
@@ -281,11 +303,7 @@ def blend(work: Path, formula: str) -> tuple[ClusterNetwork, ModelCard]:
         else:
             file = work / f"{name}.safetensors"
         files += [file] * int(count or 1)
-    # The rest of the card tells of the last training alone.
-    card = read_card((trainings or files)[-1])
-    training = {**card.training, "average_of_weights": terms}
-    card = dataclasses.replace(card, training=training, input_size=int(size or card.input_size))
-    return averaged(files), card
+    return trainings, files, int(size) if size else None
 
 
 def tempered_prior(

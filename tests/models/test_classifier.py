@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import dask.array as da
@@ -5,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_chromocluster.imaging.regions import RegionError
+from napari_chromocluster.imaging.crops import cut_regions
+from napari_chromocluster.imaging.regions import RegionError, extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_stack
 from napari_chromocluster.models.classifier import (
     Cancelled,
@@ -14,6 +16,7 @@ from napari_chromocluster.models.classifier import (
     choose_device,
     load_model,
 )
+from napari_chromocluster.models.network import ClusterEnsemble
 from napari_chromocluster.results.table import COLUMNS, PROBABILITIES
 
 
@@ -284,3 +287,29 @@ def test_the_model_of_these_tests_tells_regions_apart(classifier, metaphase):
     table = classifier.classify(metaphase.image, metaphase.labels)
     assert table["p_single"].std() > 0.05
     assert table["cluster_type"].nunique() > 2
+
+
+@pytest.fixture
+def two(classifier):
+    """The model of these tests, and one that gives every region the answer of the type after."""
+    other = copy.deepcopy(classifier.network)
+    last = other.head[-1]
+    last.weight.data, last.bias.data = (torch.roll(one.data, 1, 0) for one in last.parameters())
+    card = dataclasses.replace(classifier.card, tta=8)
+    return ClusterClassifier(ClusterEnsemble([classifier.network, other]), card, "cpu")
+
+
+def test_networks_take_turns_at_the_copies(two, metaphase):
+    regions = extract_regions(metaphase.labels)[:6]
+    crops = two.render(list(cut_regions(metaphase.image, metaphase.labels, regions)))
+    alone = [ClusterClassifier(one, two.card, "cpu").logits(crops) for one in two.network.members]
+    assert not np.allclose(alone[0], alone[1])
+    for number, logits in enumerate(two.logits(crops)):
+        np.testing.assert_allclose(logits, alone[number % 2][number], atol=1e-4)
+    # One copy is the first network's alone.
+    np.testing.assert_allclose(two.logits(crops, tta=1), alone[0][:1], atol=1e-4)
+
+
+def test_networks_that_contradict_each_other_are_unsure(two, classifier, metaphase):
+    sure = classifier.classify(metaphase.image, metaphase.labels)["confidence"]
+    assert two.classify(metaphase.image, metaphase.labels)["confidence"].mean() < sure.mean()

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from napari_chromocluster.models.classifier import (
 )
 from napari_chromocluster.models.explanation import crop_heat, explain_regions
 from napari_chromocluster.models.model_file import ModelCard
-from napari_chromocluster.models.network import ClusterNetwork, build_network
+from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, build_network
 from napari_chromocluster.taxonomy import TYPES
 
 
@@ -103,6 +105,22 @@ def test_any_type_can_be_explained(classifier):
     given = int(classifier.predict_crops(crops).argmax())
     assert np.array_equal(crop_heat(classifier, crops)[0], heats[given])
     assert not np.allclose(heats[0], heats[1], atol=0.01)
+
+
+def test_what_decided_is_asked_of_every_network_of_a_model(classifier):
+    crops = np.random.default_rng(0).random((2, 3, 48, 48), np.float32)
+    torch.manual_seed(3)
+    other = build_network("compact").eval()
+    alone, of_two, of_itself = (
+        crop_heat(ClusterClassifier(network, classifier.card, "cpu"), crops, "touching", tta=8)
+        for network in (
+            classifier.network,
+            ClusterEnsemble([classifier.network, other]),
+            ClusterEnsemble([classifier.network, copy.deepcopy(classifier.network)]),
+        )
+    )
+    np.testing.assert_allclose(of_itself, alone, atol=1e-3)
+    assert not np.allclose(of_two, alone, atol=0.05)
 
 
 def test_a_torchvision_body(metaphase):

@@ -16,7 +16,7 @@ from napari_chromocluster.models.model_file import (
     read_card,
     save_model,
 )
-from napari_chromocluster.models.network import build_network
+from napari_chromocluster.models.network import ClusterEnsemble, build_network
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,31 @@ def test_damaged_file(tmp_path, network):
         read_card(path)
 
 
+def test_several_networks_in_one_file(tmp_path, network):
+    torch.manual_seed(2)
+    ensemble = ClusterEnsemble([network, build_network("compact").eval()])
+    save_model(tmp_path / "m.safetensors", ensemble, ModelCard(name="both"))
+    back, card = load_model_file(tmp_path / "m.safetensors")
+    assert (card.members, card.format_version) == (2, 2)
+    x = torch.randn(2, 3, 48, 48)
+    with torch.inference_mode():
+        for mine, theirs in zip(back.members, ensemble.members, strict=True):
+            assert torch.equal(mine(x), theirs(x))
+    save_model(tmp_path / "one.safetensors", back.members[0], card)
+    card = read_card(tmp_path / "one.safetensors")
+    # Older versions of the program read files with one network, so these keep their version.
+    assert (card.members, card.format_version) == (1, 1)
+
+
+def test_fewer_networks_than_the_card_says(tmp_path, network):
+    card = ModelCard(name="m", members=2, format_version=2)
+    with pytest.raises(ModelFileError, match="does not hold the weights"):
+        load_model_file(written(tmp_path / "m.safetensors", network, card.to_json()))
+
+
 def test_newer_format(tmp_path, network):
-    path = tmp_path / "m.safetensors"
-    save_model(path, network, ModelCard(name="m", format_version=FORMAT_VERSION + 1))
+    card = ModelCard(name="m", format_version=FORMAT_VERSION + 1)
+    path = written(tmp_path / "m.safetensors", network, card.to_json())
     with pytest.raises(ModelFileError, match="newer than"):
         load_model_file(path)
 
@@ -139,6 +161,9 @@ def written(path, network, text):
         {"channels": "smell"},
         {"format_version": None},
         {"training_prior": [1, 2]},
+        {"members": 0},
+        {"members": 1000},
+        {"members": "both"},
     ],
 )
 def test_a_card_that_makes_no_sense(tmp_path, network, change):

@@ -8,6 +8,7 @@ from torchvision.models import resnet
 
 from napari_chromocluster.models.network import (
     BACKBONES,
+    ClusterEnsemble,
     NetworkError,
     build_network,
     layer_groups,
@@ -157,3 +158,17 @@ def test_groups_go_from_the_stem_to_the_head():
         assert firsts[0].startswith("body.0")
         assert firsts[-1].startswith("head")
         assert firsts == sorted(firsts)
+
+
+def test_an_ensemble_says_what_its_members_say_on_average():
+    members = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        members.append(build_network("compact").eval())
+    ensemble = ClusterEnsemble(members)
+    assert ensemble.members == tuple(members)
+    assert members[0].members == (members[0],)
+    x = torch.rand(2, 3, 48, 48)
+    with torch.inference_mode():
+        mean = torch.stack([member(x).softmax(dim=1) for member in members]).mean(dim=0)
+        torch.testing.assert_close(ensemble(x).exp(), mean)

@@ -115,3 +115,19 @@ def test_without_a_side_a_blend_has_that_of_its_last_training(models, tmp_path):
     _, card = blend(tmp_path, "training_0+training_1")
     assert card.input_size == 96
     assert card.name == "1"
+
+
+def test_networks_that_answer_together(models, tmp_path):
+    network, card = blend(tmp_path, "training_0@128|training_0+training_1")
+    first, second = network.members
+    one, other = states(models)
+    name = "head.6.bias"
+    assert torch.equal(first.state_dict()[name], one[name])
+    torch.testing.assert_close(second.state_dict()[name], (one[name] + other[name]) / 2)
+    assert (card.name, card.input_size) == ("0", 128)
+    assert card.training["networks_that_answer_together"].count("|") == 1
+    file = tmp_path / "both.safetensors"
+    save_model(file, network, card)
+    # Such a file may be a term itself.
+    again, _ = blend(tmp_path, "both|training_1")
+    assert len(again.members) == 3

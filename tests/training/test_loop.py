@@ -12,10 +12,11 @@ import torch
 from napari_chromocluster.imaging.synthetic import synthetic_annotations
 from napari_chromocluster.models.evaluate import evaluate
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card, save_model
-from napari_chromocluster.models.network import build_network
+from napari_chromocluster.models.network import ClusterEnsemble, build_network
 from napari_chromocluster.training import process
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import StageConfig, preset
+from napari_chromocluster.training.loop import start_network
 from napari_chromocluster.training.process import start, stop
 from napari_chromocluster.training.run import Run, RunError, list_runs
 
@@ -150,6 +151,19 @@ def test_training_learns(tmp_path):
     )  # fmt: skip
     before, after = evaluate(check, base), evaluate(check, run.model_path)
     assert after.macro_sensitivity > before.macro_sensitivity + 0.15
+
+
+def test_a_model_of_several_networks_goes_on_with_its_first(tmp_path):
+    base = tmp_path / "base.safetensors"
+    members = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        members.append(build_network("compact"))
+    save_model(base, ClusterEnsemble(members), ModelCard(name="two", input_size=48))
+    state = start_network(CONFIG.replace(base_model=str(base))).state_dict()
+    assert state.keys() == members[0].state_dict().keys()
+    for name, value in members[0].state_dict().items():
+        assert torch.equal(state[name], value)
 
 
 def test_torn_last_line_of_events(finished, tmp_path):

@@ -17,7 +17,7 @@ from napari_chromocluster.imaging.crops import RegionCrop, cut_regions, render_c
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.models.calibration import calibrate, prior_weights, to_five
 from napari_chromocluster.models.model_file import ModelCard, load_model_file
-from napari_chromocluster.models.network import ClusterNetwork
+from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.models.registry import listed_name, resolve_model
 from napari_chromocluster.results.sources import cut_ready_made
 from napari_chromocluster.results.table import build_table
@@ -52,8 +52,8 @@ class ClusterClassifier:
 
     Parameters
     ----------
-    network : ClusterNetwork
-        The network.
+    network : ClusterNetwork or ClusterEnsemble
+        The network, or several that answer together.
     card : ModelCard
         Its card.
     device : str
@@ -65,7 +65,9 @@ class ClusterClassifier:
     >>> table = cc.load_model().classify(image, labels)  # doctest: +SKIP
     """
 
-    def __init__(self, network: ClusterNetwork, card: ModelCard, device: str = "auto") -> None:
+    def __init__(
+        self, network: ClusterNetwork | ClusterEnsemble, card: ModelCard, device: str = "auto"
+    ) -> None:
         self.card = card
         self.device = choose_device(device)
         self.network = network.to(self.device).eval()
@@ -106,7 +108,8 @@ class ClusterClassifier:
             How frequent the types are; types left out keep the share in the
             model card.
         tta : int, optional
-            Turned and mirrored copies averaged, 1 to 8 (default: the card's).
+            Turned and mirrored copies averaged, 1 to 8 (default: the card's).  Where a model
+            holds several networks, they take turns, so that they cost no more than one.
         progress : callable, optional
             Called with the regions done and their number.
         stop : callable, optional
@@ -291,7 +294,10 @@ class ClusterClassifier:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> NDArray[np.float32]:
-        """Return the network's outputs (V, N, K) for V turned copies of N crops."""
+        """Return the outputs (V, N, K) for V turned copies of N crops.
+
+        Each copy goes through one network of the model, by turns (see `member_of`).
+        """
         copies = max(1, min(8, tta if tta is not None else self.card.tta))
         out = np.zeros((copies, len(crops), len(self.card.classes)), np.float32)
         start = 0
@@ -311,6 +317,11 @@ class ClusterClassifier:
                 progress(start, len(crops))
         return out
 
+    def member_of(self, number: int) -> ClusterNetwork:
+        """Return the network that sees a turned copy."""
+        members = self.network.members
+        return members[number % len(members)]
+
     def _halve_batch(self, size: int) -> None:
         """Go on with smaller batches, from here on."""
         if size == 1:
@@ -327,7 +338,9 @@ class ClusterClassifier:
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half):
             inputs = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
             outputs = [
-                self.network(turned(inputs, number).contiguous(memory_format=self._layout))
+                self.member_of(number)(
+                    turned(inputs, number).contiguous(memory_format=self._layout)
+                )
                 for number in range(copies)
             ]
             return torch.stack(outputs).float().cpu().numpy()

@@ -30,6 +30,7 @@ from napari_chromocluster.models.classifier import (
     match_frames,
     turned,
 )
+from napari_chromocluster.models.network import ClusterNetwork
 from napari_chromocluster.taxonomy import TYPES
 
 #: Fewest cells along a side of the map that is explained.
@@ -67,15 +68,27 @@ def crop_heat(
     """
     targets = _targets(classifier, crops, cluster_type, tta)
     size = crops.shape[-1]
-    cam = LayerGradientXActivation(classifier.network, _fine_stage(classifier, size))
     copies = max(1, min(8, classifier.card.tta if tta is None else tta))
+    views_of: dict[ClusterNetwork, list[int]] = {}
+    for number in range(copies):
+        views_of.setdefault(classifier.member_of(number), []).append(number)
+    cams = {
+        member: LayerGradientXActivation(member, _fine_stage(member, size, classifier.device))
+        for member in views_of
+    }
     out = np.zeros((len(crops), size, size), np.float32)
     for number, (crop, target) in enumerate(zip(crops, targets, strict=True)):
         inputs = torch.from_numpy(crop[None]).to(classifier.device)
-        views = torch.cat([turned(inputs, view) for view in range(copies)])
-        maps = cam.attribute(views, target=int(target)).detach().sum(dim=1, keepdim=True)
-        grown = functional.interpolate(maps, (size, size), mode="bilinear", align_corners=False)
-        upright = [_turned_back(grown[view : view + 1], view) for view in range(copies)]
+        upright = []
+        for member, views in views_of.items():
+            copied = torch.cat([turned(inputs, view) for view in views])
+            maps = cams[member].attribute(copied, target=int(target)).detach()
+            grown = functional.interpolate(
+                maps.sum(dim=1, keepdim=True), (size, size), mode="bilinear", align_corners=False
+            )
+            upright += [
+                _turned_back(one[None], view) for one, view in zip(grown, views, strict=True)
+            ]
         # What speaks against the type counts nothing, but only after averaging.
         heat = torch.cat(upright).mean(dim=0)[0].clamp(min=0)
         top = float(heat.max())
@@ -103,10 +116,10 @@ def _targets(
     return np.full(len(crops), classes.index(str(cluster_type)), np.intp)
 
 
-def _fine_stage(classifier: ClusterClassifier, size: int) -> nn.Module:
+def _fine_stage(network: ClusterNetwork, size: int, device: torch.device) -> nn.Module:
     """Return the deepest stage with a map of at least `_FEWEST_CELLS` cells along a side."""
-    stages = list(classifier.network.body.children())
-    maps = torch.zeros(1, 3, size, size, device=classifier.device)
+    stages = list(network.body.children())
+    maps = torch.zeros(1, 3, size, size, device=device)
     best = stages[-1]
     with torch.inference_mode():
         for stage in stages:

@@ -19,11 +19,18 @@ from torch import Tensor
 from napari_chromocluster.imaging.crops import CropSpec
 from napari_chromocluster.imaging.io import atomic_path
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
-from napari_chromocluster.models.network import ClusterNetwork, NetworkError, build_network
+from napari_chromocluster.models.network import (
+    ClusterEnsemble,
+    ClusterNetwork,
+    NetworkError,
+    build_network,
+)
 from napari_chromocluster.taxonomy import TYPES
 
-#: Newest format that this version writes and reads.
-FORMAT_VERSION = 1
+#: Newest format that this version writes and reads.  1 holds one network, 2 several.
+FORMAT_VERSION = 2
+#: Most networks in a file: each copy of a crop is seen by one.
+MOST_MEMBERS = 8
 _KEY = "chromocluster_card"
 #: Checksum of the weights: safetensors itself does not notice a flipped bit.
 _CHECKSUM = "chromocluster_weights_sha256"
@@ -44,6 +51,8 @@ class ModelCard:
         Shown to the user and written into the features table.
     backbone : str
         Name of the body.
+    members : int
+        Networks in the file; the copies of a crop are shared out among them.
     classes : tuple of str
         Cluster types in the order of the outputs.
     input_size : int
@@ -67,11 +76,12 @@ class ModelCard:
     created : str
         ISO 8601, UTC.
     format_version : int
-        Version of this format.
+        Version of this format that the file needs.
     """
 
     name: str
     backbone: str = "compact"
+    members: int = 1
     classes: tuple[str, ...] = tuple(str(kind) for kind in TYPES)
     input_size: int = 112
     channels: str = "signal_mask_scale"
@@ -86,7 +96,7 @@ class ModelCard:
     weight_licence: str = ""
     citations: tuple[str, ...] = ()
     created: str = ""
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
 
     @property
     def crop_spec(self) -> CropSpec:
@@ -112,7 +122,10 @@ class ModelCard:
 
 
 def save_model(
-    path: str | Path, network: ClusterNetwork, card: ModelCard, half: bool = False
+    path: str | Path,
+    network: ClusterNetwork | ClusterEnsemble,
+    card: ModelCard,
+    half: bool = False,
 ) -> None:
     """Write a model file.
 
@@ -120,10 +133,10 @@ def save_model(
     ----------
     path : path
         Ends in ``.safetensors``; written to a temporary name and renamed.
-    network : ClusterNetwork
-        The network.
+    network : ClusterNetwork or ClusterEnsemble
+        The network, or several that answer together.
     card : ModelCard
-        Its card.
+        Its card; how many networks there are is filled in.
     half : bool
         Store weights as float16, which halves the file; they are float32
         again when it is loaded.
@@ -140,6 +153,10 @@ def save_model(
         if half and plain.is_floating_point() and "running_" not in name:
             plain = plain.to(torch.float16)
         tensors[name] = plain.clone()
+    members = len(network.members)
+    # A file with one network stays readable for versions that know no others.
+    version = 1 if members == 1 else FORMAT_VERSION
+    card = dataclasses.replace(card, members=members, format_version=version)
     metadata = {_KEY: card.to_json(), _CHECKSUM: _checksum(tensors)}
     with atomic_path(path) as temporary:
         try:
@@ -176,8 +193,8 @@ def read_card(path: str | Path) -> ModelCard:
     return _card(file, metadata)
 
 
-def load_model_file(path: str | Path) -> tuple[ClusterNetwork, ModelCard]:
-    """Read network and card of a model file.
+def load_model_file(path: str | Path) -> tuple[ClusterNetwork | ClusterEnsemble, ModelCard]:
+    """Read network (or several that answer together) and card of a model file.
 
     Raises
     ------
@@ -195,7 +212,8 @@ def load_model_file(path: str | Path) -> tuple[ClusterNetwork, ModelCard]:
     if metadata.get(_CHECKSUM, "") not in ("", _checksum(state)):
         raise _damaged(file)
     try:
-        network = build_network(card.backbone, len(card.classes))
+        members = [build_network(card.backbone, len(card.classes)) for _ in range(card.members)]
+        network = members[0] if card.members == 1 else ClusterEnsemble(members)
         network.load_state_dict({name: _full(tensor) for name, tensor in state.items()})
     except (NetworkError, RuntimeError) as error:
         raise ModelFileError(
@@ -271,6 +289,8 @@ def _sensible(card: ModelCard) -> bool:
         and math.isfinite(card.temperature)
         and card.temperature > 0
         and isinstance(card.tta, int)
+        and isinstance(card.members, int)
+        and 1 <= card.members <= MOST_MEMBERS
         and isinstance(card.training_prior, dict)
         and isinstance(card.deployment_prior, dict)
     )

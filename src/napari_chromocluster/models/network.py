@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,11 @@ class ClusterNetwork(nn.Module):
         self.features = features
         self.n_classes = n_classes
 
+    @property
+    def members(self) -> tuple[ClusterNetwork, ...]:
+        """The network itself, as `ClusterEnsemble.members`."""
+        return (self,)
+
     def pooled(self, x: Tensor) -> Tensor:
         """Return the pooled features (N, 2F) of crops (N, C, S, S)."""
         maps = self.body(x)
@@ -159,6 +165,33 @@ class ClusterNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, K) of crops (N, C, S, S)."""
         return self.classify_pooled(self.pooled(x))
+
+
+class ClusterEnsemble(nn.Module):
+    """Networks that were trained apart and answer together.
+
+    Their errors differ, so that their average is right more often than each of them, and
+    knows better when it is not (Lakshminarayanan et al., NeurIPS 2017).
+
+    Parameters
+    ----------
+    members : sequence of ClusterNetwork
+        At least one; of the same classes and input channels.
+    """
+
+    def __init__(self, members: Sequence[ClusterNetwork]) -> None:
+        super().__init__()
+        self._members = nn.ModuleList(members)
+
+    @property
+    def members(self) -> tuple[ClusterNetwork, ...]:
+        """The networks; the first is the one that a training goes on from."""
+        return tuple(self._members)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logarithms of the averaged probabilities (N, K) of crops (N, C, S, S)."""
+        answers = torch.stack([member(x).log_softmax(dim=1) for member in self.members])
+        return answers.logsumexp(dim=0) - math.log(len(answers))
 
 
 def build_network(

@@ -194,11 +194,14 @@ def _reporter(run: RunLike, what: str) -> Any:
 
 
 def start_network(config: TrainingConfig) -> ClusterNetwork:
-    """Build the network that the training starts from."""
+    """Build the network that the training starts from.
+
+    Of a model that holds several, the first goes on: a training makes one network.
+    """
     torch.manual_seed(config.seed)
     if config.base_model:
-        network, _ = load_model_file(resolve_model(config.base_model))
-        return network
+        model, _ = load_model_file(resolve_model(config.base_model))
+        return model.members[0]
     network = build_network(config.backbone, n_classes=len(TYPES))
     if config.backbone_weights:
         load_backbone_weights(network, config.backbone_weights)
