@@ -5,7 +5,8 @@ network from random weights on real regions and composed clusters, then twice on
 with regions in other outlines; average the weights; train twice on from there with plain
 outlines at a finer resolution; go half way back to that average; train twice on with types
 that were read by eye; average; train twice on from there with pixels of other sizes; evaluate
-on groups that took no part; write the model file with its card::
+on groups that took no part; write the model file with its card.  Beside these weights answers
+a second network, which begins anew but for its first layers::
 
     python tools/make_model.py ../shared/data WORK [--seed 0]
 """
@@ -31,44 +32,28 @@ import typed_outlines
 from held_out import annotated, answers, known_types, typed_by_eye
 from model_recipe import (
     BLENDS,
-    DEBRIS_TRAINING,
-    EYE_TRAININGS,
     FINE_TRAININGS,
-    LONG_TRAININGS,
-    PAIR_EPOCHS,
-    PAIR_TRAININGS,
     PIXEL_EPOCHS,
     PIXEL_TRAININGS,
+    SECOND_TRAINING,
     SIZED_TRAININGS,
-    STAIN_EPOCHS,
-    STAIN_TRAINING,
-    STEADY_TRAINING,
     TRAININGS,
-    TYPED_EPOCHS,
-    TYPED_TRAININGS,
-    WIDE_TRAINING,
+    begun_anew,
     blend,
-    debris_training,
-    eye_trainings,
     fine_trainings,
     first_training,
     later_trainings,
-    long_trainings,
-    pair_trainings,
     pixel_trainings,
+    second_training,
     sized_trainings,
     split_by_stain,
-    stain_training,
-    steady_training,
     tempered_prior,
-    typed_trainings,
-    wide_training,
 )
 from napari_chromocluster.imaging.io import atomic_path
 from napari_chromocluster.models.calibration import fit_temperature, prior_weights
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.evaluate import evaluate
-from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.model_file import ModelCard, load_model_file, save_model
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.loop import fit
@@ -95,7 +80,6 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", type=Path)
-    parser.add_argument("--longer", action="store_true", help="also the trainings tried after it")
     options = parser.parse_args()
     data, work = options.data, options.work
     regions = prepared(data, work)
@@ -118,13 +102,18 @@ def main() -> None:
     pixels = pixel_trainings(read, regions.dapi, regions.outlines, regions.plain_read)
     for name, config in zip(PIXEL_TRAININGS, pixels, strict=True):
         trained(config.replace(base_model=str(model)), work / name, PIXEL_EPOCHS)
+    model = blended(work, "pixels")
+    more = more_prepared(regions, data, work)
+    second = second_training(read, *by_stain(regions, *more))
+    anew = work / f"{SECOND_TRAINING}_begun.safetensors"
+    network, card = load_model_file(model)
+    save_model(anew, begun_anew(network.members[0], second.seed), card)
+    trained(second.replace(base_model=str(anew)), work / SECOND_TRAINING)
     made = work / "default.safetensors"
     finish(*blend(work, BLENDS["default"]), data, work, made)
     if options.target is not None:
         with atomic_path(options.target) as path:
             shutil.copyfile(made, path)
-    if options.longer:
-        longer(first, read, regions, data, work)
 
 
 @dataclass(frozen=True)
@@ -165,50 +154,19 @@ def more_prepared(regions: Regions, data: Path, work: Path) -> tuple[Path, Path]
     return write_with_types_read(blurred, data / "gband_metaphases" / "boxes.csv"), typed
 
 
+def by_stain(regions: Regions, blurred: Path, typed: Path) -> tuple[Path, ...]:
+    """Return the files in which each stain is a source of its own, without the annotated ones."""
+    ours, focus = (split_by_stain(file) for file in (regions.outlines, blurred))
+    clinical = (ours["gband"], regions.plain_read, focus["gband"], typed)
+    return (*clinical, ours["dapi"], focus["dapi"])
+
+
 def blended(work: Path, name: str) -> Path:
     """Write the blend of weights of a name, unless it is there, and return its file."""
     file = work / f"{name}.safetensors"
     if not file.exists():
         save_model(file, *blend(work, BLENDS[name]))
     return file
-
-
-def longer(
-    first: TrainingConfig, read: TrainingConfig, regions: Regions, data: Path, work: Path
-) -> None:
-    """Carry out the trainings that were tried and not kept."""
-    average, half_way, made = (
-        work / f"{name}.safetensors" for name in ("average", "half_way", "default")
-    )
-    dapi, outlines, plain_read = regions.dapi, regions.outlines, regions.plain_read
-    tried = [
-        *zip(LONG_TRAININGS, long_trainings(first, outlines, regions.plain), strict=True),
-        *zip(EYE_TRAININGS, eye_trainings(read, outlines, plain_read), strict=True),
-    ]
-    for name, config in tried:
-        trained(config.replace(base_model=str(half_way)), work / name)
-    pairs = pair_trainings(read, outlines, plain_read)
-    for name, config in zip(PAIR_TRAININGS, pairs, strict=True):
-        trained(config.replace(base_model=str(average)), work / name, PAIR_EPOCHS)
-    steady = steady_training(read, dapi, outlines, plain_read)
-    trained(steady.replace(base_model=str(made)), work / STEADY_TRAINING)
-    blurred, typed = more_prepared(regions, data, work)
-    model = made
-    more = (outlines, plain_read, blurred, typed)
-    for name, last, config in zip(
-        TYPED_TRAININGS, TYPED_EPOCHS, typed_trainings(read, dapi, *more), strict=True
-    ):
-        model = trained(config.replace(base_model=str(model)), work / name, last)
-    wide = wide_training(read, dapi, *more)
-    trained(wide.replace(base_model=str(made)), work / WIDE_TRAINING)
-    ours, focus = (split_by_stain(file) for file in (outlines, blurred))
-    by_stain = (ours["gband"], plain_read, focus["gband"], typed, ours["dapi"], focus["dapi"])
-    stains = stain_training(read, dapi, *by_stain)
-    trained(stains.replace(base_model=str(made)), work / STAIN_TRAINING, STAIN_EPOCHS)
-    begun = work / "half_stains.safetensors"
-    save_model(begun, *blend(work, f"{STAIN_TRAINING}+default"))
-    debris = debris_training(read, *by_stain)
-    trained(debris.replace(base_model=str(begun)), work / DEBRIS_TRAINING)
 
 
 @dataclass(frozen=True)
@@ -243,6 +201,9 @@ def finish(
     target: Path,
 ) -> None:
     """Evaluate on the held-out groups, put the figures into the card and write the model."""
+    # What is evaluated is what will be shipped: weights in half precision.
+    save_model(target, network, card, half=True)
+    network, _ = load_model_file(target)
     validation = annotated(data, work, "validation")
     found = answers(ClusterClassifier(network, card, "cpu"), validation)
     logits = np.concatenate([one.logits for one in found.values()], axis=1)
@@ -273,7 +234,7 @@ def finish(
         data_licences=LICENCES,
         weight_licence="BSD-3-Clause",
     )
-    save_model(target, network, card)
+    save_model(target, network, card, half=True)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,7 @@ import torch
 from held_out import SETS, part
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card
-from napari_chromocluster.models.network import (
-    ClusterEnsemble,
-    ClusterNetwork,
-)
+from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, build_network
 from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
 
 #: Folders of the trainings from random weights, each of which goes on from the one before.
@@ -31,37 +28,16 @@ PIXEL_TRAININGS = ("pixels_14", "pixels_15")
 #: After so many of the twelve epochs of their schedule they are stopped: the likelihood of the
 #: validation groups is best before.
 PIXEL_EPOCHS = 8
-#: Folders of those that were tried on from half way before; it was as good without them.
-LONG_TRAININGS = ("long_6", "long_7")
-#: The same with the types that were read by eye.
-EYE_TRAININGS = ("eye_8", "eye_9")
-#: The same from the average on, with composed overlapping clusters that are pairs as a rule.
-PAIR_TRAININGS = ("pairs_10", "pairs_11")
-#: After so many of the epochs of their schedule they are stopped.
-PAIR_EPOCHS = 4
-#: Folder of one that was tried on from the shipped weights, with more composed clusters.
-STEADY_TRAINING = "steady_16"
-#: Folders of those that go on from the shipped weights before: clusters of known type in more
-#: outlines and pictures out of focus; then outlines without the steps of their pixels.
-TYPED_TRAININGS = ("typed_18", "smooth_19")
-#: After so many of the epochs of their schedules they are stopped.
-TYPED_EPOCHS = (7, 6)
-#: Folder of one that goes on from the shipped weights before, on the same regions, with crops
-#: that look as those of other laboratories may.
-WIDE_TRAINING = "wide_20"
-#: Folder of one that goes on from the shipped weights, with the regions of each stain as
-#: sources of their own.
-STAIN_TRAINING = "stains_21"
-#: After so many of the sixteen epochs of its schedule it is stopped.
-STAIN_EPOCHS = 6
-#: Folder of one that goes on from half way between the two, with debris at composed chromosomes.
-DEBRIS_TRAINING = "debris_22"
+#: Folder of the training whose network answers beside them: it begins anew but for the first
+#: layers, so that it errs elsewhere.
+SECOND_TRAINING = "second_23"
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
     "average": "run+further+balanced",
     "half_way": "fine_4+fine_5+2*average@128",
     "sized": "sized_12+sized_13+average@128",
-    "default": "pixels_14+pixels_15@128",
+    "pixels": "pixels_14+pixels_15@128",
+    "default": "pixels|second_23",
 }
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one
@@ -120,7 +96,7 @@ def later_trainings(first: TrainingConfig, outlines: Path) -> Iterator[TrainingC
 def fine_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
     """Yield the trainings at a finer resolution, alike but for their seeds."""
     for number in (4, 5):
-        yield _outlined(first, files, StageConfig("fine", 14, 1e-3, 1e-3, image_size=144), number)
+        yield outlined(first, files, StageConfig("fine", 14, 1e-3, 1e-3, image_size=144), number)
 
 
 def sized_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[TrainingConfig]:
@@ -130,7 +106,7 @@ def sized_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[
     """
     for number, epochs, rate, more in ((12, 8, 8e-4, ()), (13, 12, 7e-4, (dapi,))):
         stage = StageConfig("sized", epochs, rate, rate, image_size=128)
-        config = _outlined(read, (*files, *more), stage, number, composed=12_000)
+        config = outlined(read, (*files, *more), stage, number, composed=12_000)
         yield config.replace(source_balance=0.9)
 
 
@@ -138,57 +114,31 @@ def pixel_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[
     """Yield trainings that go on from the sized ones, alike but for their seeds."""
     for number in (14, 15):
         stage = StageConfig("pixels", 12, 7e-4, 7e-4, image_size=128)
-        config = _outlined(read, (*files, dapi), stage, number, composed=12_000)
+        config = outlined(read, (*files, dapi), stage, number, composed=12_000)
         yield config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5)
 
 
-def steady_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
-    """Return a training with more composed clusters and more weight decay."""
-    stage = StageConfig("steady", 10, 6e-4, 6e-4, image_size=128)
-    config = _outlined(read, (*files, dapi), stage, 16, composed=30_000)
-    return config.replace(
-        source_balance=0.9, monitor="likelihood", grown_share=0.5, weight_decay=0.1
-    )
+def begun_anew(network: ClusterNetwork, seed: int, kept: int = 3) -> ClusterNetwork:
+    """Return a network that shares the first parts of the body, and is random after them."""
+    torch.manual_seed(seed)
+    fresh = build_network(network.backbone, network.n_classes)
+    for mine, theirs in list(zip(fresh.body, network.body, strict=True))[:kept]:
+        mine.load_state_dict(theirs.state_dict())
+    return fresh
 
 
-def typed_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[TrainingConfig]:
-    """Yield trainings with clusters of known type in many outlines, the second on from the first.
+def second_training(read: TrainingConfig, *files: Path) -> TrainingConfig:
+    """Return the training of the network that answers beside the shipped one until then.
 
-    The files also hold pictures out of focus (`blurred_annotations`).
+    Each stain has its share of every type, and crops look as other laboratories' may.
     """
-    for number, name, epochs, rate in ((18, "typed", 10, 6e-4), (19, "smooth", 6, 5e-4)):
-        stage = StageConfig(name, epochs, rate, rate, image_size=128)
-        config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, number, composed=12_000)
-        yield config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5)
-
-
-def wide_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
-    """Return a training on the same regions with more varied crops."""
-    stage = StageConfig("wide", 12, 8e-4, 8e-4, image_size=128)
-    config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, 20, composed=12_000)
-    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
-
-
-def stain_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
-    """Return a training in which each stain has its share of every type, *other* among them.
-
-    As long as nuclei and debris came from G-band pictures nearly alone, large pixels and *other*
-    excluded each other.
-    """
-    stage = StageConfig("stains", 16, 8e-4, 8e-4, image_size=128)
-    config = _outlined(read, (*files[:2], dapi, *files[2:]), stage, 21, composed=12_000)
-    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
-
-
-def debris_training(read: TrainingConfig, *files: Path) -> TrainingConfig:
-    """Return a training on the same regions with debris at composed chromosomes."""
-    stage = StageConfig("debris", 7, 4e-4, 4e-4, image_size=128)
-    config = _outlined(read, files, stage, 22, composed=12_000)
+    stage = StageConfig("second", 16, 1.2e-3, 1.2e-3, image_size=128)
+    config = outlined(read, files, stage, 23, composed=12_000)
     return config.replace(
         source_balance=0.9,
         monitor="likelihood",
         grown_share=0.5,
-        debris_share=0.6,
+        debris_share=0.3,
         augment="wide",
     )
 
@@ -204,29 +154,7 @@ def split_by_stain(annotations: Path) -> dict[str, Path]:
     return files
 
 
-def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
-    """Yield trainings that go on from half way at its own size, alike but for their seeds."""
-    for number in (6, 7):
-        stage = StageConfig("long", 23, 1e-3, 1e-3, image_size=128)
-        yield _outlined(first, files, stage, number, composed=20_000)
-
-
-def eye_trainings(read: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
-    """Yield short trainings with the types that were read by eye, alike but for their seeds."""
-    for number in (8, 9):
-        stage = StageConfig("eye", 3, 4e-4, 4e-4, image_size=128)
-        config = _outlined(read, files, stage, number, composed=3_000)
-        yield config.replace(samples_per_epoch=14_000)
-
-
-def pair_trainings(read: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
-    """Yield trainings with the types that were read by eye, alike but for their seeds."""
-    for number in (10, 11):
-        stage = StageConfig("fine", 11, 1e-3, 1e-3, image_size=128)
-        yield _outlined(read, files, stage, number, composed=12_000)
-
-
-def _outlined(
+def outlined(
     first: TrainingConfig,
     files: Sequence[Path],
     stage: StageConfig,

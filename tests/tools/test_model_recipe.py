@@ -8,12 +8,12 @@ import torch
 
 from model_recipe import (
     averaged,
+    begun_anew,
     blend,
-    debris_training,
     pixel_trainings,
+    second_training,
     sized_trainings,
     split_by_stain,
-    stain_training,
     tempered_prior,
 )
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
@@ -61,14 +61,27 @@ def test_each_stain_is_a_source_of_its_own(tmp_path):
     assert {one.parent for one in files.values()} == {tmp_path}
 
 
-def test_debris_comes_with_the_debris_training(tmp_path):
+def test_the_second_network_begins_anew_but_for_the_first_layers(tmp_path):
+    torch.manual_seed(1)
+    network = build_network("compact")
+    fresh = begun_anew(network, seed=23)
+    assert sum(map(torch.numel, fresh.parameters())) == sum(map(torch.numel, network.parameters()))
+    shared = [
+        all(map(torch.equal, mine.parameters(), theirs.parameters()))
+        for mine, theirs in zip(fresh.body, network.body, strict=True)
+    ]
+    assert shared == [True, True, True, False, False]
+    again = begun_anew(network, seed=23)
+    assert all(map(torch.equal, again.parameters(), fresh.parameters()))
+
+
+def test_the_second_training_sees_each_file_once(tmp_path):
     stage = StageConfig("any", 1, 1e-3, 1e-3)
     read = TrainingConfig(annotations=("gband.csv",), stages=(stage,))
-    dapi, *files = (tmp_path / name for name in ("dapi.csv", "ours.csv", "plain.csv", "more.csv"))
-    one, other = stain_training(read, dapi, *files), debris_training(read, *files)
-    assert (one.debris_share, other.debris_share) == (0.0, 0.6)
-    assert set(one.annotations) - set(other.annotations) == {str(dapi)}
-    assert set(map(str, files)) < set(other.annotations)
+    files = [tmp_path / name for name in ("ours.csv", "plain.csv", "dapi.csv")]
+    config = second_training(read, *files)
+    assert config.annotations == ("gband.csv", *map(str, files))
+    assert (config.debris_share, config.augment) == (0.3, "wide")
 
 
 @pytest.fixture

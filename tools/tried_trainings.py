@@ -1,0 +1,166 @@
+"""The trainings that were tried beside those of the embedded model, and not kept.
+
+What each gave stands in ``docs/model_trials.md``.  They go on from the weights that
+`make_model` leaves in its work folder::
+
+    python tools/tried_trainings.py ../shared/data WORK [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from make_model import by_stain, more_prepared, prepared, trained
+from model_recipe import blend, first_training, outlined
+from napari_chromocluster.models.model_file import save_model
+from napari_chromocluster.training.config import StageConfig, TrainingConfig
+
+#: Folders of those that were tried on from half way before; it was as good without them.
+LONG_TRAININGS = ("long_6", "long_7")
+#: The same with the types that were read by eye.
+EYE_TRAININGS = ("eye_8", "eye_9")
+#: The same from the average on, with composed overlapping clusters that are pairs as a rule.
+PAIR_TRAININGS = ("pairs_10", "pairs_11")
+#: After so many of the epochs of their schedule they are stopped.
+PAIR_EPOCHS = 4
+#: Folder of one that was tried on from the shipped weights, with more composed clusters.
+STEADY_TRAINING = "steady_16"
+#: Folders of those that go on from the shipped weights before: clusters of known type in more
+#: outlines and pictures out of focus; then outlines without the steps of their pixels.
+TYPED_TRAININGS = ("typed_18", "smooth_19")
+#: After so many of the epochs of their schedules they are stopped.
+TYPED_EPOCHS = (7, 6)
+#: Folder of one that goes on from the shipped weights before, on the same regions, with crops
+#: that look as those of other laboratories may.
+WIDE_TRAINING = "wide_20"
+#: Folder of one that goes on from the shipped weights, with the regions of each stain as
+#: sources of their own.
+STAIN_TRAINING = "stains_21"
+#: After so many of the sixteen epochs of its schedule it is stopped.
+STAIN_EPOCHS = 6
+#: Folder of one that goes on from half way between the two, with debris at composed chromosomes.
+DEBRIS_TRAINING = "debris_22"
+
+
+def main() -> None:
+    """Carry out the trainings, or what is left of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    data, work = options.data, options.work
+    regions = prepared(data, work)
+    more = more_prepared(regions, data, work)
+    first, read = (
+        first_training(data, boxes, options.seed) for boxes in (regions.boxes, regions.boxes_read)
+    )
+    average, half_way, made = (
+        work / f"{name}.safetensors" for name in ("average", "half_way", "pixels")
+    )
+    dapi, outlines, plain_read = regions.dapi, regions.outlines, regions.plain_read
+    tried = [
+        *zip(LONG_TRAININGS, long_trainings(first, outlines, regions.plain), strict=True),
+        *zip(EYE_TRAININGS, eye_trainings(read, outlines, plain_read), strict=True),
+    ]
+    for name, config in tried:
+        trained(config.replace(base_model=str(half_way)), work / name)
+    pairs = pair_trainings(read, outlines, plain_read)
+    for name, config in zip(PAIR_TRAININGS, pairs, strict=True):
+        trained(config.replace(base_model=str(average)), work / name, PAIR_EPOCHS)
+    steady = steady_training(read, dapi, outlines, plain_read)
+    trained(steady.replace(base_model=str(made)), work / STEADY_TRAINING)
+    model = made
+    files = (outlines, plain_read, *more)
+    for name, last, config in zip(
+        TYPED_TRAININGS, TYPED_EPOCHS, typed_trainings(read, dapi, *files), strict=True
+    ):
+        model = trained(config.replace(base_model=str(model)), work / name, last)
+    wide = wide_training(read, dapi, *files)
+    trained(wide.replace(base_model=str(made)), work / WIDE_TRAINING)
+    apart = by_stain(regions, *more)
+    stains = stain_training(read, dapi, *apart)
+    trained(stains.replace(base_model=str(made)), work / STAIN_TRAINING, STAIN_EPOCHS)
+    begun = work / "half_stains.safetensors"
+    save_model(begun, *blend(work, f"{STAIN_TRAINING}+pixels"))
+    debris = debris_training(read, *apart)
+    trained(debris.replace(base_model=str(begun)), work / DEBRIS_TRAINING)
+
+
+def steady_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
+    """Return a training with more composed clusters and more weight decay."""
+    stage = StageConfig("steady", 10, 6e-4, 6e-4, image_size=128)
+    config = outlined(read, (*files, dapi), stage, 16, composed=30_000)
+    return config.replace(
+        source_balance=0.9, monitor="likelihood", grown_share=0.5, weight_decay=0.1
+    )
+
+
+def typed_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield trainings with clusters of known type in many outlines, the second on from the first.
+
+    The files also hold pictures out of focus (`blurred_annotations`).
+    """
+    for number, name, epochs, rate in ((18, "typed", 10, 6e-4), (19, "smooth", 6, 5e-4)):
+        stage = StageConfig(name, epochs, rate, rate, image_size=128)
+        config = outlined(read, (*files[:2], dapi, *files[2:]), stage, number, composed=12_000)
+        yield config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5)
+
+
+def wide_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
+    """Return a training on the same regions with more varied crops."""
+    stage = StageConfig("wide", 12, 8e-4, 8e-4, image_size=128)
+    config = outlined(read, (*files[:2], dapi, *files[2:]), stage, 20, composed=12_000)
+    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
+
+
+def stain_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
+    """Return a training in which each stain has its share of every type, *other* among them.
+
+    As long as nuclei and debris came from G-band pictures nearly alone, large pixels and *other*
+    excluded each other.
+    """
+    stage = StageConfig("stains", 16, 8e-4, 8e-4, image_size=128)
+    config = outlined(read, (*files[:2], dapi, *files[2:]), stage, 21, composed=12_000)
+    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
+
+
+def debris_training(read: TrainingConfig, *files: Path) -> TrainingConfig:
+    """Return a training on the same regions with debris at composed chromosomes."""
+    stage = StageConfig("debris", 7, 4e-4, 4e-4, image_size=128)
+    config = outlined(read, files, stage, 22, composed=12_000)
+    return config.replace(
+        source_balance=0.9,
+        monitor="likelihood",
+        grown_share=0.5,
+        debris_share=0.6,
+        augment="wide",
+    )
+
+
+def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield trainings that go on from half way at its own size, alike but for their seeds."""
+    for number in (6, 7):
+        stage = StageConfig("long", 23, 1e-3, 1e-3, image_size=128)
+        yield outlined(first, files, stage, number, composed=20_000)
+
+
+def eye_trainings(read: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield short trainings with the types that were read by eye, alike but for their seeds."""
+    for number in (8, 9):
+        stage = StageConfig("eye", 3, 4e-4, 4e-4, image_size=128)
+        config = outlined(read, files, stage, number, composed=3_000)
+        yield config.replace(samples_per_epoch=14_000)
+
+
+def pair_trainings(read: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield trainings with the types that were read by eye, alike but for their seeds."""
+    for number in (10, 11):
+        stage = StageConfig("fine", 11, 1e-3, 1e-3, image_size=128)
+        yield outlined(read, files, stage, number, composed=12_000)
+
+
+if __name__ == "__main__":
+    main()
