@@ -4,9 +4,9 @@ Steps: boxes and other outlines to region annotations; train the compact
 network from random weights on real regions and composed clusters, then twice on
 with regions in other outlines; average the weights; train twice on from there with plain
 outlines at a finer resolution; go half way back to that average; train twice on with types
-that were read by eye; average; train twice on from there with pixels of other sizes; evaluate
-on groups that took no part; write the model file with its card.  Beside these weights answers
-a second network, which begins anew but for its first layers::
+that were read by eye; average; train twice on from there with pixels of other sizes; train a
+network that begins anew but for its first layers; let it answer together with the last two
+averages; evaluate on groups that took no part; write the model file with its card::
 
     python tools/make_model.py ../shared/data WORK [--seed 0]
 """

@@ -28,8 +28,8 @@ PIXEL_TRAININGS = ("pixels_14", "pixels_15")
 #: After so many of the twelve epochs of their schedule they are stopped: the likelihood of the
 #: validation groups is best before.
 PIXEL_EPOCHS = 8
-#: Folder of the training whose network answers beside them: it begins anew but for the first
-#: layers, so that it errs elsewhere.
+#: Folder of the training whose network answers beside these and the sized ones: it begins anew
+#: but for the first layers, so that it errs elsewhere.
 SECOND_TRAINING = "second_23"
 #: What becomes of their weights, and the names of the files: see `blend`.
 BLENDS = {
@@ -37,7 +37,7 @@ BLENDS = {
     "half_way": "fine_4+fine_5+2*average@128",
     "sized": "sized_12+sized_13+average@128",
     "pixels": "pixels_14+pixels_15@128",
-    "default": "pixels|second_23",
+    "default": "pixels|sized|second_23",
 }
 #: How far the deployment prior goes from the training shares (0) to the natural shares (1).
 #: Chosen on the validation groups (``choose_prior.py``): clusters are rare, but a missed one

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from make_model import by_stain, more_prepared, prepared, trained
-from model_recipe import blend, first_training, outlined
-from napari_chromocluster.models.model_file import save_model
+from model_recipe import begun_anew, blend, first_training, outlined
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 
 #: Folders of those that were tried on from half way before; it was as good without them.
@@ -42,6 +42,11 @@ STAIN_TRAINING = "stains_21"
 STAIN_EPOCHS = 6
 #: Folder of one that goes on from half way between the two, with debris at composed chromosomes.
 DEBRIS_TRAINING = "debris_22"
+#: Folder of one like the second network's, with fewer layers kept and without our outlines of
+#: G-band metaphases.
+THIRD_TRAINING = "third_24"
+#: After so many of the twelve epochs of its schedule it is stopped.
+THIRD_EPOCHS = 10
 
 
 def main() -> None:
@@ -87,6 +92,11 @@ def main() -> None:
     save_model(begun, *blend(work, f"{STAIN_TRAINING}+pixels"))
     debris = debris_training(read, *apart)
     trained(debris.replace(base_model=str(begun)), work / DEBRIS_TRAINING)
+    third = third_training(read, plain_read, more[1], *apart[-2:])
+    begun = work / f"{THIRD_TRAINING}_begun.safetensors"
+    network, card = load_model_file(made)
+    save_model(begun, begun_anew(network.members[0], third.seed, kept=2), card)
+    trained(third.replace(base_model=str(begun)), work / THIRD_TRAINING, THIRD_EPOCHS)
 
 
 def steady_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
@@ -138,6 +148,13 @@ def debris_training(read: TrainingConfig, *files: Path) -> TrainingConfig:
         debris_share=0.6,
         augment="wide",
     )
+
+
+def third_training(read: TrainingConfig, *files: Path) -> TrainingConfig:
+    """Return a training like that of the second network, on fewer files."""
+    stage = StageConfig("third", 12, 1.2e-3, 1.2e-3, image_size=128)
+    config = outlined(read, files, stage, 24, composed=12_000)
+    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:

@@ -84,7 +84,7 @@ def test_the_whole_recipe_on_a_few_metaphases(real_data, tmp_path, monkeypatch):
     make_model.main()
     assert len(seen) == len(set(seen)) == 10
     model = load_model(target, "cpu")
-    assert len(model.network.members) == model.card.members == 2
+    assert len(model.network.members) == model.card.members == 3
     assert {"held-out gband groups", "held-out dapi groups"} < set(model.card.metrics)
     assert all(np.isfinite(one["accuracy"]) for one in model.card.metrics.values() if "n" in one)
     assert model.card.citations
