@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from napari_chromocluster.cli import main
 from napari_chromocluster.imaging.io import write_labels
-from napari_chromocluster.models.model_file import load_model_file, save_model
+from napari_chromocluster.models.model_file import load_model_file
 from napari_chromocluster.results.table import read_table, set_types, write_table
 
 
@@ -133,7 +133,8 @@ def text(path):
 
 def newer(path):
     network, card = load_model_file(path)
-    save_model(path, network, dataclasses.replace(card, format_version=99))
+    text = dataclasses.replace(card, format_version=99).to_json()
+    save_file(network.state_dict(), str(path), metadata={"chromocluster_card": text})
 
 
 def pickled(path):
