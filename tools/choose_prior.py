@@ -10,7 +10,9 @@ one that is possible)::
 
     python tools/choose_prior.py ../shared/data WORK [long_6+long_7@128 ...] [--ways 0.5 0.65]
 
-With ``--save FOLDER`` each blend is written there, ready to classify with, by the last way.
+``--side test`` prints those of the test groups, for weights and a prior that were chosen by then;
+the temperature stays that of the validation groups.  With ``--save FOLDER`` each blend is
+written there, ready to classify with, by the last way.
 """
 
 from __future__ import annotations
@@ -48,17 +50,23 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("blends", nargs="*", default=[BLENDS["default"]])
     parser.add_argument("--ways", nargs="*", type=float, default=WAYS)
+    parser.add_argument("--side", choices=("validation", "test"), default="validation")
     parser.add_argument("--save", type=Path, help="folder for the blends")
     options = parser.parse_args()
-    files = annotated(options.data, options.work, "validation")
-    files["own"] = known_types(options.data, options.work, "validation")
-    files["plain"] = known_types(options.data, options.work, "validation", "plain")
-    files["eye"] = typed_by_eye(options.data, options.work, "validation")
-    files["eye, plain"] = typed_by_eye(options.data, options.work, "validation", "plain")
-    files |= named_in_part(options.work, "validation")
+    data, work, side = options.data, options.work, options.side
+    by_hand = annotated(data, work, "validation")
+    files = by_hand if side == "validation" else annotated(data, work, side)
+    files["own"] = known_types(data, work, side)
+    files["plain"] = known_types(data, work, side, "plain")
+    files["eye"] = typed_by_eye(data, work, side)
+    files["eye, plain"] = typed_by_eye(data, work, side, "plain")
+    if side == "validation":
+        files |= named_in_part(work, side)
     for formula in options.blends:
-        classifier = ClusterClassifier(*blend(options.work, formula), "cpu")
-        table = compared(classifier, answers(classifier, files), options.ways)
+        classifier = ClusterClassifier(*blend(work, formula), "cpu")
+        found = answers(classifier, files)
+        fitted = found if side == "validation" else answers(classifier, by_hand)
+        table = compared(classifier, found, fitted, options.ways)
         print(formula, table.round(4).to_string(index=False), sep="\n", flush=True)
         if options.save is not None:
             last = table.iloc[-1]
@@ -72,12 +80,18 @@ def main() -> None:
 
 
 def compared(
-    classifier: ClusterClassifier, found: dict[str, Answers], ways: Iterable[float]
+    classifier: ClusterClassifier,
+    found: dict[str, Answers],
+    fitted: dict[str, Answers],
+    ways: Iterable[float],
 ) -> pd.DataFrame:
-    """Return the figures of each file, one row each and way to nature."""
+    """Return the figures of each file, one row each and way to nature.
+
+    The temperature is fitted on the regions of ``fitted`` that people annotated.
+    """
     card = classifier.card
-    logits = np.concatenate([found[name].logits for name in BY_HAND], axis=1)
-    true = np.concatenate([found[name].true for name in BY_HAND])
+    logits = np.concatenate([fitted[name].logits for name in BY_HAND], axis=1)
+    true = np.concatenate([fitted[name].true for name in BY_HAND])
     rows = []
     for way in ways:
         prior = tempered_prior(card.training_prior, way)

@@ -58,6 +58,7 @@ from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.versions import now
 from read_by_eye import write_with_types_read
 
 CITATIONS = (
@@ -213,7 +214,8 @@ def finish(
     card = dataclasses.replace(
         card, deployment_prior=prior, temperature=fit_temperature(logits, true, weights)
     )
-    metrics = dict(card.metrics)
+    # What the card of a member says of other weights does not hold of these.
+    metrics: dict[str, Any] = {}
     classifier = ClusterClassifier(network, card, "cpu")
     test = annotated(data, work, "test")
     test["typed by boxes and eye"] = known_types(data, work, "test")
@@ -230,6 +232,7 @@ def finish(
     card = dataclasses.replace(
         card,
         metrics=metrics,
+        created=now(),
         citations=CITATIONS,
         data_licences=LICENCES,
         weight_licence="BSD-3-Clause",
