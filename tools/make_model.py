@@ -103,13 +103,11 @@ def main() -> None:
     pixels = pixel_trainings(read, regions.dapi, regions.outlines, regions.plain_read)
     for name, config in zip(PIXEL_TRAININGS, pixels, strict=True):
         trained(config.replace(base_model=str(model)), work / name, PIXEL_EPOCHS)
-    model = blended(work, "pixels")
+    blended(work, "pixels")
     more = more_prepared(regions, data, work)
     second = second_training(read, *by_stain(regions, *more))
-    anew = work / f"{SECOND_TRAINING}_begun.safetensors"
-    network, card = load_model_file(model)
-    save_model(anew, begun_anew(network.members[0], second.seed), card)
-    trained(second.replace(base_model=str(anew)), work / SECOND_TRAINING)
+    begun = begun_file(work, SECOND_TRAINING, second.seed)
+    trained(second.replace(base_model=str(begun)), work / SECOND_TRAINING)
     made = work / "default.safetensors"
     finish(*blend(work, BLENDS["default"]), data, work, made)
     if options.target is not None:
@@ -167,6 +165,14 @@ def blended(work: Path, name: str) -> Path:
     file = work / f"{name}.safetensors"
     if not file.exists():
         save_model(file, *blend(work, BLENDS[name]))
+    return file
+
+
+def begun_file(work: Path, training: str, seed: int, kept: int = 3) -> Path:
+    """Write what a training begins with that shares only the first layers with ``pixels``."""
+    network, card = load_model_file(work / "pixels.safetensors")
+    file = work / f"{training}_begun.safetensors"
+    save_model(file, begun_anew(network.members[0], seed, kept), card)
     return file
 
 

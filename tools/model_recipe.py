@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -114,8 +115,7 @@ def pixel_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[
     """Yield trainings that go on from the sized ones, alike but for their seeds."""
     for number in (14, 15):
         stage = StageConfig("pixels", 12, 7e-4, 7e-4, image_size=128)
-        config = outlined(read, (*files, dapi), stage, number, composed=12_000)
-        yield config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5)
+        yield grown(read, (*files, dapi), stage, number)
 
 
 def begun_anew(network: ClusterNetwork, seed: int, kept: int = 3) -> ClusterNetwork:
@@ -133,14 +133,7 @@ def second_training(read: TrainingConfig, *files: Path) -> TrainingConfig:
     Each stain has its share of every type, and crops look as other laboratories' may.
     """
     stage = StageConfig("second", 16, 1.2e-3, 1.2e-3, image_size=128)
-    config = outlined(read, files, stage, 23, composed=12_000)
-    return config.replace(
-        source_balance=0.9,
-        monitor="likelihood",
-        grown_share=0.5,
-        debris_share=0.3,
-        augment="wide",
-    )
+    return grown(read, files, stage, 23, debris_share=0.3, augment="wide")
 
 
 def split_by_stain(annotations: Path) -> dict[str, Path]:
@@ -171,6 +164,14 @@ def outlined(
         source_balance=0.75,
         average_decay=0.999,
     )
+
+
+def grown(
+    read: TrainingConfig, files: Sequence[Path], stage: StageConfig, number: int, **more: Any
+) -> TrainingConfig:
+    """Return such a training whose composed clusters grow from real ones, judged by likelihood."""
+    config = outlined(read, files, stage, number, composed=12_000)
+    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, **more)
 
 
 def averaged(models: Sequence[Path]) -> ClusterNetwork | ClusterEnsemble:

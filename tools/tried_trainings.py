@@ -12,9 +12,9 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from make_model import by_stain, more_prepared, prepared, trained
-from model_recipe import begun_anew, blend, first_training, outlined
-from napari_chromocluster.models.model_file import load_model_file, save_model
+from make_model import begun_file, by_stain, more_prepared, prepared, trained
+from model_recipe import blend, first_training, grown, outlined
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 
 #: Folders of those that were tried on from half way before; it was as good without them.
@@ -93,19 +93,15 @@ def main() -> None:
     debris = debris_training(read, *apart)
     trained(debris.replace(base_model=str(begun)), work / DEBRIS_TRAINING)
     third = third_training(read, plain_read, more[1], *apart[-2:])
-    begun = work / f"{THIRD_TRAINING}_begun.safetensors"
-    network, card = load_model_file(made)
-    save_model(begun, begun_anew(network.members[0], third.seed, kept=2), card)
+    begun = begun_file(work, THIRD_TRAINING, third.seed, kept=2)
     trained(third.replace(base_model=str(begun)), work / THIRD_TRAINING, THIRD_EPOCHS)
 
 
 def steady_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
     """Return a training with more composed clusters and more weight decay."""
     stage = StageConfig("steady", 10, 6e-4, 6e-4, image_size=128)
-    config = outlined(read, (*files, dapi), stage, 16, composed=30_000)
-    return config.replace(
-        source_balance=0.9, monitor="likelihood", grown_share=0.5, weight_decay=0.1
-    )
+    more = {"composed_clusters": 30_000, "weight_decay": 0.1}
+    return grown(read, (*files, dapi), stage, 16, **more)
 
 
 def typed_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[TrainingConfig]:
@@ -115,15 +111,13 @@ def typed_trainings(read: TrainingConfig, dapi: Path, *files: Path) -> Iterator[
     """
     for number, name, epochs, rate in ((18, "typed", 10, 6e-4), (19, "smooth", 6, 5e-4)):
         stage = StageConfig(name, epochs, rate, rate, image_size=128)
-        config = outlined(read, (*files[:2], dapi, *files[2:]), stage, number, composed=12_000)
-        yield config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5)
+        yield grown(read, (*files[:2], dapi, *files[2:]), stage, number)
 
 
 def wide_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
     """Return a training on the same regions with more varied crops."""
     stage = StageConfig("wide", 12, 8e-4, 8e-4, image_size=128)
-    config = outlined(read, (*files[:2], dapi, *files[2:]), stage, 20, composed=12_000)
-    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
+    return grown(read, (*files[:2], dapi, *files[2:]), stage, 20, augment="wide")
 
 
 def stain_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
@@ -133,28 +127,19 @@ def stain_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingCo
     excluded each other.
     """
     stage = StageConfig("stains", 16, 8e-4, 8e-4, image_size=128)
-    config = outlined(read, (*files[:2], dapi, *files[2:]), stage, 21, composed=12_000)
-    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
+    return grown(read, (*files[:2], dapi, *files[2:]), stage, 21, augment="wide")
 
 
 def debris_training(read: TrainingConfig, *files: Path) -> TrainingConfig:
     """Return a training on the same regions with debris at composed chromosomes."""
     stage = StageConfig("debris", 7, 4e-4, 4e-4, image_size=128)
-    config = outlined(read, files, stage, 22, composed=12_000)
-    return config.replace(
-        source_balance=0.9,
-        monitor="likelihood",
-        grown_share=0.5,
-        debris_share=0.6,
-        augment="wide",
-    )
+    return grown(read, files, stage, 22, debris_share=0.6, augment="wide")
 
 
 def third_training(read: TrainingConfig, *files: Path) -> TrainingConfig:
     """Return a training like that of the second network, on fewer files."""
     stage = StageConfig("third", 12, 1.2e-3, 1.2e-3, image_size=128)
-    config = outlined(read, files, stage, 24, composed=12_000)
-    return config.replace(source_balance=0.9, monitor="likelihood", grown_share=0.5, augment="wide")
+    return grown(read, files, stage, 24, augment="wide")
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
