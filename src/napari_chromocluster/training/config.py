@@ -132,6 +132,11 @@ class TrainingConfig:
         For distributed training.
     threads : int
         CPU threads; 0 leaves the choice to torch.
+    teacher : str or None
+        Model (a name of the model list or a file) whose answers are learnt beside the labels,
+        in stages that train the body.
+    teacher_share : float
+        Share of the loss that is what the teacher answers; the rest is what the labels say.
     names_in_card : bool
         Whether the model card names the groups; else only their hashes.
     model_name : str
@@ -174,6 +179,8 @@ class TrainingConfig:
     devices: int = 1
     nodes: int = 1
     threads: int = 0
+    teacher: str | None = None
+    teacher_share: float = 0.5
     names_in_card: bool = False
     model_name: str = "my model"
 
@@ -199,11 +206,12 @@ class TrainingConfig:
             self.grown_share,
             self.debris_share,
             self.source_balance,
+            self.teacher_share,
         )
         if not all(0.0 <= one <= 1.0 for one in shares) or not 0.0 < self.validation_share < 1.0:
             raise ConfigError(
                 "Shares lie between 0 and 1: mend those of composed clusters, near misses, grown "
-                "clusters, debris, source balance or validation."
+                "clusters, debris, source balance, teacher or validation."
             )
         if self.augment not in AUGMENTATIONS:
             raise ConfigError(

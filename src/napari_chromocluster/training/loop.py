@@ -65,6 +65,7 @@ from napari_chromocluster.training.data import (
 from napari_chromocluster.training.module import SCORE, StageModule
 from napari_chromocluster.training.outcome import save_outcome
 from napari_chromocluster.training.split import rows_of, split_groups
+from napari_chromocluster.training.teacher import Teacher, load_teacher
 
 #: Passes over the data for which a frozen body's features are kept and used again.
 _CACHED_EPOCHS = 2
@@ -90,6 +91,8 @@ class PreparedData:
         Groups trained on, groups validated on.
     sources : ndarray of int
         Annotation file of each real region of ``train``.
+    teacher : Teacher or None
+        Says beside the labels what the regions are.
     """
 
     train: RegionSet
@@ -99,6 +102,7 @@ class PreparedData:
     validation_table: pd.DataFrame
     groups: tuple[set[str], set[str]]
     sources: NDArray[np.intp]
+    teacher: Teacher | None
 
 
 def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
@@ -112,6 +116,7 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
         Told how far the preparation is.
     """
     size = max(stage.image_size for stage in config.stages)
+    teacher = load_teacher(config)
     sources = read_sources(config.annotations)
     # A test group may be large, and nothing is made of it here.
     sources = sources[~sources["group"].isin(config.excluded_groups)]
@@ -138,6 +143,7 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
         cut.rows.iloc[validation_rows],
         (training, validation),
         cut.rows["source"].to_numpy(np.intp)[train_rows],
+        teacher,
     )
 
 
@@ -280,7 +286,9 @@ def _run_stage(
     # Each device takes its part of an epoch's batches.
     steps = math.ceil(len(batches) / (config.devices * config.nodes))
     counts = [stage.epochs * steps for stage in config.stages]
-    module = StageModule(network, config, stage, number, stage.epochs * steps)
+    # A frozen body has made features of the crops, which a teacher cannot look at.
+    teacher = None if stage.freeze_body else data.teacher
+    module = StageModule(network, config, stage, number, stage.epochs * steps, teacher)
     before, total = sum(counts[:number]), sum(counts)
     events = RunEvents(run, stage, number, before, total, lambda: _kept(folder))
     run.emit({"kind": "stage", "stage": stage.name, "stage_number": number, "epochs": stage.epochs})

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from napari_chromocluster.models.network import ClusterNetwork, layer_groups
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
+from napari_chromocluster.training.teacher import Teacher, taught_loss
 
 #: Where a checkpoint holds what the validation groups gave.
 SCORE = "chromocluster_score"
@@ -59,6 +60,8 @@ class StageModule(pl.LightningModule):
         Place of the stage, for its random numbers.
     steps : int
         Optimizer steps of the whole stage, for the one-cycle schedule.
+    teacher : Teacher, optional
+        Its answers are learnt beside the labels.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class StageModule(pl.LightningModule):
         stage: StageConfig,
         number: int,
         steps: int,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -75,6 +79,7 @@ class StageModule(pl.LightningModule):
         self.stage = stage
         self.number = number
         self.steps = max(steps, 2)
+        self._teacher = teacher
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,7 +106,12 @@ class StageModule(pl.LightningModule):
             + batch_idx
         )
         inputs, allowed = batch
-        loss = partial_label_loss(self(inputs), allowed, self.config.label_smoothing)
+        logits = self(inputs)
+        loss = partial_label_loss(logits, allowed, self.config.label_smoothing)
+        if self._teacher is not None:
+            share = self.config.teacher_share
+            answers = self._teacher.answers(inputs, batch_idx)
+            loss = (1 - share) * loss + share * taught_loss(logits, answers)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 "The training diverged (the loss is no longer a number): lower the learning rates."
