@@ -41,6 +41,7 @@ def test_paper_preset_is_the_papers():
         ({"composed_share": 2.0}, "Shares"),
         ({"grown_share": -0.1}, "Shares"),
         ({"debris_share": 1.5}, "Shares"),
+        ({"teacher_share": 1.1}, "Shares.*teacher"),
         ({"augment": "wild"}, "varied wide, .*not wild"),
         ({"monitor": "luck"}, "best is measured by is one of .*likelihood, not luck"),
         ({"type_shares": {"double": 1.0}}, "Unknown cluster type"),
