@@ -110,10 +110,10 @@ class Canvas:
 
     def _show_shapes(self, shapes: list[NDArray[Any]], kind: str) -> None:
         layer = self._layer()
-        layer.data = []
+        # One change instead of emptying and adding: napari tells everybody of each.
+        layer.data = [(shape, kind) for shape in shapes]
         if shapes:
-            layer.add(shapes, shape_type=kind, edge_width=self._edge())
-        layer.selected_data = set()
+            layer.edge_width = [self._edge()] * len(shapes)
 
     def _edge(self) -> float:
         """Return a width that is seen at any zoom, in px of the image."""
