@@ -166,6 +166,17 @@ def test_a_model_of_several_networks_goes_on_with_its_first(tmp_path):
         assert torch.equal(state[name], value)
 
 
+def test_the_shares_of_the_types_expected_stay_those_of_the_start(annotated, tmp_path):
+    """Who chose to miss fewer clusters has chosen so for what grows from the model, too."""
+    base = tmp_path / "base.safetensors"
+    shares = {"single": 0.5, "touching": 0.2, "overlapping": 0.1, "touching_overlapping": 0.1,
+              "other": 0.1}  # fmt: skip
+    card = ModelCard(name="wary", input_size=48, tta=1, deployment_prior=shares)
+    save_model(base, build_network("compact"), card)
+    run = train(annotated, config=CONFIG, base_model=base, stages=STAGES[:1], out=tmp_path / "run")
+    assert read_card(run.model_path).deployment_prior == shares
+
+
 def test_torn_last_line_of_events(finished, tmp_path):
     run = Run.create(tmp_path / "torn", CONFIG.replace(annotations=("a",)))
     run.emit({"kind": "start"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +84,8 @@ def save_outcome(
         channels=config.channels,
         tta=config.tta,
         training_prior=plan.prior(data.train),
+        # How much more a missed cluster costs than a look does not change with the training.
+        deployment_prior=origin.deployment_prior,
         training=_training_facts(config, data, seconds),
         data_licences=origin.data_licences,
         weight_licence=origin.weight_licence,
@@ -95,7 +98,7 @@ def save_outcome(
     logits = classifier.logits(crops)
     weights = prior_weights(card.training_prior, card.deployment_prior, card.classes)
     temperature = fit_temperature(logits, true, weights)
-    card = _replace(card, temperature=temperature)
+    card = dataclasses.replace(card, temperature=temperature)
     # The outputs are at hand: to run the network again would take as long as an epoch or two.
     probabilities = to_five(calibrate(logits, temperature, weights), card.classes)
     names = [str(TYPES[column]) for column in true]
@@ -105,7 +108,7 @@ def save_outcome(
         figures["per_group"] = {
             group_hash(name): values for name, values in figures["per_group"].items()
         }
-    card = _replace(card, metrics={"validation groups of this training": figures})
+    card = dataclasses.replace(card, metrics={"validation groups of this training": figures})
     save_model(run.model_path, network, card, half=_parameters(network) > _HALF_ABOVE)
     _write_predictions(run, data, probabilities)
     return run.model_path
@@ -168,12 +171,6 @@ def _training_facts(
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
-
-
-def _replace(card: ModelCard, **changes: object) -> ModelCard:
-    import dataclasses
-
-    return dataclasses.replace(card, **changes)  # type: ignore[arg-type]
 
 
 def _parameters(network: ClusterNetwork) -> int:
