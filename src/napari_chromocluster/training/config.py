@@ -137,6 +137,9 @@ class TrainingConfig:
         in stages that train the body.
     teacher_share : float
         Share of the loss that is what the teacher answers; the rest is what the labels say.
+    way_back : bool
+        Whether weights between those that the training began with (``base_model``) and the best
+        are tried on the validation groups, and the likeliest kept.
     names_in_card : bool
         Whether the model card names the groups; else only their hashes.
     model_name : str
@@ -181,6 +184,7 @@ class TrainingConfig:
     threads: int = 0
     teacher: str | None = None
     teacher_share: float = 0.5
+    way_back: bool = False
     names_in_card: bool = False
     model_name: str = "my model"
 

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from napari_chromocluster.imaging.compose import Appearance
 from napari_chromocluster.imaging.crops import RegionCrop
+from napari_chromocluster.models.calibration import prior_weights
 from napari_chromocluster.models.model_file import load_model_file
 from napari_chromocluster.models.network import (
     ClusterNetwork,
@@ -63,9 +64,10 @@ from napari_chromocluster.training.data import (
     small_debris,
 )
 from napari_chromocluster.training.module import SCORE, StageModule
-from napari_chromocluster.training.outcome import save_outcome
+from napari_chromocluster.training.outcome import save_outcome, starting_card
 from napari_chromocluster.training.split import rows_of, split_groups
 from napari_chromocluster.training.teacher import Teacher, load_teacher
+from napari_chromocluster.training.way_back import go_back
 
 #: Passes over the data for which a frozen body's features are kept and used again.
 _CACHED_EPOCHS = 2
@@ -254,9 +256,23 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     if rank_zero_only.rank != 0:  # another process of this training writes the model
         return run.model_path
     size = _take_best(config, run.checkpoint_folder, network)
-    path = save_outcome(config, run, data, plan, network, size, time.monotonic() - began)
+    told: dict[str, object] = {}
+    if config.way_back and config.base_model:
+        told["share_of_start"] = _go_back(config, data, plan, network, size)
+    told["minutes"] = round((time.monotonic() - began) / 60, 1)
+    path = save_outcome(config, run, data, plan, network, size, told)
     run.emit({"kind": "end", "model": path.name, "seconds": round(time.monotonic() - began, 1)})
     return path
+
+
+def _go_back(
+    config: TrainingConfig, data: PreparedData, plan: DrawPlan, network: ClusterNetwork, size: int
+) -> float:
+    """Go part of the way back to the start in place, and return its share."""
+    card = starting_card(config)
+    weights = prior_weights(plan.prior(data.train), card.deployment_prior, card.classes)
+    validation = _validation_inputs(data.validation, size, config)
+    return go_back(network, start_network(config), validation, weights)
 
 
 def _run_stage(
@@ -280,7 +296,7 @@ def _run_stage(
     BaseFinetuning.make_trainable(network)
     batches = TrainingBatches(data.train, plan, config, stage, number)
     dataset: Dataset[Any] = batches
-    validation = _validation_inputs(data.validation, stage, config)
+    validation = _validation_inputs(data.validation, stage.image_size, config)
     if stage.freeze_body:
         dataset, validation = _cache_features(network, batches, validation, run, config)
     # Each device takes its part of an epoch's batches.
@@ -368,11 +384,9 @@ def _cache_features(
     return _CachedBatches(passes), TensorDataset(pooled.clone(), allowed)
 
 
-def _validation_inputs(
-    regions: RegionSet, stage: StageConfig, config: TrainingConfig
-) -> TensorDataset:
+def _validation_inputs(regions: RegionSet, size: int, config: TrainingConfig) -> TensorDataset:
     rows = np.arange(len(regions))
-    inputs = make_inputs(regions, rows, stage.image_size, config.channels)
+    inputs = make_inputs(regions, rows, size, config.channels)
     return TensorDataset(inputs, torch.from_numpy(regions.allowed.astype(np.float32)))
 
 

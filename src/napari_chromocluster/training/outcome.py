@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def save_outcome(
     plan: DrawPlan,
     network: ClusterNetwork,
     size: int,
-    seconds: float,
+    told: Mapping[str, object],
 ) -> Path:
     """Calibrate on the validation groups, evaluate there, write the model file.
 
@@ -67,8 +68,8 @@ def save_outcome(
         The best weights.
     size : int
         Side of the crops that they were trained on, in px.
-    seconds : float
-        How long it took.
+    told : mapping
+        What else the card tells of the training, by name.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def save_outcome(
         The model file.
     """
     network.cpu().eval()
-    origin = _origin(config)
+    origin = starting_card(config)
     card = ModelCard(
         name=config.model_name,
         backbone=network.backbone,
@@ -86,7 +87,7 @@ def save_outcome(
         training_prior=plan.prior(data.train),
         # How much more a missed cluster costs than a look does not change with the training.
         deployment_prior=origin.deployment_prior,
-        training=_training_facts(config, data, seconds),
+        training={**_training_facts(config, data), **told},
         data_licences=origin.data_licences,
         weight_licence=origin.weight_licence,
         citations=tuple(dict.fromkeys((PAPER, *origin.citations))),
@@ -114,7 +115,7 @@ def save_outcome(
     return run.model_path
 
 
-def _origin(config: TrainingConfig) -> ModelCard:
+def starting_card(config: TrainingConfig) -> ModelCard:
     """Return the card of what the training began with: its terms bind what grows from it."""
     if config.base_model:
         return read_card(resolve_model(config.base_model))
@@ -147,9 +148,7 @@ def _write_predictions(
     write_text_atomic(folder / "validation.json", json.dumps(lines, indent=1))
 
 
-def _training_facts(
-    config: TrainingConfig, data: PreparedData, seconds: float
-) -> dict[str, object]:
+def _training_facts(config: TrainingConfig, data: PreparedData) -> dict[str, object]:
     trained, validated = (sorted(groups) for groups in data.groups)
     shown = (lambda name: name) if config.names_in_card else group_hash
     real = data.train.allowed[: data.n_real]
@@ -167,7 +166,6 @@ def _training_facts(
         "composed_clusters": len(data.train) - data.n_real,
         "groups_trained": [shown(name) for name in trained],
         "groups_validated": [shown(name) for name in validated],
-        "minutes": round(seconds / 60, 1),
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
