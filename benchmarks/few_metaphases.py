@@ -1,13 +1,14 @@
-"""What finetuning on a few annotated metaphases gives where the stain was never seen before.
+"""What finetuning on a few annotated DAPI metaphases gives, and what it costs on G-band ones.
 
-Takes the network that `left_out.py` trained on the clinical G-band metaphases alone, finetunes it
-with the preset ``default`` on a few DAPI metaphases of other slides, and evaluates it on the held
-out slides, and on G-band regions, which it should not forget::
+Finetunes with the preset ``default`` on a few metaphases of the training slides, and evaluates on
+the held-out slides, and on the held-out G-band regions, which should not be forgotten.  Begins with
+the network that `left_out.py` trained on G-band metaphases alone, for which DAPI is new, or with
+another model, such as the embedded one, which knows both::
 
-    python benchmarks/few_metaphases.py ../shared/data WORK [--metaphases 12] [--side test]
+    python benchmarks/left_out.py ../shared/data WORK wide
+    python benchmarks/few_metaphases.py ../shared/data WORK [--start default] [--side test]
 
-WORK is the folder of `make model` and of `left_out.py`, which is run first
-(``python benchmarks/left_out.py ../shared/data WORK wide``).
+WORK is the folder of `make model`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.models.evaluate import evaluate
-from napari_chromocluster.models.model_file import load_model_file, save_model
+from napari_chromocluster.models.model_file import load_model_file, read_card, save_model
+from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.training.api import train
 
@@ -31,10 +33,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from held_out import annotated, known_types, part
 from model_recipe import tempered_prior
 
-#: Changes of the preset that are compared.
+#: What the preset is compared with, and the changes that make it so.
 WAYS: dict[str, dict[str, Any]] = {
     "preset": {},
-    "without a teacher": {"teacher_share": 0.0},
+    "no way back": {"way_back": False},
+    "taught by its start": {"teacher": "start"},
 }
 
 
@@ -63,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
+    parser.add_argument("--start", help="a model (default: that of left_out.py)")
     parser.add_argument("--metaphases", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--side", choices=("validation", "test"), default="test")
@@ -83,17 +87,22 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        base = start(chosen.work, folder)
+        base = resolve_model(chosen.start) if chosen.start else start(chosen.work, folder)
         show("before", "", base)
         for seed in range(chosen.seeds):
             learn = few(chosen.data, chosen.metaphases, seed, folder)
             for way in chosen.ways:
                 began = time.monotonic()
+                changes = dict(WAYS[way])
+                if "teacher" in changes:
+                    changes["teacher"] = str(base)
                 run = train(
                     learn, base_model=base, seed=seed, out=folder / f"{way} {seed}", threads=1,
-                    **{"teacher": str(base), **WAYS[way]},
+                    **changes,
                 )  # fmt: skip
-                show(way, str(seed), run.model_path, time.monotonic() - began)
+                card = read_card(run.model_path)
+                kept = f"{way} ({card.training['share_of_start']}, {card.members} networks)"
+                show(kept, str(seed), run.model_path, time.monotonic() - began)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card, save_model
-from napari_chromocluster.models.network import build_network
+from napari_chromocluster.models.network import ClusterEnsemble, build_network
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import PRESETS, StageConfig, preset
 from napari_chromocluster.training.way_back import SHARES, go_back
@@ -31,21 +31,29 @@ def regions(*types):
 def test_the_end_is_kept_where_it_is_likelier_than_all_before():
     start, end = leaning([9.0, 0, 0, 0, 0]), leaning([0, 9.0, 0, 0, 0])
     before = {name: value.clone() for name, value in end.state_dict().items()}
-    assert go_back(end, start, regions(1, 1, 1), EVEN) == 0.0
+    assert go_back(end, start, regions(1, 1, 1), EVEN).share_of_start == 0.0
     for name, value in end.state_dict().items():
         assert torch.equal(before[name], value)
 
 
 def test_half_way_is_kept_where_both_know_a_half():
     start, end = leaning([9.0, 0, 0, 0, 0]), leaning([0, 9.0, 0, 0, 0])
-    assert go_back(end, start, regions(0, 1, 0, 1), EVEN) == 0.5
+    kept = go_back(end, start, regions(0, 1, 0, 1), EVEN)
+    assert (kept.model, kept.share_of_start) == (end, 0.5)
     assert end.head[-1].bias.tolist() == pytest.approx([4.5, 4.5, 0, 0, 0])
     assert start.head[-1].bias.tolist() == pytest.approx([9, 0, 0, 0, 0])
 
 
 def test_what_was_spoilt_goes_most_of_the_way_back():
     start, end = leaning([9.0, 0, 0, 0, 0]), leaning([0, 9.0, 0, 0, 0])
-    assert go_back(end, start, regions(0, 0, 0), EVEN) == max(SHARES)
+    assert go_back(end, start, regions(0, 0, 0), EVEN).share_of_start == max(SHARES)
+
+
+@pytest.mark.parametrize(("truth", "together"), [((0, 2), True), ((0, 0), False)])
+def test_the_other_networks_of_the_start_answer_on_where_they_help(truth, together):
+    first, second, end = (leaning([9.0 * (kind == n) for n in range(5)]) for kind in (0, 2, 0))
+    kept = go_back(end, ClusterEnsemble([first, second]), regions(*truth), EVEN)
+    assert kept.model.members == ((end, second) if together else (end,))
 
 
 def test_a_training_keeps_part_of_its_start(annotated, tmp_path):
@@ -66,7 +74,7 @@ def test_a_training_keeps_part_of_its_start(annotated, tmp_path):
         )  # fmt: skip
         card = read_card(run.model_path)
         found[way_back] = (card, load_model_file(run.model_path)[0].state_dict())
-    assert "share_of_start" not in found[False][0].training
+    assert found[False][0].training["share_of_start"] == 0
     share = found[True][0].training["share_of_start"]
     assert share in SHARES
     for name, value in start.state_dict().items():

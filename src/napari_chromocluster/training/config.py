@@ -139,7 +139,8 @@ class TrainingConfig:
         Share of the loss that is what the teacher answers; the rest is what the labels say.
     way_back : bool
         Whether weights between those that the training began with (``base_model``) and the best
-        are tried on the validation groups, and the likeliest kept.
+        are tried on the validation groups, and the likeliest kept; with the other networks of
+        ``base_model``, where it has some and that is likelier.
     names_in_card : bool
         Whether the model card names the groups; else only their hashes.
     model_name : str
@@ -304,6 +305,7 @@ PRESETS: dict[str, TrainingConfig] = {
             StageConfig("fine", 12, 1e-4, 1e-3, image_size=128),
         ),
         type_shares=BALANCED,
+        way_back=True,
         stop_after=6,
         stop_delta=0.002,
     ),
@@ -316,6 +318,7 @@ PRESETS: dict[str, TrainingConfig] = {
         ),
         type_shares=BALANCED,
         composed_clusters=400,
+        way_back=True,
         stop_after=3,
         stop_delta=0.002,
     ),

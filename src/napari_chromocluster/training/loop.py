@@ -67,7 +67,7 @@ from napari_chromocluster.training.module import SCORE, StageModule
 from napari_chromocluster.training.outcome import save_outcome, starting_card
 from napari_chromocluster.training.split import rows_of, split_groups
 from napari_chromocluster.training.teacher import Teacher, load_teacher
-from napari_chromocluster.training.way_back import go_back
+from napari_chromocluster.training.way_back import Kept, go_back
 
 #: Passes over the data for which a frozen body's features are kept and used again.
 _CACHED_EPOCHS = 2
@@ -204,7 +204,8 @@ def _reporter(run: RunLike, what: str) -> Any:
 def start_network(config: TrainingConfig) -> ClusterNetwork:
     """Build the network that the training starts from.
 
-    Of a model that holds several, the first goes on: a training makes one network.
+    Of a model that holds several, the first goes on; the others may answer beside it at the
+    end (see `way_back.go_back`).
     """
     torch.manual_seed(config.seed)
     if config.base_model:
@@ -256,23 +257,27 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     if rank_zero_only.rank != 0:  # another process of this training writes the model
         return run.model_path
     size = _take_best(config, run.checkpoint_folder, network)
-    told: dict[str, object] = {}
-    if config.way_back and config.base_model:
-        told["share_of_start"] = _go_back(config, data, plan, network, size)
-    told["minutes"] = round((time.monotonic() - began) / 60, 1)
-    path = save_outcome(config, run, data, plan, network, size, told)
+    kept = Kept(network, 0.0)
+    if config.way_back and config.base_model and len(data.validation):
+        kept = _way_back(config, data, plan, network, size)
+    told = {
+        "share_of_start": kept.share_of_start,
+        "minutes": round((time.monotonic() - began) / 60, 1),
+    }
+    path = save_outcome(config, run, data, plan, kept.model, size, told)
     run.emit({"kind": "end", "model": path.name, "seconds": round(time.monotonic() - began, 1)})
     return path
 
 
-def _go_back(
+def _way_back(
     config: TrainingConfig, data: PreparedData, plan: DrawPlan, network: ClusterNetwork, size: int
-) -> float:
-    """Go part of the way back to the start in place, and return its share."""
+) -> Kept:
+    """Go part of the way back from the best weights to what the training began with."""
     card = starting_card(config)
     weights = prior_weights(plan.prior(data.train), card.deployment_prior, card.classes)
     validation = _validation_inputs(data.validation, size, config)
-    return go_back(network, start_network(config), validation, weights)
+    start, _ = load_model_file(resolve_model(str(config.base_model)))
+    return go_back(network, start, validation, weights)
 
 
 def _run_stage(

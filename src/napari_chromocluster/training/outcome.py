@@ -22,7 +22,7 @@ from napari_chromocluster.models.calibration import (
 )
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_file import ModelCard, read_card, save_model
-from napari_chromocluster.models.network import BACKBONES, ClusterNetwork
+from napari_chromocluster.models.network import BACKBONES, ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.results.metrics import evaluate_predictions
 from napari_chromocluster.taxonomy import TYPES
@@ -48,7 +48,7 @@ def save_outcome(
     run: RunLike,
     data: PreparedData,
     plan: DrawPlan,
-    network: ClusterNetwork,
+    network: ClusterNetwork | ClusterEnsemble,
     size: int,
     told: Mapping[str, object],
 ) -> Path:
@@ -64,7 +64,7 @@ def save_outcome(
         What was trained and validated on.
     plan : DrawPlan
         How often each type was drawn.
-    network : ClusterNetwork
+    network : ClusterNetwork or ClusterEnsemble
         The best weights.
     size : int
         Side of the crops that they were trained on, in px.
@@ -80,7 +80,7 @@ def save_outcome(
     origin = starting_card(config)
     card = ModelCard(
         name=config.model_name,
-        backbone=network.backbone,
+        backbone=network.members[0].backbone,
         input_size=size,
         channels=config.channels,
         tta=config.tta,
@@ -171,5 +171,5 @@ def _training_facts(config: TrainingConfig, data: PreparedData) -> dict[str, obj
     }
 
 
-def _parameters(network: ClusterNetwork) -> int:
+def _parameters(network: ClusterNetwork | ClusterEnsemble) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
