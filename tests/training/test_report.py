@@ -1,5 +1,6 @@
 """The report of a small real training, and the training's odd ends."""
 
+import dataclasses
 import errno
 import json
 
@@ -55,6 +56,28 @@ def test_old_model_that_had_seen_the_groups_is_told(run):
     report = read_report(run)
     assert set(report.seen_by_old) == set(report.groups)
     assert "unfair to the new model" in (run.report_folder / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("share", "networks", "said"),
+    [
+        (0.0, 1, ""),
+        (0.25, 1, "Likeliest on these regions: 25% of its weights are those that it began with."),
+        (0.0, 2, "Likeliest on these regions: 1 other network of the old model answers beside it."),
+        (0.5, 3, "Likeliest on these regions: 50% of its weights are those that it began with, and "
+                 "2 other networks of the old model answer beside it."),
+    ],
+)  # fmt: skip
+def test_what_a_model_keeps_of_its_start_is_told(run, share, networks, said):
+    report = dataclasses.replace(read_report(run), share_of_start=share, networks=networks)
+    assert report.what_was_kept() == said
+
+
+def test_the_page_says_what_was_kept(run):
+    report = read_report(run)
+    assert report.share_of_start == read_card(run.model_path).training["share_of_start"]
+    page = (run.report_folder / "report.html").read_text("utf-8")
+    assert report.what_was_kept() in page
 
 
 def test_every_mistake_has_its_place_and_thumbnail(run):

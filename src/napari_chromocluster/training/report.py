@@ -97,6 +97,10 @@ class Report:
         `Evaluation.to_dict` over all folds: every group, each by a model that never saw it.
     reliability : list of (float, float, int)
         Mean confidence, share right and number of regions of each tenth of confidence.
+    share_of_start : float
+        Share of the model it began with in its weights (see `way_back.go_back`).
+    networks : int
+        How many networks answer together in it.
     """
 
     new: dict[str, Any]
@@ -109,6 +113,23 @@ class Report:
     folds: int = 1
     pooled: dict[str, Any] | None = None
     reliability: list[tuple[float, float, int]] = field(default_factory=list)
+    share_of_start: float = 0.0
+    networks: int = 1
+
+    def what_was_kept(self) -> str:
+        """Return a sentence about what the model keeps of its start; empty where nothing."""
+        said = []
+        if self.share_of_start:
+            said.append(f"{self.share_of_start:.0%} of its weights are those that it began with")
+        if self.networks > 1:
+            others = self.networks - 1
+            verb = (
+                "network of the old model answers"
+                if others == 1
+                else "networks of the old model answer"
+            )
+            said.append(f"{others} other {verb} beside it")
+        return f"Likeliest on these regions: {', and '.join(said)}." if said else ""
 
 
 def read_report(run: Run) -> Report | None:
@@ -154,17 +175,20 @@ def write_report(run: Run) -> Report:
     crops = cut_annotated(rows).crops
     name, old = _old_probabilities(run, crops)
     held_out = sorted(set(groups))
+    card = read_card(run.model_path)
     report = Report(
         new=evaluate_predictions(true, probabilities, groups).to_dict(),
         old=None if old is None else evaluate_predictions(true, old, groups).to_dict(),
         old_name=name,
-        temperature=read_card(run.model_path).temperature,
+        temperature=card.temperature,
         groups=held_out,
         seen_by_old=_seen(name, held_out),
         mistakes=_mistakes(run, rows, probabilities, crops),
         folds=run.config.folds,
         pooled=_pooled(run),
         reliability=_reliability(true, probabilities),
+        share_of_start=float(card.training.get("share_of_start", 0.0)),
+        networks=card.members,
     )
     write_text_atomic(run.report_folder / METRICS, json.dumps(dataclasses.asdict(report), indent=1))
     from napari_chromocluster.training.report_page import write_page

@@ -119,6 +119,8 @@ def _page(run: Run, report: Report, figures: list[str]) -> str:
         f"Temperature {report.temperature:.2f}, fitted on these regions, so the calibration "
         f"error is a little too good.",
     ]
+    if report.what_was_kept():
+        notes.append(report.what_was_kept())
     if report.pooled is not None:
         notes.append(
             f"Over {report.folds} folds, every group checked by a model that never saw it "

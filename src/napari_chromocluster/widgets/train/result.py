@@ -230,7 +230,7 @@ def gained(new: float | None, old: float | None, less: bool = False) -> bool:
 
 def notes(report: Report) -> list[str]:
     """Return what must be said about the figures."""
-    found = []
+    found = [report.what_was_kept()] if report.what_was_kept() else []
     if report.pooled is not None:
         found.append(
             f"Over all {report.folds} folds ({report.pooled['n']} regions): accuracy "
