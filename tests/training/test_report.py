@@ -62,10 +62,10 @@ def test_old_model_that_had_seen_the_groups_is_told(run):
     ("share", "networks", "said"),
     [
         (0.0, 1, ""),
-        (0.25, 1, "Likeliest on these regions: 25% of its weights are those that it began with."),
-        (0.0, 2, "Likeliest on these regions: 1 other network of the old model answers beside it."),
-        (0.5, 3, "Likeliest on these regions: 50% of its weights are those that it began with, and "
-                 "2 other networks of the old model answer beside it."),
+        (0.25, 1, "Of the old model it keeps 25% of the weights."),
+        (0.0, 2, "Of the old model it keeps 1 other network that answers beside it."),
+        (0.5, 3, "Of the old model it keeps 50% of the weights and 2 other networks that answer "
+                 "beside it."),
     ],
 )  # fmt: skip
 def test_what_a_model_keeps_of_its_start_is_told(run, share, networks, said):

@@ -56,6 +56,13 @@ def test_the_other_networks_of_the_start_answer_on_where_they_help(truth, togeth
     assert kept.model.members == ((end, second) if together else (end,))
 
 
+@pytest.mark.parametrize(("times", "share"), [(1, 0.5), (10, 0.25)])
+def test_few_regions_keep_more_of_the_start_than_many(times, share):
+    """Three of four speak for the end: that may be chance among four, hardly among forty."""
+    start, end = leaning([9.0, 0, -99, -99, -99]), leaning([0, 9.0, -99, -99, -99])
+    assert go_back(end, start, regions(*[0, 1, 1, 1] * times), EVEN).share_of_start == share
+
+
 def test_a_training_keeps_part_of_its_start(annotated, tmp_path):
     """The first layers hardly move in an epoch: what comes out lies between start and end."""
     torch.manual_seed(0)

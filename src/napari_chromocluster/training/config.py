@@ -138,9 +138,9 @@ class TrainingConfig:
     teacher_share : float
         Share of the loss that is what the teacher answers; the rest is what the labels say.
     way_back : bool
-        Whether weights between those that the training began with (``base_model``) and the best
-        are tried on the validation groups, and the likeliest kept; with the other networks of
-        ``base_model``, where it has some and that is likelier.
+        Whether the weights go as far back to those that the training began with
+        (``base_model``), and keep the other networks of that model answering beside them, as
+        the validation groups allow (see `way_back.go_back`).
     names_in_card : bool
         Whether the model card names the groups; else only their hashes.
     model_name : str

@@ -118,18 +118,14 @@ class Report:
 
     def what_was_kept(self) -> str:
         """Return a sentence about what the model keeps of its start; empty where nothing."""
-        said = []
+        kept = []
         if self.share_of_start:
-            said.append(f"{self.share_of_start:.0%} of its weights are those that it began with")
+            kept.append(f"{self.share_of_start:.0%} of the weights")
         if self.networks > 1:
             others = self.networks - 1
-            verb = (
-                "network of the old model answers"
-                if others == 1
-                else "networks of the old model answer"
-            )
-            said.append(f"{others} other {verb} beside it")
-        return f"Likeliest on these regions: {', and '.join(said)}." if said else ""
+            answers = "network that answers" if others == 1 else "networks that answer"
+            kept.append(f"{others} other {answers} beside it")
+        return f"Of the old model it keeps {' and '.join(kept)}." if kept else ""
 
 
 def read_report(run: Run) -> Report | None:

@@ -1,4 +1,4 @@
-"""Go part of the way back from the weights that a finetuning found to those it began with."""
+"""Go back from the weights that a finetuning found towards those that it began with."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.utils.data import TensorDataset
 from napari_chromocluster.models.calibration import calibrate, fit_temperature
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 
-#: Shares of the start that are tried.
-SHARES = (0.0, 0.25, 0.5, 0.75)
+#: Shares of the start that are tried, the largest first.
+SHARES = (0.75, 0.5, 0.25, 0.0)
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,14 @@ def go_back(
     weights: NDArray[np.float64],
     shares: tuple[float, ...] = SHARES,
 ) -> Kept:
-    """Average the weights of a network with those it began with, as is likeliest.
+    """Average the weights of a network with those it began with.
 
     A few metaphases teach what is peculiar to them, too; between start and end lies a network
     that has learnt most of the new and forgotten little of the old (Wortsman et al., CVPR 2022).
-    Where it began with one of several networks that answer together, the others go on answering
-    beside it if that is likelier.  Both are chosen by the likelihood of the validation regions,
-    at the best temperature.
+    Where it began with one of several networks that answer together, the others may go on
+    answering beside it.  What keeps most of the start is taken, unless the validation regions are
+    less likely then by more than a standard error (the rule of Breiman et al., 1984): they are
+    few, and of the kind that was learnt, so that they do not tell what would be forgotten.
 
     Parameters
     ----------
@@ -60,22 +61,35 @@ def go_back(
     weights : (K,) float array
         Deployment over training prior, see `calibrate`.
     shares : tuple of float
-        Shares of the start that are tried.
+        Shares of the start that are tried, the largest first.
     """
     first, *others = start.members
     before, after = (_copied(one) for one in (first, network))
     inputs, true = validation.tensors[0], validation.tensors[1].argmax(dim=1).numpy()
     beside = [_logits(other, inputs) for other in others]
-    found: list[tuple[float, float, bool]] = []
+    tried: list[tuple[float, bool]] = []
+    losses: list[NDArray[np.float64]] = []
     for share in shares:
         network.load_state_dict(_mixed(before, after, share))
         mine = _logits(network, inputs)
-        found.append((_loss([mine], true, weights), share, False))
         if others:
-            found.append((_loss([mine, *beside], true, weights), share, True))
-    _, share, together = min(found)
+            tried.append((share, True))
+            losses.append(_losses([mine, *beside], true, weights))
+        tried.append((share, False))
+        losses.append(_losses([mine], true, weights))
+    share, together = tried[_first_as_good(losses)]
     network.load_state_dict(_mixed(before, after, share))
     return Kept(ClusterEnsemble([network, *others]) if together else network, share)
+
+
+def _first_as_good(losses: Sequence[NDArray[np.float64]]) -> int:
+    """Return the place of the first that is no worse than the best by more than chance."""
+    best = min(losses, key=lambda one: float(one.mean()))
+    for place, one in enumerate(losses):
+        more = one - best
+        if more.mean() <= more.std() / np.sqrt(len(more)):
+            return place
+    raise AssertionError("the best is as good as itself")
 
 
 def _copied(network: ClusterNetwork) -> dict[str, Tensor]:
@@ -97,10 +111,10 @@ def _logits(network: ClusterNetwork, inputs: Tensor) -> NDArray[np.float32]:
     return np.asarray(torch.cat(parts).numpy())
 
 
-def _loss(
+def _losses(
     answers: Sequence[NDArray[np.float32]], true: NDArray[np.intp], weights: NDArray[np.float64]
-) -> float:
-    """Return the mean negative logarithm of the probability that each true type gets."""
+) -> NDArray[np.float64]:
+    """Return the negative logarithm of the probability that each region's type gets."""
     logits = np.stack(answers)
     chances = calibrate(logits, fit_temperature(logits, true, weights), weights)
-    return float(-np.log(chances[np.arange(len(true)), true].clip(1e-9)).mean())
+    return np.asarray(-np.log(chances[np.arange(len(true)), true].clip(1e-9)))
