@@ -44,7 +44,7 @@ def test_half_way_is_kept_where_both_know_a_half():
     assert start.head[-1].bias.tolist() == pytest.approx([9, 0, 0, 0, 0])
 
 
-def test_what_was_spoilt_goes_most_of_the_way_back():
+def test_what_was_spoilt_goes_half_of_the_way_back():
     start, end = leaning([9.0, 0, 0, 0, 0]), leaning([0, 9.0, 0, 0, 0])
     assert go_back(end, start, regions(0, 0, 0), EVEN).share_of_start == max(SHARES)
 

@@ -14,8 +14,8 @@ from torch.utils.data import TensorDataset
 from napari_chromocluster.models.calibration import calibrate, fit_temperature
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 
-#: Shares of the start that are tried, the largest first.
-SHARES = (0.75, 0.5, 0.25, 0.0)
+#: Shares of the start that are tried, the largest first.  More than half would be little learnt.
+SHARES = (0.5, 0.25, 0.0)
 
 
 @dataclass(frozen=True)
