@@ -232,6 +232,13 @@ def test_presets_fill_the_stages_and_can_be_edited(dock, viewer, qtbot):
     dock.stages.average.setValue(0.99)
     dock.stages.folds.setValue(3)
     assert (dock.config().average_decay, dock.config().folds) == (0.99, 3)
+    assert dock.config().way_back
+    dock.stages.way_back.setChecked(False)
+    assert not dock.config().way_back
+    dock.stages.preset_combo.setCurrentText("paper")
+    assert not dock.stages.way_back.isChecked()
+    dock.stages.preset_combo.setCurrentText("quick")
+    assert dock.stages.way_back.isChecked()
 
 
 def test_what_is_no_number_says_why_nothing_can_be_trained(dock, viewer, qtbot):

@@ -117,6 +117,11 @@ class StagesPanel(QWidget):
         )
         self.device = combo("Where to train; auto takes a GPU if there is one.")
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
+        self.way_back = QCheckBox("Keep what it knew")
+        self.way_back.setToolTip(
+            "On: the new model keeps as much of the one it starts from as the metaphases to check "
+            "on allow, so that a few metaphases do not make it forget others."
+        )
         self.names = QCheckBox("Name the metaphases in the model")
         self.names.setToolTip("Off: the model file tells the groups only by hash.")
         for title, widget in (
@@ -126,6 +131,7 @@ class StagesPanel(QWidget):
         ):  # fmt: skip
             rows.addRow(title, widget)
         box.layout_.addLayout(rows)
+        box.layout_.addWidget(self.way_back)
         box.layout_.addWidget(self.names)
         box.header.setChecked(False)
         for box_ in (
@@ -134,6 +140,7 @@ class StagesPanel(QWidget):
         ):  # fmt: skip
             box_.valueChanged.connect(self._told)
         self.device.currentTextChanged.connect(self._told)
+        self.way_back.toggled.connect(self._told)
         self.names.toggled.connect(self._told)
         return box
 
@@ -160,6 +167,7 @@ class StagesPanel(QWidget):
             stop_after=self.patience.value(),
             average_decay=self.average.value(),
             device=self.device.currentText(),
+            way_back=self.way_back.isChecked(),
             names_in_card=self.names.isChecked(),
         )
 
@@ -196,6 +204,7 @@ class StagesPanel(QWidget):
         self.patience.setValue(config.stop_after)
         self.average.setValue(config.average_decay)
         self.device.setCurrentText(config.device)
+        self.way_back.setChecked(config.way_back)
         self.names.setChecked(config.names_in_card)
         self._filling = False
         self._fit_height()
