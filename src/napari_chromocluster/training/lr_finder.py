@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from napari_chromocluster.training.batches import DrawPlan, TrainingBatches
 from napari_chromocluster.training.callbacks import RunLike, Stopped
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
-from napari_chromocluster.training.loop import prepare_data, start_network
+from napari_chromocluster.training.loop import start_network
 from napari_chromocluster.training.module import StageModule, partial_label_loss
+from napari_chromocluster.training.prepare import prepare_data
 from napari_chromocluster.training.run import Run
 from napari_chromocluster.training.worker import guarded
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,11 +28,9 @@ from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.batches import DrawPlan
 from napari_chromocluster.training.callbacks import RunLike
 from napari_chromocluster.training.config import TrainingConfig
+from napari_chromocluster.training.prepare import PreparedData
 from napari_chromocluster.training.split import group_hash
 from napari_chromocluster.training.versions import now, versions
-
-if TYPE_CHECKING:
-    from napari_chromocluster.training.loop import PreparedData
 
 PAPER = (
     "Lin C. et al., A novel chromosome cluster types identification method using ResNeXt WSL "

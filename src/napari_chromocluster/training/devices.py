@@ -1,0 +1,42 @@
+"""Where a training runs, and in which precision."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+
+from napari_chromocluster.training.config import TrainingConfig
+
+
+def device_of(config: TrainingConfig) -> torch.device:
+    """Return the device of a training; ``auto`` takes a GPU where there is one."""
+    if config.device != "auto":
+        return torch.device(config.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision_of(config: TrainingConfig, device: torch.device) -> Any:
+    """Return the precision of a training on a device, as Lightning names it."""
+    if config.precision != "auto":
+        return "32-true" if config.precision == "32" else config.precision
+    if device.type == "cuda":
+        # Older cards only emulate bfloat16, slowly.
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if native else "16-mixed"
+    return "bf16-mixed" if device.type == "cpu" and _cpu_computes_bfloat16() else "32-true"
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Whether bfloat16 is faster than float32 on this CPU; elsewhere it is emulated, slowly."""
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(check()) if check is not None and platform.machine() == "x86_64" else False
+
+
+def autocast_of(config: TrainingConfig, device: torch.device) -> Any:
+    """Return the context in which a network computes outside of Lightning as within it."""
+    precision = precision_of(config, device)
+    enabled = precision in ("bf16-mixed", "16-mixed")
+    kind = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=enabled)

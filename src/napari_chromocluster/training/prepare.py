@@ -1,0 +1,168 @@
+"""Annotated regions to what a training draws from and is validated on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import TensorDataset
+
+from napari_chromocluster.imaging.compose import Appearance
+from napari_chromocluster.imaging.crops import RegionCrop
+from napari_chromocluster.results.sources import CutRegions, cut_annotated, read_sources
+from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.training.batches import composed_types, make_inputs
+from napari_chromocluster.training.callbacks import RunLike, Stopped
+from napari_chromocluster.training.config import TrainingConfig
+from napari_chromocluster.training.data import (
+    RegionSet,
+    balance_sources,
+    compose_set,
+    known_clusters,
+    pack,
+    single_chromosomes,
+    small_debris,
+)
+from napari_chromocluster.training.split import rows_of, split_groups
+from napari_chromocluster.training.teacher import Teacher, load_teacher
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Regions of a training, split by group.
+
+    Attributes
+    ----------
+    train : RegionSet
+        Real regions, then composed ones.
+    n_real : int
+        How many of ``train`` are real.
+    validation : RegionSet
+        Real regions of the validation groups, each of one known type.
+    validation_crops : list of RegionCrop
+        The same at their own resolution; those of the training regions are not kept.
+    validation_table : DataFrame
+        Their annotations.
+    groups : tuple of (set, set)
+        Groups trained on, groups validated on.
+    sources : ndarray of int
+        Annotation file of each real region of ``train``.
+    teacher : Teacher or None
+        Says beside the labels what the regions are.
+    """
+
+    train: RegionSet
+    n_real: int
+    validation: RegionSet
+    validation_crops: list[RegionCrop]
+    validation_table: pd.DataFrame
+    groups: tuple[set[str], set[str]]
+    sources: NDArray[np.intp]
+    teacher: Teacher | None
+
+
+def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
+    """Read, split and compose the data of a training.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The training.
+    run : RunLike
+        Told how far the preparation is.
+    """
+    size = max(stage.image_size for stage in config.stages)
+    teacher = load_teacher(config)
+    sources = read_sources(config.annotations)
+    # A test group may be large, and nothing is made of it here.
+    sources = sources[~sources["group"].isin(config.excluded_groups)]
+    cut = cut_annotated(sources, reporter(run, "reading annotated regions"), half=True)
+    names, groups = np.array(cut.names), np.array(cut.groups)
+    training, validation = split_groups(cut.groups, cut.names, config)
+    train_rows = rows_of(groups, training)
+    typed = np.isin(names, [str(kind) for kind in TYPES])
+    validation_rows = np.array(
+        [row for row in rows_of(groups, validation) if typed[row]], dtype=np.intp
+    )
+    parts = [_pack_rows(cut, train_rows, size)]
+    if config.composed_clusters and config.composed_share > 0:
+        parts.append(_composed(config, run, cut, train_rows, size))
+    kept = [cut.crops[row] for row in validation_rows]
+    packed = _pack_rows(cut, validation_rows, size)
+    # The crops at their own resolution take most of the memory: those that are done with go first.
+    cut.crops.clear()
+    return PreparedData(
+        RegionSet.concatenated(parts),
+        len(train_rows),
+        packed,
+        kept,
+        cut.rows.iloc[validation_rows],
+        (training, validation),
+        cut.rows["source"].to_numpy(np.intp)[train_rows],
+        teacher,
+    )
+
+
+def _composed(
+    config: TrainingConfig, run: RunLike, cut: CutRegions, rows: NDArray[np.intp], size: int
+) -> RegionSet:
+    """Compose clusters from the single chromosomes among some rows."""
+    regions = (
+        [cut.crops[row] for row in rows],
+        [cut.names[row] for row in rows],
+        [cut.groups[row] for row in rows],
+    )
+    singles = single_chromosomes(*regions)
+    first = _first_sources(cut, cut.rows["source"].to_numpy(np.intp))
+    return compose_set(
+        singles,
+        config.composed_clusters,
+        size,
+        config.seed,
+        composed_types(config),
+        reporter(run, "composing clusters"),
+        Appearance(near=config.near_misses, grown=config.grown_share, debris=config.debris_share),
+        balance_sources(singles, first, config.source_balance),
+        known_clusters(*regions),
+        small_debris(*regions, first) if config.debris_share else None,
+    )
+
+
+def _pack_rows(cut: CutRegions, rows: NDArray[np.intp], size: int) -> RegionSet:
+    return pack(
+        [cut.crops[row] for row in rows],
+        [cut.names[row] for row in rows],
+        [cut.groups[row] for row in rows],
+        size,
+    )
+
+
+def _first_sources(cut: CutRegions, source: NDArray[np.intp]) -> dict[str, int]:
+    """Return the first annotation file that names each group: later ones may go back to it."""
+    return dict(zip(reversed(cut.groups), reversed(source.tolist()), strict=True))
+
+
+def reporter(run: RunLike, what: str) -> Any:
+    """Return what tells a run how far some work is, and ends it where the user stopped it."""
+    last = [0.0]
+
+    def report(done: int, total: int) -> None:
+        if run.should_stop():
+            raise Stopped("The training was stopped while it read the data.")
+        if time.monotonic() - last[0] > 0.5:
+            last[0] = time.monotonic()
+            run.emit({"kind": "prepare", "what": what, "done": done, "total": total})
+
+    return report
+
+
+def validation_inputs(regions: RegionSet, size: int, config: TrainingConfig) -> TensorDataset:
+    """Return the inputs (N, 3, size, size) of validation regions, and their types (N, 5)."""
+    rows = np.arange(len(regions))
+    inputs = make_inputs(regions, rows, size, config.channels)
+    return TensorDataset(inputs, torch.from_numpy(regions.allowed.astype(np.float32)))
