@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from leaning import leaning
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card, save_model
 from napari_chromocluster.models.network import ClusterEnsemble, build_network
 from napari_chromocluster.training.api import train
@@ -11,17 +12,6 @@ from napari_chromocluster.training.config import PRESETS, StageConfig, preset
 from napari_chromocluster.training.way_back import SHARES, go_back
 
 EVEN = torch.ones(5).numpy()
-
-
-def leaning(bias):
-    """Return a network whose answers are the same for all crops."""
-    torch.manual_seed(0)
-    network = build_network("compact")
-    last = network.head[-1]
-    torch.nn.init.zeros_(last.weight)
-    with torch.no_grad():
-        last.bias.copy_(torch.tensor(bias))
-    return network.eval()
 
 
 def regions(*types):
