@@ -241,6 +241,13 @@ def test_presets_fill_the_stages_and_can_be_edited(dock, viewer, qtbot):
     assert dock.stages.way_back.isChecked()
 
 
+def test_learning_rates_can_be_read_in_the_narrowest_dock(dock):
+    table = dock.stages.table
+    assert dock.width() == dock.minimumWidth()
+    for column in range(table.columnCount()):
+        assert table.columnWidth(column) >= table.sizeHintForColumn(column)
+
+
 def test_what_is_no_number_says_why_nothing_can_be_trained(dock, viewer, qtbot):
     for seed in (41, 42):
         add_metaphase(viewer, seed)

@@ -98,7 +98,8 @@ class TrainWidget(QWidget):
         outer.addWidget(self.train_button)
         self.groups["Training"].hide()
         self.groups["Result"].hide()
-        self.setMinimumWidth(300)
+        # In less the stages' learning rates cannot be read.
+        self.setMinimumWidth(320)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)

@@ -122,7 +122,7 @@ class StagesPanel(QWidget):
             "On: the new model keeps as much of the one it starts from as the metaphases to check "
             "on allow, so that a few metaphases do not make it forget others."
         )
-        self.names = QCheckBox("Name the metaphases in the model")
+        self.names = QCheckBox("Name the metaphases in it")
         self.names.setToolTip("Off: the model file tells the groups only by hash.")
         for title, widget in (
             ("Batch size", self.batch), ("Seed", self.seed), ("To check on", self.share),
