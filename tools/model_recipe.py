@@ -13,7 +13,12 @@ import torch
 from held_out import SETS, part
 from napari_chromocluster.models.calibration import NATURAL_PRIOR
 from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card
-from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, build_network
+from napari_chromocluster.models.network import (
+    ClusterEnsemble,
+    ClusterNetwork,
+    build_network,
+    mixed_weights,
+)
 from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
 
 #: Folders of the trainings from random weights, each of which goes on from the one before.
@@ -178,12 +183,7 @@ def averaged(models: Sequence[Path]) -> ClusterNetwork | ClusterEnsemble:
     """Average the weights of networks that grew from one (Wortsman et al., ICML 2022)."""
     networks = [load_model_file(path)[0] for path in models]
     states = [network.state_dict() for network in networks]
-    mean = {
-        name: torch.stack([state[name] for state in states]).mean(dim=0)
-        if value.is_floating_point()
-        else value
-        for name, value in states[0].items()
-    }
+    mean = mixed_weights(states, [1 / len(states)] * len(states))
     networks[0].load_state_dict(mean)
     return networks[0]
 

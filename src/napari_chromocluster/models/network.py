@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -227,6 +227,29 @@ def _body(spec: BackboneSpec, channels: int) -> nn.Sequential:
     if channels != 3:
         whole.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
     return nn.Sequential(*(getattr(whole, name) for name in _CHILDREN))
+
+
+def mixed_weights(
+    states: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
+) -> dict[str, Tensor]:
+    """Average the weights of networks that grew from one (Wortsman et al., ICML 2022).
+
+    Parameters
+    ----------
+    states : sequence of dict of str to Tensor
+        State dicts of networks that are built alike.  What is counted, not measured, such as
+        the batches that a batch norm has seen, is the last one's.
+    shares : sequence of float
+        The part of each; they sum to 1.
+    """
+    return {
+        name: torch.stack(
+            [share * state[name] for share, state in zip(shares, states, strict=True)]
+        ).sum(dim=0)
+        if value.is_floating_point()
+        else value
+        for name, value in states[-1].items()
+    }
 
 
 def layer_groups(network: ClusterNetwork) -> list[list[nn.Parameter]]:

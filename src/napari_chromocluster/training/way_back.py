@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from napari_chromocluster.models.calibration import calibrate, fit_temperature
-from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
+from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, mixed_weights
 
 #: Shares of the start that are tried, the largest first.  More than half would be little learnt.
 SHARES = (0.5, 0.25, 0.0)
@@ -39,7 +39,6 @@ def go_back(
     start: ClusterNetwork | ClusterEnsemble,
     validation: TensorDataset,
     weights: NDArray[np.float64],
-    shares: tuple[float, ...] = SHARES,
 ) -> Kept:
     """Average the weights of a network with those it began with.
 
@@ -60,8 +59,6 @@ def go_back(
         Inputs (N, C, S, S) of regions of one type each, and their types (N, K).
     weights : (K,) float array
         Deployment over training prior, see `calibrate`.
-    shares : tuple of float
-        Shares of the start that are tried, the largest first.
     """
     first, *others = start.members
     before, after = (_copied(one) for one in (first, network))
@@ -69,8 +66,8 @@ def go_back(
     beside = [_logits(other, inputs) for other in others]
     tried: list[tuple[float, bool]] = []
     losses: list[NDArray[np.float64]] = []
-    for share in shares:
-        network.load_state_dict(_mixed(before, after, share))
+    for share in SHARES:
+        network.load_state_dict(mixed_weights([before, after], [share, 1 - share]))
         mine = _logits(network, inputs)
         if others:
             tried.append((share, True))
@@ -78,29 +75,22 @@ def go_back(
         tried.append((share, False))
         losses.append(_losses([mine], true, weights))
     share, together = tried[_first_as_good(losses)]
-    network.load_state_dict(_mixed(before, after, share))
+    network.load_state_dict(mixed_weights([before, after], [share, 1 - share]))
     return Kept(ClusterEnsemble([network, *others]) if together else network, share)
 
 
 def _first_as_good(losses: Sequence[NDArray[np.float64]]) -> int:
     """Return the place of the first that is no worse than the best by more than chance."""
     best = min(losses, key=lambda one: float(one.mean()))
-    for place, one in enumerate(losses):
-        more = one - best
-        if more.mean() <= more.std() / np.sqrt(len(more)):
-            return place
-    raise AssertionError("the best is as good as itself")
+    return next(
+        place
+        for place, one in enumerate(losses)
+        if (one - best).mean() <= (one - best).std() / np.sqrt(len(best))
+    )
 
 
 def _copied(network: ClusterNetwork) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-
-
-def _mixed(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    return {
-        name: share * before[name] + (1 - share) * value if value.is_floating_point() else value
-        for name, value in after.items()
-    }
 
 
 def _logits(network: ClusterNetwork, inputs: Tensor) -> NDArray[np.float32]:
