@@ -162,6 +162,24 @@ def test_batches_hang_on_seed_epoch_and_number_only(regions):
     assert not torch.equal(first[1][0], again[1][0])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("kind", AUGMENTATIONS)
+def test_batches_made_on_cuda_look_like_those_made_on_the_cpu(regions, kind):
+    config = CONFIG.replace(augment=kind, batch_size=400)
+    plan = DrawPlan(regions, len(regions), config)
+    there, again, here = (
+        TrainingBatches(regions, plan, config, config.stages[0], 0, where)[0]
+        for where in ("cuda", "cuda", "cpu")
+    )
+    assert there[0].device.type == "cuda"
+    assert torch.equal(there[0], again[0])
+    # The same regions are drawn, though varied by other numbers.
+    assert torch.equal(there[1], here[1])
+    for mine, theirs in zip(there[0].cpu().unbind(1), here[0].unbind(1), strict=True):
+        assert float(mine.mean()) == pytest.approx(float(theirs.mean()), rel=0.05, abs=0.02)
+        assert float(mine.std()) == pytest.approx(float(theirs.std()), rel=0.05)
+
+
 @pytest.mark.parametrize("kind", AUGMENTATIONS)
 def test_augmentation_keeps_range_and_shape(regions, kind):
     signal = torch.from_numpy(regions.signal[:8]).float() / 255

@@ -9,7 +9,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_chromocluster.imaging.crops import CropSpec
-from napari_chromocluster.training.looks import bends, smooth_outlines, uniform, vary_bands
+from napari_chromocluster.training.looks import (
+    bends,
+    chances,
+    one_number,
+    smooth_outlines,
+    uniform,
+    vary_bands,
+)
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -33,8 +40,8 @@ def to_input(signal: Tensor, mask: Tensor, relative_size: Tensor, spec: CropSpec
     """
     if spec.channels == "gray":
         gray = 1.0 - (signal * 1.4).clamp(0.0, 1.0)
-        mean = torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1)
-        std = torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1)
+        mean = torch.tensor(_IMAGENET_MEAN, device=signal.device).view(1, 3, 1, 1)
+        std = torch.tensor(_IMAGENET_STD, device=signal.device).view(1, 3, 1, 1)
         return (gray.unsqueeze(1) - mean) / std
     plane = (relative_size / 2).clamp(-1.0, 1.0).view(-1, 1, 1).expand_as(signal)
     return torch.stack([signal, mask, plane], dim=1)
@@ -61,7 +68,8 @@ def augment(
     kind : {"wide", "full", "paper", "none"}
         How much to vary; ``wide`` also takes looks that the laboratories at hand may not have.
     generator : torch.Generator
-        Source of randomness.
+        Source of randomness, on the device of the crops.  The same seed draws other numbers on
+        another kind of device.
 
     Returns
     -------
@@ -88,14 +96,16 @@ def augment(
 
 def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
     """Rows of affine matrices that map output to input coordinates."""
-    theta = torch.zeros(n, 2, 3)
+    device = generator.device
+    theta = torch.zeros(n, 2, 3, device=device)
     if kind == "none":
         theta[:, 0, 0] = theta[:, 1, 1] = 1.0
         return theta
-    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    flip = torch.where(torch.rand(n, generator=generator, device=device) < 0.5, -1.0, 1.0)
     if kind == "paper":
-        angle = torch.randint(0, 4, (n,), generator=generator) * (math.pi / 2)
-        stretch_x = stretch_y = torch.ones(n)
+        quarters = torch.randint(0, 4, (n,), generator=generator, device=device)
+        angle = quarters * (math.pi / 2)
+        stretch_x = stretch_y = torch.ones(n, device=device)
     else:
         angle = uniform(n, 0.0, 2 * math.pi, generator)
         zoom = uniform(n, 0.97, 1.3, generator)
@@ -117,7 +127,7 @@ def _vary_pixels(
     network would learn to tell the source, and with it the types that it has, by the edge.
     """
     size = signal.shape[-1]
-    factor = float(torch.empty(()).uniform_(0.15, 0.5, generator=generator))
+    factor = one_number(0.15, 0.5, generator)
     small = functional.interpolate(
         torch.stack([signal, mask], dim=1),
         size=(max(8, round(size * factor)),) * 2,
@@ -127,7 +137,7 @@ def _vary_pixels(
     )
     small[:, 1] = (small[:, 1] > 0.5).to(small.dtype)
     coarse = functional.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)
-    choice = torch.rand(len(mask), 1, 1, generator=generator)
+    choice = chances(len(mask), generator)
     signal = torch.where(choice < coarsened, coarse[:, 0], signal)
     soft = functional.avg_pool2d(mask.unsqueeze(1), 3, 1, 1)
     soft = functional.avg_pool2d(soft, 3, 1, 1).squeeze(1)
@@ -139,7 +149,7 @@ def _vary_pixels(
 
 def _vary_masks(mask: Tensor, generator: torch.Generator) -> Tensor:
     """Make some masks wider, a few much wider, and some narrower: outlines differ."""
-    choice = torch.rand(len(mask), 1, 1, generator=generator)
+    choice = chances(len(mask), generator)
     varied = mask
     for share, side in ((0.35, 3), (0.15, 5), (0.07, 7)):
         wide = functional.max_pool2d(mask.unsqueeze(1), side, 1, side // 2).squeeze(1)
@@ -155,23 +165,23 @@ def _vary_signal(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Te
     def draw(low: float, high: float) -> Tensor:
         return uniform(n, low, high, generator).view(n, 1, 1)
 
-    tight = torch.rand(n, 1, 1, generator=generator) < 0.35
+    tight = chances(n, generator) < 0.35
     signal = torch.where(tight, signal * mask, signal)
     signal = _soften(signal, generator)
     signal = signal.clamp(1e-4, 1.0) ** draw(0.7, 1.4)
     signal = signal * draw(0.8, 1.2)
     # The level inside a region is not even where the light or the stain is not.
-    ramp = torch.linspace(-1, 1, signal.shape[-1])
+    ramp = torch.linspace(-1, 1, signal.shape[-1], device=signal.device)
     tilt = draw(-0.12, 0.12) * ramp.view(1, 1, -1) + draw(-0.12, 0.12) * ramp.view(1, -1, 1)
     signal = signal * (1 + tilt)
-    noise = torch.randn(signal.shape, generator=generator) * draw(0.0, 0.03)
+    noise = torch.randn(signal.shape, generator=generator, device=signal.device) * draw(0.0, 0.03)
     return (signal + noise * (signal > 0.01)).clamp(0.0, 1.0)
 
 
 def _soften(signal: Tensor, generator: torch.Generator) -> Tensor:
     """Take resolution from a random half of the batch, as a weaker objective does."""
     size = signal.shape[-1]
-    factor = float(torch.empty(()).uniform_(0.45, 0.95, generator=generator))
+    factor = one_number(0.45, 0.95, generator)
     small = functional.interpolate(
         signal.unsqueeze(1),
         size=(max(8, round(size * factor)),) * 2,
@@ -180,12 +190,14 @@ def _soften(signal: Tensor, generator: torch.Generator) -> Tensor:
         align_corners=False,
     )
     soft = functional.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)
-    chosen = torch.rand(len(signal), 1, 1, generator=generator) < 0.5
+    chosen = chances(len(signal), generator) < 0.5
     return torch.where(chosen, soft.squeeze(1), signal)
 
 
 def _vary_size(relative_size: Tensor, generator: torch.Generator) -> Tensor:
     """Blur the relative size and now and then forget it, as for a region without a metaphase."""
     n = len(relative_size)
-    varied = relative_size + torch.randn(n, generator=generator) * 0.1
-    return torch.where(torch.rand(n, generator=generator) < 0.25, torch.zeros(n), varied)
+    device = relative_size.device
+    varied = relative_size + torch.randn(n, generator=generator, device=device) * 0.1
+    forgotten = torch.rand(n, generator=generator, device=device) < 0.25
+    return torch.where(forgotten, 0.0, varied)

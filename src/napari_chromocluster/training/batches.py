@@ -110,6 +110,21 @@ class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
 
     A batch depends on seed, stage, epoch and its number only, so that a run
     that was broken off and resumed draws the same batches as an unbroken one.
+
+    Parameters
+    ----------
+    regions : RegionSet
+        What is drawn from.
+    plan : DrawPlan
+        How often each region is drawn.
+    config : TrainingConfig
+        The training.
+    stage : StageConfig
+        The stage.
+    stage_number : int
+        Its place, for its random numbers.
+    device : str
+        Where crops are varied: on a CPU that takes longer than a GPU takes to learn from them.
     """
 
     def __init__(
@@ -119,12 +134,14 @@ class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
         config: TrainingConfig,
         stage: StageConfig,
         stage_number: int,
+        device: str = "cpu",
     ) -> None:
         self.regions = regions
         self.plan = plan
         self.config = config
         self.stage = stage
         self.stage_number = stage_number
+        self.device = device
         self.epoch = 0
         samples = config.samples_per_epoch or int((regions.group != "composed").sum())
         self.batches = max(1, round(samples / config.batch_size))
@@ -133,11 +150,11 @@ class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
         return self.batches
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return inputs (N, 3, S, S) float32 and allowed types (N, 5) float32."""
+        """Return inputs (N, 3, S, S) float32 on the device, and allowed types (N, 5) float32."""
         key = [self.config.seed, self.stage_number, self.epoch, index]
         rng = np.random.default_rng(key)
         rows = self.plan.draw(self.config.batch_size, rng)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
         kind = self.config.augment
         inputs = make_inputs(
             self.regions, rows, self.stage.image_size, self.config.channels, kind, generator
@@ -153,11 +170,12 @@ def make_inputs(
     kind: str = "none",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Turn rows of a `RegionSet` into model inputs (N, 3, size, size)."""
+    """Turn rows of a `RegionSet` into model inputs (N, 3, size, size), where the generator is."""
     generator = generator or torch.Generator().manual_seed(0)
-    signal = torch.from_numpy(regions.signal[rows]).float() / 255
-    mask = torch.from_numpy(regions.mask[rows]).float() / 255
-    relative = torch.from_numpy(regions.relative_size[rows])
+    device = generator.device
+    signal = torch.from_numpy(regions.signal[rows]).to(device).float() / 255
+    mask = torch.from_numpy(regions.mask[rows]).to(device).float() / 255
+    relative = torch.from_numpy(regions.relative_size[rows]).to(device)
     signal, mask, relative = augment(signal, mask, relative, size, kind, generator)
     spec = CropSpec(size=size, channels="gray" if channels == "gray" else "signal_mask_scale")
     return to_input(signal, mask, relative, spec)

@@ -18,8 +18,19 @@ _LEVEL = 1 / SIGNAL_RANGE
 
 
 def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Draw N numbers, evenly."""
-    return torch.rand(n, generator=generator) * (high - low) + low
+    """Draw N numbers, evenly, on the device of the generator."""
+    return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
+
+
+def chances(n: int, generator: torch.Generator) -> Tensor:
+    """Draw what decides of each of N crops, (N, 1, 1) in [0, 1)."""
+    return torch.rand(n, 1, 1, generator=generator, device=generator.device)
+
+
+def one_number(low: float, high: float, generator: torch.Generator) -> float:
+    """Draw what holds of a whole batch."""
+    drawn = torch.empty((), device=generator.device).uniform_(low, high, generator=generator)
+    return float(drawn)
 
 
 def bends(n: int, size: int, generator: torch.Generator) -> Tensor:
@@ -30,8 +41,10 @@ def bends(n: int, size: int, generator: torch.Generator) -> Tensor:
     (N, size, size, 2) tensor
         In half sides of the crop, to be added to the grid.
     """
-    coarse = torch.randn(n, 2, 5, 5, generator=generator)
-    reach = uniform(n, 0.0, 0.06, generator) * (torch.rand(n, generator=generator) < 0.5)
+    device = generator.device
+    coarse = torch.randn(n, 2, 5, 5, generator=generator, device=device)
+    reach = uniform(n, 0.0, 0.06, generator)
+    reach = reach * (torch.rand(n, generator=generator, device=device) < 0.5)
     fine = functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)
     return (fine * reach.view(n, 1, 1, 1)).permute(0, 2, 3, 1)
 
@@ -47,17 +60,17 @@ def vary_bands(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Tens
         return uniform(n, low, high, generator).view(n, 1, 1)
 
     def some(share: float) -> Tensor:
-        return torch.rand(n, 1, 1, generator=generator) < share
+        return chances(n, generator) < share
 
-    reach = float(torch.empty(()).uniform_(0.015, 0.05, generator=generator)) * size
+    reach = one_number(0.015, 0.05, generator) * size
     even = blurred(signal * mask, reach) / blurred(mask, reach).clamp_min(1e-3)
-    evened = torch.where(some(0.3), draw(-0.7, 1.0), torch.zeros(()))
+    evened = torch.where(some(0.3), draw(-0.7, 1.0), 0.0)
     signal = signal + evened * (even - signal) * mask
-    gamma = torch.where(some(0.4), draw(-0.7, 0.7).exp(), torch.ones(()))
+    gamma = torch.where(some(0.4), draw(-0.7, 0.7).exp(), 1.0)
     signal = _LEVEL * (signal.clamp(1e-4, 1.0) / _LEVEL) ** gamma
-    brightest = torch.where(some(0.2), _LEVEL * draw(1.05, 2.0), torch.ones(()))
+    brightest = torch.where(some(0.2), _LEVEL * draw(1.05, 2.0), 1.0)
     signal = torch.minimum(signal, brightest)
-    edge = torch.where(some(0.3), draw(0.0, 1.6), torch.ones(()))
+    edge = torch.where(some(0.3), draw(0.0, 1.6), 1.0)
     return (signal * (mask + (1 - mask) * edge)).clamp(0.0, 1.0)
 
 
@@ -68,9 +81,9 @@ def smooth_outlines(
 
     A third of these lose the signal outside as well, for its edge has the same steps.
     """
-    deviation = float(torch.empty(()).uniform_(0.012, 0.03, generator=generator))
+    deviation = one_number(0.012, 0.03, generator)
     smooth = (blurred(mask, deviation * mask.shape[-1]) > 0.5).to(mask.dtype)
-    choice = torch.rand(len(mask), 1, 1, generator=generator)
+    choice = chances(len(mask), generator)
     signal = torch.where(choice < 0.12, signal * blurred(smooth, 1.0), signal)
     return signal, torch.where(choice < 0.35, smooth, mask)
 
@@ -78,7 +91,7 @@ def smooth_outlines(
 def blurred(planes: Tensor, deviation: float) -> Tensor:
     """Blur (N, S, S) planes with a Gaussian of a standard deviation in px."""
     reach = math.ceil(2.5 * deviation)
-    place = torch.arange(-reach, reach + 1, dtype=planes.dtype)
+    place = torch.arange(-reach, reach + 1, dtype=planes.dtype, device=planes.device)
     weights = torch.exp(-0.5 * (place / deviation) ** 2)
     weights = weights / weights.sum()
     rows = functional.conv2d(planes.unsqueeze(1), weights.view(1, 1, 1, -1), padding=(0, reach))

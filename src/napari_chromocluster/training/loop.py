@@ -146,7 +146,9 @@ def _run_stage(
         return
     # An earlier stage may have frozen the body, with the statistics of its batch norms.
     BaseFinetuning.make_trainable(network)
-    batches = TrainingBatches(data.train, plan, config, stage, number)
+    # Other devices than these lack some of the steps.
+    where = "cuda" if device_of(config).type == "cuda" else "cpu"
+    batches = TrainingBatches(data.train, plan, config, stage, number, where)
     dataset: Dataset[Any] = batches
     validation = validation_inputs(data.validation, stage.image_size, config)
     if stage.freeze_body:
