@@ -4,17 +4,15 @@ import torch
 
 from napari_chromocluster.imaging.compose import Appearance
 from napari_chromocluster.imaging.crops import CropSpec, RegionCrop, render_crop
-from napari_chromocluster.results.sources import cut_annotated, read_sources
+from napari_chromocluster.results.sources import read_sources
 from napari_chromocluster.taxonomy import CLUSTERS, TYPES, UNTYPED_CLUSTER, ClusterType
 from napari_chromocluster.training.augment import _vary_pixels, augment
 from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, make_inputs
+from napari_chromocluster.training.composing import compose_set
 from napari_chromocluster.training.config import AUGMENTATIONS, preset
 from napari_chromocluster.training.data import (
     RegionSet,
     allowed_types,
-    balance_sources,
-    compose_set,
-    known_clusters,
     pack,
     single_chromosomes,
     small_debris,
@@ -22,11 +20,6 @@ from napari_chromocluster.training.data import (
 from napari_chromocluster.training.module import macro_sensitivity, partial_label_loss
 
 CONFIG = preset("quick").replace(batch_size=16)
-
-
-@pytest.fixture(scope="module")
-def cut(annotated):
-    return cut_annotated(read_sources([annotated]))
 
 
 @pytest.fixture(scope="module")
@@ -45,26 +38,6 @@ def test_inputs_are_those_of_the_classifier(cut, regions):
     inputs = make_inputs(regions, rows, 64, "signal_mask_scale")
     expected = np.stack([render_crop(cut.crops[row], CropSpec(64)) for row in rows])
     assert np.abs(inputs.numpy() - expected).max() < 0.02
-
-
-def test_composed_clusters_are_clusters_of_one_type(composed):
-    assert len(composed) == 30
-    assert (composed.allowed.sum(axis=1) == 1).all()
-    assert composed.allowed[:, 1:4].sum() == 30
-
-
-def test_composed_clusters_begin_with_the_real_ones_of_their_group(cut):
-    singles = single_chromosomes(cut.crops, cut.names, cut.groups)
-    known = known_clusters(cut.crops, cut.names, cut.groups)
-    typed = [name for name in cut.names if name in {str(kind) for kind in CLUSTERS}]
-    assert sum(len(some) for some in known.values()) == len(typed) > 0
-    assert all(one.piece.group == name for name, some in known.items() for one in some)
-    grown, plain = (
-        compose_set(singles, 10, 48, 0, list(CLUSTERS), look=Appearance(grown=1.0), known=some)
-        for some in (known, None)
-    )
-    assert (grown.allowed == plain.allowed).all()
-    assert not np.array_equal(grown.signal, plain.signal)
 
 
 def test_small_debris_of_a_source_serves_all_its_groups():
@@ -116,36 +89,6 @@ def test_a_small_source_is_drawn_as_often_as_asked(regions, balance, share):
     singles = regions.allowed[:, 0]
     part = plan.weights[singles & (sources == 1)].sum() / plan.weights[singles].sum()
     assert part == pytest.approx(share, abs=0.08)
-
-
-def test_groups_of_a_small_source_give_more_chromosomes_when_balanced(cut):
-    singles = single_chromosomes(cut.crops, cut.names, cut.groups)
-    names = sorted(singles)
-    sources = {name: int(name == names[0]) for name in names}
-    assert set(balance_sources(singles, sources, 0.0).values()) == {1.0}
-    weights = balance_sources(singles, sources, 1.0)
-    assert weights[names[0]] / weights[names[1]] == pytest.approx(len(names) - 1, rel=0.2)
-    only = {name: float(name == names[0]) for name in names}
-    made = compose_set(singles, 40, 48, 0, list(CLUSTERS), source_weights=only)
-    alone = compose_set({names[0]: singles[names[0]]}, 40, 48, 0, list(CLUSTERS))
-    assert np.array_equal(made.signal, alone.signal)
-
-
-def test_groups_with_few_singles_together_weigh_what_they_weigh_alone(cut):
-    large, small = list(single_chromosomes(cut.crops, cut.names, cut.groups).values())[:2]
-    singles = {"a": large, "b": small[:3], "c": small[3:6]}
-    weights = {"a": 1.0, "b": 0.0, "c": 0.0}
-    made = compose_set(singles, 20, 48, 0, list(CLUSTERS), source_weights=weights)
-    alone = compose_set({"a": large}, 20, 48, 0, list(CLUSTERS))
-    assert np.array_equal(made.signal, alone.signal)
-
-
-def test_a_group_may_have_any_name(cut):
-    large, small = list(single_chromosomes(cut.crops, cut.names, cut.groups).values())[:2]
-    few = {str(number): small[number::4] for number in range(4)}
-    made = compose_set({"rest": large, **few}, 20, 48, 0, list(CLUSTERS))
-    alike = compose_set({"some": large, **few}, 20, 48, 0, list(CLUSTERS))
-    assert np.array_equal(made.signal, alike.signal)
 
 
 def test_each_row_knows_its_annotation_file(annotated):

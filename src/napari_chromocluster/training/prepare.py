@@ -18,11 +18,14 @@ from napari_chromocluster.results.sources import CutRegions, cut_annotated, read
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.batches import composed_types, make_inputs
 from napari_chromocluster.training.callbacks import RunLike, Stopped
+from napari_chromocluster.training.composing import (
+    balance_sources,
+    compose_set,
+    composing_processes,
+)
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.data import (
     RegionSet,
-    balance_sources,
-    compose_set,
     known_clusters,
     pack,
     single_chromosomes,
@@ -130,6 +133,7 @@ def _composed(
         balance_sources(singles, first, config.source_balance),
         known_clusters(*regions),
         small_debris(*regions, first) if config.debris_share else None,
+        composing_processes(config.composed_clusters, config.threads, config.devices),
     )
 
 

@@ -1,0 +1,282 @@
+"""Composed clusters of a training, from the single chromosomes of each metaphase.
+
+Each group's clusters hang on the seed and the group alone, so several processes can compose them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_chromocluster.imaging.chromosome import SingleChromosome, chromosome_width
+from napari_chromocluster.imaging.compose import (
+    Appearance,
+    Debris,
+    KnownCluster,
+    iterate_clusters,
+    natural_width,
+)
+from napari_chromocluster.imaging.crops import RegionCrop, frame_region
+from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.training.data import RegionSet, pack
+
+Progress = Callable[[int, int], None]
+#: Fewest single chromosomes of a group that clusters are composed from.
+_FEWEST_SINGLES = 5
+#: Fewest clusters that are worth a process: it takes seconds to start.
+_FEWEST_CLUSTERS = 500
+#: Most processes that compose: each holds the chromosomes that it composes from.
+_MOST_PROCESSES = 32
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What the clusters of one group are composed from, and how many."""
+
+    singles: list[SingleChromosome]
+    known: Sequence[KnownCluster]
+    debris: Sequence[Debris]
+    count: int
+    seed: int
+    types: Sequence[ClusterType]
+    size: int
+    look: Appearance | None
+
+
+def composing_processes(clusters: int, threads: int = 0, trainings: int = 1) -> int:
+    """Return how many processes may compose.
+
+    Only a training in a process of its own, or from the command line, takes more than one: new
+    processes would run a user's script, which may not expect that, from its beginning.
+
+    Parameters
+    ----------
+    clusters : int
+        How many are to be composed.
+    threads : int
+        Threads of the training; 0 takes all cores but one.
+    trainings : int
+        Processes on this machine that do the same.
+    """
+    if not _is_ours(sys.modules["__main__"]):
+        return 1
+    cores = threads or max(1, (os.cpu_count() or 1) - 1)
+    return max(1, min(cores // trainings, clusters // _FEWEST_CLUSTERS, _MOST_PROCESSES))
+
+
+def _is_ours(main: Any) -> bool:
+    """Whether the program is one of this package."""
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return str(spec.name).startswith("napari_chromocluster.")
+    return Path(getattr(main, "__file__", None) or "").name == "chromocluster"
+
+
+def compose_set(
+    singles: dict[str, list[SingleChromosome]],
+    n: int,
+    size: int,
+    seed: int,
+    types: Sequence[ClusterType],
+    progress: Progress | None = None,
+    look: Appearance | None = None,
+    source_weights: Mapping[str, float] | None = None,
+    known: Mapping[str, Sequence[KnownCluster]] | None = None,
+    debris: Mapping[str, Sequence[Debris]] | None = None,
+    processes: int = 1,
+) -> RegionSet:
+    """Compose clusters, each from chromosomes of one group, and render them.
+
+    Parameters
+    ----------
+    singles : dict of group to list of SingleChromosome
+        See `single_chromosomes`; groups with few are put together.
+    n : int
+        How many clusters.
+    size : int
+        Side of the crops, in px.
+    seed : int
+        Same seed, same clusters.
+    types : sequence of ClusterType
+        Taken in turn.
+    progress : callable, optional
+        Called with what is done and the total.
+    look : Appearance, optional
+        How the clusters are made to look.
+    source_weights : mapping of group to float, optional
+        How much more, or less, often than by its size a group is drawn from; see
+        `balance_sources`.
+    known : mapping of group to sequence of KnownCluster, optional
+        Real clusters that composed ones may begin with, see `Appearance.grown`.
+    debris : mapping of group to sequence of Debris
+        What may lie at them, see `small_debris` and `Appearance.debris`.
+    processes : int
+        How many compose at a time; the clusters are the same.
+    """
+    weights = source_weights or {}
+    pools = _pools(singles, known or {}, debris or {}, weights, (n, size, seed), types, look)
+    if not pools:
+        return pack([], [], [], size)
+    report = progress or _silent
+    if processes > 1 and len(pools) > 1:
+        return RegionSet.concatenated(_composed_apart(pools, min(processes, len(pools)), report))
+    parts: list[RegionSet] = []
+    for pool in pools:
+        before = sum(len(part) for part in parts)
+        parts.append(_composed(pool, partial(_report, report, before, n)))
+    return RegionSet.concatenated(parts)
+
+
+def _pools(
+    singles: dict[str, list[SingleChromosome]],
+    known: Mapping[str, Sequence[KnownCluster]],
+    debris: Mapping[str, Sequence[Debris]],
+    source_weights: Mapping[str, float],
+    numbers: tuple[int, int, int],
+    types: Sequence[ClusterType],
+    look: Appearance | None,
+) -> list[_Pool]:
+    """Share out clusters among the groups; ``numbers`` are how many, their side and the seed."""
+    n, size, seed = numbers
+    weight_of = {name: source_weights.get(name, 1.0) for name in singles}
+    many = sorted(name for name, pool in singles.items() if len(pool) >= _FEWEST_SINGLES)
+    pools = [singles[name] for name in many]
+    clusters = [known.get(name, ()) for name in many]
+    dirt = [debris.get(name, ()) for name in many]
+    factors = [weight_of[name] for name in many]
+    # Groups with few singles lend theirs to each other: a mixed metaphase is better than none.
+    few = sorted(set(singles) - set(many))
+    rest = [one for name in few for one in singles[name]]
+    if len(rest) >= _FEWEST_SINGLES or (rest and not pools):
+        pools.append(rest)
+        clusters.append([one for name in few for one in known.get(name, ())])
+        dirt.append([one for name in few for one in debris.get(name, ())])
+        factors.append(float(np.mean([weight_of[name] for name in few])))
+    if not pools or n == 0:
+        return []
+    rng = np.random.default_rng([seed, 77])
+    weights = np.array([_draw_weight(pool) for pool in pools])
+    weights *= factors
+    drawn = rng.choice(len(pools), size=n, p=weights / weights.sum())
+    shared = [
+        _Pool(
+            pool,
+            clusters[number],
+            dirt[number],
+            int((drawn == number).sum()),
+            seed * 100_003 + number,
+            [types[(number + k) % len(types)] for k in range(len(types))],
+            size,
+            look,
+        )
+        for number, pool in enumerate(pools)
+    ]
+    return [pool for pool in shared if pool.count]
+
+
+def _composed(pool: _Pool, composed: Callable[[int], None] | None = None) -> RegionSet:
+    """Compose the clusters of one group; tells now and then how many there are."""
+    width = natural_width(pool.singles)
+    reference = _working_reference(pool.singles, width)
+    stream = iterate_clusters(
+        pool.singles,
+        pool.seed,
+        pool.types,
+        look=pool.look,
+        width=width,
+        known=pool.known,
+        debris=pool.debris,
+    )
+    crops: list[RegionCrop] = []
+    names: list[str] = []
+    for number in range(1, pool.count + 1):
+        made = next(stream)
+        crops.append(frame_region(made.signal, made.mask, reference=reference))
+        names.append(str(made.cluster_type))
+        if composed is not None and number % 25 == 0:
+            composed(number)
+    return pack(crops, names, ["composed"] * pool.count, pool.size)
+
+
+def _composed_apart(pools: Sequence[_Pool], processes: int, report: Progress) -> list[RegionSet]:
+    """Compose the clusters of each group in other processes, large groups first."""
+    order = sorted(range(len(pools)), key=lambda place: -pools[place].count)
+    n = sum(pool.count for pool in pools)
+    # Fork is not safe once torch has started its threads.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(processes, context, _end_with_parent)
+    try:
+        futures = {place: executor.submit(_composed, pools[place]) for place in order}
+        waiting = set(futures.values())
+        while waiting:
+            # Who reports may want to stop: do not keep it waiting for a large group.
+            done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+            report(sum(pools[one].count for one in futures if futures[one].done()), n)
+        return [futures[place].result() for place in range(len(pools))]
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when the training is killed: its queue would keep it waiting for ever."""
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _report(report: Progress, before: int, n: int, more: int) -> None:
+    report(before + more, n)
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def balance_sources(
+    singles: Mapping[str, Sequence[SingleChromosome]], sources: Mapping[str, int], balance: float
+) -> dict[str, float]:
+    """Weigh groups so that their annotation files count more alike.
+
+    Parameters
+    ----------
+    singles : mapping of group to sequence of SingleChromosome
+        See `single_chromosomes`.
+    sources : mapping of group to int
+        Annotation file of each group.
+    balance : float
+        0 leaves groups as they are, 1 gives every file the same share.
+    """
+    total: dict[int, float] = {}
+    for name, pool in singles.items():
+        total[sources[name]] = total.get(sources[name], 0.0) + _draw_weight(pool)
+    return {name: total[sources[name]] ** -balance for name in singles}
+
+
+def _draw_weight(pool: Sequence[SingleChromosome]) -> float:
+    return float(len(pool) ** 0.5)
+
+
+def _working_reference(pool: Sequence[SingleChromosome], width: float) -> float:
+    """Return the reference size of a group at the width at which clusters are composed, in px."""
+    sizes = [
+        float(np.sqrt(one.mask.sum())) * width / max(chromosome_width(one.mask), 2.0)
+        for one in pool[:60]
+    ]
+    return float(np.median(sizes))
