@@ -16,6 +16,9 @@ from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork,
 
 #: Shares of the start that are tried, the largest first.  More than half would be little learnt.
 SHARES = (0.5, 0.25, 0.0)
+#: Standard errors by which the validation regions may be less likely.  With one, what was known
+#: before was lost in some trainings for nothing; with three, what was to be learnt was not.
+_STANDARD_ERRORS = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ def go_back(
     that has learnt most of the new and forgotten little of the old (Wortsman et al., CVPR 2022).
     Where it began with one of several networks that answer together, the others may go on
     answering beside it.  What keeps most of the start is taken, unless the validation regions are
-    less likely then by more than a standard error (the rule of Breiman et al., 1984): they are
-    few, and of the kind that was learnt, so that they do not tell what would be forgotten.
+    less likely then by more than two standard errors (after the rule of Breiman et al., 1984, who
+    take one): they are few, and of the kind that was learnt, so that they do not tell what would
+    be forgotten.
 
     Parameters
     ----------
@@ -85,7 +89,7 @@ def _first_as_good(losses: Sequence[NDArray[np.float64]]) -> int:
     return next(
         place
         for place, one in enumerate(losses)
-        if (one - best).mean() <= (one - best).std() / np.sqrt(len(best))
+        if (one - best).mean() <= _STANDARD_ERRORS * (one - best).std() / np.sqrt(len(best))
     )
 
 
