@@ -71,6 +71,21 @@ def test_several_networks_in_one_file(tmp_path, network):
     assert (card.members, card.format_version) == (1, 1)
 
 
+def test_networks_with_different_bodies_in_one_file(tmp_path, network):
+    ensemble = ClusterEnsemble([network, build_network("compact_large").eval()])
+    save_model(tmp_path / "m.safetensors", ensemble, ModelCard(name="both"))
+    back, card = load_model_file(tmp_path / "m.safetensors")
+    assert (card.backbone, card.backbones) == ("compact", ("compact", "compact_large"))
+    assert card.format_version == 3
+    x = torch.randn(2, 3, 48, 48)
+    with torch.inference_mode():
+        assert torch.equal(back(x), ensemble(x))
+    save_model(tmp_path / "one.safetensors", back.members[1], card)
+    card = read_card(tmp_path / "one.safetensors")
+    assert (card.backbone, card.backbones) == ("compact_large", ())
+    assert (card.members, card.format_version) == (1, 1)
+
+
 def test_fewer_networks_than_the_card_says(tmp_path, network):
     card = ModelCard(name="m", members=2, format_version=2)
     with pytest.raises(ModelFileError, match="does not hold the weights"):
@@ -164,6 +179,8 @@ def written(path, network, text):
         {"members": 0},
         {"members": 1000},
         {"members": "both"},
+        {"backbones": ["compact", "compact"]},
+        {"backbones": 2},
     ],
 )
 def test_a_card_that_makes_no_sense(tmp_path, network, change):

@@ -16,7 +16,7 @@ from napari_chromocluster.models.network import (
 )
 
 
-@pytest.mark.parametrize("backbone", ["compact", "resnext50_32x4d"])
+@pytest.mark.parametrize("backbone", ["compact", "compact_large", "resnext50_32x4d"])
 def test_forward_and_groups(backbone):
     network = build_network(backbone).eval()
     with torch.inference_mode():
@@ -143,14 +143,14 @@ def test_pooling_is_maximum_then_mean(small):
 
 
 def test_other_numbers_of_channels():
-    for backbone in ("compact", "resnext50_32x4d"):
+    for backbone in ("compact", "compact_large", "resnext50_32x4d"):
         with torch.device("meta"):
             network = build_network(backbone, channels=5)
             assert network(torch.zeros(2, 5, 64, 64)).shape == (2, 5)
 
 
 def test_groups_go_from_the_stem_to_the_head():
-    for backbone in ("compact", "resnext50_32x4d"):
+    for backbone in ("compact", "compact_large", "resnext50_32x4d"):
         network = build_network(backbone)
         names = {id(p): name for name, p in network.named_parameters()}
         firsts = [names[id(group[0])] for group in layer_groups(network)]

@@ -48,7 +48,7 @@ def test_the_other_networks_of_the_start_answer_on_where_they_help(truth, togeth
 
 @pytest.mark.parametrize(("times", "share"), [(1, 0.5), (40, 0.25)])
 def test_few_regions_keep_more_of_the_start_than_many(times, share):
-    """Three of four speak for the end: that may be chance among four, hardly among a hundred and sixty."""
+    """Three of four speak for the end: that may be chance among four, hardly among 160."""
     start, end = leaning([9.0, 0, -99, -99, -99]), leaning([0, 9.0, -99, -99, -99])
     assert go_back(end, start, regions(*[0, 1, 1, 1] * times), EVEN).share_of_start == share
 

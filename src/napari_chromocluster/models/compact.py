@@ -89,3 +89,10 @@ class CompactResNeXt(nn.Sequential):
             stages.append(nn.Sequential(*blocks))
         super().__init__(stem, *stages)
         self.out_features = inputs
+
+
+class LargeCompactResNeXt(CompactResNeXt):
+    """The same with half as many channels again and more blocks: twice the time on a CPU."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(channels, widths=(96, 192, 384, 768), depths=(2, 4, 6, 3))

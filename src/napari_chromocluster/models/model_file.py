@@ -27,8 +27,9 @@ from napari_chromocluster.models.network import (
 )
 from napari_chromocluster.taxonomy import TYPES
 
-#: Newest format that this version writes and reads.  1 holds one network, 2 several.
-FORMAT_VERSION = 2
+#: Newest format that this version writes and reads.  1 holds one network, 2 several of one body,
+#: 3 several of different bodies.
+FORMAT_VERSION = 3
 #: Most networks in a file: each copy of a crop is seen by one.
 MOST_MEMBERS = 8
 _KEY = "chromocluster_card"
@@ -50,9 +51,11 @@ class ModelCard:
     name : str
         Shown to the user and written into the features table.
     backbone : str
-        Name of the body.
+        Name of the body, that of the first network where there are several.
     members : int
         Networks in the file; the copies of a crop are shared out among them.
+    backbones : tuple of str
+        Names of the bodies of all networks, where they differ.
     classes : tuple of str
         Cluster types in the order of the outputs.
     input_size : int
@@ -82,6 +85,7 @@ class ModelCard:
     name: str
     backbone: str = "compact"
     members: int = 1
+    backbones: tuple[str, ...] = ()
     classes: tuple[str, ...] = tuple(str(kind) for kind in TYPES)
     input_size: int = 112
     channels: str = "signal_mask_scale"
@@ -115,7 +119,7 @@ class ModelCard:
         values = json.loads(text)
         known = {one.name for one in dataclasses.fields(cls)}
         values = {name: value for name, value in values.items() if name in known}
-        for name in ("classes", "data_licences", "citations"):
+        for name in ("backbones", "classes", "data_licences", "citations"):
             if name in values:
                 values[name] = tuple(values[name])
         return cls(**values)
@@ -136,7 +140,7 @@ def save_model(
     network : ClusterNetwork or ClusterEnsemble
         The network, or several that answer together.
     card : ModelCard
-        Its card; how many networks there are is filled in.
+        Its card; what networks there are is filled in.
     half : bool
         Store weights as float16, which halves the file; they are float32
         again when it is loaded.
@@ -153,10 +157,16 @@ def save_model(
         if half and plain.is_floating_point() and "running_" not in name:
             plain = plain.to(torch.float16)
         tensors[name] = plain.clone()
-    members = len(network.members)
-    # A file with one network stays readable for versions that know no others.
-    version = 1 if members == 1 else FORMAT_VERSION
-    card = dataclasses.replace(card, members=members, format_version=version)
+    names = tuple(one.backbone for one in network.members)
+    different = len(set(names)) > 1
+    card = dataclasses.replace(
+        card,
+        backbone=names[0],
+        members=len(names),
+        backbones=names if different else (),
+        # What earlier versions can read stays readable for them.
+        format_version=3 if different else min(len(names), 2),
+    )
     metadata = {_KEY: card.to_json(), _CHECKSUM: _checksum(tensors)}
     with atomic_path(path) as temporary:
         try:
@@ -212,7 +222,8 @@ def load_model_file(path: str | Path) -> tuple[ClusterNetwork | ClusterEnsemble,
     if metadata.get(_CHECKSUM, "") not in ("", _checksum(state)):
         raise _damaged(file)
     try:
-        members = [build_network(card.backbone, len(card.classes)) for _ in range(card.members)]
+        names = card.backbones or (card.backbone,) * card.members
+        members = [build_network(name, len(card.classes)) for name in names]
         network = members[0] if card.members == 1 else ClusterEnsemble(members)
         network.load_state_dict({name: _full(tensor) for name, tensor in state.items()})
     except (NetworkError, RuntimeError) as error:
@@ -291,6 +302,7 @@ def _sensible(card: ModelCard) -> bool:
         and isinstance(card.tta, int)
         and isinstance(card.members, int)
         and 1 <= card.members <= MOST_MEMBERS
+        and len(card.backbones) in (0, card.members)
         and isinstance(card.training_prior, dict)
         and isinstance(card.deployment_prior, dict)
     )

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import resnet
 
-from napari_chromocluster.models.compact import CompactResNeXt
+from napari_chromocluster.models.compact import CompactResNeXt, LargeCompactResNeXt
 
 #: Children of a torchvision ResNet that are the body, in order; pooling and classifier follow.
 _CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
@@ -32,7 +32,7 @@ class BackboneSpec:
     name : str
         Name in the model list.
     build : callable
-        Makes the torchvision network (or the compact body).
+        Makes the torchvision network, or a compact body for a number of input channels.
     licence : str
         Licence of the pretrained weights.
     url : str or None
@@ -48,13 +48,18 @@ class BackboneSpec:
     """
 
     name: str
-    build: Callable[[], nn.Module]
+    build: Callable[..., nn.Module]
     licence: str = ""
     url: str | None = None
     hash_prefix: str = ""
     megabytes: int = 0
     source: str = ""
     features: int = 2048
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether it is a compact body, of which there are no published weights."""
+        return self.url is None
 
 
 def _resnext(layers: list[int], groups: int, width: int) -> Callable[[], nn.Module]:
@@ -98,6 +103,7 @@ BACKBONES: dict[str, BackboneSpec] = {
     spec.name: spec
     for spec in (
         BackboneSpec("compact", CompactResNeXt, features=512),
+        BackboneSpec("compact_large", LargeCompactResNeXt, features=768),
         _imagenet("resnext50_32x4d", [3, 4, 6, 3], 32, 4, "7cdf4587", 100),
         _imagenet("resnext101_32x8d", [3, 4, 23, 3], 32, 8, "8ba56ff5", 356),
         _imagenet("resnext101_64x4d", [3, 4, 23, 3], 64, 4, "173b62eb", 335),
@@ -218,7 +224,7 @@ def build_network(
             f"There is no backbone {backbone!r}: choose one of {', '.join(BACKBONES)}."
         )
     spec = BACKBONES[backbone]
-    body = CompactResNeXt(channels) if backbone == "compact" else _body(spec, channels)
+    body: Any = spec.build(channels) if spec.is_compact else _body(spec, channels)
     return ClusterNetwork(backbone, body, spec.features, n_classes)
 
 
@@ -306,7 +312,7 @@ def load_backbone_weights(network: ClusterNetwork, path: str | Path) -> None:
 def _body_name(backbone: str, name: str) -> str:
     """Translate a name of torchvision's state dict into one of our body."""
     first, _, rest = name.partition(".")
-    if backbone == "compact" or first not in _CHILDREN:
+    if BACKBONES[backbone].is_compact or first not in _CHILDREN:
         return name
     return f"{_CHILDREN.index(first)}.{rest}"
 
