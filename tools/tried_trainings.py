@@ -12,6 +12,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from make_model import begun_file, by_stain, more_prepared, prepared, trained
 from model_recipe import SECOND_TRAINING, blend, first_training, grown, outlined
 from napari_chromocluster.models.model_file import save_model
@@ -51,6 +53,8 @@ THIRD_EPOCHS = 10
 TAUGHT_TRAINING = "taught_25"
 #: After so many of the twenty epochs of its schedule it is stopped.
 TAUGHT_EPOCHS = 16
+#: Folders of long ones from random weights, carried out where there is a GPU.
+LONG_ON_GPU = ("long_31", "long_32", "long_33", "long_34")
 
 
 def main() -> None:
@@ -102,6 +106,10 @@ def main() -> None:
     taught = taught_training(read, work / "default.safetensors", *apart)
     second = work / SECOND_TRAINING / "model.safetensors"
     trained(taught.replace(base_model=str(second)), work / TAUGHT_TRAINING, TAUGHT_EPOCHS)
+    if torch.cuda.is_available():
+        long = gpu_trainings(read, work / "default.safetensors", *apart)
+        for name, config in zip(LONG_ON_GPU, long, strict=True):
+            trained(config, work / name)
 
 
 def steady_training(read: TrainingConfig, dapi: Path, *files: Path) -> TrainingConfig:
@@ -157,6 +165,27 @@ def taught_training(read: TrainingConfig, teacher: Path, *files: Path) -> Traini
     stage = StageConfig("taught", 20, 1e-3, 1e-3, image_size=128)
     config = grown(read, files, stage, 25, debris_share=0.3, augment="wide")
     return config.replace(teacher=str(teacher), teacher_share=0.5)
+
+
+def gpu_trainings(read: TrainingConfig, teacher: Path, *files: Path) -> Iterator[TrainingConfig]:
+    """Yield long trainings from random weights: two bodies, each without a teacher and with one.
+
+    They see four times as many crops as the others, and twenty times as many composed clusters.
+    """
+    numbers = (31, 32, 33, 34)
+    kinds = [(body, taught) for body in ("compact", "compact_large") for taught in (False, True)]
+    for number, (body, taught) in zip(numbers, kinds, strict=True):
+        stage = StageConfig("long", 66, 2e-3, 2e-3, image_size=128)
+        config = grown(read, files, stage, number, debris_share=0.3, augment="wide").replace(
+            backbone=body,
+            batch_size=256,
+            weight_decay=0.05,
+            composed_clusters=250_000,
+            composed_share=0.7 if taught else 0.6,
+            label_smoothing=0.02 if taught else 0.05,
+            threads=0,
+        )
+        yield config.replace(teacher=str(teacher), teacher_share=0.5) if taught else config
 
 
 def long_trainings(first: TrainingConfig, *files: Path) -> Iterator[TrainingConfig]:
