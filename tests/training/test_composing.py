@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import psutil
@@ -9,6 +10,7 @@ import pytest
 
 from napari_chromocluster.imaging.compose import Appearance
 from napari_chromocluster.taxonomy import CLUSTERS
+from napari_chromocluster.training import composing
 from napari_chromocluster.training.composing import (
     balance_sources,
     compose_set,
@@ -71,22 +73,35 @@ def test_a_group_may_have_any_name(cut):
 
 def test_other_processes_compose_the_same_clusters(cut):
     singles = single_chromosomes(cut.crops, cut.names, cut.groups)
-    told = []
-    here, there = (
-        compose_set(
+    made = {}
+    for processes in (1, 2):
+        told = []
+        made[processes] = compose_set(
             singles,
             60,
             48,
             0,
             list(CLUSTERS),
-            progress=lambda done, total: told.append((done, total)),
+            progress=lambda *now, told=told: told.append(now),
             processes=processes,
         )
-        for processes in (1, 2)
-    )
-    assert np.array_equal(here.signal, there.signal)
-    assert np.array_equal(here.allowed, there.allowed)
-    assert told[-1] == (60, 60)
+        assert told[-1] == (60, 60)
+        # However few there are of a group, it is told how far the work is.
+        assert processes > 1 or len(told) >= len(singles)
+    assert np.array_equal(made[1].signal, made[2].signal)
+    assert np.array_equal(made[1].allowed, made[2].allowed)
+
+
+def test_clusters_are_composed_though_another_process_was_ended(cut, monkeypatch):
+    class Ended(ProcessPoolExecutor):
+        def submit(self, work, *arguments):
+            return super().submit(os._exit, 1)
+
+    singles = single_chromosomes(cut.crops, cut.names, cut.groups)
+    here = compose_set(singles, 20, 48, 0, list(CLUSTERS))
+    monkeypatch.setattr(composing, "ProcessPoolExecutor", Ended)
+    made = compose_set(singles, 20, 48, 0, list(CLUSTERS), processes=2)
+    assert np.array_equal(made.signal, here.signal)
 
 
 def test_a_stop_is_heard_while_other_processes_compose(cut):

@@ -11,6 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -129,11 +131,16 @@ def compose_set(
         return pack([], [], [], size)
     report = progress or _silent
     if processes > 1 and len(pools) > 1:
-        return RegionSet.concatenated(_composed_apart(pools, min(processes, len(pools)), report))
+        # Where a process was ended, as for lack of memory, this one does it all.
+        with suppress(BrokenProcessPool):
+            apart = _composed_apart(pools, min(processes, len(pools)), report)
+            return RegionSet.concatenated(apart)
     parts: list[RegionSet] = []
+    done = 0
     for pool in pools:
-        before = sum(len(part) for part in parts)
-        parts.append(_composed(pool, partial(_report, report, before, n)))
+        parts.append(_composed(pool, partial(_report, report, done, n)))
+        done += pool.count
+        report(done, n)
     return RegionSet.concatenated(parts)
 
 
