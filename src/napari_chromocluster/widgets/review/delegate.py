@@ -39,12 +39,13 @@ class TileDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """Return the size of a tile; the head of a group takes a whole line."""
         # Called for every region whenever the list is laid out: thousands of times.
-        width = self._view.viewport().width() - 2
-        if width != self._sizes[0]:
+        view = self._view
+        if view.line != self._sizes[0]:
             # Tiles share the width evenly, so that no column stays empty.
+            width = view.line - 2
             tile = QSize(max(_CELL, width // max(1, width // _CELL)), _CELL)
-            self._sizes = (width, QSize(max(40, width), _HEAD), tile)
-        return self._sizes[1 if self._view.gallery.is_head(index.row()) else 2]
+            self._sizes = (view.line, QSize(max(40, width), _HEAD), tile)
+        return self._sizes[1 if index.row() in view.gallery.heads else 2]
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Draw one row."""

@@ -24,7 +24,6 @@ from napari_chromocluster.viewer.layers import (
 )
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.review.canvas import frame_table
-from napari_chromocluster.viewer.review.order import waiting
 from napari_chromocluster.widgets.common.parts import Banner, group
 from napari_chromocluster.widgets.review.actions import ReviewActions
 from napari_chromocluster.widgets.review.delegate import TileDelegate
@@ -166,7 +165,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             self._update_saving()
             return
         shown = self.gallery.gallery.entries
-        open_ones = [one for one in shown if waiting(one)]
+        open_ones = self.gallery.gallery.waiting
         left, stale = len(open_ones), sum(one.stale for one in open_ones)
         frame = current_frame(self.viewer, session.labels)
         place = f"Frame {frame} of {session.tracker.frames}: " if session.tracker.frames > 1 else ""

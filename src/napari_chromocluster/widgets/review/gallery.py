@@ -19,7 +19,7 @@ from qtpy.QtCore import (
 from qtpy.QtWidgets import QAbstractItemView, QListView, QSizePolicy, QWidget
 
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.review.order import GROUPS, Entry, display_name
+from napari_chromocluster.viewer.review.order import GROUPS, Entry, display_name, waiting
 from napari_chromocluster.viewer.review.tracker import Key
 from napari_chromocluster.widgets.review.tiles import TileMaker
 
@@ -58,13 +58,19 @@ class GalleryModel(QAbstractListModel):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._rows: list[Entry | Header] = []
+        self._count = 0
+        #: The regions in the order of the gallery, and those that a human should look at.
+        self.entries: tuple[Entry, ...] = ()
+        self.waiting: tuple[Entry, ...] = ()
+        #: Rows in which the head of a group stands.
+        self.heads: frozenset[int] = frozenset()
         # By frame, then label: a tuple for each of thousands keeps the garbage collector busy.
         self._place: dict[int, dict[int, int]] = {}
         self.tiles: TileMaker | None = None
 
     def show(self, entries: Sequence[Entry]) -> None:
         """Show regions in their order; what is selected stays so."""
-        rows, place = _with_headers(entries)
+        rows, place, heads = _with_headers(entries)
         self.layoutAboutToBeChanged.emit()
         old = self.persistentIndexList()
         new = []
@@ -72,7 +78,10 @@ class GalleryModel(QAbstractListModel):
             item = self._rows[index.row()] if index.row() < len(self._rows) else None
             row = _row_of(place, item) if isinstance(item, Entry) else None
             new.append(QModelIndex() if row is None else self.createIndex(row, 0))
-        self._rows, self._place = rows, place
+        self._rows, self._place, self.heads = rows, place, heads
+        self._count = len(rows)
+        self.entries = tuple(row for row in rows if isinstance(row, Entry))
+        self.waiting = tuple(entry for entry in self.entries if waiting(entry))
         self.changePersistentIndexList(old, new)
         self.layoutChanged.emit()
 
@@ -85,11 +94,6 @@ class GalleryModel(QAbstractListModel):
                 self.index(rows[0]), self.index(rows[-1]), [Qt.ItemDataRole.DecorationRole]
             )
 
-    @property
-    def entries(self) -> list[Entry]:
-        """The regions in the order of the gallery."""
-        return [row for row in self._rows if isinstance(row, Entry)]
-
     def index_of(self, key: Key) -> QModelIndex:
         """Return where a region is; invalid where it is not shown."""
         row = _row_of(self._place, key)
@@ -99,15 +103,12 @@ class GalleryModel(QAbstractListModel):
         """Return what stands in a row."""
         return self._rows[index.row()] if 0 <= index.row() < len(self._rows) else None
 
-    def is_head(self, row: int) -> bool:
-        """Whether the head of a group stands in a row."""
-        return 0 <= row < len(self._rows) and isinstance(self._rows[row], Header)
-
     # ------------------------------------------------------------------- Qt
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Return the number of rows."""
-        return 0 if parent is not None and parent.isValid() else len(self._rows)
+        # Called twice for every region whenever the list is laid out.
+        return self._count if parent is None or not parent.isValid() else 0
 
     def data(self, index: QModelIndex, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:
         """Return what Qt asks of a row."""
@@ -186,22 +187,24 @@ class GalleryModel(QAbstractListModel):
 
 def _with_headers(
     entries: Sequence[Entry],
-) -> tuple[list[Entry | Header], dict[int, dict[int, int]]]:
+) -> tuple[list[Entry | Header], dict[int, dict[int, int]], frozenset[int]]:
+    """Return the rows, where each region stands, and where the heads of the groups stand."""
     groups: dict[str, list[Entry]] = {kind: [] for kind in GROUPS}
     for entry in entries:
         groups[entry[2]].append(entry)  # by place, not by name: there may be thousands
     rows: list[Entry | Header] = []
     place: dict[int, dict[int, int]] = {}
+    heads = set()
     for kind, members in groups.items():
         # Empty groups are shown too, for they take drops; the nameless one does not.
         if not members and (not kind or not entries):
             continue
-        waiting = sum(one.unsure or one.stale for one in members)
-        rows.append(Header(kind, len(members), waiting))
+        heads.add(len(rows))
+        rows.append(Header(kind, len(members), sum(map(waiting, members))))
         for row, entry in enumerate(members, start=len(rows)):
             place.setdefault(entry[0], {})[entry[1]] = row
         rows.extend(members)
-    return rows, place
+    return rows, place, frozenset(heads)
 
 
 def _row_of(place: Mapping[int, Mapping[int, int]], key: Sequence[Any]) -> int | None:
@@ -228,6 +231,8 @@ class GalleryView(QListView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._quiet = False
+        #: Width of what is shown, in px: asked for each region whenever the list is laid out.
+        self.line = self.viewport().width()
         self.gallery = GalleryModel(self)
         self.setModel(self.gallery)
         self.setFlow(QListView.Flow.LeftToRight)
@@ -246,6 +251,11 @@ class GalleryView(QListView):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumHeight(120)
         self.setAccessibleName("Regions by type")
+
+    def resizeEvent(self, event: Any) -> None:
+        """Take note of the width before Qt lays the list out."""
+        self.line = event.size().width()
+        super().resizeEvent(event)
 
     def keyboardSearch(self, search: str) -> None:
         """Leave letters to the keys of the review."""
