@@ -1,6 +1,6 @@
 """What a training takes on a GPU: its batches, its epochs and its memory, in one run.
 
-Crops are varied on the CPU and on the GPU by turns; then the paper's ResNeXt-101 32x8d (random
+Crops are varied on the CPU, then on the GPU; then the paper's ResNeXt-101 32x8d (random
 weights, which do not change the time) and the compact network train on synthetic metaphases, in
 the precision that is chosen by itself and in 32 bits::
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import logging
 import statistics
 import tempfile
@@ -82,8 +81,7 @@ def epochs(name: str, config: TrainingConfig, folder: Path) -> None:
         torch.cuda.reset_peak_memory_stats()
     run = Run.create(folder / name.replace(" ", "_"), config)
     fit(config, run)
-    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
-    times = [one["time"] for one in events if one["kind"] == "epoch"]
+    times = [one["time"] for one in run.events() if one["kind"] == "epoch"]
     took = float(np.diff(times)[-2:].mean())
     memory = torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_available() else 0.0
     samples = config.samples_per_epoch or 0

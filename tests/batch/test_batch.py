@@ -1,9 +1,13 @@
 """Many metaphases: names, resuming, failures, workers and a cluster."""
 
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import tifffile
 from PIL import Image
@@ -135,6 +139,25 @@ def test_two_workers_give_the_same(slides, tiny_model, tmp_path):
     result = run_batch(folders(slides), tmp_path / "two", model=tiny_model, workers=2)
     assert not result.failures
     pd.testing.assert_frame_equal(result.summary, alone.summary)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a matter of POSIX")
+def test_workers_end_with_a_batch_that_is_killed(small, tiny_model, tmp_path):
+    for number in range(40):
+        Image.fromarray(small).save(tmp_path / f"m{number}.png")
+    out = tmp_path / "out"
+    program = "import sys; from napari_chromocluster.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["batch", tmp_path, "-o", out, "--model", tiny_model, "--workers", "2"]
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as batch:
+        # A worker that is still starting ends by itself.
+        while not list(out.glob("m*.csv")) and batch.poll() is None:
+            time.sleep(0.05)
+        workers = psutil.Process(batch.pid).children(recursive=True)
+        batch.kill()
+    assert len(workers) >= 2
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
 
 
 def test_on_a_dask_cluster(slides, tiny_model, tmp_path):

@@ -140,10 +140,10 @@ def test_processes_that_compose_end_with_a_training_that_is_killed(tmp_path):
     script.write_text(
         "import multiprocessing, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "from napari_chromocluster.training.composing import _end_with_parent\n"
+        "from napari_chromocluster.training.alive import end_with_parent\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
-        "    pool = ProcessPoolExecutor(2, context, _end_with_parent)\n"
+        "    pool = ProcessPoolExecutor(2, context, end_with_parent)\n"
         "    for one in [pool.submit(time.sleep, 1) for _ in range(2)]: one.result()\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(60)\n"

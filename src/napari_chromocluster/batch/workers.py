@@ -16,6 +16,7 @@ from napari_chromocluster.batch.one import BatchError, classify_to_files
 from napari_chromocluster.imaging.io import is_stack, read_image
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.registry import resolve_model
+from napari_chromocluster.training.alive import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def executor(scheduler: str | None, workers: int) -> Iterator[Submit]:
     else:
         # Fork is not safe once torch has started its threads.
         pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), _share_cores, (workers,)
+            workers, multiprocessing.get_context("spawn"), _begin, (workers,)
         )
         try:
             yield partial(_in_pool, pool)
@@ -97,8 +98,9 @@ def executor(scheduler: str | None, workers: int) -> Iterator[Submit]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _share_cores(workers: int) -> None:
-    """Keep workers from taking all cores each."""
+def _begin(workers: int) -> None:
+    """Keep a worker from outliving the batch, and from taking all cores."""
+    end_with_parent()
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))

@@ -79,7 +79,7 @@ def list_models() -> list[ModelEntry]:
     entries = [_entry(path, "embedded") for path in sorted(_WEIGHTS.glob(f"*{_SUFFIX}"))]
     entries += [_entry(path, "user") for path in sorted(user_models_dir().glob(f"*{_SUFFIX}"))]
     for spec in BACKBONES.values():
-        if spec.url is not None:
+        if not spec.is_compact:
             path = backbone_path(spec.name)
             entries.append(
                 ModelEntry(

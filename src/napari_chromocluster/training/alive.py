@@ -7,8 +7,10 @@ system gives it to another process.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -68,3 +70,18 @@ def is_alive(path: Path, events: Path) -> bool:
         return time.time() - events.stat().st_mtime < _SILENCE
     except OSError:
         return False
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is killed.
+
+    For the processes of a pool: its queue would keep them waiting for ever.
+    """
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -30,6 +29,7 @@ from napari_chromocluster.imaging.compose import (
 )
 from napari_chromocluster.imaging.crops import RegionCrop, frame_region
 from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.training.alive import end_with_parent
 from napari_chromocluster.training.data import RegionSet, pack
 
 Progress = Callable[[int, int], None]
@@ -221,7 +221,7 @@ def _composed_apart(pools: Sequence[_Pool], processes: int, report: Progress) ->
     n = sum(pool.count for pool in pools)
     # Fork is not safe once torch has started its threads.
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(processes, context, _end_with_parent)
+    executor = ProcessPoolExecutor(processes, context, end_with_parent)
     try:
         futures = {place: executor.submit(_composed, pools[place]) for place in order}
         waiting = set(futures.values())
@@ -234,18 +234,6 @@ def _composed_apart(pools: Sequence[_Pool], processes: int, report: Progress) ->
         return [futures[place].result() for place in range(len(pools))]
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """End this process when the training is killed: its queue would keep it waiting for ever."""
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _report(report: Progress, before: int, n: int, more: int) -> None:

@@ -68,7 +68,7 @@ def begin_with(
 def _with_backbone(config: TrainingConfig, name: str, weights: str | Path | None) -> TrainingConfig:
     spec = BACKBONES[name]
     config = config.replace(base_model=None, backbone=name, backbone_weights=None)
-    if spec.url is None:
+    if spec.is_compact:
         return config.replace(channels="signal_mask_scale")
     path = Path(weights).expanduser().resolve() if weights is not None else backbone_path(name)
     if not path.is_file():
@@ -115,7 +115,7 @@ def check_start(config: TrainingConfig) -> TrainingConfig:
         raise ConfigError(
             f"There is no backbone {config.backbone!r}: choose one of {', '.join(BACKBONES)}."
         )
-    if spec.url is None or config.backbone_weights is not None:
+    if spec.is_compact or config.backbone_weights is not None:
         if config.backbone_weights is not None and not Path(config.backbone_weights).is_file():
             raise ConfigError(_missing(config.backbone, config.backbone_weights))
         return config

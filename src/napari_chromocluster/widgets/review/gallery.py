@@ -58,7 +58,6 @@ class GalleryModel(QAbstractListModel):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._rows: list[Entry | Header] = []
-        self._count = 0
         #: The regions in the order of the gallery, and those that a human should look at.
         self.entries: tuple[Entry, ...] = ()
         self.waiting: tuple[Entry, ...] = ()
@@ -79,7 +78,6 @@ class GalleryModel(QAbstractListModel):
             row = _row_of(place, item) if isinstance(item, Entry) else None
             new.append(QModelIndex() if row is None else self.createIndex(row, 0))
         self._rows, self._place, self.heads = rows, place, heads
-        self._count = len(rows)
         self.entries = tuple(row for row in rows if isinstance(row, Entry))
         self.waiting = tuple(entry for entry in self.entries if waiting(entry))
         self.changePersistentIndexList(old, new)
@@ -108,7 +106,7 @@ class GalleryModel(QAbstractListModel):
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Return the number of rows."""
         # Called twice for every region whenever the list is laid out.
-        return self._count if parent is None or not parent.isValid() else 0
+        return len(self._rows) if parent is None or not parent.isValid() else 0
 
     def data(self, index: QModelIndex, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:
         """Return what Qt asks of a row."""

@@ -104,7 +104,7 @@ class StartPanel(QWidget):
     def is_large(self) -> bool:
         """Whether a pretrained backbone is chosen, which knows no types yet."""
         spec = BACKBONES.get(self.choice)
-        return spec is not None and spec.url is not None
+        return spec is not None and not spec.is_compact
 
     @property
     def ready(self) -> bool:
