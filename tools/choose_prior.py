@@ -37,6 +37,7 @@ from napari_chromocluster.models.calibration import (
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.results.metrics import evaluate_predictions
+from surroundings_odds import surroundings_tables
 
 WAYS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 #: Annotated by people; the temperature is fitted on these.
@@ -51,6 +52,9 @@ def main() -> None:
     parser.add_argument("blends", nargs="*", default=[BLENDS["default"]])
     parser.add_argument("--ways", nargs="*", type=float, default=WAYS)
     parser.add_argument("--side", choices=("validation", "test"), default="validation")
+    parser.add_argument(
+        "--look-alone", action="store_true", help="leave out what surroundings say of a region"
+    )
     parser.add_argument("--save", type=Path, help="folder for the blends")
     options = parser.parse_args()
     data, work, side = options.data, options.work, options.side
@@ -63,7 +67,10 @@ def main() -> None:
     if side == "validation":
         files |= named_in_part(work, side)
     for formula in options.blends:
-        classifier = ClusterClassifier(*blend(work, formula), "cpu")
+        network, card = blend(work, formula)
+        tables = {} if options.look_alone else surroundings_tables(work)
+        card = dataclasses.replace(card, surroundings=tables)
+        classifier = ClusterClassifier(network, card, "cpu")
         found = answers(classifier, files)
         fitted = found if side == "validation" else answers(classifier, by_hand)
         table = compared(classifier, found, fitted, options.ways)
@@ -92,13 +99,15 @@ def compared(
     card = classifier.card
     logits = np.concatenate([fitted[name].logits for name in BY_HAND], axis=1)
     true = np.concatenate([fitted[name].true for name in BY_HAND])
+    shifts = np.concatenate([fitted[name].shifts for name in BY_HAND])
     rows = []
     for way in ways:
         prior = tempered_prior(card.training_prior, way)
         weights = prior_weights(card.training_prior, prior, card.classes)
-        temperature = fit_temperature(logits, true, weights)
+        temperature = fit_temperature(logits, true, weights, shifts=shifts)
         for name, mine in found.items():
-            chances = to_five(calibrate(mine.logits, temperature, weights), card.classes)
+            said = calibrate(mine.logits, temperature, weights, mine.shifts)
+            chances = to_five(said, card.classes)
             row = {"way": way, "temperature": round(temperature, 3), "regions": name}
             rows.append(row | figures(mine, chances))
     return pd.DataFrame(rows)

@@ -96,7 +96,7 @@ def named_in_part(work: Path, side: str, most: int = 400) -> dict[str, Path]:
         if name == "plain":
             table = table[_as_annotated(table)]
         here = [
-            part(_source(image), group) == side
+            part(source_of(image), group) == side
             for image, group in zip(table["image"], table["group"], strict=True)
         ]
         drawn = [
@@ -114,7 +114,7 @@ def _as_annotated(table: pd.DataFrame) -> pd.Series:
     return table["labels"].str.endswith(f"_plain{plain_annotations.ANNOTATED}.png")
 
 
-def _source(image: str) -> str:
+def source_of(image: str) -> str:
     """Return the set of the shared data that an image belongs to."""
     return next(name for name in Path(image).parts if name in SETS)
 
@@ -129,10 +129,13 @@ class Answers:
         For V turned copies of N regions.
     names : list of str
         As annotated: a type, or several that are possible.
+    shifts : (N, K) float array
+        What their surroundings add, see `surroundings_shifts`.
     """
 
     logits: NDArray[np.float32]
     names: list[str]
+    shifts: NDArray[np.float64]
 
     @property
     def possible(self) -> NDArray[np.bool_]:
@@ -152,5 +155,6 @@ def answers(classifier: ClusterClassifier, files: dict[str, Path]) -> dict[str, 
     for name, file in files.items():
         cut = cut_annotated(read_annotations(file))
         crops = np.stack([render_crop(crop, classifier.card.crop_spec) for crop in cut.crops])
-        found[name] = Answers(classifier.logits(crops), cut.names)
+        shifts = classifier.shifts(cut.crops)
+        found[name] = Answers(classifier.logits(crops), cut.names, shifts)
     return found

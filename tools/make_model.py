@@ -60,6 +60,7 @@ from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.run import Run
 from napari_chromocluster.training.versions import now
 from read_by_eye import write_with_types_read
+from surroundings_odds import surroundings_tables
 
 CITATIONS = (
     "Lin C. et al., Medical Image Analysis 69:101943 (2021): the method",
@@ -212,14 +213,15 @@ def finish(
     save_model(target, network, card, half=True)
     network, _ = load_model_file(target)
     validation = annotated(data, work, "validation")
+    card = dataclasses.replace(card, surroundings=surroundings_tables(work))
     found = answers(ClusterClassifier(network, card, "cpu"), validation)
+    shifts = np.concatenate([one.shifts for one in found.values()])
     logits = np.concatenate([one.logits for one in found.values()], axis=1)
     true = np.concatenate([one.true for one in found.values()])
     prior = tempered_prior(card.training_prior)
     weights = prior_weights(card.training_prior, prior, card.classes)
-    card = dataclasses.replace(
-        card, deployment_prior=prior, temperature=fit_temperature(logits, true, weights)
-    )
+    temperature = fit_temperature(logits, true, weights, shifts=shifts)
+    card = dataclasses.replace(card, deployment_prior=prior, temperature=temperature)
     # What the card of a member says of other weights does not hold of these.
     metrics: dict[str, Any] = {}
     classifier = ClusterClassifier(network, card, "cpu")

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from napari_chromocluster.imaging.regions import Region, extract_regions, reference_size
 from napari_chromocluster.imaging.signal import chromosome_signal
+from napari_chromocluster.imaging.surroundings import Surroundings, look_around
 
 Channels = Literal["signal_mask_scale", "gray"]
 
@@ -80,12 +81,15 @@ class RegionCrop:
         size; 0 where the reference is unknown.
     oversampling : float
         How many times more pixels a side the metaphase has than usual (see `oversampling`).
+    surroundings : Surroundings or None
+        How the region stands among the others; None where that is not known.
     """
 
     signal: NDArray[np.floating]
     mask: NDArray[np.bool_]
     relative_size: float
     oversampling: float = 1.0
+    surroundings: Surroundings | None = None
 
 
 def oversampling(reference: float | None, dark_chromosomes: bool) -> float:
@@ -123,10 +127,14 @@ def cut_regions(
         All regions, which tell the usual size, where they are listed already.
     """
     signal = chromosome_signal(image, labels)
-    reference = reference_size(extract_regions(labels) if everything is None else list(everything))
+    regions = list(regions)
+    everything = extract_regions(labels) if everything is None else list(everything)
+    reference = reference_size(everything)
     oversampled = oversampling(reference, signal.dark_chromosomes)
-    for region in regions:
-        yield cut_region(signal.values, labels, region, reference, oversampled)
+    around = look_around(signal, labels, everything, regions)
+    for region, surroundings in zip(regions, around, strict=True):
+        cut = cut_region(signal.values, labels, region, reference, oversampled)
+        yield replace(cut, surroundings=surroundings)
 
 
 def cut_region(

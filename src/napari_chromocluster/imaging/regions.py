@@ -177,8 +177,15 @@ def reference_size(regions: list[Region]) -> float | None:
     """
     if len(regions) < 5:
         return None
-    areas = np.sort(np.array([region.area for region in regions], np.float64))
-    return float(np.sqrt(np.median(areas[areas >= _SPECK * crowded_area(areas)])))
+    return float(np.sqrt(np.median([region.area for region in without_specks(regions)])))
+
+
+def without_specks(regions: list[Region]) -> list[Region]:
+    """Return the regions that are not smaller than an eighth of `crowded_area`."""
+    if not regions:
+        return []
+    least = _SPECK * crowded_area(np.sort(np.array([one.area for one in regions], np.float64)))
+    return [one for one in regions if one.area >= least]
 
 
 def crowded_area(areas: NDArray[np.float64]) -> float:

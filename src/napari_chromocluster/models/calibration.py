@@ -43,7 +43,10 @@ def prior_weights(
 
 
 def calibrate(
-    logits: NDArray[np.floating], temperature: float, weights: NDArray[np.floating]
+    logits: NDArray[np.floating],
+    temperature: float,
+    weights: NDArray[np.floating],
+    shifts: NDArray[np.floating] | float = 0.0,
 ) -> NDArray[np.float64]:
     """Turn logits of turned copies into calibrated probabilities.
 
@@ -55,6 +58,8 @@ def calibrate(
         Divides the logits (Guo et al., ICML 2017).
     weights : (K,) float array
         Deployment over training prior (Saerens et al., Neural Computation 2002).
+    shifts : (N, K) float array, optional
+        Added to the logarithms of the probabilities of each region, see `surroundings_shifts`.
 
     Returns
     -------
@@ -62,7 +67,7 @@ def calibrate(
         Rows sum to 1.
     """
     mean = np.log(np.clip(softmax(np.asarray(logits)).mean(axis=0), 1e-12, None))
-    return softmax(mean / temperature + np.log(weights))
+    return softmax(mean / temperature + np.log(weights) + shifts)
 
 
 def fit_temperature(
@@ -70,6 +75,7 @@ def fit_temperature(
     true: NDArray[np.integer],
     weights: NDArray[np.floating],
     sample_weights: NDArray[np.floating] | None = None,
+    shifts: NDArray[np.floating] | float = 0.0,
 ) -> float:
     """Find the temperature that makes validation regions most likely.
 
@@ -83,6 +89,8 @@ def fit_temperature(
         As in `calibrate`.
     sample_weights : (N,) float array, optional
         Weight of each region.
+    shifts : (N, K) float array, optional
+        As in `calibrate`.
     """
     if true.size == 0:
         return 1.0
@@ -90,7 +98,7 @@ def fit_temperature(
     share = np.ones(true.size) if sample_weights is None else np.asarray(sample_weights)
     losses = []
     for temperature in grid:
-        p = calibrate(logits, float(temperature), weights)[np.arange(true.size), true]
+        p = calibrate(logits, float(temperature), weights, shifts)[np.arange(true.size), true]
         losses.append(float(-(share * np.log(np.clip(p, 1e-9, None))).sum()))
     return float(grid[int(np.argmin(losses))])
 

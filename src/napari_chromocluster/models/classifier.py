@@ -19,6 +19,7 @@ from napari_chromocluster.models.calibration import calibrate, prior_weights, to
 from napari_chromocluster.models.model_file import ModelCard, load_model_file
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.models.registry import listed_name, resolve_model
+from napari_chromocluster.models.surroundings_prior import surroundings_shifts
 from napari_chromocluster.results.sources import cut_ready_made
 from napari_chromocluster.results.table import build_table
 from napari_chromocluster.taxonomy import TYPES
@@ -229,9 +230,11 @@ class ClusterClassifier:
         """
         parts = [np.zeros((0, len(TYPES)), np.float32)]
         for start in range(0, len(crops), _RENDERED):
+            some = crops[start : start + _RENDERED]
             parts.append(
                 self.predict_crops(
-                    self.render(crops[start : start + _RENDERED]),
+                    self.render(some),
+                    shifts=self.shifts(some),
                     prior=prior,
                     tta=tta,
                     progress=_shifted(progress, start, len(crops)),
@@ -247,10 +250,16 @@ class ClusterClassifier:
             return np.zeros((0, spec.n_channels, spec.size, spec.size), np.float32)
         return np.stack([render_crop(crop, spec) for crop in crops])
 
+    def shifts(self, crops: Sequence[RegionCrop]) -> NDArray[np.float64]:
+        """Return what their surroundings say of cut regions, see `surroundings_shifts`."""
+        around = [crop.surroundings for crop in crops]
+        return surroundings_shifts(around, self.card.surroundings, self.card.classes)
+
     def predict_crops(
         self,
         crops: NDArray[np.float32],
         *,
+        shifts: NDArray[np.floating] | float = 0.0,
         prior: Mapping[str, float] | None = None,
         tta: int | None = None,
         progress: Progress | None = None,
@@ -262,6 +271,8 @@ class ClusterClassifier:
         ----------
         crops : (N, 3, S, S) float32 array
             From `render`.
+        shifts : (N, K) float array, optional
+            From `shifts`: what a crop alone does not show.
 
         Returns
         -------
@@ -270,7 +281,8 @@ class ClusterClassifier:
         """
         weights = self._weights(prior)
         logits = self.logits(crops, tta=tta, progress=progress, stop=stop)
-        return to_five(calibrate(logits, self.card.temperature, weights), self.card.classes)
+        chances = calibrate(logits, self.card.temperature, weights, shifts)
+        return to_five(chances, self.card.classes)
 
     def _weights(self, prior: Mapping[str, float] | None) -> NDArray[np.float64]:
         """Return the weight of each class under the prior in use."""

@@ -42,6 +42,7 @@ def crop_heat(
     crops: NDArray[np.float32],
     cluster_type: str | None = None,
     tta: int | None = None,
+    shifts: NDArray[np.floating] | float = 0.0,
 ) -> NDArray[np.float32]:
     """Return the class activation maps of network inputs.
 
@@ -55,6 +56,8 @@ def crop_heat(
         Type to explain (default: the one that the model gives each crop).
     tta : int, optional
         Turned and mirrored copies averaged (default: the model card's).
+    shifts : (N, K) float array, optional
+        From ``classifier.shifts``: what else the type that is given hangs on.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def crop_heat(
     ClassifyError
         If the model does not know the type.
     """
-    targets = _targets(classifier, crops, cluster_type, tta)
+    targets = _targets(classifier, crops, cluster_type, tta, shifts)
     size = crops.shape[-1]
     copies = max(1, min(8, classifier.card.tta if tta is None else tta))
     views_of: dict[ClusterNetwork, list[int]] = {}
@@ -101,12 +104,13 @@ def _targets(
     crops: NDArray[np.float32],
     cluster_type: str | None,
     tta: int | None,
+    shifts: NDArray[np.floating] | float,
 ) -> NDArray[np.intp]:
     """Return the network output to explain for each crop."""
     classes = classifier.card.classes
     if cluster_type is None:
         columns = [[str(kind) for kind in TYPES].index(name) for name in classes]
-        chances = classifier.predict_crops(crops, tta=tta)[:, columns]
+        chances = classifier.predict_crops(crops, tta=tta, shifts=shifts)[:, columns]
         return np.asarray(chances.argmax(axis=1), np.intp)
     if str(cluster_type) not in classes:
         raise ClassifyError(
@@ -187,10 +191,10 @@ def explain_regions(
         if region.frame != frame:  # regions come frame by frame
             frame = region.frame
             picture, array = (np.asarray(part) for part in frames[frame])
-            mine = [one for one in regions if one.frame == frame]
-            cut = cut_regions(picture, array, mine)
-        crops = classifier.render([next(cut)])
-        heat = crop_heat(classifier, crops, cluster_type)[0]
+            cut = cut_regions(picture, array, [one for one in regions if one.frame == frame])
+        mine = [next(cut)]
+        shifts = classifier.shifts(mine)
+        heat = crop_heat(classifier, classifier.render(mine), cluster_type, shifts=shifts)[0]
         _paste(out if out.ndim == 2 else out[frame], heat, array, region)
         if progress is not None:
             progress(done, len(regions))

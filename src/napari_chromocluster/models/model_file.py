@@ -68,6 +68,8 @@ class ModelCard:
         Divides the logits.
     training_prior, deployment_prior : dict of str to float
         Share of each type in training and in use.
+    surroundings : dict
+        What the types hang on beside the look of a region, see `surroundings_prior.Tables`.
     unsure_threshold : float
         Confidence under which a region is left to a human.
     metrics : dict
@@ -93,6 +95,7 @@ class ModelCard:
     temperature: float = 1.0
     training_prior: dict[str, float] = field(default_factory=dict)
     deployment_prior: dict[str, float] = field(default_factory=lambda: dict(NATURAL_PRIOR))
+    surroundings: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
     unsure_threshold: float = 0.7
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)

@@ -84,6 +84,8 @@ def save_outcome(
         training_prior=plan.prior(data.train),
         # How much more a missed cluster costs than a look does not change with the training.
         deployment_prior=origin.deployment_prior,
+        # Nor does where debris lies.
+        surroundings=origin.surroundings,
         training={**_training_facts(config, data), **told},
         data_licences=origin.data_licences,
         weight_licence=origin.weight_licence,
@@ -95,10 +97,11 @@ def save_outcome(
     true = data.validation.allowed.argmax(axis=1)
     logits = classifier.logits(crops)
     weights = prior_weights(card.training_prior, card.deployment_prior, card.classes)
-    temperature = fit_temperature(logits, true, weights)
+    shifts = classifier.shifts(data.validation_crops)
+    temperature = fit_temperature(logits, true, weights, shifts=shifts)
     card = dataclasses.replace(card, temperature=temperature)
     # The outputs are at hand: to run the network again would take as long as an epoch or two.
-    probabilities = to_five(calibrate(logits, temperature, weights), card.classes)
+    probabilities = to_five(calibrate(logits, temperature, weights, shifts), card.classes)
     names = [str(TYPES[column]) for column in true]
     evaluation = evaluate_predictions(names, probabilities, list(data.validation.group))
     figures = evaluation.to_dict()

@@ -1,0 +1,114 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from napari_chromocluster.imaging.surroundings import Surroundings
+from napari_chromocluster.models.classifier import ClusterClassifier
+from napari_chromocluster.models.explanation import crop_heat
+from napari_chromocluster.models.model_file import load_model_file, save_model
+from napari_chromocluster.models.registry import resolve_model
+from napari_chromocluster.models.surroundings_prior import surroundings_shifts
+from napari_chromocluster.taxonomy import TYPES, ClusterType
+
+CLASSES = tuple(str(kind) for kind in TYPES)
+OTHER = CLASSES.index(str(ClusterType.OTHER))
+TABLES = {
+    "other": {
+        "remoteness": {"at": [-1.0, 0.0, 1.0], "adds": [-2.0, 0.0, 3.0]},
+        "level": {"at": [-0.5, 0.5], "adds": [1.0, 2.0]},
+    }
+}
+CROWDED = {"cluster": {"remoteness": {"at": [-1.0, 1.0], "adds": [1.0, -1.0]}}}
+
+
+def test_straight_lines_between_level_outside_and_nothing_where_nothing_is_known():
+    around = [
+        Surroundings(0.5, np.nan),
+        Surroundings(9.0, np.nan),
+        Surroundings(-9.0, 0.0),
+        None,
+        Surroundings(0.0, np.nan),
+    ]
+    shifts = surroundings_shifts(around, TABLES, CLASSES)
+    assert shifts[:, OTHER] == pytest.approx([1.5, 3.0, -2.0 + 1.5, 0, 0])
+    assert not np.delete(shifts, OTHER, axis=1).any()
+
+
+def test_clusters_of_every_type_gain_the_same():
+    shifts = surroundings_shifts([Surroundings(-0.5, 0.1), None], TABLES | CROWDED, CLASSES)
+    clusters = [kind.is_cluster for kind in TYPES]
+    assert shifts[0, clusters] == pytest.approx([0.5] * 3)
+    assert shifts[0, CLASSES.index(str(ClusterType.SINGLE))] == 0
+    assert shifts[0, OTHER] == pytest.approx(-1.0 + 1.6)
+    assert not shifts[1].any()
+
+
+def test_a_model_without_other_or_without_tables_is_not_touched():
+    around = [Surroundings(2.0, 0.4)]
+    assert not surroundings_shifts(around, TABLES, CLASSES[:OTHER]).any()
+    assert not surroundings_shifts(around, {}, CLASSES).any()
+
+
+@pytest.fixture(scope="module")
+def default():
+    return load_model_file(resolve_model("default"))
+
+
+def _remote(labels, distance=400):
+    """Move one region far away from the others."""
+    ys, xs = np.nonzero(labels == 1)
+    wide = np.pad(labels, ((0, distance), (0, distance)))
+    wide[ys, xs] = 0
+    wide[ys - ys.max() - 20, xs - xs.max() - 20] = 1  # from the end of either axis
+    return wide, (ys, xs)
+
+
+def test_the_odds_of_other_follow_the_tables_and_the_rest_keeps_its_shares(metaphase, default):
+    network, card = default
+    plain = ClusterClassifier(network, dataclasses.replace(card, surroundings={}), "cpu")
+    tables = {"other": {"remoteness": {"at": [-9.0, 9.0], "adds": [2.0, 2.0]}}}
+    shifted = ClusterClassifier(network, dataclasses.replace(card, surroundings=tables), "cpu")
+    before, after = (
+        one.classify(metaphase.image, metaphase.labels, tta=1)[[f"p_{name}" for name in CLASSES]]
+        for one in (plain, shifted)
+    )
+    odds = [
+        (table.iloc[:, OTHER] / (1 - table.iloc[:, OTHER])).to_numpy() for table in (before, after)
+    ]
+    usual = (before.iloc[:, OTHER] > 1e-5).to_numpy()
+    assert usual.any()
+    assert odds[1][usual] == pytest.approx(odds[0][usual] * np.exp(2.0), rel=0.02)
+    rest = [table.drop(columns=f"p_{ClusterType.OTHER}") for table in (before, after)]
+    shares = [table.div(table.sum(axis=1), axis=0).to_numpy() for table in rest]
+    assert np.allclose(*shares, atol=1e-3)
+
+
+def test_the_embedded_model_doubts_a_chromosome_that_lies_far_away(metaphase, default):
+    model = ClusterClassifier(*default, "cpu")
+    assert set(model.card.surroundings) == {"other", "cluster"}
+    labels, (ys, xs) = _remote(metaphase.labels)
+    image = np.pad(metaphase.image, ((0, 400), (0, 400)), mode="reflect")
+    there = np.nonzero(labels == 1)
+    image[there], image[ys, xs] = metaphase.image[ys, xs], int(np.median(image[labels == 0]))
+    near = model.classify(metaphase.image, metaphase.labels, select=1)
+    far = model.classify(image, labels, select=1)
+    column = f"p_{ClusterType.OTHER}"
+    assert float(far[column].iloc[0]) > 2 * float(near[column].iloc[0])
+
+
+def test_tables_are_kept_in_a_model_file(tmp_path, default):
+    network, card = default
+    save_model(
+        tmp_path / "m.safetensors", network, dataclasses.replace(card, surroundings=TABLES), True
+    )
+    assert load_model_file(tmp_path / "m.safetensors")[1].surroundings == TABLES
+
+
+def test_what_is_explained_is_the_type_that_was_given(default):
+    model = ClusterClassifier(*default, "cpu")
+    crops = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    shifts = np.zeros((1, len(CLASSES)))
+    shifts[0, OTHER] = 50.0
+    other = crop_heat(model, crops, str(ClusterType.OTHER), tta=1)
+    assert np.array_equal(crop_heat(model, crops, tta=1, shifts=shifts), other)
