@@ -50,6 +50,13 @@ def done(qtbot, dock):
     qtbot.waitUntil(lambda: dock.task is None, timeout=60000)
 
 
+def saved(qtbot, dock):
+    """Wait until what is being written is written, and told."""
+    dock.saving.wait()
+    qtbot.waitUntil(lambda: bool(dock.banner.text), timeout=60000)
+    dock.saving = None
+
+
 def find(qtbot, dock, viewer, metaphase):
     viewer.add_image(metaphase.image, name="metaphase")
     dock.input.find_button.click()
@@ -75,9 +82,12 @@ def test_from_image_to_table_figure_and_screenshot(dock, viewer, metaphase, qtbo
     assert len(table) == total
     assert dock.result.legend.shown_counts() == {str(k): str(n) for k, n in counts(table).items()}
     dock.export_csv(str(tmp_path / "t.csv"))
+    saved(qtbot, dock)
     assert list(read_table(tmp_path / "t.csv")["index"]) == list(table["index"])
     for name in ("f.png", "f.svg"):
+        dock.banner.clear()
         dock.export_figure(str(tmp_path / name))
+        saved(qtbot, dock)
         assert (tmp_path / name).stat().st_size > 5000
     shot = Path(os.environ.get("CHROMOCLUSTER_SCREENSHOT", str(tmp_path / "shot.png")))
     viewer.screenshot(str(shot), canvas_only=False, flash=False)
@@ -216,6 +226,56 @@ def test_review_opens_at_an_unsure_region(dock, viewer, metaphase, qtbot):
     assert review.labels == labels
 
 
+def test_regions_that_are_gone_are_in_no_count_and_no_file(
+    dock, viewer, metaphase, qtbot, tmp_path
+):
+    labels = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    total = len(table_of(labels))
+    first, second = (int(one) for one in table_of(labels)["index"][:2])
+    array = labels.data.copy()
+    array[array == first] = 0
+    ys, xs = np.nonzero(array == second)
+    array[ys[: ys.size // 3], xs[: ys.size // 3]] = 0
+    labels.data = array
+    qtbot.waitUntil(lambda: dock.run.all_button.text() == f"Classify all ({total - 1})")
+    assert sum(int(n) for n in dock.result.legend.shown_counts().values()) == total - 1
+    dock.export_csv(str(tmp_path / "t.csv"))
+    saved(qtbot, dock)
+    written = read_table(tmp_path / "t.csv").set_index("index")
+    assert len(written) == total - 1
+    assert first not in written.index
+    # Its type is that of other pixels, and says so.
+    assert list(written.index[written["stale"]]) == [second]
+    assert written.loc[second, "area"] == (array == second).sum()
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    assert first not in set(table_of(labels)["index"])
+    assert not table_of(labels)["stale"].any()
+
+
+def test_the_metaphase_that_is_chosen_is_shown_alone(dock, viewer, metaphase, qtbot):
+    first = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    qtbot.waitUntil(lambda: letters_layer(viewer, first) is not None)
+    viewer.add_image(np.flipud(metaphase.image), name="another")
+    dock.input.find_button.click()
+    done(qtbot, dock)
+    second, box = dock.labels, dock.input.image_combo
+    for name, shown, hidden in (("metaphase", first, second), ("another", second, first)):
+        place = box.findText(name)
+        box.setCurrentIndex(place)
+        box.activated.emit(place)
+        other = {"metaphase": "another", "another": "metaphase"}[name]
+        assert viewer.layers[name].visible
+        assert not viewer.layers[other].visible
+        assert shown.visible
+        assert not hidden.visible
+        assert letters_layer(viewer, first).visible == first.visible
+
+
 def test_two_metaphases_of_one_shape_keep_their_regions(dock, viewer, metaphase, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
     viewer.add_image(np.flipud(metaphase.image), name="another")
@@ -246,13 +306,16 @@ def test_regions_and_table_are_there_again(dock, viewer, metaphase, qtbot, tmp_p
     before = table_of(labels)
     assert dock._stem("_labels.tif") == str(tmp_path / "m_labels.tif")
     dock.export_regions(str(tmp_path / "m_labels.tif"))
+    saved(qtbot, dock)
     assert "m_labels.tif and m_regions.csv" in dock.banner.text
     viewer.layers.clear()
     viewer.open(str(tmp_path / "m.png"), plugin="napari")
     pd.testing.assert_frame_equal(table_of(dock.labels), before)
     decided = set_types(before, [2], "other")
     write_table(tmp_path / "m_regions.csv", decided)
+    dock.banner.clear()
     dock.export_regions(str(tmp_path / "m_labels.tif"))
+    saved(qtbot, dock)
     assert "that a human decided" in dock.banner.text
     pd.testing.assert_frame_equal(read_table(tmp_path / "m_regions.csv"), decided)
 
@@ -398,7 +461,9 @@ def test_black_image_and_unwritable_folder(dock, viewer, metaphase, qtbot, tmp_p
     dock.run.all_button.click()
     done(qtbot, dock)
     (tmp_path / "file").write_text("")
+    dock.banner.clear()
     dock.export_csv(str(tmp_path / "file" / "t.csv"))
+    saved(qtbot, dock)
     assert "choose another folder" in dock.banner.text
 
 

@@ -16,6 +16,7 @@ from qtpy.QtGui import (
     QStandardItemModel,
 )
 from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QTableView
+from vispy.util import keys
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
@@ -25,6 +26,7 @@ from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.table import build_table, read_table, set_types, write_table
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.viewer.review import keeper as rooms
+from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
 from napari_chromocluster.widgets.review.gallery import Header
 from napari_chromocluster.widgets.review.keys import COMMANDS, help_sheet
@@ -248,11 +250,67 @@ def test_click_in_the_canvas_selects_and_gives_the_keys(dock, qtbot):
     assert row(dock, (0, region.label))["cluster_type"] == "touching"
 
 
+def test_ctrl_or_shift_with_a_click_in_the_canvas_selects_several(dock, qtbot):
+    big = sorted(extract_regions(MADE.labels), key=lambda r: -r.area)[:3]
+    for region, modifiers in zip(big, ((), (keys.CONTROL,), (keys.SHIFT,)), strict=True):
+        place = np.argwhere(MADE.labels == region.label)[region.area // 2]
+        event = _Event(tuple(float(one) for one in place))
+        event.modifiers = modifiers
+        callback = dock.canvas._on_drag(dock.viewer, event)
+        next(callback)
+        event.type = "mouse_release"
+        next(callback, None)
+    assert set(dock.gallery.selected_keys()) == {(0, one.label) for one in big}
+    assert len(dock.canvas._frame_layer.data) == 3
+
+
 class _Event:
     button, type, modifiers = 1, "mouse_press", ()
 
     def __init__(self, position):
         self.position = position
+
+
+@pytest.fixture
+def classify(viewer, qtbot):
+    """The classify dock over regions of which some are unsure; no review is open."""
+    viewer.add_image(MADE.image, name="metaphase")
+    labels = MADE.labels.copy()
+    viewer.add_labels(labels, name="metaphase regions", features=seeded(labels))
+    widget = ClassifyWidget(PublicOnlyProxy(viewer))
+    viewer.window.add_dock_widget(widget, name="Classify", area="right")
+    viewer.window._qt_window.activateWindow()
+    yield widget
+    widget.release()
+
+
+def press_where_the_focus_is(qtbot, viewer, name):
+    where = QApplication.focusWidget()
+    qtbot.keyClick(where if where is not None else viewer.window._qt_window, name)
+
+
+def test_from_the_classify_dock_into_the_review_the_keys_hold(classify, viewer, qtbot):
+    labels = viewer.layers["metaphase regions"]
+    classify.result.review_button.click()
+    _, review = viewer.window.add_plugin_dock_widget("napari-chromocluster", "Review")
+    qtbot.waitUntil(review.gallery.hasFocus, timeout=5000)
+    (key,) = review.gallery.selected_keys()
+    press_where_the_focus_is(qtbot, viewer, "4")
+    press_where_the_focus_is(qtbot, viewer, "2")
+    assert row(review, key)["cluster_type"] == "touching"
+    assert row(review, key)["source"] == "human"
+    assert str(labels.mode) == "pan_zoom"
+
+
+def test_a_review_that_comes_up_again_takes_the_keys(classify, viewer, qtbot):
+    place, review = viewer.window.add_plugin_dock_widget("napari-chromocluster", "Review")
+    qtbot.waitUntil(review.gallery.hasFocus, timeout=5000)
+    place.hide()
+    viewer.window._qt_window.setFocus()
+    place.show()
+    # As after a click on a tab: whoever handles that gives the focus away once more.
+    viewer.window._qt_window.setFocus()
+    qtbot.waitUntil(review.gallery.hasFocus, timeout=5000)
 
 
 def test_keys_never_take_napari_s_own(dock, qtbot):
@@ -299,6 +357,18 @@ def test_help_sheet_names_every_key(dock, qtbot):
     assert box.text() == sheet
     assert not box.isModal()
     box.close()
+
+
+def test_frames_are_those_of_the_regions_that_are_there(dock, qtbot):
+    dock.classifier = tiny_classifier()
+    key = (0, max(extract_regions(MADE.labels), key=lambda r: r.area).label)
+    choose(dock, qtbot, key)
+    dock.split_watershed()
+    assert len(dock.canvas._frame_layer.data) == len(dock.gallery.selected_keys()) == 2
+    qtbot.waitUntil(lambda: dock.task is None, timeout=20000)
+    dock.undo()
+    assert dock.gallery.selected_keys() == [key]
+    assert len(dock.canvas._frame_layer.data) == 1
 
 
 def test_split_is_classified_at_once_and_undone(dock, qtbot):

@@ -173,13 +173,14 @@ def validate_table(table: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def merge_tables(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+def merge_tables(old: pd.DataFrame, new: pd.DataFrame, *, complete: bool = False) -> pd.DataFrame:
     """Put a new model run into an existing table; a human's row is never overwritten.
 
     Rows in ``new`` replace rows of the same region.  Where a human decided,
     type, confidence and source stay and only the model's opinion (``p_*``,
     ``model``) and the measures of the region are new.  Rows of ``old`` that
-    ``new`` does not name stay as they are.
+    ``new`` does not name stay as they are, unless it is ``complete``: then
+    there are no other regions, and those rows are of such as are gone.
 
     Returns
     -------
@@ -195,9 +196,9 @@ def merge_tables(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     for name in ("cluster_type", "confidence", "source"):
         merged.loc[kept, name] = human.loc[kept, name]
     rest = old.set_index(KEY)
-    rest = rest[~rest.index.isin(merged.index)]
+    rest = rest[~rest.index.isin(merged.index) & (not complete)]
     # A column that only a user's own table has stays with its rows.
-    own = [name for name in rest.columns if name not in SCHEMA]
+    own = [name for name in old.columns if name not in SCHEMA]
     for name in own:
         if name not in merged:
             merged[name] = old.set_index(KEY)[name].reindex(merged.index)
@@ -206,8 +207,21 @@ def merge_tables(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     return _typed(joined)
 
 
+def without_gone(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
+    """Drop rows of regions that are gone."""
+    places = [one.frame for one in regions], [one.label for one in regions]
+    here = pd.MultiIndex.from_arrays(places, names=KEY)
+    kept = pd.MultiIndex.from_frame(table[KEY]).isin(here)
+    return table if kept.all() else table[kept].reset_index(drop=True)
+
+
 def keep_regions(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
-    """Drop rows of regions that are gone and add rows, not classified, for new ones."""
+    """Bring a table in line with the regions that are there now.
+
+    Rows of regions that are gone are dropped, rows of new ones added, not
+    classified; where a region has another size or place than when it was
+    classified it is marked stale, and its measures are those of now.
+    """
     fresh = build_table(regions)
     old = validate_table(table).set_index(KEY)
     keys = pd.MultiIndex.from_frame(fresh[KEY])
@@ -215,6 +229,8 @@ def keep_regions(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame
     added = fresh[~keys.isin(old.index)]
     measures = fresh.set_index(KEY)[["area", "centroid_y", "centroid_x", "bbox"]]
     kept = kept.set_index(KEY)
+    now = measures.loc[kept.index]
+    kept["stale"] |= (now["area"] != kept["area"]) | (now["bbox"] != kept["bbox"])
     kept.update(measures)
     parts = [part for part in (kept.reset_index(), added) if len(part)]
     joined = pd.concat(parts) if parts else empty_table()

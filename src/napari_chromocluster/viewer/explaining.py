@@ -13,8 +13,8 @@ from napari_chromocluster.viewer.layers import (
     EXPLANATION,
     check_pair,
     find_layer,
-    frame_shape,
     pixels,
+    placement,
 )
 from napari_chromocluster.viewer.scripting import loaded
 
@@ -89,12 +89,10 @@ def show_explanation(viewer: Any, labels: Any, heat: NDArray[np.float32]) -> Any
         layer.visible = True
         return layer
     selected = set(viewer.layers.selection)
-    keep = len(frame_shape(labels))
     made = viewer.add_image(
         heat,
         name=f"{labels.name} · explanation",
-        scale=labels.scale[-keep:],
-        translate=labels.translate[-keep:],
+        **placement(labels),
         colormap=_heat_colors(),
         blending="translucent",
         contrast_limits=(0, 1),

@@ -20,6 +20,9 @@ from napari_chromocluster.results.table import (
 #: Ends of file names under which results lie beside an image.
 TABLE_SUFFIX = "_regions.csv"
 LABEL_SUFFIXES = ("_labels.tif", "_labels.tiff", "_labels.png")
+#: Keys of ``layer.metadata`` that hold the file and the group of an image which an annotation
+#: file named.
+SOURCE, GROUP = "chromocluster_source", "chromocluster_group"
 #: Key of ``layer.metadata`` that says whose explanation an image layer holds.
 EXPLANATION = "chromocluster_explanation_of"
 
@@ -71,6 +74,42 @@ def frame_shape(layer: Any) -> tuple[int, ...]:
     """Return the shape of a layer without its colour channels."""
     shape = tuple(int(n) for n in pixels(layer).shape)
     return shape[:-1] if getattr(layer, "rgb", False) else shape
+
+
+def placement(layer: Any, ndim: int | None = None) -> dict[str, Any]:
+    """Return where a layer lies in the world, as options of another that is to lie there.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    ndim : int, optional
+        Dimensions of the other layer, the last ones of this (default: all).
+    """
+    if ndim is None or ndim == layer.ndim:
+        names = ("scale", "translate", "rotate", "shear", "affine")
+        return {name: getattr(layer, name) for name in names}
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
+    ends = [layer.data_to_world(row) for row in np.eye(layer.ndim)[-ndim:]]
+    matrix = np.eye(ndim + 1)
+    matrix[:ndim, :ndim] = (np.asarray(ends) - origin)[:, -ndim:].T
+    matrix[:ndim, ndim] = origin[-ndim:]
+    return {"affine": matrix}
+
+
+def source_of(layer: Any) -> str:
+    """Return the file that a layer's pixels come from, empty where there is none.
+
+    napari knows the file that was opened; where that was an annotation file, `reader.read` has
+    noted which image it names.
+    """
+    return str(layer.metadata.get(SOURCE) or getattr(layer.source, "path", None) or "")
+
+
+def show_only(viewer: Any, image: Any, labels: Any) -> None:
+    """Show one metaphase with its regions, and hide the others; marks go with their labels."""
+    for layer in (*image_layers(viewer), *labels_layers(viewer)):
+        layer.visible = layer in (image, labels)
 
 
 def matching_labels(viewer: Any, image: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from skimage.measure import find_contours
 
 from napari_chromocluster.imaging.regions import topmost_point
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.layers import frame_shape, pixels
+from napari_chromocluster.viewer.layers import frame_shape, pixels, placement
 
 #: Keys of ``layer.metadata`` that say whose marks a layer holds.
 LETTERS, DASHES = "chromocluster_letters_of", "chromocluster_dashes_of"
@@ -217,10 +217,7 @@ def _grain(labels: Any) -> float:
 def _add(viewer: Any, labels: Any, mark: str, add: str, data: Any, **options: Any) -> Any:
     """Add a layer of marks that lies where the labels lie, and leave the selection as it is."""
     selected = set(viewer.layers.selection)
-    ndim = len(frame_shape(labels))
-    layer = getattr(viewer, add)(
-        data, opacity=1.0, scale=labels.scale[-ndim:], translate=labels.translate[-ndim:], **options
-    )
+    layer = getattr(viewer, add)(data, opacity=1.0, **placement(labels), **options)
     layer.editable = False
     layer.visible = labels.visible
     layer.metadata[mark] = labels.unique_id

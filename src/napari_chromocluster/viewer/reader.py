@@ -23,6 +23,7 @@ from napari_chromocluster.results.annotations import (
 )
 from napari_chromocluster.results.sources import crop_mask
 from napari_chromocluster.results.table import build_table, set_types
+from napari_chromocluster.viewer.layers import GROUP, SOURCE
 from napari_chromocluster.viewer.overlay import color_dict
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -61,8 +62,10 @@ def _metaphase(image: str, labels: str, rows: pd.DataFrame) -> list[LayerTuple]:
     pixels = read_image(image)
     array, table = _annotated(labels, rows)
     name = Path(image).stem
+    # napari notes the annotation file as where the layer comes from.
+    origin = {SOURCE: image, GROUP: str(rows["group"].iloc[0])}
     return [
-        (pixels, {"name": name, "rgb": _is_color(pixels)}, "image"),
+        (pixels, {"name": name, "rgb": _is_color(pixels), "metadata": origin}, "image"),
         (array, _labels_options(f"{name} regions", table), "labels"),
     ]
 

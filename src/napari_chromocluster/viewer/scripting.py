@@ -16,8 +16,8 @@ from napari_chromocluster.results.table import merge_tables, read_table
 from napari_chromocluster.viewer.layers import (
     check_pair,
     find_layer,
-    frame_shape,
     pixels,
+    placement,
     set_table,
     table_of,
     unique_name,
@@ -97,12 +97,10 @@ def segment_layer(
 
 def add_regions(viewer: Any, image: Any, labels: NDArray[np.int32]) -> Any:
     """Add labels as a layer that lies where its image lies."""
-    keep = len(frame_shape(image))
     made = viewer.add_labels(
         labels,
         name=unique_name(viewer, f"{image.name} regions"),
-        scale=image.scale[-keep:],
-        translate=image.translate[-keep:],
+        **placement(image),
         colormap=plain_colormap(),
     )
     made.contour = outline_width(made)
@@ -158,7 +156,8 @@ def classify_layer(
     table = classifier.classify(
         pixels(image_layer), pixels(labels_layer), select, progress=progress, stop=stop
     )
-    set_table(labels_layer, merge_tables(table_of(labels_layer), table))
+    merged = merge_tables(table_of(labels_layer), table, complete=select is None)
+    set_table(labels_layer, merged)
     if overlay:
         limit = classifier.card.unsure_threshold if threshold is None else threshold
         show_overlay(viewer, labels_layer, threshold=limit)

@@ -21,6 +21,7 @@ from napari_chromocluster.results.table import HUMAN
 from napari_chromocluster.training.api import carry_out, prepare
 from napari_chromocluster.training.run import Run, new_run_folder
 from napari_chromocluster.viewer.layers import (
+    GROUP,
     check_pair,
     find_layer,
     frame_shape,
@@ -28,6 +29,7 @@ from napari_chromocluster.viewer.layers import (
     image_of,
     labels_layers,
     pixels,
+    source_of,
     table_of,
 )
 
@@ -77,6 +79,8 @@ class OpenPair:
         Their pixels, not copied.
     features : DataFrame
         The features table of the labels layer, as it stands there.
+    named_group : str
+        Group that an annotation file gave the image; empty where none did.
     """
 
     image: str
@@ -86,6 +90,7 @@ class OpenPair:
     picture: Any
     regions: Any
     features: pd.DataFrame
+    named_group: str = ""
 
     @property
     def path(self) -> str:
@@ -93,7 +98,9 @@ class OpenPair:
         return str(Path(self.source).resolve()) if self.source else self.image
 
     def group(self, frame: int = 0) -> str:
-        """Return the group of a metaphase: its file or layer, so that it stays on its side."""
+        """Return the group of a metaphase: that of its annotation file, else its file or layer."""
+        if self.named_group:
+            return self.named_group
         name = Path(self.source).name if self.source else self.image
         return f"{name}#{frame}" if self.stack else name
 
@@ -127,11 +134,12 @@ def look_at(image: Any, labels: Any) -> OpenPair:
     return OpenPair(
         image=str(image.name),
         labels=str(labels.name),
-        source=str(getattr(image.source, "path", None) or ""),
+        source=source_of(image),
         stack=len(frame_shape(labels)) == 3,
         picture=pixels(image),
         regions=pixels(labels),
         features=labels.features,
+        named_group=str(image.metadata.get(GROUP, "")),
     )
 
 
@@ -327,7 +335,7 @@ def find_open(viewer: Any, image: str | Path) -> tuple[Any, Any, int] | None:
     origin = origin_of(image)
     wanted = str(Path(image).resolve())
     for layer in image_layers(viewer):
-        source = str(getattr(layer.source, "path", None) or "")
+        source = source_of(layer)
         same = bool(source) and str(Path(source).resolve()) == wanted
         if origin is not None:
             same = same or (layer.name == origin.image and source == origin.source)

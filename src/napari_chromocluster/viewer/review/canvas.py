@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_chromocluster.viewer.layers import current_frame, frame_shape
+from napari_chromocluster.viewer.layers import current_frame, frame_shape, placement
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.review.tracker import Key
 
@@ -129,8 +129,7 @@ class Canvas:
                 name="review",
                 edge_color=FRAME_COLOR,
                 face_color="transparent",
-                scale=labels.scale[-2:],
-                translate=labels.translate[-2:],
+                **placement(labels, 2),
             )
             self._frame_layer.editable = False
             self._frame_layer.metadata[_MARK] = True
@@ -160,8 +159,9 @@ class Canvas:
         if not dragged:
             key = self.region_at(event.position)
             if key is not None:
-                names = {str(one) for one in event.modifiers}
-                self._picked(key, bool(names & {"Control", "Shift"}))
+                # A key of vispy equals its name, and is written otherwise.
+                add = any(name in event.modifiers for name in ("Control", "Shift"))
+                self._picked(key, add)
 
     def _line(self, event: Any) -> Iterator[None]:
         points = [self._data(event.position)]

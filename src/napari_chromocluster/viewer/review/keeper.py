@@ -21,7 +21,7 @@ from napari_chromocluster.results.table import (
     PROBABILITIES,
     merge_tables,
 )
-from napari_chromocluster.viewer.layers import pixels, table_of
+from napari_chromocluster.viewer.layers import pixels, source_of, table_of
 from napari_chromocluster.viewer.review.autosave import (
     ConflictError,
     ReviewStore,
@@ -43,14 +43,14 @@ def own_folder() -> Path:
 
 def folders_for(image: Any, chosen: Path | None) -> list[Path]:
     """Return where a review of an image may lie: the chosen folder, beside it, the user's own."""
-    source = getattr(image.source, "path", None)
+    source = source_of(image)
     beside = Path(source).parent if source and Path(source).parent.is_dir() else None
     return [folder for folder in (chosen, beside, own_folder()) if folder is not None]
 
 
 def name_for(image: Any) -> str:
     """Return the stem under which the review of an image is saved."""
-    source = getattr(image.source, "path", None)
+    source = source_of(image)
     stem = Path(source).stem if source else str(image.name)
     return "".join(c if c.isalnum() or c in "-_. " else "_" for c in stem).strip() or "metaphase"
 

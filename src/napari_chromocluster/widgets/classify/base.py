@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_chromocluster.imaging.regions import Region
 from napari_chromocluster.imaging.segmentation import Foreground
-from napari_chromocluster.results.table import empty_table
+from napari_chromocluster.results.table import empty_table, without_gone
 from napari_chromocluster.viewer.layers import table_of
 from napari_chromocluster.viewer.marks import Box
 from napari_chromocluster.viewer.preferences import preferences
@@ -41,7 +41,7 @@ class ClassifyBase(QWidget):
         self.banner = Banner()
         self.task: Task | None = None
         self._released = False
-        self._checked: tuple[Any, pd.DataFrame] | None = None
+        self._checked: tuple[Any, list[Region], pd.DataFrame] | None = None
         self._selection: set[int] = set()
         #: What the size sliders of the regions just found work on.
         self._foreground: tuple[Any, Foreground] | None = None
@@ -90,14 +90,18 @@ class ClassifyBase(QWidget):
         raise NotImplementedError
 
     def _table(self) -> pd.DataFrame:
-        """Return the features table of the chosen layer; empty where it has none."""
+        """Return the features table of the regions that are there; empty where there is none."""
         labels = self.labels
         features = labels.features if labels is not None else None
+        regions = self._regions()
         # Checking a table takes milliseconds, and what is shown is brought in line often.
-        if self._checked is None or self._checked[0] is not features:
+        kept = self._checked
+        if kept is None or kept[0] is not features or (regions and kept[1] is not regions):
             table = table_of(labels) if labels is not None else empty_table()
-            self._checked = (features, table)
-        return self._checked[1]
+            # Of a lazy array the regions are not listed here.
+            kept = (features, regions, without_gone(table, regions) if regions else table)
+            self._checked = kept
+        return kept[2]
 
     def _offer_labels(self) -> None:
         raise NotImplementedError

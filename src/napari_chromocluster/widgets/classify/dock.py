@@ -84,6 +84,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
     def _connect(self) -> None:
         self._escape.activated.connect(self._stop)
         self.input.image_combo.currentIndexChanged.connect(self._image_changed)
+        self.input.image_combo.activated.connect(self._image_picked)
         self.input.labels_combo.currentIndexChanged.connect(self._labels_changed)
         self.input.labels_combo.activated.connect(self._labels_picked)
         self.input.find_button.clicked.connect(self.find_regions)

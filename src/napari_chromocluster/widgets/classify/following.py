@@ -16,6 +16,8 @@ from napari_chromocluster.viewer.layers import (
     labels_of,
     read_beside,
     set_table,
+    show_only,
+    source_of,
     table_of,
 )
 from napari_chromocluster.viewer.marks import show_frames
@@ -84,6 +86,11 @@ class ClassifyFollowing(ClassifySelecting):
         self._open_beside()
         self._update()
 
+    def _image_picked(self) -> None:
+        """Show the metaphase that the user asks for, and hide the others."""
+        if self.image is not None:
+            show_only(self.viewer, self.image, self.labels)
+
     def _labels_changed(self) -> None:
         self._let_go()
         self._watch_labels()
@@ -140,7 +147,7 @@ class ClassifyFollowing(ClassifySelecting):
         if image is None or self.labels is not None:
             return
         try:
-            found = _beside(getattr(image.source, "path", None))
+            found = _beside(source_of(image))
         except ValueError as error:
             self.banner.error(sentence(error))
             return

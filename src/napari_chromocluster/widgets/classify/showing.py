@@ -9,20 +9,22 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
-from napari_chromocluster.results.table import unsure, write_table
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.table import keep_regions, unsure, write_table
 from napari_chromocluster.viewer.layers import (
     TABLE_SUFFIX,
     current_frame,
     frame_shape,
     has_table,
     pixels,
+    source_of,
     table_of,
 )
 from napari_chromocluster.viewer.overlay import show_colors, show_types, show_unsure
 from napari_chromocluster.viewer.writer import check_decisions, write_regions
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import choose
-from napari_chromocluster.widgets.common.task import sentence
+from napari_chromocluster.widgets.common.task import Task
 
 _PLUGIN = "napari-chromocluster"
 _LABELS_SUFFIX = "_labels.tif"
@@ -33,6 +35,8 @@ class ClassifyShowing(ClassifyBase):
 
     _restyle: QTimer
     _letter: QTimer
+    #: What is being written, or was last.
+    saving: Task | None = None
 
     def show_result(self) -> None:
         """Colour the regions by type; the marks follow."""
@@ -73,7 +77,6 @@ class ClassifyShowing(ClassifyBase):
         _, review = self.viewer.window.add_plugin_dock_widget(_PLUGIN, "Review", tabify=True)
         review.choose_image(image)
         choose(review.labels_combo, labels)
-        review.setFocus()
         table = table_of(labels)
         doubtful = table[unsure(table, self.result.threshold.value())]
         wanted = set(zip(doubtful["frame"], doubtful["index"], strict=True))
@@ -113,25 +116,28 @@ class ClassifyShowing(ClassifyBase):
 
     def _stem(self, end: str) -> str:
         image = self.image
-        source = getattr(image.source, "path", None) if image is not None else None
+        source = source_of(image) if image is not None else ""
         return str(Path(source).with_name(Path(source).stem + end)) if source else f"metaphase{end}"
 
     def export_regions(self, path: str) -> None:
         """Save the label image, and its features table beside it."""
         labels = self.labels
-        table = table_of(labels)
+        table, array = table_of(labels), pixels(labels)
 
         def write() -> list[str]:
-            check_decisions(path, table)
-            return write_regions(path, np.asarray(pixels(labels)), {"features": table})
+            regions = np.asarray(array)
+            current = keep_regions(table, extract_regions(regions))
+            check_decisions(path, current)
+            return write_regions(path, regions, {"features": current})
 
         self._save(write)
 
     def export_csv(self, path: str) -> None:
-        """Save the features table."""
+        """Save the features table, of the regions that are there."""
+        table, array = table_of(self.labels), pixels(self.labels)
 
         def write() -> list[str]:
-            write_table(path, table_of(self.labels))
+            write_table(path, keep_regions(table, extract_regions(array)))
             return [path]
 
         self._save(write)
@@ -144,16 +150,19 @@ class ClassifyShowing(ClassifyBase):
         image, labels = self.image, self.labels
         frame = current_frame(self.viewer, labels)
         stack = len(frame_shape(labels)) == 3
-        table = table_of(labels)
+        table = self._table()
+        threshold, title = self.result.threshold.value(), image.name
+        colors = dict(self.preferences.colors)
+        picture, regions = pixels(image), pixels(labels)
 
         def write() -> list[str]:
             figure = overlay_figure(
-                np.asarray(pixels(image)[frame] if stack else pixels(image)),
-                np.asarray(pixels(labels)[frame] if stack else pixels(labels)),
+                np.asarray(picture[frame] if stack else picture),
+                np.asarray(regions[frame] if stack else regions),
                 table[table["frame"] == frame] if stack else table,
-                threshold=self.result.threshold.value(),
-                title=image.name,
-                colors=self.preferences.colors,
+                threshold=threshold,
+                title=title,
+                colors=colors,
             )
             save_figure(path, figure)
             return [path]
@@ -161,9 +170,13 @@ class ClassifyShowing(ClassifyBase):
         self._save(write)
 
     def _save(self, write: Callable[[], list[str]]) -> None:
-        try:
-            written = write()
-        except (ValueError, OSError) as error:
-            self.banner.error(sentence(error))
-        else:
-            self.banner.info(f"Saved {' and '.join(Path(one).name for one in written)}.")
+        """Write files off the main thread: a figure takes a second, a large table as long."""
+        task = Task(lambda _progress, _stop: write(), self)
+        task.succeeded.connect(
+            lambda written: self.banner.info(
+                f"Saved {' and '.join(Path(one).name for one in written)}."
+            )
+        )
+        task.failed.connect(self.banner.error)
+        self.saving = task
+        task.start()

@@ -90,7 +90,7 @@ class ClassifyWorking(ClassifyBase):
             classifier = self.classifier()
             return classifier.classify(picture, regions, select, progress=progress, stop=stop)
 
-        self._start(work, lambda table: self._classified(labels, table), "Classifying")
+        self._start(work, lambda table: self._classified(labels, table, select), "Classifying")
 
     def explain(self) -> None:
         """Show what decided the types of the selected regions, in the background."""
@@ -120,11 +120,11 @@ class ClassifyWorking(ClassifyBase):
         # A copy, so that painting meanwhile neither disturbs the work nor is mistaken for it.
         return labels, pixels(image), array.copy() if isinstance(array, np.ndarray) else array
 
-    def _classified(self, labels: Any, table: Any) -> None:
+    def _classified(self, labels: Any, table: Any, select: list[int] | None) -> None:
         if labels not in self.viewer.layers:
             self.banner.info("The regions were closed while they were classified.")
             return
-        set_table(labels, merge_tables(table_of(labels), table))
+        set_table(labels, merge_tables(table_of(labels), table, complete=select is None))
         QTimer.singleShot(0, self.show_result)
 
     def _explained(self, labels: Any, heat: Any) -> None:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from napari_chromocluster.imaging.mend import MendError
 from napari_chromocluster.results.table import write_table
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.layers import current_frame, image_layers, labels_layers
+from napari_chromocluster.viewer.layers import current_frame, image_layers, show_only, source_of
 from napari_chromocluster.viewer.review import exports
 from napari_chromocluster.viewer.review.job import ClassifyJob
 from napari_chromocluster.viewer.review.order import Entry, next_waiting
@@ -85,7 +85,14 @@ class ReviewActions(ReviewBase):
         self.banner.clear()
         if self.session is not None:
             alive = [key for key in change.keys if self.session.tracker.hash_of(key)]
-            self.gallery.select(alive, tell=True)
+            self._choose(alive)
+
+    def _choose(self, keys: list[Key]) -> None:
+        """Select regions that have come or changed, and frame them as they are now."""
+        self.gallery.select(keys, tell=True)
+        # The selection may be the same as before, and then tells nobody.
+        if self.canvas is not None:
+            self.canvas.frame(self.gallery.selected_keys())
 
     def go(self, step: int) -> None:
         """Go to the next (1) or previous (-1) region that waits for a human."""
@@ -164,7 +171,7 @@ class ReviewActions(ReviewBase):
         """Select the new regions and let the model look at them at once."""
         if not pieces:
             return
-        self.gallery.select(pieces, tell=True)
+        self._choose(pieces)
         self._fresh.update(pieces)
         self._classify_waiting()
 
@@ -243,12 +250,12 @@ class ReviewActions(ReviewBase):
             self._write(what, path, session)
 
     def _export_folder(self) -> Path:
-        source = getattr(self.session.image.source, "path", None) if self.session else None
+        source = source_of(self.session.image) if self.session else ""
         return Path(source).parent if source else self._folder or Path.home()
 
     def _write(self, what: str, path: str, session: ReviewSession) -> None:
         frame = current_frame(self.viewer, session.labels)
-        source = getattr(session.image.source, "path", None)
+        source = source_of(session.image) or None
         size = exports.micrometres_per_pixel(session.image)
         colors = self.preferences.colors
         if what == "annotations" and self.keeper is not None:
@@ -315,15 +322,12 @@ class ReviewActions(ReviewBase):
         if path is None:
             self.banner.error(f"The image of {name} is not in {self._ranked_folder.name}.")
             return
-        opened = [x for x in image_layers(self.viewer) if str(path) == str(x.source.path)]
+        opened = [x for x in image_layers(self.viewer) if str(path) == source_of(x)]
         if not opened:
             opened = self._try(lambda: self.viewer.open(str(path), layer_type="image")) or []
         if opened:
-            for layer in (*image_layers(self.viewer), *labels_layers(self.viewer)):
-                layer.visible = layer == opened[0]
             self.choose_image(opened[0])
-            if self.labels is not None:
-                self.labels.visible = True
+            show_only(self.viewer, opened[0], self.labels)
 
 
 def _refuse(message: str) -> None:

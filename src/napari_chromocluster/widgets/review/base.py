@@ -55,6 +55,7 @@ class ReviewBase(QWidget):
     _check_timer: QTimer
     _restore_timer: QTimer
     _follow_timer: QTimer
+    _focus_timer: QTimer
 
     def __init__(self, napari_viewer: Any, chosen: Preferences) -> None:
         super().__init__()

@@ -89,6 +89,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.status.setWordWrap(True)
         layout.addWidget(self.status)
         self.gallery = GalleryView()
+        self.setFocusProxy(self.gallery)
         self.delegate = TileDelegate(self.gallery, self.preferences.colors)
         self.gallery.setItemDelegate(self.delegate)
         layout.addWidget(self.gallery, 1)
@@ -152,6 +153,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
         self._restore_timer = _timer(self, 0, self._restore)
         self._follow_timer = _timer(self, 0, self._follow_label)
+        self._focus_timer = _timer(self, 0, self._take_focus)
 
     # ---------------------------------------------------------------- state
 
@@ -222,6 +224,13 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         super().showEvent(event)
         if not self._released:
             self.keys.bind()
+            self._take_focus()
+            # A tab that was clicked hands the focus to the window when it is done.
+            self._focus_timer.start()
+
+    def _take_focus(self) -> None:
+        """Let the keys hold; else they would be napari's, whose 2 paints."""
+        if self.isVisible():
             self.gallery.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def hideEvent(self, event: Any) -> None:
