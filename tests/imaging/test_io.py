@@ -162,3 +162,30 @@ def test_check_writable_leaves_nothing(tmp_path):
 )
 def test_what_a_stack_is(shape, stack):
     assert is_stack(np.zeros(shape)) == stack
+
+
+def test_pictures_of_different_sizes_in_one_file_are_refused(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "two.tif") as tiff:
+        tiff.write(np.zeros((40, 50), np.uint8), photometric="minisblack")
+        tiff.write(np.zeros((60, 50), np.uint8), photometric="minisblack")
+    with pytest.raises(ImageError, match="different sizes: save each"):
+        read_image(tmp_path / "two.tif")
+    with tifffile.TiffWriter(tmp_path / "thumbnail.tif") as tiff:
+        tiff.write(np.zeros((40, 50), np.uint8), photometric="minisblack")
+        tiff.write(np.zeros((8, 10), np.uint8), photometric="minisblack")
+    assert read_image(tmp_path / "thumbnail.tif").shape == (40, 50)
+
+
+def test_gray_with_alpha_is_gray(tmp_path, rng):
+    gray = rng.integers(0, 255, (30, 40)).astype(np.uint8)
+    both = np.stack([gray, np.full_like(gray, 255)], axis=-1)
+    tifffile.imwrite(
+        tmp_path / "la.tif", both, photometric="minisblack", extrasamples=["unassalpha"]
+    )
+    assert np.array_equal(read_image(tmp_path / "la.tif"), gray)
+
+
+def test_labels_below_zero_are_background(tmp_path):
+    labels = np.array([[-1, 0, 2], [3, -7, 0]], np.int32)
+    write_labels(tmp_path / "l.tif", labels)
+    assert np.array_equal(read_labels(tmp_path / "l.tif"), [[0, 0, 2], [3, 0, 0]])

@@ -99,3 +99,25 @@ def test_many_rows_are_quick(folder):
     began = time.perf_counter()
     assert len(read_annotations(path)) == 20000
     assert time.perf_counter() - began < 3
+
+
+def test_a_folder_may_be_named_as_the_type_is_shown(folder):
+    for kind in ("Single", "Touching-overlapping", "touching overlapping", "notes"):
+        (folder / "shown" / kind).mkdir(parents=True)
+    picture = Image.fromarray(np.zeros((5, 5), np.uint8))
+    for kind, name in (("Single", "a_1"), ("Touching-overlapping", "b_1"), ("Single", "b_2")):
+        picture.save(folder / "shown" / kind / f"{name}.png")
+    assert is_annotation_folder(folder / "shown")
+    table = read_annotations(folder / "shown")
+    assert list(zip(table["cluster_type"], table["group"], strict=True)) == [
+        ("single", "a"), ("single", "b"), ("touching_overlapping", "b"),
+    ]  # fmt: skip
+
+
+def test_images_in_a_folder_of_no_type_are_not_left_out_without_a_word(folder):
+    picture = Image.fromarray(np.zeros((5, 5), np.uint8))
+    for kind in ("single", "overlaping"):
+        (folder / "typo" / kind).mkdir(parents=True)
+        picture.save(folder / "typo" / kind / "a_1.png")
+    with pytest.raises(AnnotationError, match="overlaping in typo holds images"):
+        read_annotations(folder / "typo")

@@ -88,3 +88,18 @@ def test_wilson_calibration_and_selection():
 def test_nothing_to_evaluate():
     with pytest.raises(ValueError, match="no annotated region"):
         evaluate_predictions([], np.zeros((0, 5)))
+
+
+def test_one_type_alone_has_no_specificity(case):
+    chances = np.tile(np.eye(5)[0], (4, 1))
+    found = evaluate_predictions(["single"] * 4, chances, ["a", "a", "b", "b"])
+    assert found.macro_specificity is None
+    assert found.to_dict()["per_group"]["a"]["macro_specificity"] is None
+
+
+def test_each_group_has_its_figures_per_type(case):
+    chances = np.eye(5)[[0, 1, 1, 0]]
+    types = ["single", "touching", "single", "single"]
+    found = evaluate_predictions(types, chances, ["a", "a", "b", "b"]).to_dict()
+    assert found["per_group"]["b"]["per_type"]["single"]["sensitivity"] == 0.5
+    assert found["per_group"]["a"]["per_type"]["touching"]["n"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _TIFF = (".tif", ".tiff")
+#: Largest share of a picture's pixels that a thumbnail of it has.
+_THUMBNAIL = 0.2
 #: Suffixes of files that `read_image` reads.
 IMAGE_SUFFIXES = (*_TIFF, ".png", ".jpg", ".jpeg", ".bmp")
 
@@ -141,7 +144,10 @@ def _read_tiff(file: Path) -> NDArray[Any]:
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
             # tifffile gives palette indices; Pillow applies the palette.
             return _read_picture(file)
+        _check_one_size(tiff, file)
         pixels = tiff.asarray()
+        if page.samplesperpixel == 2 and page.planarconfig != 2 and pixels.shape[-1] == 2:
+            pixels = pixels[..., 0]  # gray and how opaque it is
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
             pixels = np.iinfo(pixels.dtype).max - pixels
         if page.planarconfig == 2 and pixels.ndim == 3 and pixels.shape[0] in (3, 4):
@@ -156,6 +162,16 @@ def _check_complete(tiff: tifffile.TiffFile, file: Path) -> None:
         for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
             if start + length > size:
                 raise ImageError(f"{file.name} is cut short: copy or export it again.")
+
+
+def _check_one_size(tiff: tifffile.TiffFile, file: Path) -> None:
+    """Refuse a file of several pictures, of which only the first would be read."""
+    first, *others = (math.prod(one.shape) for one in tiff.series)
+    # A thumbnail lies beside the picture in many files.
+    if any(one > _THUMBNAIL * first for one in others):
+        raise ImageError(
+            f"{file.name} holds pictures of different sizes: save each as a file of its own."
+        )
 
 
 def _squeezed(pixels: NDArray[Any], file: Path) -> NDArray[Any]:
@@ -220,9 +236,11 @@ def write_labels(path: str | Path, labels: NDArray[Any]) -> None:
     path : path
         ``.tif``, ``.tiff`` or ``.png`` (up to 65535 labels).
     labels : (H, W) or (N, H, W) integer array
-        0 is background.
+        0 is background, and so is what is below: other programs mark with -1 what is to be
+        ignored.
     """
     array = np.asarray(labels)
+    array = np.maximum(array, 0) if array.dtype.kind == "i" else array
     top = int(array.max()) if array.size else 0
     small = array.astype(np.uint16 if top < 1 << 16 else np.uint32 if top < 1 << 32 else np.uint64)
     with atomic_path(path) as temporary:

@@ -37,7 +37,11 @@ def is_annotation_file(path: str | Path) -> bool:
 def is_annotation_folder(path: str | Path) -> bool:
     """Whether a folder has subfolders named by cluster types, each with images or empty."""
     folder = Path(path)
-    return folder.is_dir() and any((folder / str(kind)).is_dir() for kind in TYPES)
+    types = {str(kind) for kind in TYPES}
+    try:
+        return any(_kind_of(one) in types and one.is_dir() for one in folder.iterdir())
+    except OSError:
+        return False
 
 
 def read_annotations(path: str | Path) -> pd.DataFrame:
@@ -149,16 +153,37 @@ def _label_numbers(table: pd.DataFrame, file: Path) -> list[int]:
 def _read_folder(folder: Path) -> pd.DataFrame:
     """Read a folder per type; the group is the file name up to its first underscore."""
     rows = []
-    for kind in (*(str(one) for one in TYPES), UNRESOLVED, UNTYPED_CLUSTER):
-        for image in sorted((folder / kind).glob("*")):
-            if image.suffix.lower() in IMAGE_SUFFIXES:
-                group = image.stem.partition("_")[0]
-                rows.append((str(image.resolve()), "", 0, kind, group))
+    order = [*(str(one) for one in TYPES), UNRESOLVED, UNTYPED_CLUSTER]
+    images = {
+        one: [file for file in sorted(one.iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES]
+        for one in sorted(folder.iterdir())
+        if one.is_dir() and not one.name.startswith(".")
+    }
+    known = [one for one in images if _kind_of(one) in order]
+    for one in images:
+        # Left out without a word they would be missing from every figure.
+        if known and images[one] and one not in known:
+            raise AnnotationError(
+                f"{one.name} in {folder.name} holds images and is named like no cluster type: name "
+                f"it {', '.join(TYPES)}, or move it elsewhere."
+            )
+    for one in sorted(known, key=lambda one: order.index(_kind_of(one))):
+        for image in images[one]:
+            group = image.stem.partition("_")[0]
+            rows.append((str(image.resolve()), "", 0, _kind_of(one), group))
     if not rows:
         raise AnnotationError(
             f"{folder} holds no annotated images: it needs subfolders named {', '.join(TYPES)}."
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _kind_of(folder: Path) -> str:
+    """Return the word of the column ``cluster_type`` that a subfolder is named by.
+
+    Types are also written as they are shown: ``Touching-overlapping``.
+    """
+    return folder.name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def says_type(name: str) -> bool:

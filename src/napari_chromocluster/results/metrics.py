@@ -58,7 +58,8 @@ class Evaluation:
     accuracy_interval : tuple of float
         95 % interval after Wilson.
     macro_sensitivity, macro_specificity : float
-        Means over the types that occur.
+        Means over the types that occur.  The latter is None where only one does: there are no
+        other regions that could be taken for it.
     micro_specificity : float
         The paper's specificity, 1 - (1 - accuracy) / (types - 1): accuracy restated.
     per_type : dict of str to TypeFigures
@@ -81,7 +82,7 @@ class Evaluation:
     accuracy: float
     accuracy_interval: tuple[float, float]
     macro_sensitivity: float
-    macro_specificity: float
+    macro_specificity: float | None
     micro_specificity: float
     per_type: dict[str, TypeFigures]
     confusion_matrix: list[list[int]]
@@ -187,7 +188,7 @@ def evaluate_predictions(
         for name in sorted(set(names.tolist())):
             mine = names == name
             part = _figures(true[mine], chances[mine])
-            part.pop("per_type")
+            part["per_type"] = {kind: vars(one) for kind, one in part["per_type"].items()}
             part["accuracy_interval"] = list(part["accuracy_interval"])
             per_group[name] = part
     return Evaluation(**figures, per_group=per_group)
@@ -211,7 +212,7 @@ def _figures(true: NDArray[np.intp], chances: NDArray[np.floating]) -> dict[str,
         "accuracy": accuracy,
         "accuracy_interval": wilson_interval(int(right.sum()), n),
         "macro_sensitivity": _mean([one.sensitivity for one in occurring]) or 0.0,
-        "macro_specificity": _mean([one.specificity for one in occurring]) or 0.0,
+        "macro_specificity": _mean([one.specificity for one in occurring]),
         "micro_specificity": 1 - (1 - accuracy) / (types - 1),
         "per_type": per_type,
         "confusion_matrix": matrix.tolist(),
