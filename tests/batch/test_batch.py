@@ -1,6 +1,9 @@
 """Many metaphases: names, resuming, failures, workers and a cluster."""
 
+import dataclasses
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,12 +16,18 @@ import tifffile
 from PIL import Image
 
 from napari_chromocluster.batch import BatchError, find_images, run_batch
-from napari_chromocluster.batch.many import unique_names
+from napari_chromocluster.batch.naming import unique_names
 from napari_chromocluster.batch.workers import classify_job
 from napari_chromocluster.cli import main
 from napari_chromocluster.imaging.io import ImageError
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.results.table import read_table, set_types, write_table
+from napari_chromocluster.models.model_file import ModelFileError, load_model_file, save_model
+from napari_chromocluster.results.table import (
+    read_table,
+    restore_model_opinion,
+    set_types,
+    write_table,
+)
 
 
 @pytest.fixture(scope="module")
@@ -113,17 +122,45 @@ def test_one_bad_file_does_not_stop_the_rest(slides, tiny_model, tmp_path, capfd
     assert "Traceback" not in printed.err
 
 
-def test_types_that_a_human_decided_are_kept(slides, tiny_model, tmp_path):
+def decide(table, label=1, kind="overlapping"):
+    """Let a human decide the type of a region; returns what the file holds then."""
+    write_table(table, set_types(read_table(table), [label], kind))
+    return table.read_bytes()
+
+
+def test_what_a_human_decided_counts_as_it_is(slides, tiny_model, tmp_path, capsys):
     out = tmp_path / "out"
-    run_batch([slides / "a"], out, model=tiny_model)
-    path = out / "m_regions.csv"
-    write_table(path, set_types(read_table(path), [1], "overlapping"))
-    kept = path.read_bytes()
-    result = run_batch([slides / "a"], out, model=tiny_model, overwrite=True)
-    assert "a human decided" in result.failures[str(slides / "a" / "m.png")]
-    assert path.read_bytes() == kept
-    again = run_batch([slides / "a"], out, model=tiny_model)
-    assert again.summary["overlapping"][0] >= 1
+    run_batch(folders(slides), out, model=tiny_model)
+    table = out / "a_m_regions.csv"
+    kept = decide(table)
+    other = tmp_path / "other.safetensors"
+    network, card = load_model_file(tiny_model)
+    save_model(other, network, dataclasses.replace(card, name="other"))
+    image = slides / "a" / "m.png"
+
+    def holds(result, skipped, kept_ones=("a_m",)):
+        assert not result.failures
+        assert (result.skipped, result.kept) == (skipped, kept_ones)
+        assert table.read_bytes() == kept
+        summary = pd.read_csv(out / "summary.csv").set_index("metaphase")
+        assert sorted(summary.index) == ["a_m", "b_m"]
+        assert summary["overlapping"]["a_m"] >= 1
+        assert set(pd.read_csv(out / "all_regions.csv")["metaphase"]) == {"a_m", "b_m"}
+
+    holds(run_batch(folders(slides), out, model=tiny_model), 2, ())
+    holds(run_batch(folders(slides), out, model=tiny_model, overwrite=True), 0)
+    holds(run_batch(folders(slides), out, model=other), 0)
+    holds(run_batch(folders(slides), out, model=other), 2)
+    os.utime(image, (1, 1))
+    arguments = ["batch", *map(str, folders(slides)), "-o", str(out), "--model", str(other)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert "a human decided there: a_m" in printed.out
+    assert "could not" not in printed.err
+    # Without the decision the model has its way again.
+    write_table(table, restore_model_opinion(read_table(table), [1]))
+    assert run_batch(folders(slides), out, model=other).kept == ()
+    assert set(read_table(table)["model"]) == {"other"}
 
 
 def test_each_frame_of_a_stack_is_a_metaphase(tmp_path, tiny_model, small, capsys):
@@ -132,6 +169,132 @@ def test_each_frame_of_a_stack_is_a_metaphase(tmp_path, tiny_model, small, capsy
     assert main([*arguments, "--model", str(tiny_model)]) == 0
     rows = json.loads(capsys.readouterr().out)["summary"]
     assert sorted(row["metaphase"] for row in rows) == ["s_000", "s_001"]
+
+
+@pytest.fixture
+def stack(tmp_path, small):
+    """A stack whose second frame is blank."""
+    path = tmp_path / "s.tif"
+    frames = [small, np.full_like(small, 200), small[::-1]]
+    tifffile.imwrite(path, np.stack(frames), photometric="minisblack")
+    return path
+
+
+def test_a_bad_frame_does_not_stop_the_rest_of_its_stack(stack, tiny_model, tmp_path):
+    out = tmp_path / "out"
+
+    def run():
+        result = run_batch([stack], out, model=tiny_model)
+        assert sorted(result.summary["metaphase"]) == ["s_000", "s_002"]
+        assert list(result.failures) == [f"{stack}, frame 001"]
+        assert "No chromosome" in result.failures[f"{stack}, frame 001"]
+
+    run()
+    when = (out / "s_000_regions.csv").stat().st_mtime_ns
+    run()
+    assert (out / "s_000_regions.csv").stat().st_mtime_ns == when, "what was finished stays"
+
+
+def test_a_reviewed_frame_stays_and_the_others_are_done(stack, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    run_batch([stack], out, model=tiny_model)
+    kept = decide(out / "s_002_regions.csv")
+    when = (out / "s_000_regions.csv").stat().st_mtime_ns
+    result = run_batch([stack], out, model=tiny_model, overwrite=True)
+    assert result.kept == ("s_002",)
+    assert sorted(result.summary["metaphase"]) == ["s_000", "s_002"]
+    assert (out / "s_002_regions.csv").read_bytes() == kept
+    assert (out / "s_000_regions.csv").stat().st_mtime_ns > when
+
+
+def test_results_of_other_images_are_not_replaced(slides, tiny_model, tmp_path, small):
+    out = tmp_path / "out"
+    Image.fromarray(small[::-1]).save(slides / "b" / "m.png")
+    run_batch([slides / "a"], out, model=tiny_model)
+    kept = (out / "m_regions.csv").read_bytes()
+    for overwrite in (False, True):
+        second = run_batch([slides / "b"], out, model=tiny_model, overwrite=overwrite)
+        assert list(second.summary["metaphase"]) == ["b_m"]
+        assert (out / "m_regions.csv").read_bytes() == kept
+    both = run_batch(folders(slides), out, model=tiny_model)
+    assert both.skipped == 2
+    assert sorted(both.summary["metaphase"]) == ["b_m", "m"], "each keeps its name"
+
+
+def test_names_go_on_after_an_interruption(tmp_path):
+    files = [tmp_path / "a" / "m.tif", tmp_path / "b" / "m.tif"]
+    records = {"a_m": {"image": str(files[0]), "frames": ["a_m"]}}
+    assert unique_names(files, records) == ["a_m", "b_m"]
+
+
+def test_frames_of_a_stack_and_a_file_of_such_a_name(stack, small, tiny_model, tmp_path):
+    Image.fromarray(small).save(tmp_path / "s_000.tif")
+    result = run_batch([stack, tmp_path / "s_000.tif"], tmp_path / "one", model=tiny_model)
+    assert len(set(result.summary["metaphase"])) == 3
+    assert sorted(result.summary["image"]) == sorted([str(stack)] * 2 + [
+        str(tmp_path / "s_000.tif")])  # fmt: skip
+    for first, second in ((stack, tmp_path / "s_000.tif"), (tmp_path / "s_000.tif", stack)):
+        out = tmp_path / first.stem
+        run_batch([first], out, model=tiny_model)
+        kept = (out / "s_000_regions.csv").read_bytes()
+        run_batch([second], out, model=tiny_model)
+        assert (out / "s_000_regions.csv").read_bytes() == kept
+
+
+def test_numbered_files_that_are_no_stacks_keep_their_names(tmp_path, small):
+    files = [tmp_path / "x.png", tmp_path / "x_000.png", tmp_path / "x_001.png"]
+    for file in files:
+        Image.fromarray(small).save(file)
+    assert unique_names(files) == ["x", "x_000", "x_001"]
+
+
+def test_one_path_is_enough(slides, tiny_model, tmp_path):
+    for given in (slides / "a", str(slides / "a")):
+        assert len(run_batch(given, tmp_path / "out", model=tiny_model).summary) == 1
+
+
+def test_a_log_has_a_line_for_each_image(slides, stack, tiny_model, tmp_path, capfd):
+    (slides / "a" / "bad.tif").write_text("no image")
+    images = [*map(str, folders(slides)), str(stack)]
+    status = main(["batch", *images, "-o", str(tmp_path / "out"), "--model", str(tiny_model)])
+    assert status == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert "1 of 4: bad could not be done" in lines
+    assert "2 of 4: a_m" in lines
+    assert "3 of 4: b_m" in lines
+    assert "4 of 4: s, not all of its frames" in lines
+
+
+def test_a_model_that_cannot_be_used_leaves_no_empty_folder(slides, tmp_path):
+    (tmp_path / "bad.safetensors").write_text("no model")
+    with pytest.raises(ModelFileError):
+        run_batch([slides / "a"], tmp_path / "new" / "out", model=tmp_path / "bad.safetensors")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is a matter of POSIX")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_says_how_to_go_on(small, tiny_model, tmp_path, workers):
+    for number in range(40):
+        Image.fromarray(small).save(tmp_path / f"m{number}.png")
+    out = tmp_path / "out"
+    program = "import sys; from napari_chromocluster.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["batch", tmp_path, "-o", out, "--model", tiny_model, "--workers", workers]
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    # A process group of its own: as at a terminal, all of its processes get the signal.
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as batch:  # fmt: skip
+        while not list(out.glob("m*.csv")) and batch.poll() is None:
+            time.sleep(0.05)
+        os.killpg(batch.pid, signal.SIGINT)
+        _, said = batch.communicate(timeout=120)
+    assert batch.returncode == 130
+    assert said.splitlines()[-1] == (
+        "chromocluster: Interrupted: run the same command again to go on."
+    )
+    assert "Traceback" not in said
 
 
 def test_two_workers_give_the_same(slides, tiny_model, tmp_path):
@@ -181,6 +344,21 @@ def test_no_scheduler_and_no_worker(slides, tiny_model, tmp_path):
         run_batch([slides / "a"], tmp_path / "out", model=tiny_model, workers=0)
 
 
+@pytest.mark.parametrize("address", ["head", "nonsense://"])
+def test_an_address_that_is_none_is_one_clear_line(slides, tmp_path, address):
+    pytest.importorskip("distributed")
+    program = "import sys; from napari_chromocluster.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["batch", slides / "a", "-o", tmp_path / "out", "--scheduler", address]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"chromocluster: There is no dask scheduler at {address}: start one first.\n"
+    )
+
+
 def test_whatever_a_worker_meets_comes_back_as_a_sentence(tmp_path, monkeypatch, small):
     from napari_chromocluster.batch import workers
 
@@ -191,4 +369,4 @@ def test_whatever_a_worker_meets_comes_back_as_a_sentence(tmp_path, monkeypatch,
 
     monkeypatch.setattr(workers, "load_once", broken)
     job = workers.Job(str(tmp_path / "m.png"), "m", str(tmp_path), "default", "cpu")
-    assert classify_job(job) == "the device is gone"
+    assert classify_job(job).failures == {"": "the device is gone"}

@@ -5,8 +5,10 @@ from napari_chromocluster.batch.one import (
     BatchError,
     Classified,
     ResultFiles,
+    Segmented,
     classify_to_files,
     read_frame,
+    segment_to_files,
 )
 
 __all__ = [
@@ -14,8 +16,10 @@ __all__ = [
     "BatchResult",
     "Classified",
     "ResultFiles",
+    "Segmented",
     "classify_to_files",
     "find_images",
     "read_frame",
     "run_batch",
+    "segment_to_files",
 ]

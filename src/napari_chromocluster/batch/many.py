@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import glob
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from napari_chromocluster.batch.one import BatchError, ResultFiles
-from napari_chromocluster.batch.workers import Job, executor, load_once
+from napari_chromocluster.batch.naming import unique_names
+from napari_chromocluster.batch.one import (
+    BatchError,
+    ResultFiles,
+    is_reviewed,
+    writable_folder,
+)
+from napari_chromocluster.batch.workers import Job, Outcome, executor, load_once
 from napari_chromocluster.imaging.io import (
     IMAGE_SUFFIXES,
     ImageError,
     atomic_path,
-    check_writable,
 )
 from napari_chromocluster.models.registry import model_card, resolve_model
 from napari_chromocluster.results.figures import batch_chart, save_figure
@@ -41,14 +45,18 @@ class BatchResult:
         One row a metaphase, best first: ``metaphase``, ``score``,
         ``chromosomes``, regions per type, ``image``.
     failures : dict of str to str
-        Files that could not be done, and why.
+        Files, or frames of stacks, that could not be done, and why.
     skipped : int
         Files that were finished before.
+    kept : tuple of str
+        Metaphases that would have been done again, but count as they are, for
+        a human decided in them.
     """
 
     summary: pd.DataFrame
     failures: dict[str, str]
     skipped: int = 0
+    kept: tuple[str, ...] = ()
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
@@ -86,26 +94,8 @@ def _images_among(paths: Iterable[Path]) -> list[Path]:
     )
 
 
-def unique_names(files: Sequence[Path]) -> list[str]:
-    """Name each file after its stem, and after its folder and kind too where stems repeat."""
-    ways: list[Callable[[Path], str]] = [
-        lambda file: file.stem,
-        lambda file: f"{file.parent.name}_{file.stem}",
-        lambda file: f"{file.parent.name}_{file.stem}_{file.suffix[1:]}",
-        lambda file: "_".join(file.with_suffix("").parts[1:]) + f"_{file.suffix[1:]}",
-    ]
-    names = [""] * len(files)
-    for way in ways:
-        # Upper and lower case are one on some file systems.
-        taken = Counter((names[i] or way(file)).casefold() for i, file in enumerate(files))
-        for i, file in enumerate(files):
-            if not names[i] and taken[way(file).casefold()] == 1:
-                names[i] = way(file)
-    return names
-
-
 def run_batch(
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
     model: str | Path = "default",
@@ -115,12 +105,13 @@ def run_batch(
     overwrite: bool = False,
     expected: int = EXPECTED_CHROMOSOMES,
     progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> BatchResult:
     """Classify many metaphases; one that fails does not stop the others.
 
     Parameters
     ----------
-    images : sequence of path
+    images : path or sequence of path
         Files, folders and patterns; each frame of a stack is a metaphase.
     output : path
         Folder of the results.  Files that were finished there with the same
@@ -133,11 +124,13 @@ def run_batch(
     workers : int
         Processes on this machine, without a scheduler.
     overwrite : bool
-        Do finished files again; types that a human decided are never lost.
+        Do finished files again; where a human decided, results stay as they are.
     expected : int
         Chromosomes of a cell, which the score compares with.
     progress : callable, optional
         Called with the files done and their number.
+    tell : callable, optional
+        Called with a line for each file, such as ``3 of 20: name``.
 
     Returns
     -------
@@ -155,40 +148,43 @@ def run_batch(
     """
     if workers < 1:
         raise BatchError(f"A batch needs at least one worker, not {workers}.")
-    files = find_images(images)
+    files = find_images([images] if isinstance(images, (str, Path)) else images)
     folder = Path(output).expanduser().resolve()
-    check_writable(folder)
-    jobs = _jobs(files, folder, model, device)
-    # A damaged model or a wrong device fails here, not once for every file; the
-    # devices of a cluster's workers are not those of this machine.
-    load_once(jobs[0].model, device if scheduler is None else "cpu")
-    records = {} if overwrite else _read_records(folder)
-    names = {job.name: records[job.name]["frames"] for job in jobs if _finished(job, records)}
-    skipped = len(names)
-    failures: dict[str, str] = {}
-    todo = [job for job in jobs if job.name not in names]
-    done = skipped
-    with executor(scheduler, min(workers, len(todo))) as submit:
-        for job, outcome in submit(todo):
-            if isinstance(outcome, list):
-                names[job.name] = outcome
+    with writable_folder(folder):
+        records = _read_records(folder)
+        jobs = _jobs(files, folder, model, device, records)
+        # A damaged model or a wrong device fails here, not once for every file; the
+        # devices of a cluster's workers are not those of this machine.
+        load_once(jobs[0].model, device if scheduler is None else "cpu")
+        outcomes = {} if overwrite else _finished_before(jobs, records)
+        todo = [job for job in jobs if job.name not in outcomes or outcomes[job.name].failures]
+        skipped = len(jobs) - len(todo)
+        if not overwrite:
+            todo = [_rest(job, outcomes.get(job.name)) for job in todo]
+        with executor(scheduler, min(workers, len(todo))) as submit:
+            for done, (job, outcome) in enumerate(submit(todo), start=skipped + 1):
+                outcomes[job.name] = outcome
                 _write_record(folder, job, outcome)
-            else:
-                failures[job.image] = outcome
-            done += 1
-            if progress is not None:
-                progress(done, len(jobs))
-    summary = _summarise(folder, jobs, names, expected, failures)
-    return BatchResult(summary, failures, skipped)
+                if progress is not None:
+                    progress(done, len(jobs))
+                if tell is not None:
+                    tell(f"{done} of {len(jobs)}: {job.name}{_remark(outcome)}")
+        return _summarise(folder, jobs, outcomes, expected, skipped)
 
 
-def _jobs(files: list[Path], folder: Path, model: str | Path, device: str) -> list[Job]:
+def _jobs(
+    files: list[Path],
+    folder: Path,
+    model: str | Path,
+    device: str,
+    records: dict[str, dict[str, Any]],
+) -> list[Job]:
     path = resolve_model(model)
     card = model_card(path)
     # A file of the list goes by its name: on another machine it lies elsewhere.
     where = str(path.resolve()) if path.resolve() == Path(str(model)).resolve() else str(model)
     jobs = []
-    for file, name in zip(files, unique_names(files), strict=True):
+    for file, name in zip(files, unique_names(files, records), strict=True):
         facts = file.stat()
         stamp = {
             "image": str(file),
@@ -201,7 +197,7 @@ def _jobs(files: list[Path], folder: Path, model: str | Path, device: str) -> li
 
 
 def _read_records(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read what was finished in a folder; a line torn by a crash is passed over."""
+    """Read what was finished in a folder, the latest last; torn lines are passed over."""
     records: dict[str, dict[str, Any]] = {}
     try:
         lines = (folder / _RECORDS).read_text(encoding="utf-8").splitlines()
@@ -210,37 +206,82 @@ def _read_records(folder: Path) -> dict[str, dict[str, Any]]:
     for line in lines:
         try:
             record = json.loads(line)
-            records[record["name"]] = record
+            name = str(record["name"])
+            record = {**record, "image": str(record["image"]), "frames": list(record["frames"])}
+            records.pop(name, None)  # so that the latest is last
+            records[name] = record
         except (ValueError, KeyError, TypeError):
             continue
     return records
 
 
-def _write_record(folder: Path, job: Job, frames: list[str]) -> None:
-    line = json.dumps({"name": job.name, "frames": frames, **job.stamp})
+def _write_record(folder: Path, job: Job, outcome: Outcome) -> None:
+    if not outcome.frames:
+        return
+    record: dict[str, Any] = {"name": job.name, "frames": outcome.frames, **job.stamp}
+    if outcome.kept:
+        record["kept"] = outcome.kept
+    if outcome.failures:
+        record["failed"] = list(outcome.failures)
     with (folder / _RECORDS).open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+        stream.write(json.dumps(record) + "\n")
 
 
-def _finished(job: Job, records: dict[str, dict[str, Any]]) -> bool:
-    """Whether the same file was done with the same model, and its table is still there."""
-    record = records.get(job.name)
-    return (
-        record is not None
-        and all(record.get(key) == value for key, value in job.stamp.items())
-        and all(ResultFiles.of(job.folder, name).regions.exists() for name in record["frames"])
-    )
+def _finished_before(jobs: list[Job], records: dict[str, dict[str, Any]]) -> dict[str, Outcome]:
+    """Return what holds of earlier results: of the same file, with the same model.
+
+    The failures of an outcome are frames that are to be done (again).
+    """
+    found = {}
+    for job in jobs:
+        record = records.get(job.name)
+        if record is None or any(record.get(key) != job.stamp[key] for key in job.stamp):
+            continue
+        kept = [name for name in record.get("kept", ()) if _still_reviewed(job, name)]
+        frames = [
+            name
+            for name in record["frames"]
+            if ResultFiles.of(job.folder, name).regions.exists()
+            and (name in kept or name not in record.get("kept", ()))
+        ]
+        open_ones = [*record.get("failed", ()), *(set(record["frames"]) - set(frames))]
+        found[job.name] = Outcome(tuple(frames), tuple(kept), dict.fromkeys(open_ones, ""))
+    return found
+
+
+def _still_reviewed(job: Job, name: str) -> bool:
+    try:
+        return is_reviewed(ResultFiles.of(job.folder, name))
+    except BatchError:  # spoilt since; the summary says so
+        return True
+
+
+def _rest(job: Job, before: Outcome | None) -> Job:
+    """Leave out of a job the frames whose earlier results hold."""
+    if before is None:
+        return job
+    return replace(job, done=tuple(name for name in before.frames if name not in before.kept))
+
+
+def _remark(outcome: Outcome) -> str:
+    if not outcome.failures:
+        return ", left as it is" if outcome.frames == outcome.kept else ""
+    return ", not all of its frames" if outcome.frames else " could not be done"
 
 
 def _summarise(
-    folder: Path,
-    jobs: list[Job],
-    names: dict[str, list[str]],
-    expected: int,
-    failures: dict[str, str],
-) -> pd.DataFrame:
+    folder: Path, jobs: list[Job], outcomes: dict[str, Outcome], expected: int, skipped: int
+) -> BatchResult:
     """Rank all metaphases and write the tables and the chart of the whole batch."""
-    images = {frame: job.image for job in jobs for frame in names.get(job.name, [])}
+    images: dict[str, str] = {}
+    failures: dict[str, str] = {}
+    kept: list[str] = []
+    for job in jobs:
+        outcome = outcomes[job.name]
+        images |= dict.fromkeys(outcome.frames, job.image)
+        kept += outcome.kept
+        for part, reason in outcome.failures.items():
+            failures[f"{job.image}, {part}" if part else job.image] = reason
     tables: dict[str, pd.DataFrame] = {}
     for frame, image in images.items():
         try:
@@ -255,7 +296,7 @@ def _summarise(
         _write_csv(folder / _REGIONS, pd.concat(named))
         order = {name: counts(tables[name]) for name in summary["metaphase"]}
         save_figure(folder / _CHART, batch_chart(order))
-    return summary
+    return BatchResult(summary, failures, skipped, tuple(kept))
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

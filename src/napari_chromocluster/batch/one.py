@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,15 @@ from napari_chromocluster.imaging.io import (
     read_labels,
     write_labels,
 )
+from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.results.figures import overlay_figure, save_figure
 from napari_chromocluster.results.table import (
     HUMAN,
+    KEY,
     TableError,
+    build_table,
     merge_tables,
     read_table,
     write_table,
@@ -78,14 +83,55 @@ class Classified:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Segmented:
+    """The regions of one metaphase, found anew.
+
+    Attributes
+    ----------
+    labels : (H, W) integer array
+        The regions.
+    path : Path
+        The label image.
+    removed : tuple of Path
+        Results of the model on other regions, which are gone.
+    """
+
+    labels: NDArray[Any]
+    path: Path
+    removed: tuple[Path, ...] = ()
+
+
+@contextmanager
+def writable_folder(folder: str | Path) -> Iterator[None]:
+    """Make a folder for results; take it away again where none came to lie in it.
+
+    Raises
+    ------
+    ImageError
+        If the folder cannot be made or written to.
+    """
+    path = Path(folder).absolute()
+    made = [one for one in (path, *path.parents) if not os.path.exists(one)]
+    try:
+        check_writable(path)
+        yield
+    finally:
+        with suppress(OSError):  # it holds something: so do those above it
+            for one in made:
+                one.rmdir()
+
+
 def read_frame(path: str | Path) -> NDArray[Any]:
     """Read one metaphase.
 
     Raises
     ------
     ImageError
-        If it cannot be read, or is a stack.
+        If it cannot be read, or is a stack or a folder.
     """
+    if Path(path).is_dir():
+        raise ImageError(f"{path} is a folder: use 'chromocluster batch' for the images in it.")
     image = read_image(path)
     if is_stack(image):
         raise ImageError(
@@ -132,21 +178,73 @@ def classify_to_files(
         As of the steps.
     """
     files = ResultFiles.of(folder, name)
-    check_writable(folder)
-    reviewed = _reviewed(files, labels)
-    began = time.perf_counter()
-    regions = _find_regions(image, name) if labels is None else labels
-    table = classifier.classify(image, regions, select)
-    seconds = time.perf_counter() - began
-    if reviewed is not None:
-        table = merge_tables(reviewed, table)
-    limit = classifier.card.unsure_threshold if threshold is None else threshold
-    title = f"{name} — {classifier.name}"
-    figure = overlay_figure(image, regions, table, threshold=limit, title=title)
-    write_labels(files.labels, regions)
-    save_figure(files.overlay, figure)
-    write_table(files.regions, table)
+    with writable_folder(folder):
+        reviewed = _reviewed(files, labels)
+        began = time.perf_counter()
+        regions = _find_regions(image, name) if labels is None else labels
+        table = classifier.classify(image, regions, select)
+        seconds = time.perf_counter() - began
+        if reviewed is not None:
+            table = merge_tables(reviewed, table)
+        limit = classifier.card.unsure_threshold if threshold is None else threshold
+        title = f"{name} — {classifier.name}"
+        figure = overlay_figure(image, regions, table, threshold=limit, title=title)
+        write_labels(files.labels, regions)
+        save_figure(files.overlay, figure)
+        write_table(files.regions, table)
     return Classified(table, regions, files, limit, seconds)
+
+
+def segment_to_files(
+    image: NDArray[Any], name: str, folder: str | Path, **parameters: Any
+) -> Segmented:
+    """Find the regions of one metaphase and write them into a folder.
+
+    A table and an overlay that a model made there of other regions are removed,
+    for they would contradict the labels.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, 3 | 4) array
+        The metaphase.
+    name : str
+        What the files are named after.
+    folder : path
+        Made if need be.
+    **parameters
+        As `segment_metaphase` takes them.
+
+    Raises
+    ------
+    BatchError
+        If there are results that a human decided on, on other regions.
+    ImageError, ValueError
+        As of the steps.
+    """
+    files = ResultFiles.of(folder, name)
+    with writable_folder(folder):
+        old = _table_there(files)
+        labels = segment_metaphase(image, **parameters)
+        removed: list[Path] = []
+        if _has_human(old):
+            _reviewed(files, labels)
+        elif old is not None and not _agree(old, labels):
+            removed = [path for path in (files.regions, files.overlay) if path.exists()]
+        for path in removed:  # before the labels: an interruption leaves no contradiction
+            path.unlink()
+        write_labels(files.labels, labels)
+    return Segmented(labels, files.labels, tuple(removed))
+
+
+def is_reviewed(files: ResultFiles) -> bool:
+    """Whether a human decided in the results of a metaphase.
+
+    Raises
+    ------
+    BatchError
+        If the table that is there is no features table.
+    """
+    return _has_human(_table_there(files))
 
 
 def _find_regions(image: NDArray[Any], name: str) -> NDArray[Any]:
@@ -158,24 +256,62 @@ def _find_regions(image: NDArray[Any], name: str) -> NDArray[Any]:
     return labels
 
 
-def _reviewed(files: ResultFiles, labels: NDArray[Any] | None) -> pd.DataFrame | None:
-    """Return the table that is there if a human decided in it; refuse to write over it blindly."""
+def _table_there(files: ResultFiles) -> pd.DataFrame | None:
     if not files.regions.exists():
         return None
     try:
-        old = read_table(files.regions)
+        return read_table(files.regions)
     except TableError as error:
         raise BatchError(
             f"{files.regions} is there already and is no features table: move it away, "
             f"or choose another folder."
         ) from error
-    if not (old["source"] == HUMAN).any():
+
+
+def _has_human(table: pd.DataFrame | None) -> bool:
+    return table is not None and bool((table["source"] == HUMAN).any())
+
+
+def _reviewed(files: ResultFiles, labels: NDArray[Any] | None) -> pd.DataFrame | None:
+    """Return the table that is there if a human decided in it; refuse to write over it blindly."""
+    old = _table_there(files)
+    if old is None or not _has_human(old):
         return None
-    if labels is not None and files.labels.exists():
-        theirs = read_labels(files.labels)
-        if theirs.shape == labels.shape and np.array_equal(theirs, labels):
-            return old
-    raise BatchError(
-        f"{files.regions} holds types that a human decided: give its regions "
-        f"(--labels {files.labels}), or choose another folder."
+    if labels is None:
+        raise BatchError(
+            f"{files.regions} holds types that a human decided: choose another folder, or keep "
+            f"them with 'chromocluster classify' and --labels {files.labels}."
+        )
+    if not _are_its_regions(files, old, labels):
+        raise BatchError(
+            f"{files.regions} holds types that a human decided, but on other regions than these: "
+            f"choose another folder."
+        )
+    return old
+
+
+def _are_its_regions(files: ResultFiles, table: pd.DataFrame, labels: NDArray[Any]) -> bool:
+    """Whether labels are the very regions of a table, by its rows and the labels beside it."""
+    if not _agree(table, labels):
+        return False
+    if not files.labels.exists():
+        return True
+    beside = read_labels(files.labels)
+    # Labels that were written over since are none of the table, and have no say.
+    return np.array_equal(beside, labels) or not _agree(table, beside)
+
+
+def _agree(table: pd.DataFrame, labels: NDArray[Any]) -> bool:
+    """Whether all rows of a table are regions of these labels, of the same area and place."""
+    if table.empty or not labels.any():
+        return table.empty
+    here = build_table(extract_regions(labels)).set_index(KEY)
+    keys = pd.MultiIndex.from_frame(table[KEY])
+    if not keys.isin(here.index).all():
+        return False
+    now = here.loc[keys]
+    # A table may come without measures, or from a spreadsheet that rounded them.
+    return all(
+        not (np.abs(now[name].to_numpy() - table[name].to_numpy(float)) >= 1).any()
+        for name in ("area", "centroid_y", "centroid_x")
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,11 +14,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
-from napari_chromocluster.batch.one import BatchError, classify_to_files
+from napari_chromocluster.batch.naming import frame_name
+from napari_chromocluster.batch.one import (
+    BatchError,
+    ResultFiles,
+    classify_to_files,
+    is_reviewed,
+)
 from napari_chromocluster.imaging.io import is_stack, read_image
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.training.alive import end_with_parent
+
+#: Seconds that a dask scheduler has to answer.
+_PATIENCE = 10
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,8 @@ class Job:
         As in `load_model`.
     stamp : dict
         What must be the same for an earlier result to hold.
+    done : tuple of str
+        Names of frames whose earlier results hold.
     """
 
     image: str
@@ -39,29 +52,59 @@ class Job:
     model: str
     device: str
     stamp: dict[str, Any] = field(default_factory=dict, hash=False)
+    done: tuple[str, ...] = ()
 
 
-def classify_job(job: Job) -> list[str] | str:
-    """Classify all frames of one file; runs on workers.
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one file.
 
-    Returns
-    -------
-    list of str or str
-        Names of the frames, or why it could not be done.
+    Attributes
+    ----------
+    frames : tuple of str
+        Names of the frames that have results.
+    kept : tuple of str
+        Those of them that were left as they are, for a human decided there.
+    failures : dict of str to str
+        Frame, such as ``frame 007``, to why it could not be done; "" is the
+        whole file.
     """
+
+    frames: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def classify_job(job: Job) -> Outcome:
+    """Classify all frames of one file, each by itself; runs on workers."""
     try:
         pixels = read_image(job.image)
-        frames = list(pixels) if is_stack(pixels) else [pixels]
-        names = [job.name]
-        if is_stack(pixels):
-            names = [f"{job.name}_{number:03d}" for number in range(len(frames))]
         classifier = load_once(job.model, job.device)
-        for frame, name in zip(frames, names, strict=True):
-            classify_to_files(frame, name, job.folder, classifier)
     except Exception as error:
         # Whatever it is, the other files are done all the same.
-        return " ".join(str(error).split()) or type(error).__name__
-    return names
+        return Outcome(failures={"": _sentence(error)})
+    parts = {job.name: ("", pixels)}
+    if is_stack(pixels):
+        parts = {
+            frame_name(job.name, number): (f"frame {number:03d}", frame)
+            for number, frame in enumerate(pixels)
+        }
+    frames, kept, failures = [], [], {}
+    for name, (part, frame) in parts.items():
+        try:
+            if name not in job.done:
+                if is_reviewed(ResultFiles.of(job.folder, name)):
+                    kept.append(name)
+                else:
+                    classify_to_files(frame, name, job.folder, classifier)
+            frames.append(name)
+        except Exception as error:  # so are the other frames
+            failures[part] = _sentence(error)
+    return Outcome(tuple(frames), tuple(kept), failures)
+
+
+def _sentence(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def load_once(model: str, device: str) -> ClusterClassifier:
@@ -76,7 +119,7 @@ def _load(path: str, changed: int, device: str) -> ClusterClassifier:
 
 
 #: Takes jobs, yields each with its outcome as it is done.
-Submit = Callable[[list[Job]], Iterator[tuple[Job, list[str] | str]]]
+Submit = Callable[[list[Job]], Iterator[tuple[Job, Outcome]]]
 
 
 @contextmanager
@@ -100,38 +143,61 @@ def executor(scheduler: str | None, workers: int) -> Iterator[Submit]:
 
 def _begin(workers: int) -> None:
     """Keep a worker from outliving the batch, and from taking all cores."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
-def _in_pool(pool: Executor, jobs: list[Job]) -> Iterator[tuple[Job, list[str] | str]]:
-    futures: dict[Future[list[str] | str], Job] = {
-        pool.submit(classify_job, job): job for job in jobs
-    }
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Start processes that pass over Ctrl+C from their first moment.
+
+    It reaches all processes of a terminal, and the one that started them deals with it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are a matter of the main thread
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _in_pool(pool: Executor, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
+    with _deaf_children():  # the pool starts its processes as it is given work
+        futures: dict[Future[Outcome], Job] = {pool.submit(classify_job, job): job for job in jobs}
     for future in as_completed(futures):
         try:
             outcome = future.result()
         except BrokenProcessPool:
-            outcome = (
+            reason = (
                 "A worker ended suddenly, perhaps for lack of memory: "
                 "run the batch again with fewer workers."
             )
+            outcome = Outcome(failures={"": reason})
         yield futures[future], outcome
 
 
 @contextmanager
 def _dask_client(address: str) -> Iterator[Any]:
     try:
-        from dask.distributed import Client
+        from dask.distributed import Client, Security
+        from distributed.core import connect
+        from distributed.utils import LoopRunner
     except ImportError as error:
         raise BatchError(
             "A scheduler needs the extra 'distributed': "
             "pip install 'napari-chromocluster[distributed]'."
         ) from error
     try:
-        client = Client(address, set_as_default=False, timeout=10)
+        # A client that finds no scheduler complains once more when it is thrown away, so
+        # it is made only where one answers.
+        safety = Security().get_connection_args("client")
+        LoopRunner().run_sync(_knock, connect, address, safety)
+        client = Client(address, set_as_default=False, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
         raise BatchError(f"There is no dask scheduler at {address}: start one first.") from error
     with client:
@@ -140,10 +206,17 @@ def _dask_client(address: str) -> Iterator[Any]:
         yield client
 
 
-def _on_cluster(client: Any, jobs: list[Job]) -> Iterator[tuple[Job, list[str] | str]]:
+async def _knock(connect: Any, address: str, safety: dict[str, Any]) -> None:
+    """Connect to an address and leave again."""
+    comm = await connect(address, timeout=_PATIENCE, **safety)
+    await comm.close()
+
+
+def _on_cluster(client: Any, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
     from dask.distributed import as_completed as dask_completed
 
     futures = {client.submit(classify_job, job, pure=False): job for job in jobs}
     for future in dask_completed(list(futures), loop=client.loop):
         error = future.exception()
-        yield futures[future], str(error) if error is not None else future.result()
+        outcome = future.result() if error is None else Outcome(failures={"": _sentence(error)})
+        yield futures[future], outcome

@@ -17,6 +17,7 @@ from napari_chromocluster.cli.classify import classify
 from napari_chromocluster.cli.demo import demo
 from napari_chromocluster.cli.evaluate import evaluate
 from napari_chromocluster.cli.models import models
+from napari_chromocluster.cli.options import Stopped
 from napari_chromocluster.cli.segment import segment
 from napari_chromocluster.cli.train import train
 
@@ -68,7 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         status = app(args=arguments, prog_name="chromocluster", standalone_mode=False)
+        if status == INTERRUPTED:  # typer makes a status of Ctrl+C
+            return _say("Interrupted.", INTERRUPTED)
         return status if isinstance(status, int) else 0
+    except Stopped as stopped:
+        return _say(str(stopped), INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
         return _say("Interrupted.", INTERRUPTED)
     except BrokenPipeError:
@@ -81,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error))
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of the command line itself
-            return _say(f"{error.format_message()} See 'chromocluster --help'.")
+            command = getattr(getattr(error, "ctx", None), "command_path", "chromocluster")
+            return _say(f"{error.format_message()} See '{command} --help'.")
         raise
 
 

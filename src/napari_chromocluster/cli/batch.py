@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from napari_chromocluster.cli.options import (
     Json,
     Model,
     Output,
+    Stopped,
+    counted,
     print_json,
     progress_line,
 )
@@ -46,23 +49,32 @@ def batch(
     """
     from napari_chromocluster.batch import run_batch
 
-    result = run_batch(
-        images,
-        output,
-        model=model,
-        device=device,
-        scheduler=scheduler,
-        workers=workers,
-        overwrite=overwrite,
-        expected=expected,
-        progress=progress_line("images"),
-    )
+    # A terminal sees one line that counts; a log, one line for each image.
+    on_terminal = sys.stderr.isatty()
+    try:
+        result = run_batch(
+            images,
+            output,
+            model=model,
+            device=device,
+            scheduler=scheduler,
+            workers=workers,
+            overwrite=overwrite,
+            expected=expected,
+            progress=progress_line("images"),
+            tell=None if on_terminal else partial(print, file=sys.stderr, flush=True),
+        )
+    except KeyboardInterrupt:
+        if on_terminal:
+            print(file=sys.stderr)  # the count stands in the line
+        raise Stopped("Interrupted: run the same command again to go on.") from None
     if as_json:
         print_json(
             {
                 "summary": result.summary.to_dict("records"),
                 "failures": result.failures,
                 "skipped": result.skipped,
+                "kept": list(result.kept),
             }
         )
     else:
@@ -72,10 +84,12 @@ def batch(
 
 
 def _print_batch(result: BatchResult, output: Path) -> None:
-    print(f"{len(result.summary)} metaphases in {output / 'summary.csv'}")
+    print(f"{counted(len(result.summary), 'metaphase')} in {output / 'summary.csv'}")
     if result.skipped:
-        print(f"{result.skipped} images were finished before (--overwrite does them again)")
+        print(f"{counted(result.skipped, 'image')} finished before (--overwrite does them again)")
+    if result.kept:
+        print("counted as they are, for a human decided there: " + ", ".join(result.kept))
     if result.failures:
-        print(f"{len(result.failures)} images could not be done:", file=sys.stderr)
+        print(f"{counted(len(result.failures), 'image')} could not be done:", file=sys.stderr)
     for name, reason in result.failures.items():
         print(f"  {name}: {reason}", file=sys.stderr)

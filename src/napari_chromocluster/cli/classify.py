@@ -35,7 +35,8 @@ def classify(
     device: Device = "auto",
     threshold: Threshold = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also write what decided (Grad-CAM) as TIFF.")
+        bool,
+        typer.Option("--explain", help="Also write what decided (class activation maps) as TIFF."),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -23,6 +23,10 @@ Threshold = Annotated[
 ]
 
 
+class Stopped(Exception):
+    """A command that the user interrupted; its message says what to do then."""
+
+
 def numbers(text: str | None, option: str) -> list[int] | None:
     """Read whole numbers such as ``1,2,5``; None stays None."""
     if text is None:
@@ -31,6 +35,11 @@ def numbers(text: str | None, option: str) -> list[int] | None:
         return [int(part) for part in text.replace(" ", "").split(",") if part]
     except ValueError:
         raise ValueError(f"{option} takes whole numbers such as 1,2,5, not {text!r}.") from None
+
+
+def counted(number: int, noun: str) -> str:
+    """Say how many there are of something: ``1 region``, ``2 regions``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def print_json(value: Any) -> None:

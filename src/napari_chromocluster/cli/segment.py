@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
-from napari_chromocluster.cli.options import Image, Json, Output, print_json
+from napari_chromocluster.cli.options import Image, Json, Output, counted, print_json
 
 
 def segment(
@@ -33,9 +34,7 @@ def segment(
     as_json: Json = False,
 ) -> None:
     """Find the regions of a metaphase and write them as a label image."""
-    from napari_chromocluster.batch import read_frame
-    from napari_chromocluster.imaging.io import check_writable, write_labels
-    from napari_chromocluster.imaging.segmentation import segment_metaphase
+    from napari_chromocluster.batch import read_frame, segment_to_files
 
     chosen: dict[str, Any] = {
         "smallest_region": smallest,
@@ -45,13 +44,14 @@ def segment(
         "polarity": polarity,
     }
     pixels = read_frame(image)
-    check_writable(output)
     # Options that are not given keep the segmentation's own values.
-    labels = segment_metaphase(pixels, **{k: v for k, v in chosen.items() if v is not None})
-    path = output / f"{image.stem}_labels.tif"
-    write_labels(path, labels)
-    found = int(labels.max(initial=0))
+    given = {name: value for name, value in chosen.items() if value is not None}
+    done = segment_to_files(pixels, image.stem, output, **given)
+    found = int(done.labels.max(initial=0))
     if as_json:
-        print_json({"labels": str(path), "regions": found})
-    else:
-        print(f"{found} regions in {path}")
+        removed = [str(path) for path in done.removed]
+        print_json({"labels": str(done.path), "regions": found, "removed": removed})
+        return
+    print(f"{counted(found, 'region')} in {done.path}")
+    for path in done.removed:
+        print(f"removed {path}: a model made it of other regions", file=sys.stderr)
