@@ -96,6 +96,7 @@ class ComposedCluster:
     mask: Mask
     cluster_type: ClusterType
     chromosomes: int
+    layout: object = None
 
 
 @dataclass(frozen=True)
@@ -349,7 +350,28 @@ def compose_one(
         return None
     signal, mask = finished
     window = bounding(mask, margin=4)
-    return ComposedCluster(signal[window], mask[window], cluster_type, chromosomes)
+    layout = _layout(canvas, pieces, width, max(gap, 0.0), begin)[(slice(None), *window)]
+    return ComposedCluster(signal[window], mask[window], cluster_type, chromosomes, layout)
+
+
+def _layout(canvas, pieces, width, gap, begin):
+    """overlap, contact, unknown overlap, unknown contact"""
+    out = np.zeros((4, *canvas.masks[0].shape), bool)
+    reach = max(2.0, 0.25 * width) + gap / 2
+    near = [distance_to(mask, 12) <= reach for mask in canvas.masks[:pieces]]
+    for i in range(pieces):
+        for j in range(i + 1, pieces):
+            both = canvas.masks[i] & canvas.masks[j]
+            if both.sum() / (width * width) >= OVERLAP_AREA:
+                out[0] |= both
+            elif (near[i] & near[j]).any() and distance_to(canvas.masks[i])[canvas.masks[j]].min() <= gap + 1.5:
+                out[1] |= near[i] & near[j]
+    if begin is not None:
+        if begin.cluster_type is not ClusterType.TOUCHING:
+            out[2] |= canvas.masks[0]
+        if begin.cluster_type is not ClusterType.OVERLAPPING:
+            out[3] |= canvas.masks[0]
+    return out
 
 
 def _lay_down(

@@ -18,6 +18,7 @@ from napari_chromocluster.training.looks import (
     vary_bands,
 )
 
+LAST: list = []
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -81,6 +82,7 @@ def augment(
     grid = functional.affine_grid(theta, [len(signal), 2, size, size], align_corners=False)
     if kind == "wide":
         grid = grid + bends(len(signal), size, generator)
+    LAST[:] = [grid]
     moved = functional.grid_sample(stacked, grid, align_corners=False, padding_mode="zeros")
     signal, mask = moved[:, 0], moved[:, 1]
     if kind not in ("wide", "full"):

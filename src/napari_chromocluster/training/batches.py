@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from napari_chromocluster.imaging.crops import CropSpec
 from napari_chromocluster.taxonomy import TYPES, ClusterType
-from napari_chromocluster.training.augment import augment, to_input
+from napari_chromocluster.training.augment import LAST, augment, to_input
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 from napari_chromocluster.training.data import RegionSet
 
@@ -159,7 +159,18 @@ class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
         inputs = make_inputs(
             self.regions, rows, self.stage.image_size, self.config.channels, kind, generator
         )
-        return inputs, torch.from_numpy(self.regions.allowed[rows].astype(np.float32))
+        allowed = torch.from_numpy(self.regions.allowed[rows].astype(np.float32))
+        layout = self.regions.layout
+        n_real = len(self.regions) - len(layout)
+        planes = np.zeros((len(rows), 4, 64, 64), np.uint8)
+        made = rows >= n_real
+        planes[made] = layout[rows[made] - n_real]
+        grid = LAST[0][:, ::4, ::4] + 0.0
+        moved = torch.nn.functional.grid_sample(
+            torch.from_numpy(planes).float() / 255, grid, align_corners=False
+        )
+        target = torch.nn.functional.max_pool2d(moved, 2)
+        return inputs, allowed, target, torch.from_numpy(made)
 
 
 def make_inputs(

@@ -27,7 +27,7 @@ from napari_chromocluster.imaging.compose import (
     iterate_clusters,
     natural_width,
 )
-from napari_chromocluster.imaging.crops import RegionCrop, frame_region
+from napari_chromocluster.imaging.crops import RegionCrop, frame_region, frame_side, _window, resize_square
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.training.alive import end_with_parent
 from napari_chromocluster.training.data import RegionSet, pack
@@ -206,13 +206,25 @@ def _composed(pool: _Pool, composed: Callable[[int], None] | None = None) -> Reg
     )
     crops: list[RegionCrop] = []
     names: list[str] = []
+    layouts = []
     for number in range(1, pool.count + 1):
         made = next(stream)
         crops.append(frame_region(made.signal, made.mask, reference=reference))
         names.append(str(made.cluster_type))
+        place = frame_side(made.mask)
+        layouts.append(
+            np.stack(
+                [
+                    np.rint(resize_square(_window(plane, *place), 64) * 255).astype(np.uint8)
+                    for plane in made.layout.astype(np.float32)
+                ]
+            )
+        )
         if composed is not None and number % 25 == 0:
             composed(number)
-    return pack(crops, names, ["composed"] * pool.count, pool.size)
+    done = pack(crops, names, ["composed"] * pool.count, pool.size)
+    object.__setattr__(done, "layout", np.stack(layouts))
+    return done
 
 
 def _composed_apart(pools: Sequence[_Pool], processes: int, report: Progress) -> list[RegionSet]:

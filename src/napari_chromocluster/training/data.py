@@ -41,6 +41,7 @@ class RegionSet:
     relative_size: NDArray[np.float32]
     allowed: NDArray[np.bool_]
     group: NDArray[np.str_]
+    layout: object = None
 
     def __len__(self) -> int:
         return len(self.signal)
@@ -64,6 +65,7 @@ class RegionSet:
             np.concatenate([part.relative_size for part in parts]),
             np.concatenate([part.allowed for part in parts]),
             np.concatenate([part.group for part in parts]),
+            None if all(part.layout is None for part in parts) else np.concatenate([part.layout for part in parts if part.layout is not None]),
         )
 
 

@@ -14,6 +14,8 @@ from napari_chromocluster.training.config import StageConfig, TrainingConfig
 from napari_chromocluster.training.teacher import Teacher, taught_loss
 
 #: Where a checkpoint holds what the validation groups gave.
+import os
+DENSE = float(os.environ.get("DENSE", "1.0"))
 SCORE = "chromocluster_score"
 
 
@@ -81,6 +83,16 @@ class StageModule(pl.LightningModule):
         self.steps = max(steps, 2)
         self._teacher = teacher
         self._outputs: list[tuple[Tensor, Tensor]] = []
+        body = list(network.body)
+        kept = self._kept = {}
+        body[2].register_forward_hook(lambda m, i, o: kept.__setitem__(2, o))
+        body[3].register_forward_hook(lambda m, i, o: kept.__setitem__(3, o))
+        wide = [b[-1].branch[-1].num_features for b in body[2:4]]
+        self.dense = nn.ModuleList([nn.Conv2d(w, 2, 1) for w in wide])
+        for one in self.dense:
+            nn.init.zeros_(one.weight)
+            nn.init.constant_(one.bias, -1.5)
+        self.told = []
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits; cached body features (2-D) go to the head alone."""
@@ -105,18 +117,48 @@ class StageModule(pl.LightningModule):
             + self.current_epoch * 10_007
             + batch_idx
         )
-        inputs, allowed = batch
+        inputs, allowed, target, made = batch
         logits = self(inputs)
+        layout = self._layout_loss(inputs, allowed, target, made)
         loss = partial_label_loss(logits, allowed, self.config.label_smoothing)
         if self._teacher is not None:
             share = self.config.teacher_share
             answers = self._teacher.answers(inputs, batch_idx)
             loss = (1 - share) * loss + share * taught_loss(logits, answers)
+        loss = loss + DENSE * layout
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 "The training diverged (the loss is no longer a number): lower the learning rates."
             )
         return loss
+
+    def _layout_loss(self, inputs, allowed, target, made):
+        maps = self.dense[0](self._kept[2]) + functional.interpolate(
+            self.dense[1](self._kept[3]), scale_factor=2, mode="bilinear", align_corners=False
+        )
+        maps = maps.float()
+        inside = functional.adaptive_max_pool2d(inputs[:, 1:2], maps.shape[-1]) > 0.3
+        truth, unknown = target[:, :2].clamp(0, 1), target[:, 2:] > 0.3
+        # real regions: single 0, touching 1, overlapping 2, both 3, other 4
+        n_types = allowed.sum(1)
+        can_touch = (allowed[:, 1] + allowed[:, 3]) > 0
+        can_cross = (allowed[:, 2] + allowed[:, 3]) > 0
+        possible = torch.stack([can_cross, can_touch], 1)
+        known = torch.where(made[:, None, None, None], (~unknown) | (truth > 0.5), ~possible[:, :, None, None])
+        weight = (known & inside).float() * (1 + 3 * truth)
+        loss = functional.binary_cross_entropy_with_logits(maps, truth, reduction="none")
+        dense = (loss * weight).sum() / weight.sum().clamp_min(1)
+        sure = torch.stack(
+            [(allowed[:, 2] + allowed[:, 3] == n_types), (allowed[:, 1] + allowed[:, 3] == n_types)], 1
+        ) & (~made)[:, None] & (n_types > 0)[:, None]
+        top = maps.masked_fill(~inside, -20).flatten(2).topk(2, dim=2).values.mean(2)
+        some = functional.binary_cross_entropy_with_logits(top, torch.ones_like(top), reduction="none")
+        bag = (some * sure).sum() / sure.sum().clamp_min(1)
+        self.told.append((float(dense), float(bag)))
+        if len(self.told) == 100:
+            print("dense %.3f bag %.3f" % tuple(sum(x) / 100 for x in zip(*self.told)), flush=True)
+            self.told.clear()
+        return dense + 0.3 * bag
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collect the outputs of one validation batch."""
@@ -156,10 +198,11 @@ class StageModule(pl.LightningModule):
             if parameters and rate > 0
         ]
         kind = torch.optim.Adam if self.config.optimizer == "adam" else torch.optim.AdamW
+        groups.append({"params": list(self.dense.parameters()), "lr": self.stage.lr_head})
         optimizer = kind(groups, weight_decay=self.config.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=[rate for parameters, rate in self._rates() if parameters and rate > 0],
+            max_lr=[rate for parameters, rate in self._rates() if parameters and rate > 0] + [self.stage.lr_head],
             total_steps=self.steps,
             pct_start=0.3,
         )
