@@ -40,7 +40,7 @@ KNOTS = {
     "level": np.array([-0.6, -0.35, -0.15, 0.0, 0.15, 0.3, 0.5]),
 }
 #: How much of what was counted is taken.  Chosen on the validation groups: with all of it for
-#: clusters, single chromosomes of crowded DAPI metaphases are called clusters.
+#: clusters, DAPI regions become less likely.
 TRUST = {"other": 1.0, "cluster": 0.5}
 #: How freely the tables follow the counts (inverse of the ridge penalty).
 _FREEDOM = 0.3

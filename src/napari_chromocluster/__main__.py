@@ -1,6 +1,8 @@
 """``python -m napari_chromocluster`` is the command line."""
 
+import sys
+
 from napari_chromocluster.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -14,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from napari_chromocluster.cli import main
-from napari_chromocluster.imaging.io import write_labels
+from napari_chromocluster.imaging.io import read_labels, write_labels
 from napari_chromocluster.models.model_file import load_model_file
 from napari_chromocluster.results.table import read_table, set_types, write_table
 
@@ -193,7 +195,8 @@ ROW = "image.png,labels.tif,{},{}\n"
         ("gone.png,labels.tif,1,single\n", "line 2: the file 'gone.png' is missing"),
         (ROW.format(1, "single") + ROW.format(2, "knot"), "line 3: 'knot' is no cluster type"),
         (ROW.format(1, "single") * 2, "line 3: this region is annotated twice"),
-        (ROW.format(9999, "single"), "9999 does not occur"),
+        # Of two metaphases, else a training has nothing to check on.
+        (ROW.format(9999, "single") + "labels.tif,labels.tif,1,single\n", "9999 does not occur"),
         ("", "no annotated region"),
     ],
 )
@@ -247,3 +250,77 @@ def test_small_and_cut_off_regions_are_no_bad_input(here, metaphase, capfd):
     table = pd.read_csv(json.loads(capfd.readouterr().out)["regions"])
     assert list(table["area"]) == [1, 360]
     assert table["confidence"].between(0, 1).all()
+
+
+@pytest.fixture
+def reviewed(here):
+    """A classified metaphase in ``kept`` where a human decided; returns what its files hold."""
+    assert main(["classify", "image.png", "-o", "kept", "--model", "model.safetensors"]) == 0
+    table = here / "kept" / "image_regions.csv"
+    write_table(table, set_types(read_table(table), [read_table(table)["index"][0]], "other"))
+    return {path: path.read_bytes() for path in (here / "kept").iterdir()}
+
+
+def test_segment_keeps_the_regions_that_a_human_decided_on(here, reviewed, capfd):
+    capfd.readouterr()
+    assert main(["segment", "image.png", "-o", "kept", "--smallest", "1.2"]) == 2
+    assert "a human decided" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in (here / "kept").iterdir()} == reviewed
+    # The same regions once more contradict nothing.
+    assert main(["segment", "image.png", "-o", "kept"]) == 0
+    assert (here / "kept" / "image_regions.csv").read_bytes() == reviewed[
+        here / "kept" / "image_regions.csv"
+    ]
+
+
+def test_segment_removes_what_a_model_made_of_other_regions(here, capfd):
+    assert main(classify()) == 0
+    capfd.readouterr()
+    assert main(["segment", "image.png", "-o", "out"]) == 0
+    assert capfd.readouterr().err == ""
+    assert (here / "out" / "image_regions.csv").exists()
+    assert main(["segment", "image.png", "-o", "out", "--smallest", "1.2"]) == 0
+    assert "removed out/image_regions.csv" in capfd.readouterr().err.replace("\\", "/")
+    assert {path.name for path in (here / "out").iterdir()} == {"image_labels.tif"}
+
+
+def test_labels_that_are_not_those_of_the_table_are_refused(here, reviewed, metaphase, capfd):
+    table, labels = here / "kept" / "image_regions.csv", here / "kept" / "image_labels.tif"
+    arguments = ["classify", "image.png", "-o", "kept", "--model", "model.safetensors"]
+    good = read_labels(labels)
+    write_labels("good.tif", good)
+    write_labels(labels, np.where(good == good.max(), 0, good))
+    for other in (labels, "labels.tif"):
+        assert main([*arguments, "--labels", str(other)]) == 2
+        assert "on other regions than these" in capfd.readouterr().err
+        assert table.read_bytes() == reviewed[table]
+    # Whoever still has the regions of the table gets all back.
+    assert main([*arguments, "--labels", "good.tif"]) == 0
+    assert np.array_equal(read_labels(labels), good)
+    assert (read_table(table)["source"] == "human").sum() == 1
+
+
+def test_a_refused_command_leaves_no_empty_folder(here, metaphase):
+    write_labels("empty.tif", np.zeros_like(metaphase.labels))
+    arguments = ["image.png", "-o", "new/folder", "--model", "model.safetensors"]
+    assert main(["classify", *arguments, "--labels", "empty.tif"]) == 2
+    assert main(["segment", "image.png", "-o", "new/folder", "--smallest", "-1"]) == 2
+    assert not (here / "new").exists()
+
+
+def test_a_folder_instead_of_an_image(here, refused):
+    (here / "slides").mkdir()
+    for command in (classify(image="slides"), ["segment", "slides", "-o", "out"]):
+        assert "slides is a folder: use 'chromocluster batch'" in refused(*command)
+
+
+def test_usage_errors_name_the_help_of_their_command(refused):
+    assert refused(*classify("--nonsense")).endswith("See 'chromocluster classify --help'.")
+    assert refused("nonsense").endswith("See 'chromocluster --help'.")
+
+
+def test_as_a_module_it_gives_the_same_status(tmp_path):
+    command = [sys.executable, "-m", "napari_chromocluster", "classify", "nope.png", "-o", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("chromocluster: nope.png does not exist")

@@ -187,5 +187,20 @@ def test_train_makes_a_model_that_classifies(
 def test_events_in_words():
     epoch = {"kind": "epoch", "epoch": 2, "epochs": 3, "train_loss": 0.5,
              "metrics": {"macro_sensitivity": 0.75}}  # fmt: skip
-    assert event_text(epoch) == "  epoch 2 of 3: loss 0.500, macro sensitivity 0.750"
+    assert event_text(epoch) == "  epoch 2 of 3: loss 0.500, validation: macro sensitivity 0.750"
     assert event_text({"kind": "batch"}) == ""
+
+
+def test_one_of_something_is_no_plural(image, tiny_model, tmp_path, capsys):
+    arguments = ["batch", str(image), "-o", str(tmp_path / "out"), "--model", str(tiny_model)]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("1 metaphase in ")
+
+
+def test_ctrl_c_is_said_in_one_line(image, tmp_path, monkeypatch, capsys):
+    def stopped(*arguments, **parameters):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_chromocluster.batch.read_frame", stopped)
+    assert main(["segment", str(image), "-o", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err == "chromocluster: Interrupted.\n"

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -102,6 +103,22 @@ def test_clusters_are_composed_though_another_process_was_ended(cut, monkeypatch
     monkeypatch.setattr(composing, "ProcessPoolExecutor", Ended)
     made = compose_set(singles, 20, 48, 0, list(CLUSTERS), processes=2)
     assert np.array_equal(made.signal, here.signal)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C goes another way there")
+def test_a_ctrl_c_which_reaches_all_processes_is_the_trainings_to_obey(cut):
+    pressed = []
+
+    def press(done, total):
+        if 0 < done < total:  # some are at work on the other groups
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGINT)
+                pressed.append(child.pid)
+
+    singles = single_chromosomes(cut.crops, cut.names, cut.groups)
+    made = compose_set(singles, 200, 48, 0, list(CLUSTERS), progress=press, processes=2)
+    assert pressed
+    assert len(made) == 200
 
 
 def test_a_stop_is_heard_while_other_processes_compose(cut):

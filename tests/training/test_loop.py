@@ -126,8 +126,13 @@ def test_stop_keeps_the_best_so_far(annotated, tmp_path):
 def test_a_failure_becomes_one_sentence(tmp_path, annotated):
     rows = annotated.read_text().splitlines()
     broken = annotated.with_name("broken.csv")
-    broken.write_text("\n".join([*rows[:5], rows[5].replace("metaphase_11.png", "gone.png")]))
+    rows[5] = rows[5].replace("metaphase_11.png", "gone.png")
+    broken.write_text("\n".join(rows))
     with pytest.raises(ValueError, match="is missing"):
+        train(broken, config=CONFIG, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "what can be told at once costs no folder"
+    broken.with_name("gone.png").write_text("no image")
+    with pytest.raises(ValueError, match="not an image"):
         train(broken, config=CONFIG, out=tmp_path / "run")
     run = Run.open(tmp_path / "run")
     assert run.state() == "failed"

@@ -14,6 +14,7 @@ from napari_chromocluster.training import process
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.process import python_executable, start, stop, terminate
 from napari_chromocluster.training.run import Run, RunError
+from napari_chromocluster.training.worker import work
 
 STAND_IN = """
     import json, pathlib, sys, time
@@ -105,11 +106,15 @@ def test_training_outlives_the_program_that_started_it(run, tmp_path):
     assert psutil.Process(int(starter.stdout)).is_running()
 
 
-def test_nothing_to_resume_in_a_finished_run(run):
+@pytest.mark.parametrize("go_on", [start, work])
+def test_a_finished_run_is_not_resumed_and_stays_as_it_is(run, go_on):
     run.emit({"kind": "start"})
     run.emit({"kind": "end"})
-    with pytest.raises(RunError, match="nothing to resume"):
-        start(run, resume=True)
+    stop(run)  # too late: there is no checkpoint to go on from
+    with pytest.raises(RunError, match=r"is finished: its model is .*model\.safetensors"):
+        go_on(run, resume=True)
+    assert run.state() == "finished"
+    assert kinds(run) == ["start", "end"]
 
 
 def test_a_module_that_fails_at_once_leaves_its_words(run):

@@ -43,7 +43,29 @@ def test_states_follow_events_and_process(run):
     assert run.state() == "finished"
     assert not run.can_resume()
     run.request_stop()
+    assert not run.can_resume(), "the checkpoints are gone: the wish came too late"
+    (run.checkpoint_folder / "stage0-best.ckpt").touch()
     assert run.can_resume()
+
+
+def test_a_training_that_failed_before_it_learnt_anything_gives_its_folder_away(run):
+    run.emit({"kind": "start"})
+    run.emit({"kind": "error", "message": "Label 9 does not occur."})
+    with pytest.raises(RunError, match="holds a training already"):
+        Run.create(run.folder, CONFIG.replace(devices=2))  # its helpers would read the old one
+    again = Run.create(run.folder, CONFIG.replace(seed=7))
+    assert (again.state(), again.config.seed, list(again.events())) == ("prepared", 7, [])
+
+
+@pytest.mark.parametrize(
+    "left", ["model.safetensors", "checkpoints/stage0-best.ckpt", "report/report.html"]
+)
+def test_what_a_failed_training_has_learnt_is_not_given_away(run, left):
+    run.emit({"kind": "error", "message": "The disk is full."})
+    (run.folder / left).touch()
+    with pytest.raises(RunError, match="holds a training already"):
+        Run.create(run.folder, CONFIG)
+    assert run.message() == "The disk is full."
 
 
 def test_the_number_of_another_process_is_not_this_training(run):

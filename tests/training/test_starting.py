@@ -1,5 +1,7 @@
 """What a training begins with."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,9 +10,12 @@ from napari_chromocluster.models.network import build_network
 from napari_chromocluster.models.registry import RegistryError, backbone_path, register_model
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import ConfigError, preset
+from napari_chromocluster.training.run import Run
 from napari_chromocluster.training.starting import begin_with, check_start
+from napari_chromocluster.training.worker import work
 
 WSL = "resnext101_32x8d_wsl"
+QUICK = preset("quick").replace(base_model=None, composed_clusters=0)
 
 
 def test_a_model_of_the_list_brings_its_own_kind_of_crop(tiny_model):
@@ -59,6 +64,34 @@ def test_a_model_of_other_types_is_refused(tmp_path):
     save_model(path, build_network("compact", n_classes=2), card)
     with pytest.raises(ConfigError, match="tells 2 types"):
         begin_with(preset("default"), path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"device": "abacus"}, "There is no device 'abacus' on this machine"),
+        (
+            {"stages": tuple(replace(one, epochs=0) for one in QUICK.stages)},
+            "No stage has an epoch",
+        ),
+        ({"excluded_groups": ("metaphase_11", "metaphase_12", "metaphase_13")}, "two groups"),
+    ],
+)
+def test_what_cannot_be_trained_is_told_before_there_is_a_folder(
+    changes, words, annotated, tmp_path
+):
+    with pytest.raises(ConfigError, match=words):
+        train(annotated, config=QUICK, out=tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_gone_is_told_before_anything_is_read(annotated, tmp_path):
+    config = QUICK.replace(annotations=(str(annotated),), device="abacus")
+    run = Run.create(tmp_path / "run", config)  # made where there was one
+    with pytest.raises(ConfigError, match="There is no device 'abacus'"):
+        work(run, resume=True)
+    assert [event["kind"] for event in run.events()] == ["start", "error"]
+    assert "choose 'auto' or 'cpu'" in run.message()
 
 
 def test_from_scratch():

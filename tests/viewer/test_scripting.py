@@ -16,6 +16,7 @@ from napari_chromocluster.viewer.layers import (
     current_frame,
     labels_in_box,
     matching_labels,
+    placement,
     set_table,
     table_of,
 )
@@ -179,3 +180,29 @@ def test_train_on_layers(metaphase, tmp_path, tiny_model):
     )
     assert run.model_path.exists()
     assert (tmp_path / "run" / "data" / "annotations.csv").exists()
+
+
+def test_regions_and_marks_lie_over_a_turned_image(metaphase, tiny_model):
+    viewer = ViewerModel()
+    image = viewer.add_image(
+        metaphase.image, name="turned", rotate=30, scale=(2, 1), shear=[0.2], translate=(3, 4)
+    )
+    labels = cc.viewer.segment_layer(viewer, image)
+    cc.viewer.classify_layer(viewer, image, labels, model=tiny_model)
+    place = (37.0, 52.0)
+    for layer in viewer.layers:
+        np.testing.assert_allclose(
+            layer.data_to_world(place), image.data_to_world(place), err_msg=layer.name
+        )
+    assert len(viewer.layers) > 2
+
+
+def test_what_lies_over_a_frame_of_a_turned_stack():
+    viewer = ViewerModel()
+    stack = viewer.add_image(np.zeros((3, 40, 50)), scale=(5, 2, 1), translate=(0, 3, 4))
+    stack.rotate = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
+    frame = viewer.add_shapes(None, ndim=2, **placement(stack, 2))
+    for place in ((0, 0), (7, 0), (0, 9), (20, 30)):
+        np.testing.assert_allclose(
+            frame.data_to_world(place), stack.data_to_world((0, *place))[-2:], atol=1e-9
+        )

@@ -2,16 +2,19 @@
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 
-from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import AnnotationError, read_annotations
 from napari_chromocluster.results.table import build_table, set_types
+from napari_chromocluster.viewer.reader import get_reader
 from napari_chromocluster.viewer.training import (
     find_open,
     look_at,
     open_pairs,
+    prepare_on_layers,
     show_place,
     write_layers,
 )
@@ -99,3 +102,36 @@ def test_nothing_decided_says_what_to_do(viewer, tmp_path):
     layer = viewer.add_labels(labels, name="r", features=decided(labels))
     with pytest.raises(AnnotationError, match="annotate some in the review dock"):
         write_layers(tmp_path, [look_at(image, layer)])
+
+
+def test_metaphases_of_one_annotation_file_keep_their_files_and_groups(viewer, tmp_path):
+    labels = labels_of()
+    rows = ["image,labels,label,cluster_type,group"]
+    for number, group in enumerate(("patient 1", "patient 1", "patient 2")):
+        tifffile.imwrite(tmp_path / f"m{number}.tif", (labels * 10).astype(np.uint8))
+        write_labels(tmp_path / f"m{number}_labels.tif", labels)
+        rows += [
+            f"m{number}.tif,m{number}_labels.tif,{label},single,{group}" for label in (1, 2, 3)
+        ]
+    file = tmp_path / "annotations.csv"
+    file.write_text("\n".join(rows))
+    for data, options, kind in get_reader(str(file))(str(file)):
+        layer = getattr(viewer, f"add_{kind}")(data, **options)
+        # As napari does with layers that a reader returns.
+        layer._source = layer.source.model_copy(update={"path": str(file)})
+    pairs = open_pairs(viewer)
+    assert [pair.path for pair in pairs] == [str(tmp_path / f"m{n}.tif") for n in range(3)]
+    assert [pair.group() for pair in pairs] == ["patient 1", "patient 1", "patient 2"]
+    table = read_annotations(write_layers(tmp_path / "training", pairs))
+    assert set(table["group"]) == {"patient 1", "patient 2"}
+    image, labels_layer, _ = find_open(viewer, str(tmp_path / "m1.tif"))
+    assert (image.name, labels_layer.name) == ("m1", "m1 regions")
+
+
+def test_layers_that_cannot_be_trained_on_leave_no_folder(viewer, tmp_path):
+    labels = labels_of()
+    viewer.add_image(labels * 10.0, name="slide")
+    viewer.add_labels(labels, name="slide regions", features=decided(labels, r2="touching"))
+    with pytest.raises(ValueError, match="at least two groups"):
+        prepare_on_layers(open_pairs(viewer), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

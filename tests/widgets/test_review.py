@@ -15,7 +15,14 @@ from qtpy.QtGui import (
     QStandardItem,
     QStandardItemModel,
 )
-from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QTableView
+from qtpy.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QLineEdit,
+    QMessageBox,
+    QTabBar,
+    QTableView,
+)
 from vispy.util import keys
 
 from napari_chromocluster.imaging.regions import extract_regions
@@ -284,6 +291,12 @@ def classify(viewer, qtbot):
     widget.release()
 
 
+def place_of(widget):
+    while not isinstance(widget, QDockWidget):
+        widget = widget.parentWidget()
+    return widget
+
+
 def press_where_the_focus_is(qtbot, viewer, name):
     where = QApplication.focusWidget()
     qtbot.keyClick(where if where is not None else viewer.window._qt_window, name)
@@ -303,13 +316,20 @@ def test_from_the_classify_dock_into_the_review_the_keys_hold(classify, viewer, 
 
 
 def test_a_review_that_comes_up_again_takes_the_keys(classify, viewer, qtbot):
-    place, review = viewer.window.add_plugin_dock_widget("napari-chromocluster", "Review")
+    window = viewer.window._qt_window
+    classify.result.review_button.click()
+    _, review = viewer.window.add_plugin_dock_widget("napari-chromocluster", "Review")
     qtbot.waitUntil(review.gallery.hasFocus, timeout=5000)
-    place.hide()
-    viewer.window._qt_window.setFocus()
-    place.show()
-    # As after a click on a tab: whoever handles that gives the focus away once more.
-    viewer.window._qt_window.setFocus()
+    window.tabifyDockWidget(place_of(classify), place_of(review))
+    place_of(review).raise_()
+    qtbot.wait(50)
+    tabs = next(bar for bar in window.findChildren(QTabBar) if bar.isVisible() and bar.count() > 1)
+    shown = tabs.currentIndex()
+    for place in (1 - shown, shown):
+        window.setFocus()
+        where = tabs.tabRect(place).center()
+        qtbot.mouseClick(tabs, Qt.MouseButton.LeftButton, pos=where)
+        qtbot.wait(50)
     qtbot.waitUntil(review.gallery.hasFocus, timeout=5000)
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from napari_chromocluster.models.registry import ModelEntry
 
 
+#: Names of a card that tell no model from another.
+_NAMELESS = {"", "model"}
+
+
 def models(
     name: Annotated[
         str | None, typer.Argument(help="Show the card of this model (name or file) as JSON.")
@@ -37,12 +41,21 @@ def models(
         path = download_backbone(download, accept=accept_licence, progress=progress_line("MB", 1e6))
         print_json({"path": str(path)}) if as_json else print(path)
     elif add is not None:
-        entry = registry.register_model(add, add.stem)
+        entry = registry.register_model(add, _name_of(add))
         print_json(_plain(entry)) if as_json else print(f"added as {entry.name!r}")
     elif name is not None:
         print(registry.model_card(name).to_json())
     else:
         _print_list(registry.list_models(), as_json)
+
+
+def _name_of(path: Path) -> str:
+    """Return the name that a model file gives itself, or its file's where that says nothing."""
+    from napari_chromocluster.models.model_file import read_card
+    from napari_chromocluster.training.config import TrainingConfig
+
+    name = read_card(path).name.strip()
+    return path.stem if name.lower() in _NAMELESS | {TrainingConfig.model_name} else name
 
 
 def _plain(entry: ModelEntry) -> dict[str, object]:

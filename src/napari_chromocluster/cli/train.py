@@ -6,6 +6,7 @@ import dataclasses
 import json
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
 _EVERY = 0.5
 #: Seconds that one machine of several waits for the run folder that another makes.
 _PATIENCE = 120.0
+#: Parameters that go together with ``--resume``.
+_NO_SETTINGS = ("out", "resume", "find_rate", "as_json")
 
 
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")],
     annotations: Annotated[
         list[Path] | None, typer.Argument(help="Annotation CSVs and folders per type.")
@@ -68,15 +72,20 @@ def train(
 
     Ctrl+C stops after the batch and keeps the best so far.
     """
-    from napari_chromocluster.training.api import prepare
+    from napari_chromocluster.training.api import configure, prepare
     from napari_chromocluster.training.run import Run
     from napari_chromocluster.training.worker import is_helper
 
+    if resume:
+        _refuse_settings(context)
     run = Run(out.expanduser().resolve())
     if is_helper():  # the first process of several makes the run folder
         _wait_for(run.config_path)
     elif resume:
         run = Run.open(out)
+        if find_rate is not None:
+            _find_rate(run.config, find_rate, as_json)
+            return
     elif not annotations:
         raise ValueError("Name at least one annotation CSV or folder per type to train on.")
     else:
@@ -85,26 +94,53 @@ def train(
             "batch_size": batch_size, "folds": folds, "names_in_card": names or None,
         }  # fmt: skip
         changes = {key: value for key, value in given.items() if value is not None}
-        chosen = _configuration(preset, config, epochs, changes)
-        prepare(
-            annotations,
-            config=chosen,
-            base_model=base_model,
-            backbone_weights=backbone_weights,
-            out=out,
-        )
-    if find_rate is not None:
-        _find_rate(run, find_rate, as_json)
-        return
+        settings: dict[str, Any] = {
+            "config": _configuration(preset, config, epochs, changes),
+            "base_model": base_model,
+            "backbone_weights": backbone_weights,
+        }
+        if find_rate is not None:
+            _find_rate(configure(annotations, **settings), find_rate, as_json)
+            return
+        prepare(annotations, out=out, **settings)
     _work(run, resume)
     if is_helper():
         return
     if not run.model_path.exists():
         raise ValueError("The training was stopped before there was anything to keep.")
+    _print_outcome(run, as_json)
+
+
+def _print_outcome(run: Run, as_json: bool) -> None:
+    """Print where the model is, and the report where one could be written."""
+    from napari_chromocluster.training.report import PAGE
+
+    page = run.report_folder / PAGE
+    files = {"model": run.model_path, **({"report": page} if page.exists() else {})}
     if as_json:
-        print_json({"run": str(run.folder), "model": str(run.model_path), "state": run.state()})
-    else:
-        print(f"model: {run.model_path}")
+        places = {name: str(path) for name, path in files.items()}
+        print_json({"run": str(run.folder), **places, "state": run.state()})
+        return
+    for name, path in files.items():
+        print(f"{name + ':':8s}{path}")
+
+
+def _refuse_settings(context: typer.Context) -> None:
+    """Refuse what would change a training that goes on: it would be passed over in silence."""
+    given = [
+        "the annotations" if one.name == "annotations" else max(one.opts, key=len)
+        for one in context.command.params
+        if one.name not in _NO_SETTINGS and _was_given(context, one.name)
+    ]
+    if given:
+        *others, last = given
+        listed = f"{', '.join(others)} and {last}" if others else last
+        raise ValueError(f"A training goes on with its own settings: leave {listed} out.")
+
+
+def _was_given(context: typer.Context, name: str | None) -> bool:
+    source = context.get_parameter_source(name or "")
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _work(run: Run, resume: bool) -> None:
@@ -115,7 +151,7 @@ def _work(run: Run, resume: bool) -> None:
         work(run, resume=resume)
         return
     try:
-        with _told(run):
+        with _followed(run), _stoppable(run):
             work(run, resume=resume)
     except Exception as error:
         message = sentence(error)
@@ -133,14 +169,18 @@ def _wait_for(path: Path) -> None:
         time.sleep(0.1)
 
 
-def _find_rate(run: Run, stage: int, as_json: bool) -> None:
-    """Seek a learning rate for a stage and print it."""
+def _find_rate(config: TrainingConfig, stage: int, as_json: bool) -> None:
+    """Seek a learning rate for a stage and print it; no run is left of it."""
     from napari_chromocluster.training.lr_finder import find_rates_of
+    from napari_chromocluster.training.run import Run
 
-    stages = run.config.stages
+    stages = config.stages
     if stage > len(stages):
         raise ValueError(f"There is no stage {stage}: this training has {len(stages)}.")
-    found = find_rates_of(run, stage - 1)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(Path(folder) / "run", config)
+        with _followed(run):
+            found = find_rates_of(run, stage - 1)
     if found is None:
         raise ValueError("The search was stopped before it found a rate.")
     if as_json:
@@ -175,31 +215,48 @@ def _configuration(
 
 
 @contextmanager
-def _told(run: Run) -> Iterator[None]:
-    """Print what the run writes down, and turn Ctrl+C into its stop file."""
+def _followed(run: Run) -> Iterator[None]:
+    """Print what the run writes down."""
     done = threading.Event()
     start = run.events_path.stat().st_size if run.events_path.exists() else 0
     reader = threading.Thread(target=_follow, args=(run.events_path, start, done), daemon=True)
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(number: int, frame: Any) -> None:
-        run.request_stop()
-        signal.signal(signal.SIGINT, before)  # a second Ctrl+C ends it at once
-        print("\nStopping after this batch; Ctrl+C again ends it now.", file=sys.stderr)
-
-    signal.signal(signal.SIGINT, stop)
     reader.start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
         done.set()
         reader.join()
 
 
+@contextmanager
+def _stoppable(run: Run) -> Iterator[None]:
+    """Turn the first Ctrl+C into the run's stop file; the second one ends it at once."""
+    before = signal.getsignal(signal.SIGINT)
+    presses = 0
+
+    def stop(number: int, frame: Any) -> None:
+        # Counted, not told by which handler is set: Lightning puts back the one it found.
+        nonlocal presses
+        presses += 1
+        if presses > 1:
+            raise KeyboardInterrupt
+        run.request_stop()
+        print("\nStopping after this batch; Ctrl+C again ends it now.", file=sys.stderr)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except SystemExit as error:
+        if presses > 1:  # Lightning makes one of the other
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _follow(path: Path, start: int, done: threading.Event) -> None:
     """Print the events that are appended to a file until ``done``."""
-    last = False
+    last, said = False, ""
     while not last:
         last = done.wait(_EVERY)
         if not path.exists():
@@ -209,31 +266,50 @@ def _follow(path: Path, start: int, done: threading.Event) -> None:
             for line in stream:
                 if line.endswith(b"\n"):
                     start += len(line)
-                    _tell(line)
+                    text = _words(line)
+                    # What is prepared is told many times, and said once.
+                    if text and text != said:
+                        said = text
+                        print(text, file=sys.stderr, flush=True)
 
 
-def _tell(line: bytes) -> None:
+def _words(line: bytes) -> str:
     try:
-        text = event_text(json.loads(line))
+        return event_text(json.loads(line))
     except (ValueError, KeyError, TypeError):
-        return
-    if text:
-        print(text, file=sys.stderr, flush=True)
+        return ""
 
 
 def event_text(event: dict[str, Any]) -> str:
-    """Say an event of a training in one line; "" for those that come many times a second."""
+    """Say an event of a training in one line; "" for those that say nothing new."""
     kind = event.get("kind")
+    if kind == "prepare":
+        return f"{event['what']}…"
     if kind == "stage":
         return f"{event['stage']} stage: {event['epochs']} epochs"
     if kind == "epoch":
-        figures = {"loss": event["train_loss"], **event["metrics"]}
-        shown = ", ".join(
-            f"{name.replace('_', ' ')} {value:.3f}"
-            for name, value in figures.items()
-            if value is not None
-        )
-        return f"  epoch {event['epoch']} of {event['epochs']}: {shown}"
+        return f"  epoch {event['epoch']} of {event['epochs']}: {_figures(event)}"
+    if kind == "fold":
+        return f"fold {event['fold']} of {event['folds']}…"
+    if kind == "report":
+        return str(event.get("message", "")) if event["done"] else "writing the report…"
     if kind == "end":
-        return f"finished after {event['seconds'] / 60:.1f} minutes"
+        how = "stopped" if event.get("stopped") else "finished"
+        return f"{how} after {event['seconds'] / 60:.1f} minutes"
     return ""
+
+
+def _figures(event: dict[str, Any]) -> str:
+    """Say the figures of an epoch: those of what is learnt from, then those of what is not."""
+    # The likelihood is the loss once more, with the other sign.
+    measured = {
+        name.replace("_", " "): value
+        for name, value in event["metrics"].items()
+        if value is not None and name != "likelihood"
+    }
+    order = sorted(measured, key=lambda name: name != "loss")
+    validation = ", ".join(f"{name} {measured[name]:.3f}" for name in order)
+    parts = [f"validation: {validation}"] if validation else []
+    if event["train_loss"] is not None:
+        parts.insert(0, f"loss {event['train_loss']:.3f}")
+    return ", ".join(parts)

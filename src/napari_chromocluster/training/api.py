@@ -10,6 +10,7 @@ from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.config import preset as preset_named
 from napari_chromocluster.training.process import start
 from napari_chromocluster.training.run import Run, new_run_folder
+from napari_chromocluster.training.split import check_annotations
 from napari_chromocluster.training.starting import begin_with, check_start
 
 
@@ -23,7 +24,33 @@ def prepare(
     config: TrainingConfig | None = None,
     **changes: Any,
 ) -> Run:
-    """Make the run folder of a training without starting it; see `train` for the parameters."""
+    """Make the run folder of a training without starting it; see `train` for the parameters.
+
+    What a wrong name or setting costs is an error and no folder.
+    """
+    if out is not None:
+        Run(Path(out).expanduser().resolve()).check_free()
+    chosen = configure(
+        annotations,
+        preset=preset,
+        base_model=base_model,
+        backbone_weights=backbone_weights,
+        config=config,
+        **changes,
+    )
+    return Run.create(out or new_run_folder(), chosen)
+
+
+def configure(
+    annotations: str | Path | Sequence[str | Path],
+    *,
+    preset: str = "default",
+    base_model: str | Path | None = None,
+    backbone_weights: str | Path | None = None,
+    config: TrainingConfig | None = None,
+    **changes: Any,
+) -> TrainingConfig:
+    """Return what decides a training, its annotations read and checked; see `train`."""
     paths = [annotations] if isinstance(annotations, (str, Path)) else list(annotations)
     chosen = config or preset_named(preset)
     if base_model is not None:
@@ -35,7 +62,8 @@ def prepare(
             annotations=tuple(str(Path(path).expanduser().resolve()) for path in paths), **changes
         )
     )
-    return Run.create(out or new_run_folder(), chosen)
+    check_annotations(chosen)
+    return chosen
 
 
 def train(
@@ -78,8 +106,11 @@ def train(
 
     Raises
     ------
+    AnnotationError
+        If an annotation file cannot be used, or if nothing is annotated.
     ConfigError
-        If the configuration cannot be run, or pretrained weights are missing.
+        If the configuration cannot be run, or if pretrained weights, the device or a second
+        group are missing.
     RunError
         If the folder holds a run already or cannot be written to.
     """

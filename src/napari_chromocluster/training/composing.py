@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -221,7 +222,8 @@ def _composed_apart(pools: Sequence[_Pool], processes: int, report: Progress) ->
     n = sum(pool.count for pool in pools)
     # Fork is not safe once torch has started its threads.
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(processes, context, end_with_parent)
+    executor = ProcessPoolExecutor(processes, context, _begin_worker)
+    others = set(multiprocessing.active_children())
     try:
         futures = {place: executor.submit(_composed, pools[place]) for place in order}
         waiting = set(futures.values())
@@ -232,8 +234,19 @@ def _composed_apart(pools: Sequence[_Pool], processes: int, report: Progress) ->
                 future.result()
             report(sum(pools[one].count for one in futures if futures[one].done()), n)
         return [futures[place].result() for place in range(len(pools))]
+    except BaseException:
+        # Nobody wants what they are at any more: do not wait until a large group is done.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """End with the training, but not at a Ctrl+C, which a terminal sends to all processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _report(report: Progress, before: int, n: int, more: int) -> None:

@@ -7,13 +7,23 @@ from typing import Any
 
 import torch
 
-from napari_chromocluster.training.config import TrainingConfig
+from napari_chromocluster.models.classifier import ClassifyError, choose_device
+from napari_chromocluster.training.config import ConfigError, TrainingConfig
 
 
 def device_of(config: TrainingConfig) -> torch.device:
-    """Return the device of a training; ``auto`` takes a GPU where there is one."""
+    """Return the device of a training; ``auto`` takes a GPU where there is one.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device here.
+    """
     if config.device != "auto":
-        return torch.device(config.device)
+        try:
+            return choose_device(config.device)
+        except ClassifyError as error:
+            raise ConfigError(str(error)) from error
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -91,6 +91,7 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
         torch.set_num_threads(config.threads)
     began = time.monotonic()
     run.emit({"kind": "start", "resume": resume, "preset": config.preset})
+    device_of(config)  # one that is not here is told of before minutes go into the data
     data = prepare_data(config, run)
     plan = DrawPlan(data.train, data.n_real, config, data.sources)
     network = start_network(config)
@@ -141,7 +142,7 @@ def _run_stage(
     folder = run.checkpoint_folder
     best, last = folder / f"stage{number}-best.ckpt", folder / f"stage{number}-last.ckpt"
     done = folder / f"stage{number}-done.json"
-    if resume and done.exists():
+    if resume and done.exists() and best.exists():
         _load_best(network, best)
         return
     # An earlier stage may have frozen the body, with the statistics of its batch norms.

@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 
 from napari_chromocluster.imaging.compose import Appearance
 from napari_chromocluster.imaging.crops import RegionCrop
-from napari_chromocluster.results.sources import CutRegions, cut_annotated, read_sources
+from napari_chromocluster.results.sources import CutRegions, cut_annotated
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.batches import composed_types, make_inputs
 from napari_chromocluster.training.callbacks import RunLike, Stopped
@@ -31,7 +31,7 @@ from napari_chromocluster.training.data import (
     single_chromosomes,
     small_debris,
 )
-from napari_chromocluster.training.split import rows_of, split_groups
+from napari_chromocluster.training.split import read_tables, rows_of, split_groups
 from napari_chromocluster.training.teacher import Teacher, load_teacher
 
 
@@ -81,10 +81,7 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
     """
     size = max(stage.image_size for stage in config.stages)
     teacher = load_teacher(config)
-    sources = read_sources(config.annotations)
-    # A test group may be large, and nothing is made of it here.
-    sources = sources[~sources["group"].isin(config.excluded_groups)]
-    cut = cut_annotated(sources, reporter(run, "reading annotated regions"), half=True)
+    cut = cut_annotated(read_tables(config), reporter(run, "reading annotated regions"), half=True)
     names, groups = np.array(cut.names), np.array(cut.groups)
     training, validation = split_groups(cut.groups, cut.names, config)
     train_rows = rows_of(groups, training)

@@ -68,10 +68,10 @@ def start(
     RunError
         If it is running already, finished, or cannot be started.
     """
-    if run.state() == RUNNING:
+    if resume:
+        run.check_resumable()
+    elif run.state() == RUNNING:
         raise RunError("This training is running already: attach to it instead.")
-    if resume and not run.can_resume():
-        raise RunError("This training is finished: there is nothing to resume.")
     command = [python_executable(), "-m", module, str(run.folder)]
     if resume:
         command.append("--resume")

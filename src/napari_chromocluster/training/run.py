@@ -60,9 +60,14 @@ class Run:
             If the folder holds a run already or cannot be written to.
         """
         run = cls(Path(folder).expanduser().resolve())
-        if run.config_path.exists():
+        run.check_free()
+        if config.devices * config.nodes > 1 and run.config_path.exists():
+            # Other processes wait for the configuration, and would take the old one.
             raise RunError(f"{run.folder} holds a training already: choose another folder.")
         try:
+            # Of a training that failed before it learnt anything the new one tells nothing.
+            for path in (run.events_path, run.pid_path, run.log_path, run.stop_path):
+                path.unlink(missing_ok=True)
             run.checkpoint_folder.mkdir(parents=True, exist_ok=True)
             run.report_folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -85,6 +90,37 @@ class Run:
         if not run.config_path.is_file():
             raise RunError(f"{run.folder} is no run folder: it has no config.json.")
         return run
+
+    def check_free(self) -> None:
+        """Make sure that a new training can have the folder.
+
+        One that failed before it learnt anything, as for a label that does not occur, is no
+        reason to go elsewhere.
+
+        Raises
+        ------
+        RunError
+            If the folder holds a run already.
+        """
+        if self.config_path.exists() and not (self.state() == FAILED and self._is_empty()):
+            raise RunError(f"{self.folder} holds a training already: choose another folder.")
+
+    def check_resumable(self) -> None:
+        """Make sure that there is something left to train.
+
+        Raises
+        ------
+        RunError
+            If it is finished, or running.
+        """
+        state = self.state()
+        if state == RUNNING:
+            raise RunError("This training is running already: attach to it instead.")
+        if state == FINISHED and not self.can_resume():
+            raise RunError(
+                f"This training is finished: its model is {self.model_path}; choose another "
+                f"folder for a new one."
+            )
 
     @property
     def config_path(self) -> Path:
@@ -209,9 +245,18 @@ class Run:
     def can_resume(self) -> bool:
         """Whether there is something left to train."""
         state = self.state()
+        # Once the checkpoints of a finished training are gone, a wish to stop came too late.
         return state in (PREPARED, STOPPED, FAILED, KILLED) or (
-            state == FINISHED and self.should_stop()
+            state == FINISHED and self.should_stop() and self._has_checkpoints()
         )
+
+    def _has_checkpoints(self) -> bool:
+        return any(self.checkpoint_folder.glob("*.ckpt"))
+
+    def _is_empty(self) -> bool:
+        """Whether the training has left nothing that anybody could want."""
+        reported = self.report_folder.is_dir() and any(self.report_folder.iterdir())
+        return not (self.model_path.exists() or self._has_checkpoints() or reported)
 
     def _log_line(self) -> str:
         """Return the last line of what the process printed."""

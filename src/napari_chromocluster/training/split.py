@@ -10,8 +10,11 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from napari_chromocluster.results.annotations import AnnotationError
+from napari_chromocluster.results.sources import read_sources, trainable
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
 
@@ -19,6 +22,41 @@ from napari_chromocluster.training.config import ConfigError, TrainingConfig
 def group_hash(name: str) -> str:
     """Return 12 hex digits that stand for a group without naming it."""
     return hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+def read_tables(config: TrainingConfig) -> pd.DataFrame:
+    """Read the annotations of a training, test groups left out.
+
+    The column ``source`` tells the place of each row's file among ``config.annotations``.
+
+    Raises
+    ------
+    AnnotationError
+        If a file cannot be used.
+    """
+    table = read_sources(config.annotations)
+    # A test group may be large, and nothing is made of it here.
+    return table[~table["group"].isin(config.excluded_groups)]
+
+
+def check_annotations(config: TrainingConfig) -> None:
+    """Make sure that the annotations can be read and divided, without opening an image.
+
+    Raises
+    ------
+    AnnotationError
+        If a file cannot be used, or if nothing is annotated.
+    ConfigError
+        If there are not two groups.
+    """
+    table = trainable(read_tables(config))
+    if table.empty:
+        raise AnnotationError("There is no annotated region: annotate some or choose other files.")
+    split_groups(
+        [str(group) for group in table["group"]],
+        [str(kind) for kind in table["cluster_type"]],
+        config,
+    )
 
 
 def group_place(name: str) -> float:

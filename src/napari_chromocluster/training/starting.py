@@ -10,6 +10,7 @@ from napari_chromocluster.models.network import BACKBONES
 from napari_chromocluster.models.registry import backbone_path, resolve_model
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.config import ConfigError, StageConfig, TrainingConfig
+from napari_chromocluster.training.devices import device_of
 
 #: Files of torch that hold weights of a backbone.
 _WEIGHT_SUFFIXES = (".pth", ".pt")
@@ -106,8 +107,12 @@ def check_start(config: TrainingConfig) -> TrainingConfig:
     Raises
     ------
     ConfigError
-        If pretrained weights are needed and not on this machine.
+        If pretrained weights are needed and not on this machine, if its device is not, or if
+        no stage has an epoch.
     """
+    if not any(stage.epochs for stage in config.stages):
+        raise ConfigError("No stage has an epoch: give at least one stage some.")
+    device_of(config)
     if config.base_model is not None:
         return config
     spec = BACKBONES.get(config.backbone)

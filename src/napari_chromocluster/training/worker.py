@@ -16,7 +16,7 @@ from napari_chromocluster.training.callbacks import Stopped
 from napari_chromocluster.training.folds import train_folds
 from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.report import write_report
-from napari_chromocluster.training.run import RUNNING, Run, RunError
+from napari_chromocluster.training.run import FINISHED, RUNNING, Run, RunError
 
 Result = TypeVar("Result")
 #: Begins the sentence of an error that nobody foresaw.
@@ -41,6 +41,7 @@ class _Reporting(_Seen):
         if event["kind"] == "end":
             train_folds(self._run)
             _report(self._run)
+            event = {**event, "stopped": self._run.should_stop()}
         self._run.emit(event)
 
 
@@ -81,12 +82,15 @@ def work(run: Run, *, resume: bool = False) -> Path | None:
     Raises
     ------
     RunError
-        If another process trains this run already.
+        If another process trains this run already, or if there is nothing left to resume.
     Exception
         Whatever ended the training, after an event that says it in one sentence.
     """
     if is_helper():
         return fit(run.config, _Helper(run), resume=resume)
+    # One that is running may be so by the mark of this very process: `guarded` tells.
+    if resume and run.state() == FINISHED:
+        run.check_resumable()
     path = guarded(run, lambda: fit(run.config, _Reporting(run), resume=resume))
     if not run.should_stop():
         _free_checkpoints(run)
@@ -159,8 +163,9 @@ def _clear_torn(run: Run) -> None:
 
 def _free_checkpoints(run: Run) -> None:
     """Delete what only a resumed training needs: it can be many times the model's size."""
-    for path in run.checkpoint_folder.glob("*.ckpt"):
-        path.unlink(missing_ok=True)
+    for pattern in ("*.ckpt", "stage*-done.json"):
+        for path in run.checkpoint_folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def sentence(error: BaseException) -> str:

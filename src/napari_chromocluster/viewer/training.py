@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,7 @@ def prepare_on_layers(
     found = [pair for pair in pairs if len(pair.rows(promoted))]
     if not found and not sources:
         raise AnnotationError("Nothing is annotated: decide some regions in the review dock.")
+    Run(folder).check_free()
     try:
         if found:
             sources.append(write_layers(folder / DATA, found, promoted, _known_groups(annotations)))
@@ -247,6 +249,8 @@ def prepare_on_layers(
         # Without a configuration there is no run: nothing would ever clear up its data.
         if not Run(folder).config_path.exists():
             shutil.rmtree(folder / DATA, ignore_errors=True)
+            with suppress(OSError):  # there is something else in it, or it was never made
+                folder.rmdir()
         raise
 
 

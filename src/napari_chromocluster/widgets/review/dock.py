@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
+    QDockWidget,
     QFormLayout,
     QFrame,
     QLabel,
@@ -64,6 +65,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.keys = Keys(self.gallery, self)
         self._timers()
         self._table = TableFollower(self._rows_chosen)
+        self._place: QDockWidget | None = None
         self._connect_viewer()
         self._refresh_layers()
         self._restore()
@@ -225,7 +227,20 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         if not self._released:
             self.keys.bind()
             self._take_focus()
-            # A tab that was clicked hands the focus to the window when it is done.
+            self._watch_place()
+
+    def _watch_place(self) -> None:
+        """Follow the tab of the dock: Qt neither hides nor shows what lies under another tab."""
+        place: QWidget | None = self.parentWidget()
+        while place is not None and not isinstance(place, QDockWidget):
+            place = place.parentWidget()
+        if place is not None and place is not self._place:
+            self._place = place
+            place.visibilityChanged.connect(self._came_up)
+
+    def _came_up(self, visible: bool) -> None:
+        if visible and not self._released:
+            # Once the click on the tab is done with, which gives the focus to the window.
             self._focus_timer.start()
 
     def _take_focus(self) -> None:

@@ -40,7 +40,7 @@ class Header:
     def text(self) -> str:
         """Name and number, and how many of them wait for a human."""
         base = f"{display_name(self.kind)}  {self.count}"
-        return f"{base}  ({self.waiting} to look at)" if self.waiting and self.kind else base
+        return f"{base}  ({self.waiting} left)" if self.waiting and self.kind else base
 
 
 class GalleryModel(QAbstractListModel):

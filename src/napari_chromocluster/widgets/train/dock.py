@@ -13,7 +13,7 @@ from napari_chromocluster.models.registry import ModelEntry, register_model
 from napari_chromocluster.training.config import ConfigError, TrainingConfig, preset
 from napari_chromocluster.training.process import start, terminate
 from napari_chromocluster.training.report import Mistake, Report, read_report
-from napari_chromocluster.training.run import FINISHED, Run, RunError
+from napari_chromocluster.training.run import FINISHED, STOPPED, Run, RunError
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.viewer.training import find_open, prepare_on_layers, show_place
 from napari_chromocluster.widgets.common.parts import Banner, Group, group, scrolling
@@ -298,7 +298,9 @@ class TrainWidget(QWidget):
         else:
             self.live.headline.setText(run.message())
             self.live.eta.setText("–")
-            self.banner.error(run.message())
+            # Who has stopped it knows, and nothing is wrong.
+            tell = self.banner.info if state == STOPPED else self.banner.error
+            tell(run.message())
         if was_alive:
             self.runs.refresh()
         self._update()

@@ -218,7 +218,8 @@ def headline(report: Report) -> str:
     if report.old is None:
         return text
     gains = [gained(new[name], report.old[name], less) for name, less in _OVERALL]
-    return f"{text} Better than {report.old_name} on {gains.count(True)} of {len(gains)} numbers."
+    better = f"{gains.count(True)} of the {len(gains)} figures over all types"
+    return f"{text} Better than {report.old_name} on {better}."
 
 
 def gained(new: float | None, old: float | None, less: bool = False) -> bool:
