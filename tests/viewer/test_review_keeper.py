@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
+import time
 
 import numpy as np
 import pandas as pd
@@ -120,6 +122,25 @@ def test_closing_writes_plain_files_and_leaves_no_journal(folder):
     ]
     assert read_table(folder / names[2]).equals(session.table)
     np.testing.assert_array_equal(read_labels(folder / names[1]), session.labels.data)
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone cannot be set here")
+def test_when_it_was_saved_is_told_in_the_time_of_this_place(folder, monkeypatch):
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
+    keeper.close()
+    meta = folder / "metaphase_017_review.json"
+    meta.write_text(
+        re.sub(r'"saved": "[^"]*"', '"saved": "2026-01-02T22:30:00+00:00"', meta.read_text())
+    )
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        image, labels = opened(folder / "metaphase_017.png")
+        assert "the review of 2026-01-03 07:30:" in look_for(image, labels, None).message
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_edit_in_a_spreadsheet_and_reload(folder):

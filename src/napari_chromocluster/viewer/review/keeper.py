@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -136,7 +137,11 @@ def _welcome(saved: Saved) -> str:
 
 
 def _day(saved: Saved) -> str:
-    return saved.when.replace("T", " ").partition("+")[0][:16] + " UTC"
+    """Return when a review was saved, in the time of this place."""
+    try:
+        return datetime.fromisoformat(saved.when).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:  # a file that was edited
+        return saved.when or "an unknown day"
 
 
 def combined(saved: Saved, current: pd.DataFrame) -> pd.DataFrame:
