@@ -324,3 +324,11 @@ def test_as_a_module_it_gives_the_same_status(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("chromocluster: nope.png does not exist")
+
+
+def test_a_mask_in_place_of_labels_is_told(here, metaphase, capfd):
+    write_labels("mask.tif", (metaphase.labels > 0).astype(np.uint8) * 255)
+    assert main(classify("--labels", "mask.tif")) == 0
+    assert "give each part a label of its own" in capfd.readouterr().err
+    assert main(classify("--labels", "labels.tif")) == 0
+    assert not capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,9 @@ from napari_chromocluster.cli.options import (
 if TYPE_CHECKING:
     from napari_chromocluster.batch import Classified
     from napari_chromocluster.models.classifier import ClusterClassifier
+
+#: Separate parts from which on a single region is rather a mask of many.
+_PARTS = 5
 
 
 def classify(
@@ -48,6 +52,8 @@ def classify(
     chosen = numbers(select, "--select")
     pixels = read_frame(image)
     regions = None if labels is None else read_labels(labels)
+    if labels is not None:
+        _hint_at_mask(labels, regions)
     classifier = load_model(model, device)
     done = classify_to_files(
         pixels, image.stem, output, classifier, labels=regions, select=chosen, threshold=threshold
@@ -61,6 +67,19 @@ def classify(
         print_json(result)
     else:
         print_classified(result)
+
+
+def _hint_at_mask(path: Path, labels: Any) -> None:
+    """Say so where one region in many parts stands for what should be many regions."""
+    from scipy import ndimage
+
+    parts = ndimage.label(labels)[1] if labels.ndim == 2 and labels.any() else 0
+    if parts >= _PARTS and (labels[labels != 0] == labels.max()).all():
+        print(
+            f"chromocluster: {path.name} holds one region in {parts} separate parts: if it is a "
+            f"mask, give each part a label of its own.",
+            file=sys.stderr,
+        )
 
 
 def summary_of(done: Classified, classifier: ClusterClassifier) -> dict[str, Any]:
