@@ -211,6 +211,16 @@ def test_explaining_lays_an_image_under_the_outlines(dock, viewer, metaphase, qt
     dock.result.explain_button.click()
     done(qtbot, dock)
     assert len([x for x in viewer.layers if "explanation" in x.name]) == 1
+    assert heat.visible
+    dock.run.clear_button.click()
+    assert not heat.visible
+    dock.select({4})
+    dock.result.explain_button.click()
+    done(qtbot, dock)
+    assert heat.visible
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    assert not heat.visible
 
 
 def test_review_opens_at_an_unsure_region(dock, viewer, metaphase, qtbot):

@@ -93,7 +93,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.input.tightness.valueChanged.connect(lambda _: self._outline.start())
         self.run.pick_button.toggled.connect(self._set_picking)
         self.run.box_button.toggled.connect(self._set_boxing)
-        self.run.clear_button.clicked.connect(self.clear_selection)
+        self.run.clear_button.clicked.connect(self._clear)
         self.run.all_button.clicked.connect(lambda: self.classify(None))
         self.run.selected_button.clicked.connect(lambda: self.classify(sorted(self._selection)))
         self.run.cancel_button.clicked.connect(self.cancel)

@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_chromocluster.results.table import merge_tables
-from napari_chromocluster.viewer.explaining import show_explanation
+from napari_chromocluster.viewer.explaining import explanation_layer, show_explanation
 from napari_chromocluster.viewer.layers import (
     frame_shape,
     pixels,
@@ -125,7 +125,19 @@ class ClassifyWorking(ClassifyBase):
             self.banner.info("The regions were closed while they were classified.")
             return
         set_table(labels, merge_tables(table_of(labels), table, complete=select is None))
+        self._hide_explanation()  # it is one of the types that there were
         QTimer.singleShot(0, self.show_result)
+
+    def _clear(self) -> None:
+        """Let go of the selected regions, and of what was explained of them."""
+        self.clear_selection()
+        self._hide_explanation()
+
+    def _hide_explanation(self) -> None:
+        labels = self.labels
+        layer = explanation_layer(self.viewer, labels) if labels is not None else None
+        if layer is not None:
+            layer.visible = False
 
     def _explained(self, labels: Any, heat: Any) -> None:
         if labels not in self.viewer.layers:
