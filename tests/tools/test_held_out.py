@@ -28,7 +28,8 @@ def test_every_source_has_all_three_sides(real_data):
 
 
 def test_the_possible_types_of_an_annotation_are_known():
-    some = Answers(np.zeros((1, 3, 5), np.float32), ["other", "touching|overlapping", "cluster"])
+    names = ["other", "touching|overlapping", "cluster"]
+    some = Answers(np.zeros((1, 3, 5), np.float32), names, np.zeros((3, 5)))
     expected = [[0, 0, 0, 0, 1], [0, 1, 1, 0, 0], [0, 1, 1, 1, 0]]
     np.testing.assert_array_equal(some.possible, np.array(expected, bool))
     np.testing.assert_array_equal(some.true, [4, 1, 1])
