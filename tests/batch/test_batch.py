@@ -278,7 +278,12 @@ def test_ctrl_c_says_how_to_go_on(small, tiny_model, tmp_path, workers):
     for number in range(40):
         Image.fromarray(small).save(tmp_path / f"m{number}.png")
     out = tmp_path / "out"
-    program = "import sys; from napari_chromocluster.cli import main; sys.exit(main(sys.argv[1:]))"
+    # As at a terminal: where the tests themselves run in the background, Ctrl+C is ignored, and
+    # that is inherited.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from napari_chromocluster.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     arguments = ["batch", tmp_path, "-o", out, "--model", tiny_model, "--workers", workers]
     command = [sys.executable, "-c", program, *map(str, arguments)]
     # A process group of its own: as at a terminal, all of its processes get the signal.

@@ -13,17 +13,15 @@ from napari_chromocluster.cli.train import event_text
 from napari_chromocluster.training import loop
 from napari_chromocluster.training.api import prepare
 from napari_chromocluster.training.callbacks import RunEvents
-from napari_chromocluster.training.config import StageConfig, preset
+from napari_chromocluster.training.config import StageConfig
 from napari_chromocluster.training.run import Run
+from small_training import small_training
 
 STAGES = (
     StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=32),
     StageConfig("fine", 2, 1e-3, 2e-3, image_size=32),
 )
-CONFIG = preset("quick").replace(
-    base_model=None, stages=STAGES, samples_per_epoch=64, batch_size=16, composed_clusters=8,
-    precision="32", threads=1, tta=1, stop_after=0,
-)  # fmt: skip
+CONFIG = small_training(*STAGES, samples_per_epoch=64, composed_clusters=8)
 
 
 @pytest.fixture

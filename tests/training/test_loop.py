@@ -15,19 +15,17 @@ from napari_chromocluster.models.model_file import ModelCard, load_model_file, r
 from napari_chromocluster.models.network import ClusterEnsemble, build_network
 from napari_chromocluster.training import process
 from napari_chromocluster.training.api import train
-from napari_chromocluster.training.config import StageConfig, preset
+from napari_chromocluster.training.config import StageConfig
 from napari_chromocluster.training.loop import start_network
 from napari_chromocluster.training.process import start, stop
 from napari_chromocluster.training.run import Run, RunError, list_runs
+from small_training import small_training
 
 STAGES = (
     StageConfig("coarse", 2, 0.0, 2e-3, freeze_body=True, image_size=48),
     StageConfig("fine", 2, 1e-3, 2e-3, image_size=48),
 )
-CONFIG = preset("quick").replace(
-    base_model=None, stages=STAGES, samples_per_epoch=96, batch_size=16, composed_clusters=30,
-    precision="32", threads=1, tta=1, stop_after=0,
-)  # fmt: skip
+CONFIG = small_training(*STAGES, samples_per_epoch=96, composed_clusters=30)
 
 
 @pytest.fixture(scope="module", autouse=True)

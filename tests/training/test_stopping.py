@@ -10,18 +10,16 @@ from napari_chromocluster.models.network import ClusterNetwork, build_network
 from napari_chromocluster.training import worker
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.callbacks import Stopped
-from napari_chromocluster.training.config import StageConfig, preset
+from napari_chromocluster.training.config import StageConfig
 from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.run import Run
+from small_training import small_training
 
 STAGES = (
     StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=32),
     StageConfig("fine", 3, 1e-3, 2e-3, image_size=32),
 )
-CONFIG = preset("quick").replace(
-    base_model=None, stages=STAGES, samples_per_epoch=64, batch_size=16, composed_clusters=0,
-    precision="32", threads=1, tta=1, stop_after=0,
-)  # fmt: skip
+CONFIG = small_training(*STAGES, samples_per_epoch=64, composed_clusters=0)
 
 
 class StoppedAfter(worker._Seen):

@@ -9,15 +9,13 @@ from napari_chromocluster.models.model_file import ModelCard, read_card, save_mo
 from napari_chromocluster.models.network import ClusterEnsemble, build_network
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.training.api import train
-from napari_chromocluster.training.config import ConfigError, StageConfig, preset
+from napari_chromocluster.training.config import ConfigError, StageConfig
 from napari_chromocluster.training.teacher import Teacher, load_teacher, taught_loss
+from small_training import small_training
 
 COARSE = StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=48)
 FINE = StageConfig("fine", 2, 2e-3, 2e-3, image_size=48)
-CONFIG = preset("quick").replace(
-    base_model=None, stages=(COARSE, FINE), samples_per_epoch=192, batch_size=16,
-    composed_clusters=0, precision="32", threads=1, tta=1, stop_after=0,
-)  # fmt: skip
+CONFIG = small_training(COARSE, FINE, samples_per_epoch=192, composed_clusters=0)
 
 
 def of_one_mind(kind):

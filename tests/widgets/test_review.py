@@ -58,14 +58,21 @@ def own_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def dock(viewer, qtbot):
+def classified(viewer):
+    """A viewer with a metaphase whose regions have types; of some they are unsure."""
     viewer.add_image(MADE.image, name="metaphase")
     labels = MADE.labels.copy()
-    viewer.add_labels(labels, name="regions", features=seeded(labels))
+    viewer.add_labels(labels, name="metaphase regions", features=seeded(labels))
+    viewer.window._qt_window.activateWindow()
+    return viewer
+
+
+@pytest.fixture
+def dock(classified, qtbot):
+    viewer = classified
     # napari gives docks of plugins a proxy that refuses private access.
     widget = ReviewWidget(PublicOnlyProxy(viewer))
     viewer.window.add_dock_widget(widget, name="Review", area="right")
-    viewer.window._qt_window.activateWindow()
     widget.gallery.setFocus()
     qtbot.waitUntil(lambda: widget.keys.bound and widget.gallery.hasFocus(), timeout=5000)
     yield widget
@@ -279,14 +286,10 @@ class _Event:
 
 
 @pytest.fixture
-def classify(viewer, qtbot):
-    """The classify dock over regions of which some are unsure; no review is open."""
-    viewer.add_image(MADE.image, name="metaphase")
-    labels = MADE.labels.copy()
-    viewer.add_labels(labels, name="metaphase regions", features=seeded(labels))
-    widget = ClassifyWidget(PublicOnlyProxy(viewer))
-    viewer.window.add_dock_widget(widget, name="Classify", area="right")
-    viewer.window._qt_window.activateWindow()
+def classify(classified):
+    """The classify dock; no review is open."""
+    widget = ClassifyWidget(PublicOnlyProxy(classified))
+    classified.window.add_dock_widget(widget, name="Classify", area="right")
     yield widget
     widget.release()
 
@@ -469,7 +472,7 @@ def test_close_saves_and_reopen_restores(dock, qtbot, tmp_path):
     table, viewer = dock.session.table.copy(), dock.viewer
     dock.close()
     assert not list((tmp_path / "own").glob("*.journal"))
-    viewer.layers.remove("regions")
+    viewer.layers.remove("metaphase regions")
     again = ReviewWidget(PublicOnlyProxy(viewer))
     pd.testing.assert_frame_equal(again.session.table, table, check_dtype=False)
     assert "Restored" in again.banner.text
@@ -585,7 +588,7 @@ def test_removed_regions_do_not_come_back_by_themselves(dock, qtbot):
     viewer = dock.viewer
     keys = dock.session.region_keys()[:2]
     dock.session.set_type(keys, ClusterType.OTHER)
-    viewer.layers.remove("regions")
+    viewer.layers.remove("metaphase regions")
     assert dock.session is None
     assert dock.gallery.gallery.rowCount() == 0
     assert "removed" in dock.choice.text
