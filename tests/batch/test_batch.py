@@ -100,6 +100,16 @@ def test_finished_images_are_passed_over(slides, tiny_model, tmp_path):
     assert table.stat().st_mtime_ns > when
 
 
+def test_another_number_of_chromosomes_is_another_batch(slides, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    run_batch(folders(slides), out, model=tiny_model)
+    mouse = run_batch(folders(slides), out, model=tiny_model, expected=40)
+    assert mouse.skipped == 0
+    again = run_batch(folders(slides), out, model=tiny_model, expected=40)
+    assert again.skipped == 2
+    pd.testing.assert_frame_equal(mouse.summary, again.summary)
+
+
 def test_a_changed_image_or_a_lost_table_is_done_again(slides, tiny_model, tmp_path, small):
     out = tmp_path / "out"
     run_batch(folders(slides), out, model=tiny_model)

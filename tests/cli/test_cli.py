@@ -107,6 +107,23 @@ def test_classify_only_the_selected_labels(classify, metaphase):
     assert list(pd.read_csv(result["regions"])["index"]) == chosen
 
 
+def test_the_number_of_chromosomes_can_be_told(classify, tmp_path, annotated, tiny_model, capsys):
+    found = {}
+    for number in ("0", "46", "80"):
+        classify("--expected", number)
+        found[number] = read_table(tmp_path / "out" / "metaphase_regions.csv")["p_single"]
+    assert not np.allclose(found["0"], found["46"], atol=1e-4)
+    assert not np.allclose(found["80"], found["46"], atol=1e-4)
+    figures = []
+    for number in ("0", "24"):
+        asked = ["evaluate", str(annotated), "--model", str(tiny_model), "--expected", number]
+        assert main([*asked, "--json", str(tmp_path / "figures.json")]) == 0
+        figures.append(json.loads((tmp_path / "figures.json").read_text())["ece"])
+    assert figures[0] != figures[1]
+    assert main(["evaluate", str(annotated), "--expected", "-3"]) == 2
+    assert "--expected" in capsys.readouterr().err
+
+
 def test_threshold_decides_what_is_unsure(classify, metaphase):
     assert json.loads(classify("--json", "--threshold", "0"))["unsure"] == 0
     assert json.loads(classify("--json", "--threshold", "1"))["unsure"] == len(metaphase.types)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_chromocluster.imaging.crops import cut_regions
-from napari_chromocluster.imaging.regions import RegionError, extract_regions
+from napari_chromocluster.imaging.regions import RegionError, extract_regions, without_specks
 from napari_chromocluster.imaging.synthetic import synthetic_stack
 from napari_chromocluster.models.classifier import (
     Cancelled,
@@ -18,6 +18,7 @@ from napari_chromocluster.models.classifier import (
 )
 from napari_chromocluster.models.network import ClusterEnsemble
 from napari_chromocluster.results.table import COLUMNS, PROBABILITIES
+from napari_chromocluster.taxonomy import TYPES
 
 
 def test_table_of_a_metaphase(classifier, metaphase):
@@ -39,6 +40,37 @@ def test_selection_gives_the_same_rows(classifier, metaphase):
     assert list(some["index"]) == [3, 7]
     assert np.allclose(some["p_single"], whole.loc[[3, 7], "p_single"], atol=1e-5)
     assert list(one["index"]) == [7]
+
+
+def test_the_number_of_chromosomes_weighs_on_all_regions(classifier, metaphase):
+    regions = extract_regions(metaphase.labels)
+    alone, few, many = (
+        classifier.classify(metaphase.image, metaphase.labels, expected=number)
+        for number in (None, 40, 70)
+    )
+    crops = list(cut_regions(metaphase.image, metaphase.labels, regions))
+    assert np.allclose(alone[list(PROBABILITIES)], classifier.predict_regions(crops), atol=1e-5)
+    clusters = [f"p_{kind}" for kind in TYPES if kind.is_cluster]
+    likely = [table[clusters].to_numpy().sum() for table in (few, many)]
+    assert likely[0] + 1 < likely[1]
+
+
+def test_what_lies_beside_a_selection_is_looked_at_once(classifier, metaphase):
+    seen = []
+    classifier.network.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    number = len(without_specks(extract_regions(metaphase.labels)))
+    classifier.classify(metaphase.image, metaphase.labels, select=7, tta=1)
+    assert sum(seen) == number
+    classifier.classify(metaphase.image, metaphase.labels, select=[3, 7], tta=1)
+    assert sum(seen) == number + 2
+    classifier.classify(metaphase.image, metaphase.labels, select=[3, 7], tta=1, expected=None)
+    assert sum(seen) == number + 4
+    # Other regions than those before, and another prior, are other questions.
+    changed = metaphase.labels.copy()
+    changed[changed == 9] = 0
+    classifier.classify(metaphase.image, changed, select=7, tta=1)
+    classifier.classify(metaphase.image, metaphase.labels, 7, tta=1, prior={"touching": 0.4})
+    assert sum(seen) > 2 * number
 
 
 def test_stack_and_dask(classifier):

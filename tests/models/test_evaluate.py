@@ -9,6 +9,8 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.models.classifier import Cancelled, load_model
 from napari_chromocluster.models.evaluate import evaluate
 from napari_chromocluster.results.annotations import read_annotations
+from napari_chromocluster.results.metrics import evaluate_predictions
+from napari_chromocluster.results.table import PROBABILITIES
 
 
 def test_figures_agree_with_the_classifier(lively_model, annotated):
@@ -60,6 +62,34 @@ def test_both_kinds_of_rows_in_one_file_keep_their_order(lively_model, annotated
     assert found.n == 7
     assert found.per_group["crops"]["n"] == 1
     assert seen[-1] == (7, 7)
+
+
+def test_regions_that_are_not_annotated_count_among_the_chromosomes(
+    lively_model, annotated, tmp_path
+):
+    """The types are those that a user gets who classifies the whole metaphase."""
+    table = read_annotations(annotated)
+    one = table[table["group"] == "metaphase_12"]
+    few = one.iloc[::3]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    classifier = load_model(lively_model)
+    image = np.asarray(Image.open(one["image"].iloc[0]))
+    labels = np.asarray(Image.open(one["labels"].iloc[0]))
+    for number in (24, None):
+        said = classifier.classify(image, labels, expected=number).set_index("index")
+        whole = evaluate_predictions(
+            list(few["cluster_type"]),
+            said.loc[few["label"], list(PROBABILITIES)].to_numpy(),
+            list(few["group"]),
+        ).to_dict()
+        found = evaluate(tmp_path / "few.csv", classifier, expected=number).to_dict()
+        assert found["ece"] == pytest.approx(whole["ece"], abs=1e-5)
+        assert found["confusion_matrix"] == whole["confusion_matrix"]
+    with_number, without = (
+        evaluate(tmp_path / "few.csv", classifier, expected=number).to_dict()["ece"]
+        for number in (24, None)
+    )
+    assert with_number != pytest.approx(without, abs=1e-5)
 
 
 def test_rows_without_a_single_type_are_left_out(lively_model, annotated, tmp_path):

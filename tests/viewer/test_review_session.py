@@ -274,3 +274,18 @@ def test_an_edit_is_followed_in_less_than_fifty_milliseconds(many):
         many.check_pixels(0)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05, f"{min(times) * 1000:.0f} ms"
+
+
+def test_regions_are_classified_again_with_the_number_that_is_told(session):
+    given = []
+
+    class Model:
+        def classify(self, image, labels, select, **settings):
+            given.append(settings["expected"])
+            table = seeded(labels)
+            return table[table["index"].isin(select)]
+
+    job = session.job(session.region_keys()[:2])
+    job.run(Model())
+    job.run(Model(), expected=40)
+    assert given == [46, 40]

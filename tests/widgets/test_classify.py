@@ -144,6 +144,23 @@ def test_only_the_selected_regions(dock, viewer, metaphase, qtbot):
     assert dock.selection == set()
 
 
+def test_the_number_of_chromosomes_is_that_of_the_preferences(dock, viewer, metaphase, qtbot):
+    from napari.settings import get_plugin_settings
+
+    labels = find(qtbot, dock, viewer, metaphase)
+    general = get_plugin_settings("napari-chromocluster").general
+    usual, found = general.expected, {}
+    try:
+        for number in (46, 70):
+            general.expected = number
+            dock.run.all_button.click()
+            done(qtbot, dock)
+            found[number] = table_of(labels)["p_single"].to_numpy(float)
+    finally:
+        general.expected = usual
+    assert found[70].sum() < found[46].sum() - 0.1
+
+
 def test_the_picker_of_the_labels_layer_selects_too(dock, viewer, metaphase, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
     labels.mode = "pick"

@@ -115,7 +115,7 @@ def run_batch(
         Files, folders and patterns; each frame of a stack is a metaphase.
     output : path
         Folder of the results.  Files that were finished there with the same
-        model are passed over.
+        model and the same ``expected`` are passed over.
     model, device : str
         As in `load_model`.
     scheduler : str, optional
@@ -126,7 +126,8 @@ def run_batch(
     overwrite : bool
         Do finished files again; where a human decided, results stay as they are.
     expected : int
-        Chromosomes of a cell, which the score compares with.
+        Chromosomes in a cell: they tell how many clusters are likely, and the score
+        compares with them.
     progress : callable, optional
         Called with the files done and their number.
     tell : callable, optional
@@ -152,7 +153,10 @@ def run_batch(
     folder = Path(output).expanduser().resolve()
     with writable_folder(folder):
         records = _read_records(folder)
-        jobs = _jobs(files, folder, model, device, records)
+        jobs = [
+            replace(job, expected=expected, stamp=job.stamp | {"expected": expected})
+            for job in _jobs(files, folder, model, device, records)
+        ]
         # A damaged model or a wrong device fails here, not once for every file; the
         # devices of a cluster's workers are not those of this machine.
         load_once(jobs[0].model, device if scheduler is None else "cpu")
@@ -228,7 +232,7 @@ def _write_record(folder: Path, job: Job, outcome: Outcome) -> None:
 
 
 def _finished_before(jobs: list[Job], records: dict[str, dict[str, Any]]) -> dict[str, Outcome]:
-    """Return what holds of earlier results: of the same file, with the same model.
+    """Return what holds of earlier results: of the same file, done in the same way.
 
     The failures of an outcome are frames that are to be done (again).
     """

@@ -26,6 +26,7 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.results.figures import overlay_figure, save_figure
+from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.results.table import (
     HUMAN,
     KEY,
@@ -148,6 +149,7 @@ def classify_to_files(
     *,
     labels: NDArray[Any] | None = None,
     select: Collection[int] | None = None,
+    expected: int | None = EXPECTED_CHROMOSOMES,
     threshold: float | None = None,
 ) -> Classified:
     """Classify one metaphase and write labels, table and overlay into a folder.
@@ -166,6 +168,8 @@ def classify_to_files(
         Its regions (default: they are found).
     select : collection of int, optional
         Labels to classify (default all).
+    expected : int, optional
+        Chromosomes in a cell; None where that is not known.
     threshold : float, optional
         Confidence under which a region is unsure (default: the model's).
 
@@ -182,7 +186,7 @@ def classify_to_files(
         reviewed = _reviewed(files, labels)
         began = time.perf_counter()
         regions = _find_regions(image, name) if labels is None else labels
-        table = classifier.classify(image, regions, select)
+        table = classifier.classify(image, regions, select, expected=expected)
         seconds = time.perf_counter() - began
         if reviewed is not None:
             table = merge_tables(reviewed, table)

@@ -24,6 +24,7 @@ from napari_chromocluster.batch.one import (
 from napari_chromocluster.imaging.io import is_stack, read_image
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.registry import resolve_model
+from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.training.alive import end_with_parent
 
 #: Seconds that a dask scheduler has to answer.
@@ -44,6 +45,8 @@ class Job:
         What must be the same for an earlier result to hold.
     done : tuple of str
         Names of frames whose earlier results hold.
+    expected : int
+        Chromosomes in a cell.
     """
 
     image: str
@@ -53,6 +56,7 @@ class Job:
     device: str
     stamp: dict[str, Any] = field(default_factory=dict, hash=False)
     done: tuple[str, ...] = ()
+    expected: int = EXPECTED_CHROMOSOMES
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def classify_job(job: Job) -> Outcome:
                 if is_reviewed(ResultFiles.of(job.folder, name)):
                     kept.append(name)
                 else:
-                    classify_to_files(frame, name, job.folder, classifier)
+                    classify_to_files(frame, name, job.folder, classifier, expected=job.expected)
             frames.append(name)
         except Exception as error:  # so are the other frames
             failures[part] = _sentence(error)

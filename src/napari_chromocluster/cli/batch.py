@@ -39,7 +39,7 @@ def batch(
         bool, typer.Option("--overwrite", help="Do finished images again.")
     ] = False,
     expected: Annotated[
-        int, typer.Option(min=1, help="Chromosomes in a cell, for the score.")
+        int, typer.Option(min=1, help="Chromosomes in a cell: for the types, and for the score.")
     ] = 46,
     as_json: Json = False,
 ) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from napari_chromocluster.cli.options import (
     Device,
+    Expected,
     Image,
     Json,
     Model,
@@ -37,6 +38,7 @@ def classify(
     select: Annotated[str | None, typer.Option(help="Only these labels, such as 1,2,5.")] = None,
     model: Model = "default",
     device: Device = "auto",
+    expected: Expected = 46,
     threshold: Threshold = None,
     explain: Annotated[
         bool,
@@ -56,8 +58,9 @@ def classify(
         _hint_at_mask(labels, regions)
     classifier = load_model(model, device)
     done = classify_to_files(
-        pixels, image.stem, output, classifier, labels=regions, select=chosen, threshold=threshold
-    )
+        pixels, image.stem, output, classifier, labels=regions, select=chosen,
+        expected=expected or None, threshold=threshold,
+    )  # fmt: skip
     result = summary_of(done, classifier)
     if explain:
         path = output / f"{image.stem}_explanation.tif"

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_chromocluster.cli.options import Device, Model, progress_line
+from napari_chromocluster.cli.options import Device, Expected, Model, progress_line
 
 
 def evaluate(
     annotations: Annotated[Path, typer.Argument(help="Annotation CSV or folder per type.")],
     model: Model = "default",
     device: Device = "auto",
+    expected: Expected = 46,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures into this file.")
     ] = None,
@@ -32,8 +33,9 @@ def evaluate(
         if folder is not None:
             check_writable(folder)
     evaluation = run_evaluation(
-        annotations, model, device=device, progress=progress_line("regions")
-    )
+        annotations, model, device=device, expected=expected or None,
+        progress=progress_line("regions"),
+    )  # fmt: skip
     result = evaluation.to_dict()
     text = json.dumps(result, indent=2) + "\n"
     if json_file is not None:

@@ -21,6 +21,13 @@ Threshold = Annotated[
         min=0.0, max=1.0, help="Confidence under which a region is unsure (default: the model's)."
     ),
 ]
+Expected = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Chromosomes in a cell, which tell how many clusters are likely (0: not known).",
+    ),
+]
 
 
 class Stopped(Exception):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,18 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.crops import RegionCrop, cut_regions, render_crop
+from napari_chromocluster.imaging.crops import RegionCrop, render_crop
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.models.calibration import calibrate, prior_weights, to_five
+from napari_chromocluster.models.expected_number import with_expected_number
+from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
 from napari_chromocluster.models.model_file import ModelCard, load_model_file
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
+from napari_chromocluster.models.recall import Recall
 from napari_chromocluster.models.registry import listed_name, resolve_model
 from napari_chromocluster.models.surroundings_prior import surroundings_shifts
 from napari_chromocluster.results.sources import cut_ready_made
+from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.results.table import build_table
 from napari_chromocluster.taxonomy import TYPES
 
@@ -38,14 +41,6 @@ class ClassifyError(ValueError):
 
 class Cancelled(Exception):
     """The caller stopped the work."""
-
-
-@dataclass(frozen=True)
-class CutFrame:
-    """Regions of one frame, cut out."""
-
-    regions: list[Region]
-    crops: list[RegionCrop]
 
 
 class ClusterClassifier:
@@ -77,6 +72,7 @@ class ClusterClassifier:
         self._layout = torch.contiguous_format if plain else torch.channels_last
         self.network.to(memory_format=self._layout)
         self.batch_size = _BATCH.get(self.device.type, 16)
+        self._recall = Recall()
 
     @property
     def name(self) -> str:
@@ -90,6 +86,7 @@ class ClusterClassifier:
         select: Collection[int] | int | None = None,
         *,
         prior: Mapping[str, float] | None = None,
+        expected: int | None = EXPECTED_CHROMOSOMES,
         tta: int | None = None,
         progress: Progress | None = None,
         stop: Stop | None = None,
@@ -104,10 +101,13 @@ class ClusterClassifier:
             Regions; 0 is background.
         select : label or collection of labels, optional
             Regions to classify (default all).  The others still tell what
-            the usual size of a region is.
+            the usual size of a region is, and how many chromosomes lie there.
         prior : mapping of type to share, optional
             How frequent the types are; types left out keep the share in the
             model card.
+        expected : int, optional
+            Chromosomes in a cell: they tell how many clusters are likely, see
+            `with_expected_number`; None where the number is not known.
         tta : int, optional
             Turned and mirrored copies averaged, 1 to 8 (default: the card's).  Where a model
             holds several networks, they take turns, so that they cost no more than one.
@@ -138,21 +138,26 @@ class ClusterClassifier:
         total, done = len(selected), 0
         parts = []
         self._weights(prior)  # a wrong prior is told before any work
-        for cut in self._cut_frames(frames, selected, stop):
-            probabilities = self.predict_regions(
-                cut.crops,
+        for cut in self._cut_frames(frames, selected, expected, stop):
+            probabilities = self.predict_metaphase(
+                cut,
                 prior=prior,
+                expected=expected,
                 tta=tta,
                 stop=stop,
-                progress=_shifted(progress, done, total),
+                progress=shifted(progress, done, total),
             )
             parts.append(build_table(cut.regions, probabilities, model=self.name))
             done += len(cut.regions)
         return pd.concat(parts, ignore_index=True)
 
     def _cut_frames(
-        self, frames: Sequence[tuple[Any, Any]], selected: list[Region], stop: Stop | None
-    ) -> Iterator[CutFrame]:
+        self,
+        frames: Sequence[tuple[Any, Any]],
+        selected: list[Region],
+        expected: int | None,
+        stop: Stop | None,
+    ) -> Iterator[CutMetaphase]:
         by_frame: dict[int, list[Region]] = {}
         for region in selected:
             by_frame.setdefault(region.frame, []).append(region)
@@ -160,7 +165,7 @@ class ClusterClassifier:
             if stop is not None and stop():
                 raise Cancelled("Classifying was stopped.")
             image, labels = (np.asarray(part) for part in frames[frame])
-            yield CutFrame(mine, list(cut_regions(image, labels, mine)))
+            yield cut_metaphase(image, labels, mine, expected)
 
     def classify_crops(
         self,
@@ -210,6 +215,47 @@ class ClusterClassifier:
             self, image, labels, select, cluster_type=cluster_type, progress=progress, stop=stop
         )
 
+    def predict_metaphase(
+        self,
+        cut: CutMetaphase,
+        *,
+        prior: Mapping[str, float] | None = None,
+        expected: int | None = EXPECTED_CHROMOSOMES,
+        tta: int | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> NDArray[np.float32]:
+        """Classify the regions of one metaphase that were cut out (see `cut_metaphase`).
+
+        Parameters
+        ----------
+        cut : CutMetaphase
+            The regions.
+        prior, expected, tta, progress, stop
+            As in `classify`.
+
+        Returns
+        -------
+        (N, 5) float32 array
+            Probabilities in the order of ``taxonomy.TYPES``.
+        """
+        setting = (tta, tuple(sorted((prior or {}).items())))
+        # Those beside a selection were classified before, as a rule.
+        others = self._recall.ask(
+            cut.others,
+            setting,
+            lambda rest: self.predict_regions(rest, prior=prior, tta=tta, stop=stop),
+        )
+        alone = self.predict_regions(cut.crops, prior=prior, tta=tta, progress=progress, stop=stop)
+        self._recall.keep(cut.crops, setting, alone)
+        if expected is None or cut.counted is None:
+            return alone
+        together = with_expected_number(
+            np.concatenate([alone[cut.counted], others]), cut.sizes, expected
+        )
+        alone[cut.counted] = together[: int(cut.counted.sum())]
+        return alone
+
     def predict_regions(
         self,
         crops: Sequence[RegionCrop],
@@ -237,7 +283,7 @@ class ClusterClassifier:
                     shifts=self.shifts(some),
                     prior=prior,
                     tta=tta,
-                    progress=_shifted(progress, start, len(crops)),
+                    progress=shifted(progress, start, len(crops)),
                     stop=stop,
                 )
             )
@@ -372,7 +418,8 @@ def turned(inputs: torch.Tensor, number: int) -> torch.Tensor:
     return view.flip(3) if number >= 4 else view
 
 
-def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Return a progress that goes on where another part of the work ended."""
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from napari_chromocluster.models.classifier import ClusterClassifier, load_model
+import numpy as np
+import pandas as pd
+
+from napari_chromocluster.models.classifier import ClusterClassifier, load_model, shifted
+from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
 from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.results.metrics import Evaluation, evaluate_predictions
-from napari_chromocluster.results.sources import cut_annotated
+from napari_chromocluster.results.sources import cut_annotated, read_metaphase
+from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
+from napari_chromocluster.taxonomy import TYPES
 
 
 def evaluate(
@@ -17,11 +23,16 @@ def evaluate(
     *,
     device: str = "auto",
     prior: Mapping[str, float] | None = None,
+    expected: int | None = EXPECTED_CHROMOSOMES,
     tta: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Evaluation:
     """Compare a model with what humans said.
+
+    Metaphases are classified as a user would have it: where some regions are
+    not annotated, these take part all the same, for the types of all hang on
+    how many chromosomes there are.
 
     Parameters
     ----------
@@ -32,10 +43,10 @@ def evaluate(
         The model.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
-    prior, tta
+    prior, expected, tta
         As in `ClusterClassifier.classify`.
     progress : callable, optional
-        Called with the regions done and their number.
+        Called with the annotated regions done and their number.
     stop : callable, optional
         Asked between batches; True ends the work.
 
@@ -52,8 +63,30 @@ def evaluate(
         If ``stop`` said so.
     """
     classifier = model if isinstance(model, ClusterClassifier) else load_model(model, device)
-    cut = cut_annotated(resolved(read_annotations(annotations)))
-    probabilities = classifier.predict_regions(
-        cut.crops, prior=prior, tta=tta, progress=progress, stop=stop
-    )
-    return evaluate_predictions(cut.names, probabilities, cut.groups)
+    table = resolved(read_annotations(annotations))
+    in_labels = table["labels"] != ""
+    parts = [*_metaphases(table[in_labels], expected)]
+    if not in_labels.all():
+        ready = table[~in_labels]
+        # Ready-made crops tell nothing of the metaphase that they come from.
+        crops = cut_annotated(ready).crops
+        parts.append((ready.index, CutMetaphase([], crops)))
+    probabilities = np.zeros((len(table), len(TYPES)), np.float32)
+    done = 0
+    for rows, cut in parts:
+        probabilities[rows] = classifier.predict_metaphase(
+            cut, prior=prior, expected=expected, tta=tta, stop=stop,
+            progress=shifted(progress, done, len(table)),
+        )  # fmt: skip
+        done += len(rows)
+    return evaluate_predictions(list(table["cluster_type"]), probabilities, list(table["group"]))
+
+
+def _metaphases(
+    table: pd.DataFrame, expected: int | None
+) -> Iterator[tuple[pd.Index, CutMetaphase]]:
+    """Yield the rows of each metaphase with what was cut of it."""
+    for (image, labels), rows in table.groupby(["image", "labels"], sort=False):
+        one = read_metaphase(str(image), str(labels), rows)
+        cut = cut_metaphase(one.image, one.labels, one.annotated, expected, one.everything)
+        yield rows.index, cut

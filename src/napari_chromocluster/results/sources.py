@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.crops import RegionCrop, cut_regions, frame_region
 from napari_chromocluster.imaging.io import read_image, read_labels
-from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
 from napari_chromocluster.results.annotations import (
     AnnotationError,
@@ -123,6 +123,42 @@ def _halve(crops: list[RegionCrop | None], rows: Iterable[int]) -> None:
 def _cut_metaphase(
     image: str, labels: str, rows: pd.DataFrame, crops: list[RegionCrop | None]
 ) -> None:
+    one = read_metaphase(image, labels, rows)
+    cut = cut_regions(one.image, one.labels, one.annotated, one.everything)
+    for row, crop in zip(rows.index, cut, strict=True):
+        crops[int(row)] = crop
+
+
+@dataclass(frozen=True)
+class AnnotatedMetaphase:
+    """A metaphase of which some regions, or all, are annotated.
+
+    Attributes
+    ----------
+    image : (H, W) or (H, W, 3 | 4) array
+        The picture.
+    labels : (H, W) integer array
+        Its regions.
+    annotated : list of Region
+        Those of the annotations, in their order.
+    everything : list of Region
+        All of them.
+    """
+
+    image: NDArray[Any]
+    labels: NDArray[Any]
+    annotated: list[Region]
+    everything: list[Region]
+
+
+def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMetaphase:
+    """Read the picture and the regions that some annotations are of.
+
+    Raises
+    ------
+    AnnotationError
+        If a label does not occur, or the picture is a stack.
+    """
     array = read_labels(Path(labels))
     picture = _one_frame(read_image(Path(image)), image)
     regions = {region.label: region for region in extract_regions(array)}
@@ -134,9 +170,7 @@ def _cut_metaphase(
                 f"Label {label} does not occur in {Path(labels).name}: mend the annotation file."
             )
         chosen.append(region)
-    cut = cut_regions(picture, array, chosen, regions.values())
-    for row, crop in zip(rows.index, cut, strict=True):
-        crops[int(row)] = crop
+    return AnnotatedMetaphase(picture, array, chosen, list(regions.values()))
 
 
 def _one_frame(image: NDArray[Any], name: str) -> NDArray[Any]:

@@ -22,7 +22,7 @@ class Preferences:
     threshold : float
         Confidence under which a region is unsure.
     expected : int
-        Chromosomes expected in a cell.
+        Chromosomes in a cell.
     colors : dict of str to str
         Colour of each type.
     """

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
+from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.results.table import merge_tables, read_table
 from napari_chromocluster.viewer.layers import (
     check_pair,
@@ -116,6 +117,7 @@ def classify_layer(
     *,
     model: str | Path | ClusterClassifier = "default",
     device: str = "auto",
+    expected: int | None = EXPECTED_CHROMOSOMES,
     threshold: float | None = None,
     overlay: bool = True,
     progress: Callable[[int, int], None] | None = None,
@@ -137,6 +139,8 @@ def classify_layer(
         The model.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    expected : int, optional
+        Chromosomes in a cell; None where that is not known.
     threshold : float, optional
         Confidence under which a region is unsure (default: the model's).
     overlay : bool
@@ -154,8 +158,9 @@ def classify_layer(
     check_pair(image_layer, labels_layer)
     classifier = loaded(model, device)
     table = classifier.classify(
-        pixels(image_layer), pixels(labels_layer), select, progress=progress, stop=stop
-    )
+        pixels(image_layer), pixels(labels_layer), select, expected=expected,
+        progress=progress, stop=stop,
+    )  # fmt: skip
     merged = merge_tables(table_of(labels_layer), table, complete=select is None)
     set_table(labels_layer, merged)
     if overlay:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.results.table import empty_table
 from napari_chromocluster.viewer.review.tracker import Key
 
@@ -37,6 +38,8 @@ class ClassifyJob:
         classifier: Any,
         progress: Callable[[int, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        *,
+        expected: int | None = EXPECTED_CHROMOSOMES,
     ) -> pd.DataFrame:
         """Classify; returns the rows of the features table."""
         parts = [empty_table()]
@@ -45,7 +48,7 @@ class ClassifyJob:
             select = [label for number, label in self.keys if number == frame]
             table = classifier.classify(
                 np.asarray(image), labels, select, progress=_shifted(progress, done, total),
-                stop=stop,
+                stop=stop, expected=expected,
             )  # fmt: skip
             parts.append(table.assign(frame=frame))
             done += len(select)

@@ -18,6 +18,7 @@ from napari_chromocluster.viewer.layers import (
     set_table,
     table_of,
 )
+from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.warming import prepare_label_colors
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.task import Task
@@ -85,10 +86,12 @@ class ClassifyWorking(ClassifyBase):
         if pair is None:
             return
         labels, picture, regions = pair
+        expected = preferences().expected
 
         def work(progress: Any, stop: Any) -> Any:
-            classifier = self.classifier()
-            return classifier.classify(picture, regions, select, progress=progress, stop=stop)
+            return self.classifier().classify(
+                picture, regions, select, expected=expected, progress=progress, stop=stop
+            )
 
         self._start(work, lambda table: self._classified(labels, table, select), "Classifying")
 

@@ -197,6 +197,7 @@ class ReviewActions(ReviewBase):
         if job is None or self.task is not None:
             return
         session = self.session
+        number = self.summary.expected.value()
 
         def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> Any:
             if self.classifier is None:
@@ -204,7 +205,7 @@ class ReviewActions(ReviewBase):
                 from napari_chromocluster.models.classifier import load_model
 
                 self.classifier = load_model(self.preferences.model, self.preferences.device)
-            return job.run(self.classifier, progress, stop)
+            return job.run(self.classifier, progress, stop, expected=number)
 
         def taken(result: pd.DataFrame) -> None:
             if session is not None and session is self.session:

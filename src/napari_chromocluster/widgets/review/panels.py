@@ -227,7 +227,9 @@ class SummaryPanel(QWidget):
         self.expected.setRange(1, 400)
         self.expected.setValue(expected)
         self.expected.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-        self.expected.setToolTip("How many chromosomes you expect in a cell.")
+        self.expected.setToolTip(
+            "Chromosomes in a cell: for the score, and for regions classified again."
+        )
         self.expected.valueChanged.connect(self.expected_changed)
         self.score = QLabel("–")
         self.score.setToolTip(

@@ -1,0 +1,56 @@
+"""What a model said of regions before, so that those beside a selection cost nothing again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_chromocluster.imaging.crops import RegionCrop
+from napari_chromocluster.taxonomy import TYPES
+
+#: Regions whose types are kept: those of a few dozen metaphases.
+_MOST = 2048
+
+
+class Recall:
+    """Remembers the probabilities of regions, by what is seen of them."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, NDArray[np.float32]] = OrderedDict()
+
+    def keep(
+        self, crops: Sequence[RegionCrop], setting: Hashable, probabilities: NDArray[np.float32]
+    ) -> None:
+        """Remember the probabilities (N, 5) of regions under some setting."""
+        for crop, row in zip(crops, probabilities, strict=True):
+            self._known[_key(crop, setting)] = row.copy()
+        while len(self._known) > _MOST:
+            self._known.popitem(last=False)
+
+    def ask(
+        self,
+        crops: Sequence[RegionCrop],
+        setting: Hashable,
+        predict: Callable[[list[RegionCrop]], NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        """Return the probabilities (N, 5) of regions; ``predict`` gives those not known."""
+        rows = [self._known.get(_key(crop, setting)) for crop in crops]
+        missing = [crop for crop, row in zip(crops, rows, strict=True) if row is None]
+        found = predict(missing)
+        self.keep(missing, setting, found)
+        fresh = iter(found)
+        out = np.zeros((len(crops), len(TYPES)), np.float32)
+        for place, row in enumerate(rows):
+            out[place] = next(fresh) if row is None else row
+        return out
+
+
+def _key(crop: RegionCrop, setting: Hashable) -> Hashable:
+    pixels = hashlib.blake2b(np.ascontiguousarray(crop.signal).data, digest_size=16)
+    pixels.update(np.ascontiguousarray(crop.mask).data)
+    seen = (crop.signal.shape, crop.relative_size, crop.oversampling, repr(crop.surroundings))
+    return pixels.digest(), seen, setting
