@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
+from napari_chromocluster.results.summary import estimate_chromosomes
 from napari_chromocluster.taxonomy import ClusterType
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
@@ -62,23 +63,30 @@ class Metaphase:
         Boxes (or mapped regions) that were found, and all of them.
     seconds : float
         Of segmentation and classification.
+    estimated : int
+        How many chromosomes the types and sizes of the regions tell of.
     """
 
     rows: list[tuple[str, str]]
     covered: int
     total: int
     seconds: float
+    estimated: int
 
 
 def classified(
     image: NDArray[np.generic], model: ClusterClassifier, plain: bool
-) -> tuple[NDArray[np.int32], dict[int, str], float]:
-    """Return the regions of a picture, what the model says of each, and the seconds it took."""
+) -> tuple[NDArray[np.int32], pd.DataFrame, float]:
+    """Return the regions of a picture, their table, and the seconds it took."""
     began = time.perf_counter()
     labels = plain_regions(image) if plain else segment_metaphase(image)
     table = model.classify(image, labels)
-    said = dict(zip(table["index"], table["cluster_type"], strict=True))
-    return labels, said, time.perf_counter() - began
+    return labels, table, time.perf_counter() - began
+
+
+def types_in(table: pd.DataFrame) -> dict[int, str]:
+    """Return what the model says of each region of a table."""
+    return dict(zip(table["index"], table["cluster_type"], strict=True))
 
 
 def boxed(data: Path, model: ClusterClassifier, options: Options) -> Iterator[Metaphase]:
@@ -92,13 +100,15 @@ def boxed(data: Path, model: ClusterClassifier, options: Options) -> Iterator[Me
     ]
     for name, mine in held_out[:: options.every]:
         image = enlarged(read_image(folder / name), options.zoom)
-        labels, said, seconds = classified(image, model, options.plain)
+        labels, table, seconds = classified(image, model, options.plain)
+        said = types_in(table)
         corners = options.zoom * mine[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.int64)
         rows = [(kind, said[label]) for label, kind, _ in annotate(labels, corners)]
         shares = [
             (labels[max(y0, 0) : y1, max(x0, 0) : x1] > 0).mean() for x0, y0, x1, y1 in corners
         ]
-        yield Metaphase(rows, int((np.array(shares) > 0.1).sum()), len(shares), seconds)
+        found = int((np.array(shares) > 0.1).sum())
+        yield Metaphase(rows, found, len(shares), seconds, estimate_chromosomes(table))
 
 
 def mapped(data: Path, model: ClusterClassifier, options: Options) -> Iterator[Metaphase]:
@@ -112,7 +122,8 @@ def mapped(data: Path, model: ClusterClassifier, options: Options) -> Iterator[M
     ]
     for name, mine in held_out[:: options.every]:
         image = enlarged(read_image(folder / name), options.zoom)
-        labels, said, seconds = classified(image, model, options.plain)
+        labels, result, seconds = classified(image, model, options.plain)
+        said = types_in(result)
         known = np.asarray(read_labels(folder / mine["labels"].iloc[0]), np.int32)
         known = known.repeat(options.zoom, 0).repeat(options.zoom, 1)
         names = dict(zip(mine["label"].astype(int), mine["cluster_type"], strict=True))
@@ -122,7 +133,8 @@ def mapped(data: Path, model: ClusterClassifier, options: Options) -> Iterator[M
         ]
         areas, found = np.bincount(known.ravel()), np.bincount(known[labels > 0])
         shares = [found[one] / areas[one] if one < found.size else 0.0 for one in names]
-        yield Metaphase(rows, int((np.array(shares) > 0.5).sum()), len(shares), seconds)
+        covered = int((np.array(shares) > 0.5).sum())
+        yield Metaphase(rows, covered, len(shares), seconds, estimate_chromosomes(result))
 
 
 class Options(argparse.Namespace):
@@ -166,6 +178,11 @@ def main() -> None:
     else:
         empty = (called["truth"] == ClusterType.OTHER).mean()
         print(f"called a chromosome without a box  {empty:.4f}")
+        away = np.array([one.estimated - one.total for one in done])
+        print(
+            f"chromosomes, estimated less boxes  {away.mean():+.1f} on average, "
+            f"{np.median(np.abs(away)):.0f} off (median), {(np.abs(away) <= 2).mean():.0%} within 2"
+        )
     print(f"seconds per metaphase, median      {np.median([one.seconds for one in done]):.2f}")
     print(pd.crosstab(found["truth"], found["said"]).to_string())
 

@@ -5,6 +5,7 @@ import pytest
 
 from napari_chromocluster.models import expected_number
 from napari_chromocluster.models.expected_number import says_something, with_expected_number
+from napari_chromocluster.results.chromosomes import held_by_cluster
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 
 SINGLE, TOUCHING, OTHER = (
@@ -79,7 +80,7 @@ def test_it_is_the_sum_over_all_that_the_regions_may_hold(monkeypatch):
     chances = rng.dirichlet(np.ones(5), size=4)
     sizes = rng.uniform(0.5, 4.0, 4)
     weighed = with_expected_number(chances, sizes, 9)
-    held = expected_number._held_by_cluster(sizes)
+    held = held_by_cluster(sizes)
     of_sum = expected_number._chance_of_sum(9)
     total = np.zeros((4, 5))
     for kinds in product(range(5), repeat=4):

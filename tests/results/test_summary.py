@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_chromocluster.imaging.regions import extract_regions
@@ -52,6 +53,24 @@ def test_number_of_chromosomes_by_area():
     made.loc[3, "area"] = 3 * 32.0
     made = set_types(made, [4], "touching")
     assert summarise(made).chromosomes == 6
+
+
+def test_a_usual_region_is_no_small_chromosome():
+    """Small chromosomes lie alone more often: held against them, clusters would hold too many."""
+    made = table(30, touching=8)
+    made.loc[:9, "area"], made.loc[10:29, "area"] = 18.0, 32.0
+    made.loc[30:, "area"] = 60.0
+    assert summarise(made).chromosomes == 46
+    made.loc[30:, "area"] = 8 * 32.0
+    assert 30 + 8 * 6 <= summarise(made).chromosomes <= 30 + 8 * 10
+
+
+def test_specks_do_not_tell_what_is_usual():
+    made = table(30, touching=8)
+    made.loc[30:, "area"] = 60.0
+    specks = table(60).assign(area=1.0, cluster_type="other")
+    both = pd.concat([made, specks], ignore_index=True)
+    assert summarise(both).chromosomes == summarise(made).chromosomes == 46
 
 
 def test_ranking():

@@ -15,6 +15,8 @@ from scipy import ndimage
 _RANGE = 8.0
 #: Share of a chromosome's area under which a region is a speck.
 _SPECK = 0.125
+#: Fewest regions that tell how large a usual one is.
+_FEWEST = 5
 
 
 class RegionError(ValueError):
@@ -175,17 +177,34 @@ def reference_size(regions: list[Region]) -> float | None:
     smaller than an eighth of `crowded_area` do not count.  None for fewer than
     five regions, which tell nothing.
     """
-    if len(regions) < 5:
+    usual = usual_area(np.array([region.area for region in regions], np.float64))
+    return None if usual is None else float(np.sqrt(usual))
+
+
+def usual_area(areas: NDArray[np.floating]) -> float | None:
+    """Return the area of a usual region, the square of `reference_size`.
+
+    Parameters
+    ----------
+    areas : (N,) float array
+        Those of all regions of a metaphase, in px.
+    """
+    if len(areas) < _FEWEST:
         return None
-    return float(np.sqrt(np.median([region.area for region in without_specks(regions)])))
+    return float(np.median(areas[areas >= _smallest(areas)]))
 
 
 def without_specks(regions: list[Region]) -> list[Region]:
     """Return the regions that are not smaller than an eighth of `crowded_area`."""
     if not regions:
         return []
-    least = _SPECK * crowded_area(np.sort(np.array([one.area for one in regions], np.float64)))
+    least = _smallest(np.array([one.area for one in regions], np.float64))
     return [one for one in regions if one.area >= least]
+
+
+def _smallest(areas: NDArray[np.floating]) -> float:
+    """Area under which a region of a metaphase is a speck."""
+    return _SPECK * crowded_area(np.sort(areas))
 
 
 def crowded_area(areas: NDArray[np.float64]) -> float:

@@ -10,25 +10,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_chromocluster.results.chromosomes import MOST, held_by_cluster
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 
 #: Regions that a metaphase may have for its number of chromosomes to say anything, as shares of
 #: that number: with fewer, most of it lies elsewhere; with more, it is another cell, or several.
 _FEWEST, _MOST = 0.25, 1.3
-#: Most chromosomes of a region.
-_CROWD = 30
 #: How often the number is another than expected (a cell of another kind, one that lost some, a
 #: part of a metaphase), and within which shares of the expected number it then lies.
 _ANOTHER = 0.2
 _ANYWHERE = (1 / 6, 1.75)
 #: Standard deviation of the number else.
 _SPREAD = 1.5
-#: How many times rarer clusters are with each chromosome more, and how large those of n are: in
-#: the training groups (14 000 regions) the median area is 0.95 n^0.95 usual ones, and its
-#: logarithm varies by the root of 0.25 / n + 0.04.
-_RARER = 0.45
-_AREA, _POWER = 0.95, 0.95
-_SINGLE_SPREAD, _SPREAD_LEFT = 0.25, 0.04
 
 
 def says_something(regions: int, expected: int | None) -> bool:
@@ -65,9 +58,9 @@ def with_expected_number(
     given = np.asarray(probabilities, np.float64)
     if not says_something(len(given), expected):
         return given
-    held = _held_by_cluster(np.asarray(sizes, np.float64))
+    held = held_by_cluster(sizes)
     clusters = np.array([kind.is_cluster for kind in TYPES])
-    counts = np.zeros((len(given), _CROWD + 1))
+    counts = np.zeros((len(given), MOST + 1))
     counts[:, 0] = given[:, TYPES.index(ClusterType.OTHER)]
     counts[:, 1] = given[:, TYPES.index(ClusterType.SINGLE)]
     counts[:, 2:] = given[:, clusters].sum(axis=1, keepdims=True) * held
@@ -78,15 +71,6 @@ def with_expected_number(
     gained[:, clusters] = (held * chances[:, 2:]).sum(axis=1, keepdims=True)
     weighed = given * gained
     return np.asarray(weighed / weighed.sum(axis=1, keepdims=True))
-
-
-def _held_by_cluster(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Chances (N, 29) that clusters of some sizes hold 2 to 30 chromosomes."""
-    number = np.arange(2, _CROWD + 1)
-    spread = np.sqrt(_SINGLE_SPREAD / number + _SPREAD_LEFT)
-    away = (np.log(np.maximum(sizes, 1e-3))[:, None] - np.log(_AREA * number**_POWER)) / spread
-    chances = np.exp(-0.5 * away**2) / spread * _RARER ** (number - 1.0) + 1e-12
-    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 
 def _chance_of_sum(expected: int) -> NDArray[np.float64]:
@@ -105,11 +89,11 @@ def _sums_with(counts: NDArray[np.float64], of_sum: NDArray[np.float64]) -> NDAr
     for row in counts[:-1]:
         before.append(np.convolve(before[-1], row)[:length])
     # Larger sums than the table has are as good as impossible.
-    after = np.pad(of_sum, (0, _CROWD))
+    after = np.pad(of_sum, (0, MOST))
     chances = np.empty_like(counts)
     for place in range(len(counts) - 1, -1, -1):
         # Chance of the rest, for each sum up to here that one region's number is added to.
-        shifted = np.lib.stride_tricks.sliding_window_view(after, _CROWD + 1)
+        shifted = np.lib.stride_tricks.sliding_window_view(after, MOST + 1)
         chances[place] = before[place] @ shifted
-        after = np.pad(shifted @ counts[place], (0, _CROWD))
+        after = np.pad(shifted @ counts[place], (0, MOST))
     return chances

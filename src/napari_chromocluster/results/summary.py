@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from napari_chromocluster.imaging.regions import usual_area
+from napari_chromocluster.results.chromosomes import usually_held
 from napari_chromocluster.results.table import counts
 from napari_chromocluster.taxonomy import ClusterType
 
@@ -51,21 +54,26 @@ class MetaphaseSummary:
 def estimate_chromosomes(table: pd.DataFrame) -> int:
     """Estimate how many chromosomes the regions of a metaphase hold.
 
-    A single counts 1.  A cluster counts its area over the median area of the
-    singles, but at least what its type needs (2, or 3 for both).
+    A single counts 1.  A cluster counts as many as one of its size holds on
+    average (see `usually_held`), but at least what its type needs (2, or 3 for
+    both).
     """
     kinds, areas = table["cluster_type"].to_numpy(object), table["area"].to_numpy(float)
-    singles = areas[(kinds == ClusterType.SINGLE) & np.isfinite(areas)]
-    usual = float(np.median(singles)) if len(singles) else float("nan")
+    known = np.isfinite(areas)
+    usual = usual_area(areas[known]) or _median(areas[known & (kinds == ClusterType.SINGLE)])
     total = 0
     for kind, least in _LEAST.items():
         mine = areas[kinds == kind]
         held = np.full(len(mine), float(least))
         if least > 1 and usual > 0:
-            by_area = np.where(np.isfinite(mine), np.round(mine / usual), 0)
+            by_area = np.nan_to_num(np.round(usually_held(mine / usual)))
             held = np.maximum(held, by_area)
         total += int(held.sum())
     return total
+
+
+def _median(areas: NDArray[np.float64]) -> float:
+    return float(np.median(areas)) if len(areas) else float("nan")
 
 
 def score(table: pd.DataFrame, expected: int = EXPECTED_CHROMOSOMES) -> float:

@@ -1,0 +1,90 @@
+"""What the number of chromosomes in a cell is worth.
+
+For each annotation file: negative log likelihood, accuracy and macro sensitivity over the types
+that occur, of the regions alone, and with each of some numbers of chromosomes.  Metaphases whose
+regions are ready-made crops take no part.  The interval (90 %) of the change of the likelihood
+comes from drawing metaphases anew::
+
+    python benchmarks/expected_number.py FILE... [--model MODEL] [--expected 40 46 54]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_chromocluster.models.classifier import ClusterClassifier, load_model
+from napari_chromocluster.models.expected_number import with_expected_number
+from napari_chromocluster.models.metaphase import cut_metaphase
+from napari_chromocluster.results.annotations import read_annotations, resolved
+from napari_chromocluster.results.metrics import evaluate_predictions
+from napari_chromocluster.results.sources import read_metaphase
+from napari_chromocluster.taxonomy import TYPES
+
+#: A number that every metaphase of the shared data has regions enough for.
+_HUMAN = 46
+
+
+def weighed(
+    classifier: ClusterClassifier, file: Path, numbers: list[int]
+) -> tuple[list[str], NDArray[np.intp], dict[int | None, NDArray[np.float64]]]:
+    """Return types, metaphases and probabilities, alone (None) and with each number."""
+    table = resolved(read_annotations(file))
+    table = table[table["labels"] != ""]
+    kinds: list[str] = []
+    places: list[int] = []
+    found: dict[int | None, list[NDArray[np.float64]]] = {one: [] for one in (None, *numbers)}
+    pairs = table.groupby(["image", "labels"], sort=False)
+    for place, ((image, labels), rows) in enumerate(pairs):
+        one = read_metaphase(str(image), str(labels), rows)
+        cut = cut_metaphase(one.image, one.labels, one.annotated, _HUMAN, one.everything)
+        alone = classifier.predict_regions(cut.crops).astype(np.float64)
+        others = classifier.predict_regions(cut.others)
+        kinds += list(rows["cluster_type"])
+        places += [place] * len(rows)
+        found[None].append(alone)
+        for number in numbers:
+            mine = alone.copy()
+            if cut.counted is not None:
+                together = np.concatenate([alone[cut.counted], others])
+                counted = with_expected_number(together, cut.sizes, number)
+                mine[cut.counted] = counted[: int(cut.counted.sum())]
+            found[number].append(mine)
+    return kinds, np.array(places), {name: np.concatenate(all_) for name, all_ in found.items()}
+
+
+def main() -> None:
+    """Print a line for each file and number."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--expected", nargs="+", type=int, default=[_HUMAN])
+    options = parser.parse_args()
+    classifier = load_model(options.model, "cpu")
+    order = [str(kind) for kind in TYPES]
+    for file in options.files:
+        kinds, places, found = weighed(classifier, file, options.expected)
+        true = np.array([order.index(kind) for kind in kinds])
+        losses = {}
+        for number, chances in found.items():
+            loss = -np.log(np.clip(chances[np.arange(len(true)), true], 1e-6, None))
+            losses[number] = loss
+            figures = evaluate_predictions(kinds, chances, [str(one) for one in places])
+            away = loss - losses[None]
+            sums = np.bincount(places, weights=away)
+            rng = np.random.default_rng(0)
+            drawn = [rng.choice(sums, len(sums)).sum() / len(away) for _ in range(1000)]
+            low, high = np.percentile(drawn, [5, 95])
+            print(
+                f"{file.stem:20s} n {len(true):5d}  expected {number!s:>4s}  likelihood "
+                f"{loss.mean():.4f} ({away.mean():+.4f}, {low:+.4f} to {high:+.4f})  accuracy "
+                f"{figures.accuracy:.4f}  macro {figures.macro_sensitivity:.4f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

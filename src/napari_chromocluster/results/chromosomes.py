@@ -1,0 +1,42 @@
+"""How many chromosomes a cluster holds, told by its size."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Fewest and most chromosomes of a cluster.
+FEWEST, MOST = 2, 30
+#: How rare clusters of n chromosomes are (n^-2.8), and how large: in the training groups of the
+#: shared data (3600 clusters and 11 700 singles whose boxes or maps tell it) the median area is
+#: 0.95 n^0.95 usual ones, and its logarithm varies by the root of 0.25 / n + 0.04.
+_RARER = -2.8
+_AREA, _POWER = 0.95, 0.95
+_SINGLE_SPREAD, _SPREAD_LEFT = 0.25, 0.04
+
+
+def held_by_cluster(sizes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return how likely it is that clusters hold 2 to 30 chromosomes.
+
+    Parameters
+    ----------
+    sizes : (N,) float array
+        Their areas over that of a usual region (see `usual_area`).
+
+    Returns
+    -------
+    (N, 29) float64 array
+        Rows sum to 1.
+    """
+    number = np.arange(FEWEST, MOST + 1, dtype=np.float64)
+    spread = np.sqrt(_SINGLE_SPREAD / number + _SPREAD_LEFT)
+    away = np.log(np.maximum(sizes, 1e-3))[:, None] - np.log(_AREA * number**_POWER)
+    likelihood = -0.5 * (away / spread) ** 2 - np.log(spread) + _RARER * np.log(number)
+    # The likeliest number counts as one first: of a tiny region all are next to impossible.
+    chances = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+
+
+def usually_held(sizes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return how many chromosomes clusters of some sizes hold on average (N,)."""
+    return np.asarray(held_by_cluster(sizes) @ np.arange(FEWEST, MOST + 1))

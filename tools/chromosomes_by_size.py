@@ -1,0 +1,81 @@
+"""Count how large clusters of so many chromosomes are.
+
+From the regions of the training groups whose boxes or maps tell how many chromosomes they hold:
+how frequent each number is among clusters, the median area over that of a usual region, and how
+the logarithm of the area varies, each beside what `results.chromosomes` takes for it::
+
+    python tools/chromosomes_by_size.py ../shared/data WORK
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import plain_annotations
+from held_out import part, source_of
+from napari_chromocluster.imaging.io import read_labels
+from napari_chromocluster.imaging.regions import extract_regions, usual_area
+from napari_chromocluster.results.annotations import read_annotations
+from napari_chromocluster.results.chromosomes import held_by_cluster
+
+
+def sizes(data: Path, work: Path) -> pd.DataFrame:
+    """Return ``chromosomes`` and ``size`` of the regions of the training groups.
+
+    Parameters
+    ----------
+    data, work : path
+        The shared data, and the folder of the trainings.
+    """
+    files = [data / "mfish" / "annotations.csv"]
+    files += [work / name / "annotations.csv" for name in ("boxes", "plain")]
+    rows = []
+    for file in files:
+        table = read_annotations(file)
+        if file.parent.name == "plain":
+            end = f"_plain{plain_annotations.ANNOTATED}.png"
+            table = table[table["labels"].str.endswith(end)]
+        for (image, labels, group), mine in table.groupby(["image", "labels", "group"]):
+            if part(source_of(str(image)), str(group)) != "train":
+                continue
+            areas = {one.label: one.area for one in extract_regions(read_labels(Path(str(labels))))}
+            usual = usual_area(np.array([*areas.values()], np.float64))
+            if usual is not None:
+                held = zip(mine["chromosomes"], mine["label"], strict=True)
+                rows += [(int(number), areas[int(label)] / usual) for number, label in held]
+    found = pd.DataFrame(rows, columns=["chromosomes", "size"])
+    return found[found["chromosomes"] > 0]
+
+
+def main(data: Path, work: Path) -> None:
+    """Print a line for each number, and how likely the numbers are."""
+    found = sizes(data, work)
+    clusters = found[found["chromosomes"].between(2, 30)]
+    shares = np.arange(2.0, 31.0) ** -2.8
+    shares /= shares.sum()
+    print(f"{len(found) - len(clusters)} singles, {len(clusters)} clusters")
+    for number in range(1, 31):
+        mine = found.loc[found["chromosomes"] == number, "size"].to_numpy(float)
+        if len(mine) < 20:
+            continue
+        low, middle, high = np.percentile(np.log(mine), [16, 50, 84])
+        share = len(mine) / len(clusters) if number > 1 else np.nan
+        print(
+            f"{number:2d}: n {len(mine):5d}, share {share:.3f} "
+            f"({shares[number - 2] if number > 1 else np.nan:.3f}), "
+            f"size {np.exp(middle):.2f} ({0.95 * number**0.95:.2f}), "
+            f"varies by {(high - low) / 2:.2f} ({np.sqrt(0.25 / number + 0.04):.2f})"
+        )
+    chances = held_by_cluster(clusters["size"].to_numpy(float))
+    true = clusters["chromosomes"].to_numpy(int)
+    away = chances @ np.arange(2, 31) - true
+    print(f"log likelihood {np.log(chances[np.arange(len(true)), true - 2]).mean():.4f}")
+    print(f"expected less true number: {away.mean():+.3f} on average")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
