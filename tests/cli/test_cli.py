@@ -12,6 +12,7 @@ from napari_chromocluster.cli import main
 from napari_chromocluster.cli.train import event_text
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.results.summary import estimate_chromosomes
 from napari_chromocluster.results.table import COLUMNS, read_table, set_types, write_table
 
 COMMANDS = ("demo", "segment", "classify", "train", "evaluate", "batch", "models")
@@ -99,6 +100,14 @@ def test_classify_prints_counts_and_time(classify, metaphase):
     printed = classify()
     assert "touching-overlapping" in printed
     assert " s on cpu with the model 'tiny'" in printed
+
+
+def test_the_number_of_chromosomes_is_told_of_the_whole(classify, metaphase, tmp_path):
+    told = json.loads(classify("--json"))["chromosomes"]
+    table = read_table(tmp_path / "out" / "metaphase_regions.csv")
+    assert told == estimate_chromosomes(table) > 0
+    assert f"{told:5d}  chromosomes, estimated" in classify()
+    assert "chromosomes" not in json.loads(classify("--json", "--select", "1,2"))
 
 
 def test_classify_only_the_selected_labels(classify, metaphase):

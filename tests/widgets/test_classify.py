@@ -13,6 +13,7 @@ from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_stack
 from napari_chromocluster.models.registry import register_model
+from napari_chromocluster.results.summary import estimate_chromosomes
 from napari_chromocluster.results.table import (
     build_table,
     counts,
@@ -159,6 +160,21 @@ def test_the_number_of_chromosomes_is_that_of_the_preferences(dock, viewer, meta
     finally:
         general.expected = usual
     assert found[70].sum() < found[46].sum() - 0.1
+    told = dock.result.chromosomes.text()
+    assert told == f"About {estimate_chromosomes(table_of(labels))} chromosomes (70 expected)"
+
+
+def test_of_some_regions_no_number_is_told(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    assert dock.result.chromosomes.isHidden()
+    dock.run.pick_button.setChecked(True)
+    click(viewer, labels, 2)
+    dock.run.selected_button.click()
+    done(qtbot, dock)
+    assert dock.result.chromosomes.isHidden()
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    assert not dock.result.chromosomes.isHidden()
 
 
 def test_the_picker_of_the_labels_layer_selects_too(dock, viewer, metaphase, qtbot):

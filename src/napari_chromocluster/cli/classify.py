@@ -61,7 +61,7 @@ def classify(
         pixels, image.stem, output, classifier, labels=regions, select=chosen,
         expected=expected or None, threshold=threshold,
     )  # fmt: skip
-    result = summary_of(done, classifier)
+    result = summary_of(done, classifier, whole=chosen is None)
     if explain:
         path = output / f"{image.stem}_explanation.tif"
         _write_explanation(path, classifier.explain(pixels, done.labels, chosen))
@@ -85,11 +85,14 @@ def _hint_at_mask(path: Path, labels: Any) -> None:
         )
 
 
-def summary_of(done: Classified, classifier: ClusterClassifier) -> dict[str, Any]:
+def summary_of(
+    done: Classified, classifier: ClusterClassifier, whole: bool = True
+) -> dict[str, Any]:
     """Return what is printed of a classified metaphase, in plain types."""
+    from napari_chromocluster.results.summary import estimate_chromosomes
     from napari_chromocluster.results.table import counts, unsure
 
-    return {
+    found: dict[str, Any] = {
         "labels": str(done.files.labels),
         "regions": str(done.files.regions),
         "overlay": str(done.files.overlay),
@@ -100,6 +103,9 @@ def summary_of(done: Classified, classifier: ClusterClassifier) -> dict[str, Any
         "threshold": done.threshold,
         "seconds": round(done.seconds, 2),
     }
+    if whole:  # of a part nothing can be told
+        found["chromosomes"] = estimate_chromosomes(done.table)
+    return found
 
 
 def _write_explanation(path: Path, heat: Any) -> None:

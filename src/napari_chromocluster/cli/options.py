@@ -80,6 +80,8 @@ def print_classified(result: dict[str, Any]) -> None:
 
     for name, number in result["counts"].items():
         print(f"{number:5d}  {ClusterType(name).display_name}")
+    if "chromosomes" in result:
+        print(f"{result['chromosomes']:5d}  chromosomes, estimated")
     print(f"{result['unsure']:5d}  unsure (confidence below {result['threshold']:g})")
     print(f"{result['seconds']:.1f} s on {result['device']} with the model {result['model']!r}")
     for name in ("labels", "regions", "overlay", "explanation"):

@@ -10,8 +10,10 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from napari_chromocluster.results.summary import estimate_chromosomes
 from napari_chromocluster.results.table import counts, unsure
 from napari_chromocluster.viewer.layers import frame_shape, has_table, pixels
+from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.widgets.classify.finding import ClassifyFinding
 from napari_chromocluster.widgets.classify.following import ClassifyFollowing
 from napari_chromocluster.widgets.classify.showing import ClassifyShowing
@@ -160,6 +162,13 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         table = self._table()
         classified = bool((table["cluster_type"] != "").any())
         self.result.legend.set_counts(counts(table) if classified else None)
+        whole = (
+            bool((table["cluster_type"] != "").all())
+            and table["frame"].nunique() == 1
+            and len(table) == self._region_count(self.labels)
+        )
+        estimated = estimate_chromosomes(table) if whole else None
+        self.result.show_chromosomes(estimated, preferences().expected)
         doubtful = int(unsure(table, self.result.threshold.value()).sum())
         self.result.review_button.setText(f"Review {doubtful} unsure" if doubtful else "Review")
         first = "" if classified else "Classify regions first."

@@ -123,6 +123,13 @@ class ResultPanel(QWidget):
         self.legend = Legend()
         self.legend.set_colors(preferences.colors)
         layout.addWidget(self.legend)
+        self.chromosomes = QLabel()
+        self.chromosomes.setToolTip(
+            "Told by types and sizes. How many a cell has stands in the Preferences of "
+            "Chromocluster; it tells how many clusters are likely."
+        )
+        self.chromosomes.hide()
+        layout.addWidget(self.chromosomes)
         self.review_button = QPushButton("Review")
         layout.addWidget(self.review_button)
         rows = form()
@@ -144,12 +151,16 @@ class ResultPanel(QWidget):
         layout.addLayout(looks)
         self.explain_button = QPushButton("Explain")
         self.table_button = QPushButton("Features table")
-        layout.addLayout(_row(self.explain_button, self.table_button))
         self.export_button = QPushButton("Export")
         self.export_menu = QMenu(self)
         self.export_menu.setToolTipsVisible(True)
         self.export_button.setMenu(self.export_menu)
-        layout.addWidget(self.export_button)
+        layout.addLayout(_row(self.explain_button, self.table_button, self.export_button))
+
+    def show_chromosomes(self, estimated: int | None, expected: int) -> None:
+        """Show how many chromosomes the metaphase holds; None where that cannot be told."""
+        self.chromosomes.setText(f"About {estimated} chromosomes ({expected} expected)")
+        self.chromosomes.setVisible(estimated is not None)
 
     def add_export(self, text: str, tooltip: str, slot: Callable[[], None]) -> None:
         """Add a line to the export menu."""
