@@ -82,7 +82,6 @@ class RunPanel(QWidget):
         rows.addRow("Model", self.model_combo)
         rows.addRow("Device", self.device_combo)
         layout.addLayout(rows)
-        layout.addWidget(QLabel("Select regions"))
         self.pick_button = _button(
             "Pick", "Click regions in the picture to select them; again to let go."
         )
@@ -92,7 +91,8 @@ class RunPanel(QWidget):
         )
         self.box_button.setCheckable(True)
         self.clear_button = _button("Clear", "Select nothing.")
-        layout.addLayout(_row(self.pick_button, self.box_button, self.clear_button))
+        select = _row(QLabel("Select"), self.pick_button, self.box_button, self.clear_button)
+        layout.addLayout(select)
         self.all_button = QPushButton("Classify all")
         self.selected_button = QPushButton("Classify selected")
         layout.addWidget(self.all_button)
