@@ -188,8 +188,20 @@ def test_models_lists_shows_and_adds(tiny_model, capsys):
     listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert listed["tiny"]["kind"] == "user"
     assert listed["resnext101_32x8d_wsl"]["licence"] == "CC-BY-NC-4.0"
-    assert main(["models", "tiny"]) == 0
+    assert main(["models", "tiny", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["backbone"] == "compact"
+
+
+def test_a_card_is_told_in_lines(tiny_model, capsys):
+    assert main(["models", "default"]) == 0
+    told = capsys.readouterr().out
+    assert "network  3 x compact, crops of 128 px" in told
+    assert "cite     Tseng" in told
+    figures = {line[:20].strip(): line.split()[-6:] for line in told.splitlines()[-8:]}
+    assert float(figures["held-out gband group"][1]) > 0.95
+    assert max(map(len, told.splitlines())) < 120
+    assert main(["models", str(tiny_model)]) == 0  # without any figure
+    assert "model    tiny" in capsys.readouterr().out
 
 
 def test_train_makes_a_model_that_classifies(

@@ -10,16 +10,25 @@ import typer
 from napari_chromocluster.cli.options import Json, print_json, progress_line
 
 if TYPE_CHECKING:
+    from napari_chromocluster.models.model_file import ModelCard
     from napari_chromocluster.models.registry import ModelEntry
 
 
+#: Heading and name of the figures that are shown of a card.
+_FIGURES = {
+    "accuracy": "accuracy",
+    "sens.": "macro_sensitivity",
+    "spec.": "macro_specificity",
+    "ECE": "ece",
+    "5% left": "selective_accuracy",
+}
 #: Names of a card that tell no model from another.
 _NAMELESS = {"", "model"}
 
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="Show the card of this model (name or file) as JSON.")
+        str | None, typer.Argument(help="Show the card of this model (name or file).")
     ] = None,
     download: Annotated[
         str | None, typer.Option(help="Download the weights of this backbone.")
@@ -44,7 +53,8 @@ def models(
         entry = registry.register_model(add, _name_of(add))
         print_json(_plain(entry)) if as_json else print(f"added as {entry.name!r}")
     elif name is not None:
-        print(registry.model_card(name).to_json())
+        card = registry.model_card(name)
+        print(card.to_json() if as_json else card_text(card))
     else:
         _print_list(registry.list_models(), as_json)
 
@@ -56,6 +66,36 @@ def _name_of(path: Path) -> str:
 
     name = read_card(path).name.strip()
     return path.stem if name.lower() in _NAMELESS | {TrainingConfig.model_name} else name
+
+
+def card_text(card: ModelCard) -> str:
+    """Return what a user wants to know of a model, a line each; ``to_json`` holds all of it."""
+    bodies = ", ".join(card.backbones or (card.backbone,))
+    several = f"{card.members} x " if card.members > 1 else ""
+    lines = [
+        ("model", card.name),
+        ("made", card.created[:10]),
+        ("network", f"{several}{bodies}, crops of {card.input_size} px, {card.tta} copies of each"),
+        ("types", ", ".join(card.classes)),
+        ("unsure", f"below a confidence of {card.unsure_threshold:g}"),
+        ("licence", card.weight_licence),
+        *(("data", text) for text in card.data_licences),
+        *(("cite", text) for text in card.citations),
+    ]
+    text = [f"{name:9s}{value}" for name, value in lines if value]
+    figures = {name: one for name, one in card.metrics.items() if isinstance(one, dict)}
+    if not figures:
+        return "\n".join(text)
+    width = max(len(name) for name in (*figures, "figures"))
+    text.append(f"\n{'figures':{width}s} {'n':>6s}" + "".join(f"{short:>9s}" for short in _FIGURES))
+    for name, one in figures.items():
+        cells = [_cell(one.get(key)) for key in _FIGURES.values()]
+        text.append(f"{name:{width}s} {one.get('n', ''):>6}" + "".join(f"{c:>9s}" for c in cells))
+    return "\n".join(text)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _plain(entry: ModelEntry) -> dict[str, object]:
