@@ -107,6 +107,23 @@ def test_any_type_can_be_explained(classifier):
     assert not np.allclose(heats[0], heats[1], atol=0.01)
 
 
+def test_the_type_that_is_explained_is_that_of_the_table(classifier, metaphase):
+    tables = {
+        number: classifier.classify(metaphase.image, metaphase.labels, expected=number)
+        for number in (None, 80)
+    }
+    types = {number: table.set_index("index")["cluster_type"] for number, table in tables.items()}
+    changed = types[80].index[types[80] != types[None]]
+    assert len(changed)
+    label = int(changed[0])
+    for number, kinds in types.items():
+        given = classifier.explain(metaphase.image, metaphase.labels, label, expected=number)
+        named = classifier.explain(
+            metaphase.image, metaphase.labels, label, cluster_type=kinds[label]
+        )
+        assert np.array_equal(given, named)
+
+
 def test_what_decided_is_asked_of_every_network_of_a_model(classifier):
     crops = np.random.default_rng(0).random((2, 3, 48, 48), np.float32)
     torch.manual_seed(3)

@@ -5,7 +5,6 @@ import pytest
 
 from napari_chromocluster.imaging.surroundings import Surroundings
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.explanation import crop_heat
 from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.models.surroundings_prior import surroundings_shifts
@@ -108,10 +107,13 @@ def test_tables_are_kept_in_a_model_file(tmp_path, default):
     assert load_model_file(tmp_path / "m.safetensors")[1].surroundings == TABLES
 
 
-def test_what_is_explained_is_the_type_that_was_given(default):
-    model = ClusterClassifier(*default, "cpu")
-    crops = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
-    shifts = np.zeros((1, len(CLASSES)))
-    shifts[0, OTHER] = 50.0
-    other = crop_heat(model, crops, str(ClusterType.OTHER), tta=1)
-    assert np.array_equal(crop_heat(model, crops, tta=1, shifts=shifts), other)
+def test_what_is_explained_is_the_type_that_was_given(metaphase, default):
+    network, card = default
+    tables = {"other": {"remoteness": {"at": [-9.0, 9.0], "adds": [50.0, 50.0]}}}
+    model = ClusterClassifier(network, dataclasses.replace(card, surroundings=tables, tta=1), "cpu")
+    given, other, single = (
+        model.explain(metaphase.image, metaphase.labels, 3, cluster_type=kind)
+        for kind in (None, "other", "single")
+    )
+    assert np.array_equal(given, other)
+    assert not np.allclose(given, single, atol=0.01)

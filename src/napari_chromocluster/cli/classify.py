@@ -64,7 +64,9 @@ def classify(
     result = summary_of(done, classifier, whole=chosen is None)
     if explain:
         path = output / f"{image.stem}_explanation.tif"
-        _write_explanation(path, classifier.explain(pixels, done.labels, chosen))
+        _write_explanation(
+            path, classifier.explain(pixels, done.labels, chosen, expected=expected or None)
+        )
         result["explanation"] = str(path)
     if as_json:
         print_json(result)

@@ -202,6 +202,7 @@ class ClusterClassifier:
         select: Collection[int] | int | None = None,
         *,
         cluster_type: str | None = None,
+        expected: int | None = EXPECTED_CHROMOSOMES,
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> NDArray[np.float32]:
@@ -212,8 +213,9 @@ class ClusterClassifier:
         from napari_chromocluster.models.explanation import explain_regions
 
         return explain_regions(
-            self, image, labels, select, cluster_type=cluster_type, progress=progress, stop=stop
-        )
+            self, image, labels, select, cluster_type=cluster_type, expected=expected,
+            progress=progress, stop=stop,
+        )  # fmt: skip
 
     def predict_metaphase(
         self,
@@ -222,6 +224,7 @@ class ClusterClassifier:
         prior: Mapping[str, float] | None = None,
         expected: int | None = EXPECTED_CHROMOSOMES,
         tta: int | None = None,
+        again: bool = True,
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> NDArray[np.float32]:
@@ -233,6 +236,8 @@ class ClusterClassifier:
             The regions.
         prior, expected, tta, progress, stop
             As in `classify`.
+        again : bool
+            Whether regions are looked at that were classified before.
 
         Returns
         -------
@@ -240,14 +245,17 @@ class ClusterClassifier:
             Probabilities in the order of ``taxonomy.TYPES``.
         """
         setting = (tta, tuple(sorted((prior or {}).items())))
+
+        def predict(crops: list[RegionCrop], shown: Progress | None = None) -> NDArray[np.float32]:
+            return self.predict_regions(crops, prior=prior, tta=tta, progress=shown, stop=stop)
+
         # Those beside a selection were classified before, as a rule.
-        others = self._recall.ask(
-            cut.others,
-            setting,
-            lambda rest: self.predict_regions(rest, prior=prior, tta=tta, stop=stop),
-        )
-        alone = self.predict_regions(cut.crops, prior=prior, tta=tta, progress=progress, stop=stop)
-        self._recall.keep(cut.crops, setting, alone)
+        others = self._recall.ask(cut.others, setting, predict)
+        if again:
+            alone = predict(cut.crops, progress)
+            self._recall.keep(cut.crops, setting, alone)
+        else:
+            alone = self._recall.ask(cut.crops, setting, predict)
         if expected is None or cut.counted is None:
             return alone
         together = with_expected_number(

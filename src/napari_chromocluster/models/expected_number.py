@@ -26,7 +26,7 @@ _SPREAD = 1.5
 
 def says_something(regions: int, expected: int | None) -> bool:
     """Return whether the expected number of chromosomes tells anything of so many regions."""
-    return bool(expected) and _FEWEST * expected < regions <= _MOST * expected  # type: ignore[operator]
+    return expected is not None and _FEWEST * expected < regions <= _MOST * expected
 
 
 def with_expected_number(

@@ -11,6 +11,7 @@ mirrored copies as the classification itself is.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_chromocluster.imaging.crops import cut_regions, frame_side, resize_square
+from napari_chromocluster.imaging.crops import frame_side, resize_square
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.models.classifier import (
     Cancelled,
@@ -30,7 +31,9 @@ from napari_chromocluster.models.classifier import (
     match_frames,
     turned,
 )
+from napari_chromocluster.models.metaphase import cut_metaphase
 from napari_chromocluster.models.network import ClusterNetwork
+from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.taxonomy import TYPES
 
 #: Fewest cells along a side of the map that is explained.
@@ -42,7 +45,6 @@ def crop_heat(
     crops: NDArray[np.float32],
     cluster_type: str | None = None,
     tta: int | None = None,
-    shifts: NDArray[np.floating] | float = 0.0,
 ) -> NDArray[np.float32]:
     """Return the class activation maps of network inputs.
 
@@ -53,11 +55,9 @@ def crop_heat(
     crops : (N, 3, S, S) float32 array
         From ``classifier.render``.
     cluster_type : str, optional
-        Type to explain (default: the one that the model gives each crop).
+        Type to explain (default: the one that the networks give each crop by itself).
     tta : int, optional
         Turned and mirrored copies averaged (default: the model card's).
-    shifts : (N, K) float array, optional
-        From ``classifier.shifts``: what else the type that is given hangs on.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def crop_heat(
     ClassifyError
         If the model does not know the type.
     """
-    targets = _targets(classifier, crops, cluster_type, tta, shifts)
+    targets = _targets(classifier, crops, cluster_type, tta)
     size = crops.shape[-1]
     copies = max(1, min(8, classifier.card.tta if tta is None else tta))
     views_of: dict[ClusterNetwork, list[int]] = {}
@@ -104,13 +104,12 @@ def _targets(
     crops: NDArray[np.float32],
     cluster_type: str | None,
     tta: int | None,
-    shifts: NDArray[np.floating] | float,
 ) -> NDArray[np.intp]:
     """Return the network output to explain for each crop."""
     classes = classifier.card.classes
     if cluster_type is None:
         columns = [[str(kind) for kind in TYPES].index(name) for name in classes]
-        chances = classifier.predict_crops(crops, tta=tta, shifts=shifts)[:, columns]
+        chances = classifier.predict_crops(crops, tta=tta)[:, columns]
         return np.asarray(chances.argmax(axis=1), np.intp)
     if str(cluster_type) not in classes:
         raise ClassifyError(
@@ -146,6 +145,7 @@ def explain_regions(
     select: Collection[int] | int | None = None,
     *,
     cluster_type: str | None = None,
+    expected: int | None = EXPECTED_CHROMOSOMES,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> NDArray[np.float32]:
@@ -161,7 +161,9 @@ def explain_regions(
         Regions to explain (default all).
     cluster_type : str, optional
         Type to explain, such as ``overlapping``, to see what would speak for
-        it (default: the one that the model gives each region).
+        it (default: the one that `ClusterClassifier.classify` gives each region).
+    expected : int, optional
+        Chromosomes in a cell, as in `ClusterClassifier.classify`.
     progress : callable, optional
         Called with the regions done and their number.
     stop : callable, optional
@@ -184,20 +186,22 @@ def explain_regions(
     wanted = {int(select)} if isinstance(select, (int, np.integer)) else select
     regions = extract_regions(labels, wanted)
     out = np.zeros(labels.shape, np.float32)
-    frame = -1
-    for done, region in enumerate(regions, start=1):
-        if stop is not None and stop():
-            raise Cancelled("Explaining was stopped.")
-        if region.frame != frame:  # regions come frame by frame
-            frame = region.frame
-            picture, array = (np.asarray(part) for part in frames[frame])
-            cut = cut_regions(picture, array, [one for one in regions if one.frame == frame])
-        mine = [next(cut)]
-        shifts = classifier.shifts(mine)
-        heat = crop_heat(classifier, classifier.render(mine), cluster_type, shifts=shifts)[0]
-        _paste(out if out.ndim == 2 else out[frame], heat, array, region)
-        if progress is not None:
-            progress(done, len(regions))
+    done = 0
+    for frame, group in itertools.groupby(regions, key=lambda region: region.frame):
+        picture, array = (np.asarray(part) for part in frames[frame])
+        cut = cut_metaphase(picture, array, group, None if cluster_type else expected)
+        kinds = [cluster_type] * len(cut.regions)
+        if cluster_type is None:
+            chances = classifier.predict_metaphase(cut, expected=expected, stop=stop, again=False)
+            kinds = [str(TYPES[column]) for column in chances.argmax(axis=1)]
+        for region, crop, kind in zip(cut.regions, cut.crops, kinds, strict=True):
+            if stop is not None and stop():
+                raise Cancelled("Explaining was stopped.")
+            heat = crop_heat(classifier, classifier.render([crop]), kind)[0]
+            _paste(out if out.ndim == 2 else out[frame], heat, array, region)
+            done += 1
+            if progress is not None:
+                progress(done, len(regions))
     return out
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.layers import (
     EXPLANATION,
     check_pair,
@@ -29,6 +30,7 @@ def explain_region(
     select: Collection[int] | int | None = None,
     *,
     cluster_type: str | None = None,
+    expected: int | None = EXPECTED_CHROMOSOMES,
     model: str | Path | ClusterClassifier = "default",
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
@@ -48,6 +50,8 @@ def explain_region(
         Regions to explain (default: the layer's selected label).
     cluster_type : str, optional
         Type to explain (default: the one that the model gives each region).
+    expected : int, optional
+        Chromosomes in a cell; None where that is not known.
     model : str, path or ClusterClassifier
         The model.
     device : str
@@ -69,6 +73,7 @@ def explain_region(
         pixels(labels_layer),
         chosen,
         cluster_type=cluster_type,
+        expected=expected,
         progress=progress,
         stop=stop,
     )

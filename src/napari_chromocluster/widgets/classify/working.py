@@ -101,10 +101,12 @@ class ClassifyWorking(ClassifyBase):
         if pair is None or not select:
             return
         labels, picture, regions = pair
+        expected = preferences().expected
 
         def work(progress: Any, stop: Any) -> Any:
-            classifier = self.classifier()
-            return classifier.explain(picture, regions, select, progress=progress, stop=stop)
+            return self.classifier().explain(
+                picture, regions, select, expected=expected, progress=progress, stop=stop
+            )
 
         self._start(work, lambda heat: self._explained(labels, heat), "Explaining")
 
