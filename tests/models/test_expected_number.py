@@ -26,7 +26,7 @@ def regions(sure_singles: int, sure_pairs: int = 0, doubtful: int = 1):
 
 @pytest.mark.parametrize(
     ("singles", "likelier"),
-    [(42, TOUCHING), (43, TOUCHING), (44, TOUCHING), (46, SINGLE), (47, SINGLE), (50, SINGLE)],
+    [(41, TOUCHING), (42, TOUCHING), (43, TOUCHING), (47, SINGLE), (48, SINGLE), (52, SINGLE)],
 )
 def test_the_doubtful_region_is_what_the_number_leaves(singles, likelier):
     chances, sizes = regions(singles)
@@ -81,7 +81,7 @@ def test_it_is_the_sum_over_all_that_the_regions_may_hold(monkeypatch):
     sizes = rng.uniform(0.5, 4.0, 4)
     weighed = with_expected_number(chances, sizes, 9)
     held = held_by_cluster(sizes)
-    of_sum = expected_number._chance_of_sum(9)
+    of_sum = expected_number.chance_of_sum(9)
     total = np.zeros((4, 5))
     for kinds in product(range(5), repeat=4):
         ways = np.ones(1)
@@ -97,6 +97,24 @@ def test_it_is_the_sum_over_all_that_the_regions_may_hold(monkeypatch):
         for place, kind in enumerate(kinds):
             total[place, kind] += chance
     assert np.allclose(weighed, total / total.sum(axis=1, keepdims=True), atol=1e-9)
+
+
+def test_a_picture_of_debris_is_not_made_a_cell():
+    chances = np.full((20, 5), 1e-4)
+    chances[:17, OTHER] = chances[17:, SINGLE] = 1.0
+    chances /= chances.sum(axis=1, keepdims=True)
+    assert np.abs(with_expected_number(chances, np.ones(20), 46) - chances).max() < 0.01
+
+
+@pytest.mark.parametrize("least", [0.0, 1e-12])
+def test_far_more_chromosomes_than_expected_say_nothing(least):
+    """Clusters of a tetraploid cell, and more than there is a number for."""
+    for size in (4.0, 25.0):
+        chances = np.full((50, 5), least)
+        chances[:, TOUCHING] = 1.0
+        weighed = with_expected_number(chances, np.full(50, size), 46)
+        assert np.isfinite(weighed).all()
+        assert (weighed[:, TOUCHING] > 0.99).all()
 
 
 @pytest.mark.parametrize("count", [11, 60])

@@ -17,11 +17,16 @@ from napari_chromocluster.taxonomy import TYPES, ClusterType
 #: that number: with fewer, most of it lies elsewhere; with more, it is another cell, or several.
 _FEWEST, _MOST = 0.25, 1.3
 #: How often the number is another than expected (a cell of another kind, one that lost some, a
-#: part of a metaphase), and within which shares of the expected number it then lies.
+#: part of a metaphase), as if it then were anything up to 1.5 times as many.
 _ANOTHER = 0.2
-_ANYWHERE = (1 / 6, 1.75)
-#: Standard deviation of the number else.
-_SPREAD = 1.5
+_ANYWHERE = 1.5
+#: Sums up to so many times the expected number are told apart.
+_LARGEST = 4
+#: Standard deviation of the number else: the sums of the validation metaphases are likeliest with
+#: it (``benchmarks/expected_number.py --spreads``).  It also stands for what sizes tell wrongly.
+_SPREAD = 2.5
+_OTHER, _SINGLE = TYPES.index(ClusterType.OTHER), TYPES.index(ClusterType.SINGLE)
+_CLUSTERS = [place for place, kind in enumerate(TYPES) if kind.is_cluster]
 
 
 def says_something(regions: int, expected: int | None) -> bool:
@@ -59,27 +64,39 @@ def with_expected_number(
     if not says_something(len(given), expected):
         return given
     held = held_by_cluster(sizes)
-    clusters = np.array([kind.is_cluster for kind in TYPES])
-    counts = np.zeros((len(given), MOST + 1))
-    counts[:, 0] = given[:, TYPES.index(ClusterType.OTHER)]
-    counts[:, 1] = given[:, TYPES.index(ClusterType.SINGLE)]
-    counts[:, 2:] = given[:, clusters].sum(axis=1, keepdims=True) * held
-    chances = _sums_with(counts, _chance_of_sum(expected))
+    chances = _sums_with(held_by_regions(given, held), chance_of_sum(expected))
     gained = np.empty_like(given)
-    gained[:, TYPES.index(ClusterType.OTHER)] = chances[:, 0]
-    gained[:, TYPES.index(ClusterType.SINGLE)] = chances[:, 1]
-    gained[:, clusters] = (held * chances[:, 2:]).sum(axis=1, keepdims=True)
+    gained[:, _OTHER], gained[:, _SINGLE] = chances[:, 0], chances[:, 1]
+    gained[:, _CLUSTERS] = (held * chances[:, 2:]).sum(axis=1, keepdims=True)
     weighed = given * gained
-    return np.asarray(weighed / weighed.sum(axis=1, keepdims=True))
+    total = weighed.sum(axis=1, keepdims=True)
+    # Where the regions hold many times the number whatever they are, it tells nothing.
+    return np.asarray(np.where(total > 0, weighed / np.where(total > 0, total, 1), given))
 
 
-def _chance_of_sum(expected: int) -> NDArray[np.float64]:
-    """Chances of every sum of chromosomes from 0 to twice the expected number."""
-    number = np.arange(2 * expected + 1)
-    near = np.exp(-0.5 * ((number - expected) / _SPREAD) ** 2)
-    low, high = (share * expected for share in _ANYWHERE)
-    anywhere = ((number >= low) & (number <= high)).astype(np.float64)
-    return np.asarray((1 - _ANOTHER) * near / near.sum() + _ANOTHER * anywhere / anywhere.sum())
+def held_by_regions(
+    probabilities: NDArray[np.floating], held: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how likely it is that regions hold 0 to 30 chromosomes (N, 31).
+
+    Parameters
+    ----------
+    probabilities : (N, 5) float array
+        As in `with_expected_number`.
+    held : (N, 29) float array
+        What clusters of their sizes hold, from `held_by_cluster`.
+    """
+    counts = np.zeros((len(held), MOST + 1))
+    counts[:, 0], counts[:, 1] = probabilities[:, _OTHER], probabilities[:, _SINGLE]
+    counts[:, 2:] = probabilities[:, _CLUSTERS].sum(axis=1, keepdims=True) * held
+    return counts
+
+
+def chance_of_sum(expected: int, spread: float = _SPREAD) -> NDArray[np.float64]:
+    """Return how likely each sum of chromosomes is, from 0 to four times the expected number."""
+    number = np.arange(_LARGEST * expected + 1)
+    near = np.exp(-0.5 * ((number - expected) / spread) ** 2)
+    return np.asarray((1 - _ANOTHER) * near / near.sum() + _ANOTHER / (_ANYWHERE * expected))
 
 
 def _sums_with(counts: NDArray[np.float64], of_sum: NDArray[np.float64]) -> NDArray[np.float64]:
