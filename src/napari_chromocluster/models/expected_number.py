@@ -24,7 +24,7 @@ _ANYWHERE = 1.5
 _LARGEST = 4
 #: Standard deviation of the number else: the sums of the validation metaphases are likeliest with
 #: it (``benchmarks/expected_number.py --spreads``).  It also stands for what sizes tell wrongly.
-_SPREAD = 2.5
+_SPREAD = 2.0
 _OTHER, _SINGLE = TYPES.index(ClusterType.OTHER), TYPES.index(ClusterType.SINGLE)
 _CLUSTERS = [place for place, kind in enumerate(TYPES) if kind.is_cluster]
 
