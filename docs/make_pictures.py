@@ -75,7 +75,7 @@ def dock() -> None:
     viewer.reset_view()
     _spin(1)
     picture = viewer.screenshot(canvas_only=False, flash=False)
-    Image.fromarray(picture[..., :3]).quantize(256).save(IMAGES / "classify.png", optimize=True)
+    Image.fromarray(picture[..., :3]).save(IMAGES / "classify.png", optimize=True)
     viewer.close()
 
 

@@ -37,7 +37,7 @@ def main() -> None:
         QTest.qWait(1500)
         target = Path(__file__).parent / "images" / "review.png"
         picture = viewer.screenshot(canvas_only=False, flash=False)
-        Image.fromarray(picture[..., :3]).quantize(256).save(target, optimize=True)
+        Image.fromarray(picture[..., :3]).save(target, optimize=True)
         dock.release()
         viewer.close()
 
