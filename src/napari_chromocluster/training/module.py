@@ -37,6 +37,36 @@ def partial_label_loss(logits: Tensor, allowed: Tensor, smoothing: float) -> Ten
     return ((1 - smoothing) * -chosen - smoothing * log_p.mean(dim=1)).mean()
 
 
+def supervised_contrast(features: Tensor, allowed: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrastive loss (Khosla et al., NeurIPS 2020) of regions of one known type.
+
+    Crops of a batch that have the same type are drawn together, all others are pushed apart.
+
+    Parameters
+    ----------
+    features : (N, F) float tensor
+        Projected features.
+    allowed : (N, K) float tensor
+        1 for each type a region may have; those of several take no part.
+    temperature : float
+        Of the softmax.
+    """
+    known = allowed.sum(dim=1) < 1.5
+    unit = functional.normalize(features.float()[known], dim=1)
+    kind = allowed[known].argmax(dim=1)
+    n = len(kind)
+    if n < 3:
+        return features.sum() * 0.0
+    self_mask = torch.eye(n, dtype=torch.bool, device=kind.device)
+    log_p = functional.log_softmax((unit @ unit.T / temperature).masked_fill(self_mask, -1e9), 1)
+    same = (kind[:, None] == kind[None]) & ~self_mask
+    shared = same.sum(dim=1)
+    kept = shared > 0
+    if not kept.any():
+        return features.sum() * 0.0
+    return -((log_p * same).sum(dim=1)[kept] / shared[kept]).mean()
+
+
 def macro_sensitivity(predicted: Tensor, true: Tensor) -> float:
     """Mean recall over the types that occur in ``true``."""
     recalls = [
@@ -81,6 +111,9 @@ class StageModule(pl.LightningModule):
         self.steps = max(steps, 2)
         self._teacher = teacher
         self._outputs: list[tuple[Tensor, Tensor]] = []
+        wide = network.head[2].in_features
+        self.projection = nn.Sequential(nn.Linear(wide, 256), nn.ReLU(), nn.Linear(256, 64))
+        self.told: list[float] = []
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits; cached body features (2-D) go to the head alone."""
@@ -106,12 +139,19 @@ class StageModule(pl.LightningModule):
             + batch_idx
         )
         inputs, allowed = batch
-        logits = self(inputs)
+        pooled = self.network.pooled(inputs.contiguous(memory_format=torch.channels_last))
+        logits = self.network.classify_pooled(pooled)
+        contrast = supervised_contrast(self.projection(pooled), allowed)
         loss = partial_label_loss(logits, allowed, self.config.label_smoothing)
         if self._teacher is not None:
             share = self.config.teacher_share
             answers = self._teacher.answers(inputs, batch_idx)
             loss = (1 - share) * loss + share * taught_loss(logits, answers)
+        loss = loss + 0.25 * contrast
+        self.told.append(float(contrast.detach()))
+        if len(self.told) >= 300:
+            print(f"contrast {sum(self.told) / len(self.told):.3f}", flush=True)
+            self.told.clear()
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 "The training diverged (the loss is no longer a number): lower the learning rates."
@@ -171,7 +211,8 @@ class StageModule(pl.LightningModule):
     def _rates(self) -> list[tuple[list[nn.Parameter], float]]:
         if self.stage.freeze_body:
             return [(list(self.network.head.parameters()), self.stage.lr_head)]
-        layers = layer_groups(self.network)
+        layers = [*layer_groups(self.network)]
+        layers[-1] = [*layers[-1], *self.projection.parameters()]
         low = max(self.stage.lr_body, 1e-12)
         ratio = self.stage.lr_head / low
         last = max(len(layers) - 1, 1)
