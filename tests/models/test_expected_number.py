@@ -3,7 +3,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.models import expected_number
+from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.expected_number import says_something, with_expected_number
 from napari_chromocluster.results.chromosomes import held_by_cluster
 from napari_chromocluster.taxonomy import TYPES, ClusterType
@@ -128,3 +130,19 @@ def test_too_few_and_too_many_regions_say_nothing(count):
 def test_without_a_number_nothing_is_said():
     assert not says_something(40, None)
     assert not says_something(40, 0)
+
+
+def test_the_right_number_makes_the_truth_likelier():
+    """The embedded model on synthetic metaphases of other cells than human ones."""
+    classifier = load_model("default", "cpu")
+    losses = {}
+    for chromosomes, seed in ((24, 100), (24, 102), (60, 101), (80, 103)):
+        made = synthetic_metaphase(seed=seed, chromosomes=chromosomes)
+        for name, number in (("none", None), ("human", 46), ("right", chromosomes)):
+            table = classifier.classify(made.image, made.labels, expected=number, tta=2)
+            true = [f"p_{made.types[label]}" for label in table["index"]]
+            chances = [table.loc[row, column] for row, column in enumerate(true)]
+            losses.setdefault(name, []).extend(-np.log(np.clip(chances, 1e-6, 1)))
+    losses = {name: np.mean(loss) for name, loss in losses.items()}
+    assert losses["right"] < 0.98 * losses["none"]
+    assert losses["human"] < 1.02 * losses["none"]
