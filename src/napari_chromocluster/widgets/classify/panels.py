@@ -92,6 +92,7 @@ class RunPanel(QWidget):
         self.box_button.setCheckable(True)
         self.clear_button = _button("Clear", "Select nothing.")
         select = _row(QLabel("Select"), self.pick_button, self.box_button, self.clear_button)
+        select.setSpacing(3)  # so that the dock stays narrow
         layout.addLayout(select)
         self.all_button = QPushButton("Classify all")
         self.selected_button = QPushButton("Classify selected")
