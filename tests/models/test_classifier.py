@@ -71,6 +71,10 @@ def test_what_lies_beside_a_selection_is_looked_at_once(classifier, metaphase):
     classifier.classify(metaphase.image, changed, select=7, tta=1)
     classifier.classify(metaphase.image, metaphase.labels, 7, tta=1, prior={"touching": 0.4})
     assert sum(seen) > 2 * number
+    seen.clear()
+    classifier.card = dataclasses.replace(classifier.card, temperature=2.0)
+    classifier.classify(metaphase.image, metaphase.labels, select=7, tta=1)
+    assert sum(seen) == number
 
 
 def test_stack_and_dask(classifier):

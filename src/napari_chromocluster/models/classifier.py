@@ -72,7 +72,7 @@ class ClusterClassifier:
         self._layout = torch.contiguous_format if plain else torch.channels_last
         self.network.to(memory_format=self._layout)
         self.batch_size = _BATCH.get(self.device.type, 16)
-        self._recall = Recall()
+        self._recall = Recall(card)
 
     @property
     def name(self) -> str:
@@ -244,6 +244,8 @@ class ClusterClassifier:
         (N, 5) float32 array
             Probabilities in the order of ``taxonomy.TYPES``.
         """
+        if self._recall.card is not self.card:  # another one says other things
+            self._recall = Recall(self.card)
         setting = (tta, tuple(sorted((prior or {}).items())))
 
         def predict(crops: list[RegionCrop], shown: Progress | None = None) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.crops import RegionCrop
+from napari_chromocluster.models.model_file import ModelCard
 from napari_chromocluster.taxonomy import TYPES
 
 #: Regions whose types are kept: those of a few dozen metaphases.
@@ -17,9 +18,16 @@ _MOST = 2048
 
 
 class Recall:
-    """Remembers the probabilities of regions, by what is seen of them."""
+    """Remembers the probabilities of regions, by what is seen of them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    card : ModelCard
+        That of the model: what it gives holds under no other one.
+    """
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
         self._known: OrderedDict[Hashable, NDArray[np.float32]] = OrderedDict()
 
     def keep(
