@@ -160,8 +160,11 @@ class ResultPanel(QWidget):
 
     def show_chromosomes(self, estimated: int | None, expected: int) -> None:
         """Show how many chromosomes the metaphase holds; None where that cannot be told."""
-        self.chromosomes.setText(f"About {estimated} chromosomes ({expected} expected)")
-        self.chromosomes.setVisible(estimated is not None)
+        known = estimated is not None
+        self.chromosomes.setText(
+            f"About {estimated} chromosomes ({expected} expected)" if known else ""
+        )
+        self.chromosomes.setVisible(known)
 
     def add_export(self, text: str, tooltip: str, slot: Callable[[], None]) -> None:
         """Add a line to the export menu."""
