@@ -82,11 +82,11 @@ def weighed(classifier: ClusterClassifier, file: Path, numbers: list[int]) -> We
         kinds += list(rows["cluster_type"])
         places += [place] * len(rows)
         found[None].append(alone)
-        if cut.counted is not None:
+        if cut.expected is not None:
             sums.append(sums_of(np.concatenate([alone[cut.counted], others]), cut.sizes))
         for number in numbers:
             mine = alone.copy()
-            if cut.counted is not None:
+            if cut.expected is not None:
                 together = np.concatenate([alone[cut.counted], others])
                 counted = with_expected_number(together, cut.sizes, number)
                 mine[cut.counted] = counted[: int(cut.counted.sum())]

@@ -20,7 +20,18 @@ from held_out import part, source_of
 from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.imaging.regions import extract_regions, usual_area
 from napari_chromocluster.results.annotations import read_annotations
-from napari_chromocluster.results.chromosomes import held_by_cluster
+from napari_chromocluster.results.chromosomes import (
+    FEWEST,
+    MOST,
+    held_by_cluster,
+    share_of,
+    size_of,
+    spread_of,
+    usually_held,
+)
+
+#: Fewest regions that a line is printed of.
+_FEW = 20
 
 
 def sizes(data: Path, work: Path) -> pd.DataFrame:
@@ -54,26 +65,29 @@ def sizes(data: Path, work: Path) -> pd.DataFrame:
 def main(data: Path, work: Path) -> None:
     """Print a line for each number, and how likely the numbers are."""
     found = sizes(data, work)
-    clusters = found[found["chromosomes"].between(2, 30)]
-    shares = np.arange(2.0, 31.0) ** -2.8
-    shares /= shares.sum()
+    clusters = found[found["chromosomes"].between(FEWEST, MOST)]
+    numbers = np.arange(1.0, MOST + 1)
+    taken = pd.DataFrame(
+        {"share": share_of(numbers), "size": size_of(numbers), "spread": spread_of(numbers)},
+        index=numbers.astype(int),
+    )
+    taken["share"] /= taken.loc[FEWEST:, "share"].sum()
     print(f"{len(found) - len(clusters)} singles, {len(clusters)} clusters")
-    for number in range(1, 31):
+    for number, here in taken.iterrows():
         mine = found.loc[found["chromosomes"] == number, "size"].to_numpy(float)
-        if len(mine) < 20:
+        if len(mine) < _FEW:
             continue
         low, middle, high = np.percentile(np.log(mine), [16, 50, 84])
-        share = len(mine) / len(clusters) if number > 1 else np.nan
+        share = f"share {len(mine) / len(clusters):.3f} ({here['share']:.3f}), "
         print(
-            f"{number:2d}: n {len(mine):5d}, share {share:.3f} "
-            f"({shares[number - 2] if number > 1 else np.nan:.3f}), "
-            f"size {np.exp(middle):.2f} ({0.95 * number**0.95:.2f}), "
-            f"varies by {(high - low) / 2:.2f} ({np.sqrt(0.25 / number + 0.04):.2f})"
+            f"{number:2d}: n {len(mine):5d}, {share if number != 1 else ''}"
+            f"size {np.exp(middle):.2f} ({here['size']:.2f}), "
+            f"varies by {(high - low) / 2:.2f} ({here['spread']:.2f})"
         )
     chances = held_by_cluster(clusters["size"].to_numpy(float))
     true = clusters["chromosomes"].to_numpy(int)
-    away = chances @ np.arange(2, 31) - true
-    print(f"log likelihood {np.log(chances[np.arange(len(true)), true - 2]).mean():.4f}")
+    away = usually_held(clusters["size"].to_numpy(float)) - true
+    print(f"log likelihood {np.log(chances[np.arange(len(true)), true - FEWEST]).mean():.4f}")
     print(f"expected less true number: {away.mean():+.3f} on average")
 
 

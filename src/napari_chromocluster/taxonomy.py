@@ -95,6 +95,8 @@ UNRESOLVED = "unresolved"
 UNTYPED_CLUSTER = "cluster"
 #: Stands between types in an annotation that leaves several of them possible.
 ALTERNATIVE = "|"
+#: Chromosomes of a normal human cell, which regions of all types hold together.
+EXPECTED_CHROMOSOMES = 46
 
 
 def possible_types(name: str) -> tuple[ClusterType, ...]:

@@ -26,8 +26,9 @@ from napari_chromocluster.imaging.io import (
 )
 from napari_chromocluster.models.registry import model_card, resolve_model
 from napari_chromocluster.results.figures import batch_chart, save_figure
-from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES, rank
+from napari_chromocluster.results.summary import rank
 from napari_chromocluster.results.table import TableError, counts, read_table
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
 #: Ends of the names of pictures that this program writes: no metaphases.
 _OWN = ("_labels", "_overlay", "_explanation")
@@ -153,10 +154,7 @@ def run_batch(
     folder = Path(output).expanduser().resolve()
     with writable_folder(folder):
         records = _read_records(folder)
-        jobs = [
-            replace(job, expected=expected, stamp=job.stamp | {"expected": expected})
-            for job in _jobs(files, folder, model, device, records)
-        ]
+        jobs = _jobs(files, folder, model, device, expected, records)
         # A damaged model or a wrong device fails here, not once for every file; the
         # devices of a cluster's workers are not those of this machine.
         load_once(jobs[0].model, device if scheduler is None else "cpu")
@@ -181,6 +179,7 @@ def _jobs(
     folder: Path,
     model: str | Path,
     device: str,
+    expected: int,
     records: dict[str, dict[str, Any]],
 ) -> list[Job]:
     path = resolve_model(model)
@@ -195,8 +194,9 @@ def _jobs(
             "bytes": facts.st_size,
             "changed": facts.st_mtime_ns,
             "model": [card.name, card.created],
+            "expected": expected,
         }
-        jobs.append(Job(str(file), name, str(folder), where, device, stamp))
+        jobs.append(Job(str(file), name, str(folder), where, device, stamp, expected=expected))
     return jobs
 
 

@@ -26,7 +26,6 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.results.figures import overlay_figure, save_figure
-from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.results.table import (
     HUMAN,
     KEY,
@@ -36,6 +35,7 @@ from napari_chromocluster.results.table import (
     read_table,
     write_table,
 )
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
 
 class BatchError(ValueError):

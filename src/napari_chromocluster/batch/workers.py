@@ -24,7 +24,7 @@ from napari_chromocluster.batch.one import (
 from napari_chromocluster.imaging.io import is_stack, read_image
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.registry import resolve_model
-from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.training.alive import end_with_parent
 
 #: Seconds that a dask scheduler has to answer.

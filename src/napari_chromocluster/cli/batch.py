@@ -19,6 +19,7 @@ from napari_chromocluster.cli.options import (
     print_json,
     progress_line,
 )
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
 if TYPE_CHECKING:
     from napari_chromocluster.batch import BatchResult
@@ -40,7 +41,7 @@ def batch(
     ] = False,
     expected: Annotated[
         int, typer.Option(min=1, help="Chromosomes in a cell: for the types, and for the score.")
-    ] = 46,
+    ] = EXPECTED_CHROMOSOMES,
     as_json: Json = False,
 ) -> None:
     """Classify many metaphases and rank them; finished ones are passed over.

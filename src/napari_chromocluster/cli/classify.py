@@ -20,6 +20,7 @@ from napari_chromocluster.cli.options import (
     print_classified,
     print_json,
 )
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
 if TYPE_CHECKING:
     from napari_chromocluster.batch import Classified
@@ -38,7 +39,7 @@ def classify(
     select: Annotated[str | None, typer.Option(help="Only these labels, such as 1,2,5.")] = None,
     model: Model = "default",
     device: Device = "auto",
-    expected: Expected = 46,
+    expected: Expected = EXPECTED_CHROMOSOMES,
     threshold: Threshold = None,
     explain: Annotated[
         bool,

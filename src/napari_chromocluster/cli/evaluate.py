@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from napari_chromocluster.cli.options import Device, Expected, Model, progress_line
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
 
 def evaluate(
     annotations: Annotated[Path, typer.Argument(help="Annotation CSV or folder per type.")],
     model: Model = "default",
     device: Device = "auto",
-    expected: Expected = 46,
+    expected: Expected = EXPECTED_CHROMOSOMES,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures into this file.")
     ] = None,

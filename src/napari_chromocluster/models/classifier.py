@@ -23,9 +23,8 @@ from napari_chromocluster.models.recall import Recall
 from napari_chromocluster.models.registry import listed_name, resolve_model
 from napari_chromocluster.models.surroundings_prior import surroundings_shifts
 from napari_chromocluster.results.sources import cut_ready_made
-from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.results.table import build_table
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
@@ -142,7 +141,6 @@ class ClusterClassifier:
             probabilities = self.predict_metaphase(
                 cut,
                 prior=prior,
-                expected=expected,
                 tta=tta,
                 stop=stop,
                 progress=shifted(progress, done, total),
@@ -222,7 +220,6 @@ class ClusterClassifier:
         cut: CutMetaphase,
         *,
         prior: Mapping[str, float] | None = None,
-        expected: int | None = EXPECTED_CHROMOSOMES,
         tta: int | None = None,
         again: bool = True,
         progress: Progress | None = None,
@@ -234,7 +231,7 @@ class ClusterClassifier:
         ----------
         cut : CutMetaphase
             The regions.
-        prior, expected, tta, progress, stop
+        prior, tta, progress, stop
             As in `classify`.
         again : bool
             Whether regions are looked at that were classified before.
@@ -258,10 +255,10 @@ class ClusterClassifier:
             self._recall.keep(cut.crops, setting, alone)
         else:
             alone = self._recall.ask(cut.crops, setting, predict)
-        if expected is None or cut.counted is None:
+        if cut.expected is None:
             return alone
         together = with_expected_number(
-            np.concatenate([alone[cut.counted], others]), cut.sizes, expected
+            np.concatenate([alone[cut.counted], others]), cut.sizes, cut.expected
         )
         alone[cut.counted] = together[: int(cut.counted.sum())]
         return alone

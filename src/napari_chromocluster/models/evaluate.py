@@ -13,8 +13,7 @@ from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
 from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.results.metrics import Evaluation, evaluate_predictions
 from napari_chromocluster.results.sources import cut_annotated, read_metaphase
-from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
 
 
 def evaluate(
@@ -75,7 +74,7 @@ def evaluate(
     done = 0
     for rows, cut in parts:
         probabilities[rows] = classifier.predict_metaphase(
-            cut, prior=prior, expected=expected, tta=tta, stop=stop,
+            cut, prior=prior, tta=tta, stop=stop,
             progress=shifted(progress, done, len(table)),
         )  # fmt: skip
         done += len(rows)

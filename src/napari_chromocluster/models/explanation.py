@@ -33,8 +33,7 @@ from napari_chromocluster.models.classifier import (
 )
 from napari_chromocluster.models.metaphase import cut_metaphase
 from napari_chromocluster.models.network import ClusterNetwork
-from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
 
 #: Fewest cells along a side of the map that is explained.
 _FEWEST_CELLS = 6
@@ -192,7 +191,7 @@ def explain_regions(
         cut = cut_metaphase(picture, array, group, None if cluster_type else expected)
         kinds = [cluster_type] * len(cut.regions)
         if cluster_type is None:
-            chances = classifier.predict_metaphase(cut, expected=expected, stop=stop, again=False)
+            chances = classifier.predict_metaphase(cut, stop=stop, again=False)
             kinds = [str(TYPES[column]) for column in chances.argmax(axis=1)]
         for region, crop, kind in zip(cut.regions, cut.crops, kinds, strict=True):
             if stop is not None and stop():

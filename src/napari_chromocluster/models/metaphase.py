@@ -24,24 +24,26 @@ class CutMetaphase:
         Those that are asked for.
     crops : list of RegionCrop
         What was cut for each.
-    counted : (N,) bool array or None
-        Which of them are no specks; None where the number of chromosomes in the metaphase
-        says nothing.
     others : list of RegionCrop
-        The rest of its regions that are no specks, where that number says something.
+        The rest of its regions that are no specks, where the number of chromosomes says
+        something of them all.
+    counted : (N,) bool array
+        Which of those asked for are no specks; read where there is such a number.
+    expected : int or None
+        Chromosomes in a cell; None where that says nothing of these regions.
     """
 
     regions: list[Region]
     crops: list[RegionCrop]
-    counted: NDArray[np.bool_] | None = None
     others: list[RegionCrop] = field(default_factory=list)
+    counted: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    expected: int | None = None
 
     @property
     def sizes(self) -> NDArray[np.float64]:
         """Areas of those counted and of the others, over that of a usual region."""
-        asked = [] if self.counted is None else zip(self.crops, self.counted, strict=True)
-        counted = [crop for crop, is_counted in asked if is_counted]
-        return np.asarray(4.0 ** np.array([one.relative_size for one in (*counted, *self.others)]))
+        sizes = 4.0 ** np.array([one.relative_size for one in (*self.crops, *self.others)])
+        return np.asarray(sizes[np.append(self.counted, np.ones(len(self.others), bool))])
 
 
 def cut_metaphase(
@@ -75,4 +77,4 @@ def cut_metaphase(
     for one in asked:
         chromosomes.pop(one.label, None)
     crops = list(cut_regions(image, labels, [*asked, *chromosomes.values()], everything))
-    return CutMetaphase(asked, crops[: len(asked)], counted, crops[len(asked) :])
+    return CutMetaphase(asked, crops[: len(asked)], crops[len(asked) :], counted, expected)

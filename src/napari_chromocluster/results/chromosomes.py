@@ -15,6 +15,21 @@ _AREA, _POWER = 0.95, 0.95
 _SINGLE_SPREAD, _SPREAD_LEFT = 0.25, 0.04
 
 
+def share_of(number: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return how frequent clusters of so many chromosomes are, up to a factor."""
+    return np.asarray(number**_RARER)
+
+
+def size_of(number: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the median area of so many chromosomes together, in usual regions."""
+    return np.asarray(_AREA * number**_POWER)
+
+
+def spread_of(number: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the standard deviation of the logarithm of that area."""
+    return np.asarray(np.sqrt(_SINGLE_SPREAD / number + _SPREAD_LEFT))
+
+
 def held_by_cluster(sizes: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return how likely it is that clusters hold 2 to 30 chromosomes.
 
@@ -29,9 +44,9 @@ def held_by_cluster(sizes: NDArray[np.floating]) -> NDArray[np.float64]:
         Rows sum to 1.
     """
     number = np.arange(FEWEST, MOST + 1, dtype=np.float64)
-    spread = np.sqrt(_SINGLE_SPREAD / number + _SPREAD_LEFT)
-    away = np.log(np.maximum(sizes, 1e-3))[:, None] - np.log(_AREA * number**_POWER)
-    likelihood = -0.5 * (away / spread) ** 2 - np.log(spread) + _RARER * np.log(number)
+    spread = spread_of(number)
+    away = np.log(np.maximum(sizes, 1e-3))[:, None] - np.log(size_of(number))
+    likelihood = -0.5 * (away / spread) ** 2 - np.log(spread) + np.log(share_of(number))
     # The likeliest number counts as one first: of a tiny region all are next to impossible.
     chances = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
     return np.asarray(chances / chances.sum(axis=1, keepdims=True))

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from napari_chromocluster.imaging.regions import usual_area
 from napari_chromocluster.results.chromosomes import usually_held
 from napari_chromocluster.results.table import counts
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, ClusterType
 
-#: Chromosomes of a normal human cell.
-EXPECTED_CHROMOSOMES = 46
 #: Least chromosomes in a region of each type.
 _LEAST = {
     ClusterType.SINGLE: 1,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.layers import (
     EXPLANATION,
     check_pair,

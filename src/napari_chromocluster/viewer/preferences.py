@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
 
 _PLUGIN = "napari-chromocluster"
 
@@ -50,4 +50,4 @@ def preferences() -> Preferences:
             colors={name: str(getattr(shades, name, shade)) for name, shade in defaults.items()},
         )
     except (ImportError, KeyError, AttributeError, ValueError):
-        return Preferences("default", "auto", 0.7, 46, defaults)
+        return Preferences("default", "auto", 0.7, EXPECTED_CHROMOSOMES, defaults)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
-from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.results.table import merge_tables, read_table
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.layers import (
     check_pair,
     find_layer,

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.results.summary import EXPECTED_CHROMOSOMES
 from napari_chromocluster.results.table import empty_table
+from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.review.tracker import Key
 
 
@@ -42,26 +42,21 @@ class ClassifyJob:
         expected: int | None = EXPECTED_CHROMOSOMES,
     ) -> pd.DataFrame:
         """Classify; returns the rows of the features table."""
+        # With the classifier torch is there; the room itself needs none.
+        from napari_chromocluster.models.classifier import shifted
+
         parts = [empty_table()]
         done, total = 0, len(self.keys)
         for frame, image, labels in self.frames:
             select = [label for number, label in self.keys if number == frame]
             table = classifier.classify(
-                np.asarray(image), labels, select, progress=_shifted(progress, done, total),
+                np.asarray(image), labels, select, progress=shifted(progress, done, total),
                 stop=stop, expected=expected,
             )  # fmt: skip
             parts.append(table.assign(frame=frame))
             done += len(select)
         rows = [part for part in parts if len(part)]
         return pd.concat(rows, ignore_index=True) if rows else parts[0]
-
-
-def _shifted(
-    progress: Callable[[int, int], None] | None, before: int, total: int
-) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, _: progress(before + done, total)
 
 
 def frames_of(keys: Sequence[Key]) -> list[int]:
