@@ -351,6 +351,12 @@ def test_on_a_dask_cluster(slides, tiny_model, tmp_path):
     assert "not an image" in result.failures[str(slides / "b" / "m.png")]
 
 
+def test_a_cell_without_chromosomes_is_refused_before_any_work(slides, tiny_model, tmp_path):
+    with pytest.raises(BatchError, match="at least one chromosome, not 0"):
+        run_batch([slides / "a"], tmp_path / "out", model=tiny_model, expected=0)
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_scheduler_and_no_worker(slides, tiny_model, tmp_path):
     pytest.importorskip("distributed")
     with pytest.raises(BatchError, match="no dask scheduler"):

@@ -150,6 +150,10 @@ def run_batch(
     """
     if workers < 1:
         raise BatchError(f"A batch needs at least one worker, not {workers}.")
+    if expected < 1:
+        raise BatchError(
+            f"A cell has at least one chromosome, not {expected}: the score compares with them."
+        )
     files = find_images([images] if isinstance(images, (str, Path)) else images)
     folder = Path(output).expanduser().resolve()
     with writable_folder(folder):
