@@ -75,6 +75,39 @@ def test_segment_obeys_its_options(image, tmp_path, capsys):
     assert found[1] < found[0]
 
 
+def test_regions_that_somebody_mended_are_not_written_over(image, tmp_path, tiny_model, capsys):
+    out, segment = str(tmp_path / "out"), ["segment", str(image), "-o", str(tmp_path / "out")]
+    classify = ["classify", str(image), "-o", out, "--model", str(tiny_model)]
+    assert main(segment) == 0
+    file = tmp_path / "out" / f"{image.stem}_labels.tif"
+    mended = tifffile.imread(file)
+    mended[mended == 3] = 0
+    tifffile.imwrite(file, mended)
+    for command in (segment, classify):
+        capsys.readouterr()
+        assert main(command) == 2
+        assert "changed or given by somebody" in capsys.readouterr().err
+        assert np.array_equal(tifffile.imread(file), mended)
+    # They may be classified as they are, and stay somebody's.
+    assert main([*classify, "--labels", str(file)]) == 0
+    assert main(segment) == 2
+    assert np.array_equal(tifffile.imread(file), mended)
+
+
+def test_regions_that_were_given_are_replaced_by_given_ones_alone(
+    image, tmp_path, tiny_model, capsys
+):
+    assert main(["segment", str(image), "-o", str(tmp_path / "first")]) == 0
+    mine, out = tmp_path / "mine.tif", str(tmp_path / "out")
+    labels = tifffile.imread(tmp_path / "first" / f"{image.stem}_labels.tif")
+    classify = ["classify", str(image), "-o", out, "--model", str(tiny_model)]
+    for left in (2, 4):
+        tifffile.imwrite(mine, np.where(labels > left, labels, 0))
+        assert main([*classify, "--labels", str(mine)]) == 0
+    assert main(classify) == 2
+    assert "--labels" in capsys.readouterr().err
+
+
 def test_segment_ends_bright_regions_where_it_is_told(tmp_path, capsys):
     file = tmp_path / "bright.png"
     Image.fromarray(synthetic_metaphase(3, "dapi").image).save(file)

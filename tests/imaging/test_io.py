@@ -12,6 +12,7 @@ from napari_chromocluster.imaging.io import (
     is_stack,
     read_image,
     read_labels,
+    seal_of,
     write_labels,
 )
 
@@ -189,3 +190,17 @@ def test_labels_below_zero_are_background(tmp_path):
     labels = np.array([[-1, 0, 2], [3, -7, 0]], np.int32)
     write_labels(tmp_path / "l.tif", labels)
     assert np.array_equal(read_labels(tmp_path / "l.tif"), [[0, 0, 2], [3, 0, 0]])
+
+
+def test_the_seal_of_labels_is_gone_once_somebody_changed_them(tmp_path):
+    labels = np.arange(12).reshape(3, 4)
+    file = tmp_path / "l.tif"
+    write_labels(file, labels, seal="found")
+    assert seal_of(file) == "found"
+    assert np.array_equal(read_labels(file), labels)
+    with tifffile.TiffFile(file) as tiff:
+        software = tiff.pages.first.software
+    tifffile.imwrite(file, labels[::-1].astype(np.uint16), software=software)
+    assert seal_of(file) is None
+    write_labels(file, labels)
+    assert seal_of(file) is None

@@ -20,6 +20,7 @@ from napari_chromocluster.imaging.io import (
     is_stack,
     read_image,
     read_labels,
+    seal_of,
     write_labels,
 )
 from napari_chromocluster.imaging.regions import extract_regions
@@ -36,6 +37,9 @@ from napari_chromocluster.results.table import (
     write_table,
 )
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
+
+#: Seals of label images: regions that were found here, and such as somebody brought.
+FOUND, GIVEN = "found", "given"
 
 
 class BatchError(ValueError):
@@ -177,7 +181,8 @@ def classify_to_files(
     ------
     BatchError
         If no region is found, or there are results that a human decided on
-        and whose regions are not those in ``labels``.
+        and whose regions are not those in ``labels``, or regions that somebody
+        gave or changed and that are none of these.
     ImageError, RegionError, ClassifyError
         As of the steps.
     """
@@ -186,6 +191,8 @@ def classify_to_files(
         reviewed = _reviewed(files, labels)
         began = time.perf_counter()
         regions = _find_regions(image, name) if labels is None else labels
+        came = FOUND if labels is None else GIVEN
+        _check_labels_there(files, regions, came)
         table = classifier.classify(image, regions, select, expected=expected)
         seconds = time.perf_counter() - began
         if reviewed is not None:
@@ -193,7 +200,7 @@ def classify_to_files(
         limit = classifier.card.unsure_threshold if threshold is None else threshold
         title = f"{name} — {classifier.name}"
         figure = overlay_figure(image, regions, table, threshold=limit, title=title)
-        write_labels(files.labels, regions)
+        _put_labels(files, regions, came)
         save_figure(files.overlay, figure)
         write_table(files.regions, table)
     return Classified(table, regions, files, limit, seconds)
@@ -221,7 +228,8 @@ def segment_to_files(
     Raises
     ------
     BatchError
-        If there are results that a human decided on, on other regions.
+        If there are results that a human decided on, on other regions, or regions
+        that somebody gave or changed.
     ImageError, ValueError
         As of the steps.
     """
@@ -229,6 +237,7 @@ def segment_to_files(
     with writable_folder(folder):
         old = _table_there(files)
         labels = segment_metaphase(image, **parameters)
+        _check_labels_there(files, labels, FOUND)
         removed: list[Path] = []
         if _has_human(old):
             _reviewed(files, labels)
@@ -236,7 +245,7 @@ def segment_to_files(
             removed = [path for path in (files.regions, files.overlay) if path.exists()]
         for path in removed:  # before the labels: an interruption leaves no contradiction
             path.unlink()
-        write_labels(files.labels, labels)
+        _put_labels(files, labels, FOUND)
     return Segmented(labels, files.labels, tuple(removed))
 
 
@@ -303,6 +312,32 @@ def _are_its_regions(files: ResultFiles, table: pd.DataFrame, labels: NDArray[An
     beside = read_labels(files.labels)
     # Labels that were written over since are none of the table, and have no say.
     return np.array_equal(beside, labels) or not _agree(table, beside)
+
+
+def _check_labels_there(files: ResultFiles, labels: NDArray[Any], came: str) -> None:
+    """Refuse to write over regions that somebody has mended or brought.
+
+    What was written here and left as it was may be written over, but regions that are found do
+    not replace such as were given.
+    """
+    if not files.labels.exists() or _is_there(files, labels):
+        return
+    seal = seal_of(files.labels)
+    if seal is None or (came == FOUND and seal == GIVEN):
+        raise BatchError(
+            f"{files.labels} holds other regions, which were changed or given by somebody: choose "
+            f"another folder, or classify them with 'chromocluster classify' and --labels."
+        )
+
+
+def _put_labels(files: ResultFiles, labels: NDArray[Any], came: str) -> None:
+    # The very file may have been given: it stays as it is, and somebody's.
+    if not (files.labels.exists() and _is_there(files, labels)):
+        write_labels(files.labels, labels, seal=came)
+
+
+def _is_there(files: ResultFiles, labels: NDArray[Any]) -> bool:
+    return np.array_equal(read_labels(files.labels), labels)
 
 
 def _agree(table: pd.DataFrame, labels: NDArray[Any]) -> bool:

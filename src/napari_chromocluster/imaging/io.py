@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import tempfile
@@ -18,6 +19,8 @@ from PIL import Image
 _TIFF = (".tif", ".tiff")
 #: Largest share of a picture's pixels that a thumbnail of it has.
 _THUMBNAIL = 0.2
+#: First word of the tag that tells who wrote a label image.
+_SEAL = "napari-chromocluster"
 #: Suffixes of files that `read_image` reads.
 IMAGE_SUFFIXES = (*_TIFF, ".png", ".jpg", ".jpeg", ".bmp")
 
@@ -228,7 +231,7 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     return labels
 
 
-def write_labels(path: str | Path, labels: NDArray[Any]) -> None:
+def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None) -> None:
     """Write a label image as TIFF or PNG, in the smallest integer type that holds it.
 
     Parameters
@@ -238,6 +241,9 @@ def write_labels(path: str | Path, labels: NDArray[Any]) -> None:
     labels : (H, W) or (N, H, W) integer array
         0 is background, and so is what is below: other programs mark with -1 what is to be
         ignored.
+    seal : str, optional
+        One word on where the labels come from, for a TIFF.  `seal_of` gives it back as long as
+        nobody has changed the file.
     """
     array = np.asarray(labels)
     array = np.maximum(array, 0) if array.dtype.kind == "i" else array
@@ -249,4 +255,24 @@ def write_labels(path: str | Path, labels: NDArray[Any]) -> None:
                 raise ImageError("PNG holds one label image with up to 65535 labels: write a TIFF.")
             Image.fromarray(small).save(temporary)
         else:
-            tifffile.imwrite(temporary, small, compression="zlib")
+            software = None if seal is None else f"{_SEAL} {seal} {_digest(small)}"
+            tifffile.imwrite(temporary, small, compression="zlib", software=software)
+
+
+def seal_of(path: str | Path) -> str | None:
+    """Return the word that a label image was sealed with; None if there is none or it changed.
+
+    Raises
+    ------
+    ImageError
+        If the file is no complete image.
+    """
+    with _decoding(path, "a label image") as file, tifffile.TiffFile(file) as tiff:
+        program, _, rest = str(tiff.pages.first.software or "").partition(" ")
+        word, _, digest = rest.partition(" ")
+        return word if program == _SEAL and digest == _digest(tiff.asarray()) else None
+
+
+def _digest(labels: NDArray[Any]) -> str:
+    pixels = hashlib.blake2b(np.ascontiguousarray(labels, labels.dtype.newbyteorder("<")).data)
+    return f"{pixels.hexdigest()[:32]} {'x'.join(map(str, labels.shape))}"
