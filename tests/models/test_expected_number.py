@@ -130,6 +130,8 @@ def test_too_few_and_too_many_regions_say_nothing(count):
 def test_without_a_number_nothing_is_said():
     assert not says_something(40, None)
     assert not says_something(40, 0)
+    with pytest.raises(ValueError, match="cannot have -4 chromosomes"):
+        says_something(40, -4)
 
 
 def test_the_right_number_makes_the_truth_likelier():

@@ -7,7 +7,8 @@ from napari.components import ViewerModel
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import build_table, set_types
 from napari_chromocluster.taxonomy import TYPES
-from napari_chromocluster.viewer.layers import labels_of, set_table
+from napari_chromocluster.viewer.explaining import show_explanation
+from napari_chromocluster.viewer.layers import labels_of, set_table, show_only
 from napari_chromocluster.viewer.marks import (
     DASHES,
     FRAMES,
@@ -18,6 +19,7 @@ from napari_chromocluster.viewer.marks import (
     show_frames,
 )
 from napari_chromocluster.viewer.overlay import hide_overlay, show_marks, show_overlay
+from napari_chromocluster.viewer.scripting import add_regions
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_marks_are_filled_anew_and_not_made_anew(viewer):
     assert len(letters.data) == len(letters.features) == len(labels.features)
     show_marks(viewer, labels, threshold=0.0)
     assert words(viewer) == ["T"]
-    assert marks_layer(viewer, labels, DASHES) is None
+    assert not len(marks_layer(viewer, labels, DASHES).data)
     hide_overlay(viewer, labels)
     assert marks_layer(viewer, labels, LETTERS) is None
 
@@ -82,11 +84,52 @@ def test_marks_come_and_go_with_their_labels(viewer):
     assert [layer.name for layer in viewer.layers] == ["m"]
 
 
+def test_marks_move_with_their_labels(viewer):
+    labels = viewer.layers["r"]
+    show_overlay(viewer, labels, threshold=0.7)
+    labels.scale, labels.translate = (0.5, 0.5), (10, 20)
+    letters = marks_layer(viewer, labels, LETTERS)
+    place = (3.0, 4.0)
+    assert np.allclose(letters.data_to_world(place), labels.data_to_world(place))
+
+
+def test_an_explanation_goes_with_its_labels(viewer):
+    labels = viewer.layers["r"]
+    made = show_explanation(viewer, labels, np.ones(labels.data.shape, np.float32))
+    labels.visible = False
+    assert not made.visible
+    labels.visible = True
+    assert not made.visible, "it comes back when it is asked for"
+    viewer.layers.remove(labels)
+    assert made not in viewer.layers
+
+
+def test_an_explanation_of_other_regions_is_hidden(viewer):
+    labels = viewer.layers["r"]
+    made = show_explanation(viewer, labels, np.ones(labels.data.shape, np.float32))
+    show_only(viewer, viewer.layers["m"], labels)
+    assert made.visible
+    other = viewer.add_image(np.zeros((9, 9)), name="other")
+    show_only(viewer, other, None)
+    assert not made.visible
+
+
+def test_marks_keep_the_units_of_the_image(viewer):
+    image = viewer.add_image(np.zeros((40, 60)), name="measured", units=("um", "um"))
+    labels = add_regions(viewer, image, np.ones((40, 60), np.int32))
+    show_frames(viewer, labels, [(0, 1, 1, 5, 5)])
+    units = {str(unit) for layer in (labels, marks_layer(viewer, labels, FRAMES))
+             for unit in layer.units}  # fmt: skip
+    assert units == {"micrometer"}
+
+
 def test_frames(viewer):
     labels = viewer.layers["r"]
     assert show_frames(viewer, labels, [(0, 10, 20, 30, 50)]).data.shape == (4, 2, 2)
+    count = len(viewer.layers)
     show_frames(viewer, labels, [])
-    assert marks_layer(viewer, labels, FRAMES) is None
+    assert not len(marks_layer(viewer, labels, FRAMES).data)
+    assert len(viewer.layers) == count, "removing a layer takes napari half a second"
     sides = frame_vectors([(2, 10, 20, 30, 50)], 3)
     assert set(sides[:, 0, 0]) == {2}
     assert np.allclose(sides[:, 1].sum(axis=0), 0)  # the sides close

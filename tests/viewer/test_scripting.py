@@ -64,8 +64,9 @@ def test_unsure_regions_are_told_by_a_sign(viewer, tiny_model):
     assert len(letters.data) == labels.data.max()
     assert all(word.endswith("?") for word in letters.features["letter"])
     show_overlay(viewer, labels, threshold=0.0, text=False)
-    assert letters_layer(viewer, labels) is None
+    assert not len(letters.data)
     hide_overlay(viewer, labels)
+    assert letters_layer(viewer, labels) is None
     assert labels.contour == 0
 
 

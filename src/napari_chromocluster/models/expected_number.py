@@ -30,7 +30,17 @@ _CLUSTERS = [place for place, kind in enumerate(TYPES) if kind.is_cluster]
 
 
 def says_something(regions: int, expected: int | None) -> bool:
-    """Return whether the expected number of chromosomes tells anything of so many regions."""
+    """Return whether the expected number of chromosomes tells anything of so many regions.
+
+    Raises
+    ------
+    ValueError
+        If the number is no number of chromosomes.
+    """
+    if expected is not None and expected < 0:
+        raise ValueError(
+            f"A cell cannot have {expected} chromosomes: give their number, or 0 if it is unknown."
+        )
     return expected is not None and _FEWEST * expected < regions <= _MOST * expected
 
 

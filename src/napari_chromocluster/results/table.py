@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import atomic_path
-from napari_chromocluster.imaging.regions import Region
+from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 
 PROBABILITIES: tuple[str, ...] = tuple(kind.probability_column for kind in TYPES)
@@ -213,6 +213,32 @@ def without_gone(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame
     here = pd.MultiIndex.from_arrays(places, names=KEY)
     kept = pd.MultiIndex.from_frame(table[KEY]).isin(here)
     return table if kept.all() else table[kept].reset_index(drop=True)
+
+
+def mark_changed(
+    table: pd.DataFrame, before: NDArray[np.integer], now: NDArray[np.integer]
+) -> pd.DataFrame:
+    """Bring rows that tell of earlier labels in line with the labels that there are now.
+
+    Rows of regions that are gone are dropped; those of regions whose pixels changed meanwhile
+    are marked stale where a model gave the type.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A features table.
+    before, now : (H, W) or (N, H, W) integer arrays of one shape
+        The labels of which the table tells, and those that there are.
+    """
+    out = without_gone(table, extract_regions(now)) if now.any() else table.iloc[:0].copy()
+    stack = before.ndim == 3
+    for frame in range(len(before)) if stack else (0,):
+        old, new = (before[frame], now[frame]) if stack else (before, now)
+        differ = old != new
+        touched = np.union1d(old[differ], new[differ])
+        rows = rows_of(out, touched.tolist(), frame) & (out["source"] != HUMAN).to_numpy()
+        out.loc[rows & (out["cluster_type"] != "").to_numpy(), "stale"] = True
+    return out
 
 
 def keep_regions(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from napari_chromocluster.viewer.layers import (
     pixels,
     placement,
 )
+from napari_chromocluster.viewer.marks import follow
 from napari_chromocluster.viewer.scripting import loaded
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def show_explanation(viewer: Any, labels: Any, heat: NDArray[np.float32]) -> Any
     # Outlines and letters stay above it.
     viewer.layers.move(viewer.layers.index(made), viewer.layers.index(labels))
     viewer.layers.selection = selected
+    follow(viewer, labels)
     return made
 
 

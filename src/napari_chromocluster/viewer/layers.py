@@ -48,6 +48,12 @@ def labels_layers(viewer: Any) -> list[Any]:
     return [layer for layer in viewer.layers if kind_of(layer) == "labels"]
 
 
+def front_image(viewer: Any) -> Any:
+    """Return the image layer that is seen: the topmost that is not hidden; None without images."""
+    images = image_layers(viewer)
+    return next((one for one in reversed(images) if one.visible), (images or [None])[-1])
+
+
 def find_layer(viewer: Any, layer: Any, kind: str) -> Any:
     """Return a layer given itself or its name.
 
@@ -87,14 +93,18 @@ def placement(layer: Any, ndim: int | None = None) -> dict[str, Any]:
         Dimensions of the other layer, the last ones of this (default: all).
     """
     if ndim is None or ndim == layer.ndim:
-        names = ("scale", "translate", "rotate", "shear", "affine")
+        names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
         return {name: getattr(layer, name) for name in names}
     origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
     ends = [layer.data_to_world(row) for row in np.eye(layer.ndim)[-ndim:]]
     matrix = np.eye(ndim + 1)
     matrix[:ndim, :ndim] = (np.asarray(ends) - origin)[:, -ndim:].T
     matrix[:ndim, ndim] = origin[-ndim:]
-    return {"affine": matrix}
+    return {
+        "affine": matrix,
+        "units": layer.units[-ndim:],
+        "axis_labels": layer.axis_labels[-ndim:],
+    }
 
 
 def source_of(layer: Any) -> str:
@@ -110,6 +120,10 @@ def show_only(viewer: Any, image: Any, labels: Any) -> None:
     """Show one metaphase with its regions, and hide the others; marks go with their labels."""
     for layer in (*image_layers(viewer), *labels_layers(viewer)):
         layer.visible = layer in (image, labels)
+    for layer in viewer.layers:  # also such whose labels were hidden before they were explained
+        owner = layer.metadata.get(EXPLANATION)
+        if owner is not None and (labels is None or owner != labels.unique_id):
+            layer.visible = False
 
 
 def matching_labels(viewer: Any, image: Any) -> list[Any]:
@@ -193,9 +207,9 @@ def labels_in_box(layer: Any, corners: Any, frame: int = 0) -> set[int]:
     ----------
     layer : Labels layer
         The regions.
-    corners : (4, D) array
+    corners : (2 | 4, D) array
         Corners of the box in world coordinates, as a Shapes layer in the same
-        world gives them.
+        world gives them; two that lie across will do.
     frame : int
         Frame of a stack.
     """
@@ -203,7 +217,8 @@ def labels_in_box(layer: Any, corners: Any, frame: int = 0) -> set[int]:
     array = pixels(layer)
     plane = array[frame] if len(array.shape) == 3 else array
     low = np.clip(np.floor(inside.min(axis=0)).astype(int), 0, None)
-    high = np.ceil(inside.max(axis=0)).astype(int) + 1
+    # A box left of the picture must not count from the other end.
+    high = np.clip(np.ceil(inside.max(axis=0)).astype(int) + 1, 0, None)
     found = np.unique(np.asarray(plane[low[0] : high[0], low[1] : high[1]]))
     return {int(label) for label in found if label}
 

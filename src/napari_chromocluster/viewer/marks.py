@@ -12,7 +12,7 @@ from skimage.measure import find_contours
 
 from napari_chromocluster.imaging.regions import topmost_point
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.layers import frame_shape, pixels, placement
+from napari_chromocluster.viewer.layers import EXPLANATION, frame_shape, pixels, placement
 
 #: Keys of ``layer.metadata`` that say whose marks a layer holds.
 LETTERS, DASHES = "chromocluster_letters_of", "chromocluster_dashes_of"
@@ -128,7 +128,7 @@ def show_letters(
     places, kept = letter_places(labels, rows)
     old = marks_layer(viewer, labels, LETTERS)
     if not kept:
-        remove_marks(viewer, labels, LETTERS)
+        empty_marks(viewer, labels, LETTERS)
         return None
     kinds = [ClusterType(kind) for kind in rows["cluster_type"].iloc[kept]]
     words = [k.letter + "?" * bool(doubtful[i]) for k, i in zip(kinds, kept, strict=True)]
@@ -157,7 +157,7 @@ def show_dashes(viewer: Any, labels: Any, rows: pd.DataFrame) -> Any:
     vectors = dash_vectors(labels, rows)
     old = marks_layer(viewer, labels, DASHES)
     if not len(vectors):
-        remove_marks(viewer, labels, DASHES)
+        empty_marks(viewer, labels, DASHES)
         return None
     if old is not None:
         old.data = vectors
@@ -182,7 +182,7 @@ def show_frames(viewer: Any, labels: Any, boxes: Sequence[Box]) -> Any:
         Boxes in px of the layer; none takes the frames away.
     """
     if not boxes:
-        remove_marks(viewer, labels, FRAMES)
+        empty_marks(viewer, labels, FRAMES)
         return None
     vectors = frame_vectors(boxes, len(frame_shape(labels)))
     old = marks_layer(viewer, labels, FRAMES)
@@ -222,32 +222,55 @@ def _add(viewer: Any, labels: Any, mark: str, add: str, data: Any, **options: An
     layer.visible = labels.visible
     layer.metadata[mark] = labels.unique_id
     viewer.layers.selection = selected
-    _follow(viewer, labels)
+    follow(viewer, labels)
     return layer
 
 
-def _follow(viewer: Any, labels: Any) -> None:
-    """Let marks come and go with their labels."""
+def follow(viewer: Any, labels: Any) -> None:
+    """Let marks and explanation come, go and move with their labels."""
     if labels.metadata.get("chromocluster_followed"):
         return
     labels.metadata["chromocluster_followed"] = True
     owner = labels.unique_id
 
-    def mine() -> list[Any]:
-        kinds = (LETTERS, DASHES, FRAMES)
+    def mine(*kinds: str) -> list[Any]:
         return [x for x in viewer.layers if any(is_mark(x, kind, owner) for kind in kinds)]
 
     def seen(event: Any) -> None:
-        for mark in mine():
+        for mark in mine(LETTERS, DASHES, FRAMES):
             mark.visible = event.source.visible
+        if not event.source.visible:  # it does not come back by itself
+            for layer in mine(EXPLANATION):
+                layer.visible = False
+
+    def moved(event: Any) -> None:
+        place = placement(event.source)
+        for layer in mine(LETTERS, DASHES, FRAMES, EXPLANATION):
+            for name, value in place.items():
+                setattr(layer, name, value)
 
     def gone(event: Any) -> None:
         if event.value.unique_id == owner:
-            for mark in mine():
-                viewer.layers.remove(mark)
+            for layer in mine(LETTERS, DASHES, FRAMES, EXPLANATION):
+                viewer.layers.remove(layer)
 
     labels.events.visible.connect(seen)
+    for name in ("scale", "translate", "rotate", "shear", "affine"):
+        labels.events[name].connect(moved)
     viewer.layers.events.removed.connect(gone)
+
+
+def empty_marks(viewer: Any, labels: Any, mark: str) -> None:
+    """Take all of one kind of marks away, but keep their layer.
+
+    Removing a layer takes half a second, in which napari collects garbage; marks come and go.
+    """
+    layer = marks_layer(viewer, labels, mark)
+    if layer is None or not len(layer.data):
+        return
+    layer.data = layer.data[:0]
+    if mark == LETTERS:
+        layer.features = layer.features.iloc[:0]
 
 
 def remove_marks(viewer: Any, labels: Any, mark: str) -> None:

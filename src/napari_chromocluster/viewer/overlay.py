@@ -19,6 +19,7 @@ from napari_chromocluster.viewer.layers import (
 from napari_chromocluster.viewer.marks import (
     DASHES,
     LETTERS,
+    empty_marks,
     marks_layer,
     remove_marks,
     show_dashes,
@@ -134,7 +135,7 @@ def show_types(
 ) -> Any:
     """Write the letters, or take them away; parameters as in `show_overlay`."""
     if not text:
-        remove_marks(viewer, labels, LETTERS)
+        empty_marks(viewer, labels, LETTERS)
         return None
     table = table_of(labels)
     doubtful = unsure(table, threshold)

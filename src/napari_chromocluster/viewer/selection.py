@@ -46,6 +46,8 @@ class RegionPicker:
         self._labels = labels
         self._picked, self._boxed, self._drawing = picked, boxed, drawing
         viewer.mouse_drag_callbacks.append(self._on_drag)
+        # napari lets a drag move the picture again whenever another layer is chosen; it is first.
+        viewer.layers.selection.events.active.connect(self._keep_mode, position="last")
 
     def set_mode(self, mode: Mode) -> None:
         """Pick, draw boxes, or leave the mouse to napari."""
@@ -56,10 +58,15 @@ class RegionPicker:
         if mode and labels is not None and str(labels.mode) != "pan_zoom":
             labels.mode = "pan_zoom"
 
+    def _keep_mode(self, event: Any = None) -> None:
+        if self.mode == "box":
+            self.viewer.scene.camera.mouse_pan = False
+
     def close(self) -> None:
         """Leave the mouse to napari for good."""
         if self.mode:
             self.set_mode("")
+        self.viewer.layers.selection.events.active.disconnect(self._keep_mode)
         if self._on_drag in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._on_drag)
 
@@ -83,17 +90,16 @@ class RegionPicker:
 
     def _box(self, event: Any, labels: Any, start: Any) -> Iterator[None]:
         frame = current_frame(self.viewer, labels)
-        end = start
+        # In px of the layer, which may be turned: what is framed is what is selected.
+        ends = np.array([labels.world_to_data(start)] * 2)
         yield
         while event.type == "mouse_move":
-            end = np.asarray(event.position, float)
-            ends = np.array([labels.world_to_data(one)[-2:] for one in (start, end)])
-            (y0, x0), (y1, x1) = ends.min(axis=0).tolist(), ends.max(axis=0).tolist()
+            ends[1] = labels.world_to_data(np.asarray(event.position, float))
+            (y0, x0), (y1, x1) = (one(ends[:, -2:], axis=0).tolist() for one in (np.min, np.max))
             self._drawing((frame, y0, x0, y1, x1))
             yield
         self._drawing(None)
-        corners = np.array([start, start, end, end])
-        corners[1, -1], corners[3, -1] = end[-1], start[-1]
+        corners = [labels.data_to_world(one) for one in ends]
         self._boxed(labels_in_box(labels, corners, frame))
 
     def label_at(self, labels: Any, position: Any) -> int:

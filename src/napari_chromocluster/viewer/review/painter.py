@@ -18,9 +18,9 @@ from napari_chromocluster.viewer.marks import (
     DASHES,
     LETTERS,
     dash_vectors,
+    empty_marks,
     letter_places,
     marks_layer,
-    remove_marks,
     show_dashes,
     show_letters,
 )
@@ -143,7 +143,7 @@ class Painter:
         if letters:
             self._write_letters(rows.iloc[chosen], doubtful[chosen])
         else:
-            remove_marks(self.viewer, labels, LETTERS)
+            empty_marks(self.viewer, labels, LETTERS)
 
     def _names(self, rows: pd.DataFrame) -> list[tuple[Key, int]]:
         keys = [(int(f), int(n)) for f, n in zip(rows["frame"], rows["index"], strict=True)]

@@ -109,8 +109,8 @@ class ClassifyBase(QWidget):
     def _start(self, work: Any, done: Any, what: str) -> None:
         raise NotImplementedError
 
-    def show_result(self) -> None:
-        """Colour the regions by type."""
+    def show_result(self, labels: Any = None) -> None:
+        """Colour the regions by type: those chosen, or others."""
         raise NotImplementedError
 
     def classifier(self) -> ClusterClassifier:

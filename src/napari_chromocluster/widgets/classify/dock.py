@@ -24,6 +24,8 @@ from napari_chromocluster.widgets.common.parts import group, scrolling
 if TYPE_CHECKING:
     import napari
 
+#: Thresholds that differ by less are the same, as the slider shows them.
+_SAME = 0.005
 _NO_IMAGE = "Open a metaphase image first."
 _NO_LABELS = "Find regions first, or open a labels layer."
 
@@ -39,6 +41,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
+        self._timers: list[QTimer] = []
         self.picker = self._build_picker()
         self._build()
         self._add_exports()
@@ -75,9 +78,12 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._recolor = self._timer(60, self.show_result)
         self._recount = self._timer(300, self._count_anew)
         self._outline = self._timer(250, self._preview_outlines)
+        # At once where that is quick; where it is slow, not once for each step of the slider.
+        self._sizes = self._timer(0, self._preview_sizes)
 
     def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
         timer = QTimer(self)
+        self._timers.append(timer)
         timer.setSingleShot(True)
         timer.setInterval(milliseconds)
         timer.timeout.connect(slot)
@@ -90,8 +96,8 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.input.labels_combo.currentIndexChanged.connect(self._labels_changed)
         self.input.labels_combo.activated.connect(self._labels_picked)
         self.input.find_button.clicked.connect(self.find_regions)
-        self.input.smallest.valueChanged.connect(self._preview_sizes)
-        self.input.largest.valueChanged.connect(self._preview_sizes)
+        self.input.smallest.valueChanged.connect(lambda _: self._sizes.start())
+        self.input.largest.valueChanged.connect(lambda _: self._sizes.start())
         self.input.tightness.valueChanged.connect(lambda _: self._outline.start())
         self.run.pick_button.toggled.connect(self._set_picking)
         self.run.box_button.toggled.connect(self._set_boxing)
@@ -100,7 +106,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.run.selected_button.clicked.connect(lambda: self.classify(sorted(self._selection)))
         self.run.cancel_button.clicked.connect(self.cancel)
         self.result.threshold.valueChanged.connect(lambda _: self._restyle.start())
-        self.result.fill_box.toggled.connect(self.show_result)
+        self.result.fill_box.toggled.connect(lambda _: self.show_result())
         self.result.letters_box.toggled.connect(self._show_letters)
         self.result.review_button.clicked.connect(self.open_review)
         self.result.explain_button.clicked.connect(self.explain)
@@ -192,9 +198,29 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
     def event(self, event: Any) -> bool:
         """Let go of everything when napari takes the dock away."""
         done = bool(super().event(event))
+        if event.type() == QEvent.Type.WindowActivate and not self._released:
+            self.take_preferences()
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
         return done
+
+    def take_preferences(self) -> None:
+        """Take over what has been changed in napari's Preferences meanwhile."""
+        old, chosen = self.preferences, preferences()
+        if chosen == old:
+            return
+        self.preferences = chosen
+        # Where the dock says otherwise, that was chosen in the dock.
+        if abs(self.result.threshold.value() - old.threshold) < _SAME:
+            self.result.threshold.setValue(chosen.threshold)
+        for box, before, now in (
+            (self.run.model_combo, old.model, chosen.model),
+            (self.run.device_combo, old.device, chosen.device),
+        ):
+            if box.currentText() == before and box.findText(now) >= 0:
+                box.setCurrentText(now)
+        self.result.legend.set_colors(chosen.colors)
+        self.show_result()
 
     def closeEvent(self, event: Any) -> None:
         """Stop the work and let go of the viewer when the dock closes."""
@@ -209,7 +235,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         if self.task is not None:
             self.task.cancel()
         self.picker.close()
-        for timer in (self._restyle, self._letter, self._recolor, self._recount, self._outline):
+        for timer in self._timers:
             timer.stop()
         events = self.viewer.layers.events
         events.inserted.disconnect(self._layer_inserted)

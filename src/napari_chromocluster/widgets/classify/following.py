@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.viewer.hover import THRESHOLD
 from napari_chromocluster.viewer.layers import (
     frame_shape,
+    front_image,
     has_table,
     image_layers,
     labels_layers,
     labels_of,
+    pixels,
     read_beside,
     set_table,
     show_only,
@@ -59,10 +62,8 @@ class ClassifyFollowing(ClassifySelecting):
         if self._released:
             return
         images = image_layers(self.viewer)
-        chosen = self.image
-        offer(
-            self.input.image_combo, images, chosen if chosen in images else (images or [None])[-1]
-        )
+        chosen = self.image if self.image in images else front_image(self.viewer)
+        offer(self.input.image_combo, images, chosen)
         self._offer_labels()
         self._update()
 
@@ -139,6 +140,9 @@ class ClassifyFollowing(ClassifySelecting):
 
     def _count_anew(self) -> None:
         self._listed = None
+        here = {region.label for region in self._regions()}
+        if self._selection and isinstance(pixels(self.labels), np.ndarray):
+            self.select(self._selection & here)  # their frames are drawn as they are now
         self._update()
 
     def _open_beside(self) -> None:

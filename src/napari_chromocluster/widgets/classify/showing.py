@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
@@ -20,7 +21,7 @@ from napari_chromocluster.viewer.layers import (
     source_of,
     table_of,
 )
-from napari_chromocluster.viewer.overlay import show_colors, show_types, show_unsure
+from napari_chromocluster.viewer.overlay import show_colors, show_overlay, show_types, show_unsure
 from napari_chromocluster.viewer.writer import check_decisions, write_regions
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import choose
@@ -28,6 +29,7 @@ from napari_chromocluster.widgets.common.task import Task
 
 _PLUGIN = "napari-chromocluster"
 _LABELS_SUFFIX = "_labels.tif"
+_LABELS_FILES = (".tif", ".tiff", ".png")
 
 
 class ClassifyShowing(ClassifyBase):
@@ -38,14 +40,34 @@ class ClassifyShowing(ClassifyBase):
     #: What is being written, or was last.
     saving: Task | None = None
 
-    def show_result(self) -> None:
-        """Colour the regions by type; the marks follow."""
-        if self._has_result():
+    def show_result(self, labels: Any = None) -> None:
+        """Colour the regions by type; the marks follow.
+
+        Parameters
+        ----------
+        labels : Labels layer, optional
+            The regions (default: those that are chosen).  Others were classified while the user
+            went on to another metaphase.
+        """
+        if labels is not None and labels != self.labels:
+            if labels in self.viewer.layers:
+                self._show_apart(labels)
+        elif self._has_result():
             fill = self.result.fill_box.isChecked()
             show_colors(self.viewer, self.labels, fill=fill, colors=self.preferences.colors)
             # In a turn of its own, so that none takes long.
             self._restyle.start()
         self._update()
+
+    def _show_apart(self, labels: Any) -> None:
+        show_overlay(
+            self.viewer,
+            labels,
+            threshold=self.result.threshold.value(),
+            fill=self.result.fill_box.isChecked(),
+            text=self.result.letters_box.isChecked(),
+            colors=self.preferences.colors,
+        )
 
     def show_marks(self) -> None:
         """Show letters and dashes anew; the colours stay."""
@@ -74,7 +96,10 @@ class ClassifyShowing(ClassifyBase):
     def open_review(self) -> None:
         """Open the review dock at the first region that is unsure."""
         image, labels = self.image, self.labels
-        _, review = self.viewer.window.add_plugin_dock_widget(_PLUGIN, "Review", tabify=True)
+        dock, review = self.viewer.window.add_plugin_dock_widget(_PLUGIN, "Review", tabify=True)
+        # One that is open already stays behind its tab else.
+        dock.show()
+        dock.raise_()
         review.choose_image(image)
         choose(review.labels_combo, labels)
         table = table_of(labels)
@@ -108,9 +133,9 @@ class ClassifyShowing(ClassifyBase):
     ) -> Callable[[], None]:
         def ask() -> None:
             title = f"Export {text.rstrip('…').lower()}"
-            path, _ = QFileDialog.getSaveFileName(self, title, self._stem(end), kinds)
+            path, kind = QFileDialog.getSaveFileName(self, title, self._stem(end), kinds)
             if path:
-                save(path)
+                self._guarded(lambda: save(_complete(path, kind or kinds)))
 
         return ask
 
@@ -121,6 +146,10 @@ class ClassifyShowing(ClassifyBase):
 
     def export_regions(self, path: str) -> None:
         """Save the label image, and its features table beside it."""
+        if Path(path).suffix.lower() not in _LABELS_FILES:
+            raise ValueError(
+                f"{Path(path).name} cannot hold regions: give it a name that ends in .tif."
+            )
         labels = self.labels
         table, array = table_of(labels), pixels(labels)
 
@@ -180,3 +209,21 @@ class ClassifyShowing(ClassifyBase):
         task.failed.connect(self.banner.error)
         self.saving = task
         task.start()
+
+
+def _complete(path: str, kind: str) -> str:
+    """Return a file name with the suffix of the kind that was chosen, if it has none.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file: the user was not asked whether it may be replaced.
+    """
+    if Path(path).suffix:
+        return path
+    whole = path + kind.partition("(*")[2].partition(")")[0].split()[0]
+    if Path(whole).exists():
+        raise FileExistsError(
+            f"{Path(whole).name} exists already: choose another name, or this one with its end."
+        )
+    return whole

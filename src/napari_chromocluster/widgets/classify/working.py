@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_chromocluster.results.table import merge_tables
+from napari_chromocluster.results.table import mark_changed, merge_tables
 from napari_chromocluster.viewer.explaining import explanation_layer, show_explanation
 from napari_chromocluster.viewer.layers import (
     frame_shape,
@@ -93,7 +93,10 @@ class ClassifyWorking(ClassifyBase):
                 picture, regions, select, expected=expected, progress=progress, stop=stop
             )
 
-        self._start(work, lambda table: self._classified(labels, table, select), "Classifying")
+        def done(table: Any) -> None:
+            self._classified(labels, table, regions, complete=select is None)
+
+        self._start(work, done, "Classifying")
 
     def explain(self) -> None:
         """Show what decided the types of the selected regions, in the background."""
@@ -125,22 +128,31 @@ class ClassifyWorking(ClassifyBase):
         # A copy, so that painting meanwhile neither disturbs the work nor is mistaken for it.
         return labels, pixels(image), array.copy() if isinstance(array, np.ndarray) else array
 
-    def _classified(self, labels: Any, table: Any, select: list[int] | None) -> None:
+    def _classified(self, labels: Any, table: Any, before: Any, complete: bool) -> None:
+        """Take over what the model says of the regions that there were when it began."""
         if labels not in self.viewer.layers:
             self.banner.info("The regions were closed while they were classified.")
             return
-        set_table(labels, merge_tables(table_of(labels), table, complete=select is None))
-        self._hide_explanation()  # it is one of the types that there were
-        QTimer.singleShot(0, self.show_result)
+        old, now = table_of(labels), pixels(labels)
+        if before.shape != now.shape:
+            self.banner.info("The regions were replaced while they were classified: do it again.")
+            return
+        if not isinstance(now, np.ndarray) or np.array_equal(before, now):
+            merged = merge_tables(old, table, complete=complete)
+        else:  # what was painted, split or decided meanwhile is newer than the run
+            merged = mark_changed(merge_tables(old, table), before, now)
+        set_table(labels, merged)
+        self._hide_explanation(labels)  # it is one of the types that there were
+        QTimer.singleShot(0, lambda: self.show_result(labels))
 
     def _clear(self) -> None:
         """Let go of the selected regions, and of what was explained of them."""
         self.clear_selection()
-        self._hide_explanation()
+        if self.labels is not None:
+            self._hide_explanation(self.labels)
 
-    def _hide_explanation(self) -> None:
-        labels = self.labels
-        layer = explanation_layer(self.viewer, labels) if labels is not None else None
+    def _hide_explanation(self, labels: Any) -> None:
+        layer = explanation_layer(self.viewer, labels)
         if layer is not None:
             layer.visible = False
 

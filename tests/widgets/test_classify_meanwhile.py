@@ -1,0 +1,214 @@
+"""What a user does while the classify dock works, beside it, and where nobody looks."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from qtpy.QtWidgets import QDockWidget, QFileDialog
+
+from classify_dock import done, drag, find
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.models.registry import register_model
+from napari_chromocluster.results.table import set_types
+from napari_chromocluster.viewer.layers import has_table, set_table, table_of
+from napari_chromocluster.viewer.marks import FRAMES, marks_layer
+from napari_chromocluster.widgets.classify import ClassifyWidget, showing
+from napari_chromocluster.widgets.classify import dock as dock_room
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy, request):
+    return make_napari_viewer_proxy(show=getattr(request, "param", False))
+
+
+@pytest.fixture
+def dock(viewer, tiny_model, qtbot):
+    register_model(tiny_model, "quick")
+    widget = ClassifyWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Classify", area="right")
+    widget.run.model_combo.setCurrentText("quick")
+    yield widget
+    widget.release()
+
+
+def row_of(labels, label):
+    return table_of(labels).set_index("index").loc[label]
+
+
+def halved(labels, label, new):
+    """Give the lower half of a region another label, as a split does."""
+    y0, x0, y1, x1 = extract_regions(np.asarray(labels.data), {label})[0].bbox
+    array = labels.data.copy()
+    part = array[(y0 + y1) // 2 : y1, x0:x1]
+    part[part == label] = new
+    labels.data = array
+
+
+def test_what_a_human_decides_of_a_new_region_meanwhile_stays(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    dock.run.all_button.click()
+    halved(labels, 3, 200)
+    table = table_of(labels)
+    new = table[table["index"] == 3].assign(index=200)
+    set_table(labels, set_types(pd.concat([table, new]), [200], "other"))
+    done(qtbot, dock)
+    assert (row_of(labels, 200)["cluster_type"], row_of(labels, 200)["source"]) == (
+        "other",
+        "human",
+    )
+    # The answer of the run is of the whole region, which is none any more.
+    assert row_of(labels, 3)["stale"]
+    assert not row_of(labels, 5)["stale"]
+
+
+def test_a_region_that_is_gone_meanwhile_gets_no_row(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    array = labels.data.copy()
+    array[array == 4] = 0
+    labels.data = array
+    done(qtbot, dock)
+    assert 4 not in set(table_of(labels)["index"])
+    assert len(table_of(labels)) == len(extract_regions(array))
+
+
+def test_regions_classified_while_another_metaphase_is_shown_are_coloured(
+    dock, viewer, metaphase, qtbot
+):
+    labels = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    told = row_of(labels, 3)["cluster_type"]
+    changed = "other" if told != "other" else "single"
+    set_table(labels, set_types(table_of(labels), [3], changed).assign(source="model"))
+    dock.show_result()
+    before = tuple(labels.get_color(3))
+    other = viewer.add_image(metaphase.image[::-1].copy(), name="other")
+    dock.input.image_combo.setCurrentText("metaphase")
+    dock.run.all_button.click()
+    dock.input.image_combo.setCurrentText("other")
+    done(qtbot, dock)
+    assert dock.image == other
+    qtbot.waitUntil(lambda: row_of(labels, 3)["cluster_type"] == told)
+    qtbot.waitUntil(lambda: tuple(labels.get_color(3)) != before, timeout=5000)
+
+
+def test_a_box_beside_the_picture_selects_nothing(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    for start, end in (((-80, -80), (-40, -40)), ((-5, -90), (300, -30))):
+        dock.run.box_button.setChecked(True)
+        drag(viewer, labels, start, end)
+        assert dock.selection == set()
+
+
+def test_a_box_on_a_turned_layer_selects_what_it_frames(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    labels.rotate = 30
+    (region,) = extract_regions(np.asarray(labels.data), {5})
+    y0, x0, y1, x1 = region.bbox
+    framed = set(np.unique(labels.data[y0:y1, x0:x1]).tolist()) - {0}
+    dock.run.box_button.setChecked(True)
+    drag(viewer, labels, (y0, x0), (y1 - 1, x1 - 1))
+    assert dock.selection == framed
+
+
+def test_regions_that_are_gone_are_not_selected(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    dock.select({2, 5})
+    array = labels.data.copy()
+    array[array == 2] = 0
+    labels.data = array
+    qtbot.waitUntil(lambda: dock.selection == {5}, timeout=5000)
+    assert len(marks_layer(viewer, labels, FRAMES).data) == 4
+    assert dock.run.selected_button.text() == "Classify selected (1)"
+
+
+def test_a_box_is_drawn_whatever_layer_is_chosen(dock, viewer, metaphase, qtbot):
+    find(qtbot, dock, viewer, metaphase)
+    dock.run.box_button.setChecked(True)
+    viewer.layers.selection.active = viewer.layers["metaphase"]
+    assert not viewer.scene.camera.mouse_pan
+    dock.run.box_button.setChecked(False)
+    assert viewer.scene.camera.mouse_pan
+
+
+@pytest.mark.parametrize("viewer", [True], indirect=True)
+def test_review_comes_to_the_front(dock, viewer, metaphase, qtbot):
+    find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    dock.open_review()
+    place = dock.parent()
+    while not isinstance(place, QDockWidget):
+        place = place.parent()
+    place.raise_()
+    qtbot.waitUntil(lambda: not dock.visibleRegion().isEmpty(), timeout=5000)
+    dock.open_review()
+    qtbot.waitUntil(lambda: dock.visibleRegion().isEmpty(), timeout=5000)
+
+
+def test_the_image_that_is_seen_is_offered(viewer, metaphase, tiny_model, qtbot):
+    viewer.add_image(metaphase.image, name="seen")
+    viewer.add_image(metaphase.image, name="hidden", visible=False)
+    widget = ClassifyWidget(viewer)
+    qtbot.addWidget(widget)
+    assert widget.image == viewer.layers["seen"]
+    widget.release()
+
+
+def test_changed_preferences_hold_in_an_open_dock(dock, viewer, metaphase, qtbot, monkeypatch):
+    labels = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    set_table(labels, set_types(table_of(labels), [3], "single"))
+    colors = {**dock.preferences.colors, "single": "#0000ff"}
+    chosen = dataclasses.replace(dock.preferences, threshold=0.95, colors=colors)
+    monkeypatch.setattr(dock_room, "preferences", lambda: chosen)
+    dock.take_preferences()
+    assert dock.result.threshold.value() == pytest.approx(0.95, abs=0.01)
+    assert np.allclose(labels.get_color(3)[:3], (0, 0, 1), atol=0.01)
+    # What was chosen in the dock is not taken back.
+    dock.result.threshold.setValue(0.5)
+    monkeypatch.setattr(
+        dock_room, "preferences", lambda: dataclasses.replace(chosen, threshold=0.8)
+    )
+    dock.take_preferences()
+    assert dock.result.threshold.value() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "saved"),
+    [
+        ("m", "PNG (*.png)", "m.png"),
+        ("m", "SVG (*.svg)", "m.svg"),
+        ("m.pdf", "PNG (*.png)", "m.pdf"),
+    ],
+)
+def test_a_file_gets_the_end_of_its_kind(
+    typed, kind, saved, dock, viewer, metaphase, qtbot, monkeypatch, tmp_path
+):
+    paths = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / typed), kind))
+    dock._asking("Figure…", "_overlay.png", "PNG (*.png);;SVG (*.svg)", paths.append)()
+    assert paths == [str(tmp_path / saved)]
+
+
+def test_a_file_is_not_replaced_unasked(dock, monkeypatch, tmp_path):
+    (tmp_path / "m.png").write_text("mine")
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "m"), "PNG (*.png)")
+    )
+    dock._asking("Figure…", "_overlay.png", "PNG (*.png)", lambda _: pytest.fail("it was saved"))()
+    assert "exists already" in dock.banner.text
+
+
+def test_regions_do_not_go_into_a_table_alone(dock, viewer, metaphase, qtbot, tmp_path):
+    labels = find(qtbot, dock, viewer, metaphase)
+    assert not has_table(labels)
+    dock._guarded(dock.export_regions, str(tmp_path / "a.csv"))
+    assert "ends in .tif" in dock.banner.text
+    assert not (tmp_path / "a.csv").exists()
+    assert showing._LABELS_SUFFIX.endswith(showing._LABELS_FILES)
