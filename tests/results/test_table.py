@@ -11,6 +11,7 @@ from napari_chromocluster.results.table import (
     counts,
     empty_table,
     keep_regions,
+    mark_changed,
     mark_stale,
     merge_tables,
     read_table,
@@ -66,6 +67,31 @@ def test_merging_a_part_keeps_the_rest(table):
     assert merged.loc[9, "cluster_type"] == "single"
     assert merged.loc[1, "model"] == "m"
     assert len(merged) == 3
+
+
+def test_a_new_run_does_not_make_a_stale_decision_fresh(table):
+    decided = mark_stale(set_types(table, [1], "overlapping"), [1])
+    merged = merge_tables(decided, table, complete=True).set_index("index")
+    assert merged.loc[1, "stale"]
+    assert not merged.loc[5, "stale"]
+
+
+def test_regions_that_changed_while_a_model_looked_are_stale(table):
+    decided = set_types(table, [9], "touching")
+    now = LABELS.copy()
+    now[LABELS == 5] = 0
+    y, x = np.argwhere(LABELS == 1)[0]
+    now[y, x] = 0
+    out = mark_changed(decided, LABELS, now).set_index("index")
+    assert list(out.index) == [1, 9]
+    assert out.loc[1, "stale"]
+    assert not out.loc[9, "stale"]
+
+
+def test_labels_that_a_spreadsheet_wrote_are_read(table, tmp_path):
+    file = tmp_path / "t.csv"
+    table.assign(index=[f"{label}.0" for label in table["index"]]).to_csv(file, index=False)
+    assert list(read_table(file)["index"]) == list(table["index"])
 
 
 def test_functions_do_not_change_their_argument(table):

@@ -12,7 +12,9 @@ from PIL import Image
 from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import read_annotations, write_annotations
-from napari_chromocluster.results.table import build_table, read_table
+from napari_chromocluster.results.table import TableError, build_table, read_table, set_types
+from napari_chromocluster.viewer import preferences as preferences_room
+from napari_chromocluster.viewer import reader
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.reader import annotations_beside, get_reader
 from napari_chromocluster.viewer.sample_data import synthetic_dapi, synthetic_giemsa
@@ -37,6 +39,27 @@ def test_folder_per_type_opens_as_one_sheet(tmp_path):
     sheet, labels = get_reader(str(tmp_path))(str(tmp_path))
     assert sheet[0].shape == labels[0].shape
     assert list(labels[1]["features"]["cluster_type"]) == ["single", "touching", "touching"]
+
+
+def test_large_crops_are_shown_whole(tmp_path):
+    (tmp_path / "single").mkdir()
+    crop = np.full((224, 224), 255, np.uint8)
+    crop[180:210, 170:200] = 100
+    Image.fromarray(crop).save(tmp_path / "single" / "c.png")
+    _, labels = get_reader(str(tmp_path))(str(tmp_path))
+    assert (labels[0] == 1).sum() == 900
+
+
+def test_crops_that_are_left_out_are_told(tmp_path, monkeypatch):
+    (tmp_path / "single").mkdir()
+    crop = np.full((30, 40), 255, np.uint8)
+    crop[5:20, 5:30] = 100
+    for number in range(4):
+        Image.fromarray(crop).save(tmp_path / "single" / f"c_{number}.png")
+    monkeypatch.setattr(reader, "_MOST_PIXELS", 3 * 40**2)
+    with pytest.warns(UserWarning, match="3 of 4 crops"):
+        _, labels = get_reader(str(tmp_path))(str(tmp_path))
+    assert labels[0].max() == 3
 
 
 def test_annotations_beside_an_image_are_found(annotated, tmp_path):
@@ -77,6 +100,23 @@ def test_writer_writes_labels_and_table(tmp_path, metaphase):
     pd.testing.assert_frame_equal(read_table(written[1]), table)
     only = write_regions(str(tmp_path / "t.csv"), metaphase.labels, {"features": table})
     assert only == [str(tmp_path / "t.csv")]
+
+
+def test_no_decision_of_a_human_is_written_over(tmp_path, metaphase):
+    table = build_table(extract_regions(metaphase.labels))
+    decided = {"features": set_types(table, [3], "other")}
+    target = tmp_path / "m_labels.tif"
+    write_regions(str(target), metaphase.labels, decided)
+    for path in (target, tmp_path / "m_regions.csv"):
+        with pytest.raises(TableError, match="a human decided"):
+            write_regions(str(path), metaphase.labels, {"features": table})
+    write_regions(str(target), metaphase.labels, decided)
+    assert (read_table(tmp_path / "m_regions.csv")["source"] == "human").sum() == 1
+
+
+def test_a_colour_that_is_none_is_the_usual_one():
+    assert preferences_room._color("#12", "#009E73") == "#009E73"
+    assert preferences_room._color("blue", "#009E73") == "blue"
 
 
 @pytest.mark.parametrize("sample", [synthetic_giemsa, synthetic_dapi])

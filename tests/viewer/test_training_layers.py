@@ -8,8 +8,10 @@ from napari.components import ViewerModel
 from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import AnnotationError, read_annotations
-from napari_chromocluster.results.table import build_table, set_types
+from napari_chromocluster.results.table import build_table, mark_stale, set_types
+from napari_chromocluster.viewer.layers import image_of
 from napari_chromocluster.viewer.reader import get_reader
+from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.viewer.training import (
     find_open,
     look_at,
@@ -94,6 +96,36 @@ def test_labels_belong_to_the_image_they_are_named_after(viewer):
     assert [(one.image, one.labels) for one in open_pairs(viewer)] == [
         ("b", "b regions"), ("a", "a regions"), ("b", "others"),
     ]  # fmt: skip
+
+
+def test_regions_know_their_image_whatever_it_is_called(viewer):
+    """Names of metaphases of one camera begin alike; a closed one leaves its regions."""
+    first = viewer.add_image(labels_of() * 10.0, name="met_1")
+    tenth = viewer.add_image(labels_of() * 20.0, name="met_10")
+    found = add_regions(viewer, tenth, labels_of())
+    loaded = viewer.add_labels(labels_of(), name="met_10 regions [2]")
+    assert image_of(viewer, found) == image_of(viewer, loaded) == tenth
+    viewer.layers.remove(tenth)
+    assert image_of(viewer, found) is None
+    found.name = "met_1 regions"
+    assert image_of(viewer, found) == first
+
+
+def test_two_metaphases_of_one_name_keep_their_regions(viewer):
+    pairs = []
+    for _ in range(2):
+        image = viewer.add_image(labels_of() * 10.0, name="m")
+        pairs.append((image, viewer.add_labels(labels_of(), name="m regions")))
+    assert pairs[1][1].name == "m regions [1]"
+    assert [image_of(viewer, regions) for _, regions in pairs] == [image for image, _ in pairs]
+
+
+def test_a_decision_on_other_pixels_is_not_trained_on(viewer):
+    table = mark_stale(decided(labels_of(), r1="single", r2="touching"), [2])
+    viewer.add_image(labels_of() * 10.0, name="slide")
+    viewer.add_labels(labels_of(), name="slide regions", features=table)
+    (pair,) = open_pairs(viewer)
+    assert list(pair.rows()["index"]) == [1]
 
 
 def test_nothing_decided_says_what_to_do(viewer, tmp_path):

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from qtpy.QtWidgets import QDockWidget, QFileDialog
 
-from classify_dock import done, drag, find
+from classify_dock import done, drag, find, saved
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.models.registry import register_model
-from napari_chromocluster.results.table import set_types
+from napari_chromocluster.results.table import build_table, read_table, set_types
 from napari_chromocluster.viewer.layers import has_table, set_table, table_of
 from napari_chromocluster.viewer.marks import FRAMES, marks_layer
 from napari_chromocluster.widgets.classify import ClassifyWidget, showing
@@ -212,3 +212,46 @@ def test_regions_do_not_go_into_a_table_alone(dock, viewer, metaphase, qtbot, tm
     assert "ends in .tif" in dock.banner.text
     assert not (tmp_path / "a.csv").exists()
     assert showing._LABELS_SUFFIX.endswith(showing._LABELS_FILES)
+
+
+def test_types_of_regions_that_are_painted_are_stale(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    set_table(labels, set_types(table_of(labels), [3], "other"))
+    array = labels.data.copy()
+    for label in (3, 5):
+        y, x = np.argwhere(array == label)[0]
+        array[y, x] = 0
+    labels.data = array
+    qtbot.waitUntil(lambda: bool(row_of(labels, 5)["stale"]), timeout=5000)
+    assert row_of(labels, 3)["stale"]
+    assert not row_of(labels, 4)["stale"]
+    # A new run makes the model's type fresh; the human is asked again.
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    assert not row_of(labels, 5)["stale"]
+    assert row_of(labels, 3)["stale"]
+
+
+def test_a_table_does_not_replace_decisions(dock, viewer, metaphase, qtbot, tmp_path):
+    labels = find(qtbot, dock, viewer, metaphase)
+    file = tmp_path / "t.csv"
+    set_table(labels, set_types(build_table(extract_regions(labels.data)), [3], "other"))
+    dock.export_csv(str(file))
+    saved(qtbot, dock)
+    set_table(labels, build_table(extract_regions(labels.data)))
+    dock.banner.clear()
+    dock.export_csv(str(file))
+    saved(qtbot, dock)
+    assert "a human decided" in dock.banner.text
+    assert (read_table(file)["source"] == "human").sum() == 1
+
+
+def test_a_model_file_of_the_preferences_stays_chosen(dock, viewer, tiny_model, qtbot):
+    dock._offer_models([("default", "default.safetensors")])
+    dock._choose_model(str(tiny_model))
+    chosen = dock.run.model_combo.currentData()
+    assert chosen == str(tiny_model)
+    dock._offer_models([("default", "default.safetensors")])
+    assert dock.run.model_combo.currentData() == chosen

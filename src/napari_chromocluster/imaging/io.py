@@ -25,6 +25,16 @@ _SEAL = "napari-chromocluster"
 IMAGE_SUFFIXES = (*_TIFF, ".png", ".jpg", ".jpeg", ".bmp")
 
 
+def _shared() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+#: Mode of new files, asked once: asking changes it for a moment, for all threads.
+_SHARED = _shared()
+
+
 class ImageError(ValueError):
     """A file that is not an image, is cut short, or cannot be written."""
 
@@ -53,9 +63,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes files that only the owner reads; results are to be shared.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(_SHARED)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

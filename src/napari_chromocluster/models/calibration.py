@@ -74,7 +74,6 @@ def fit_temperature(
     logits: NDArray[np.floating],
     true: NDArray[np.integer],
     weights: NDArray[np.floating],
-    sample_weights: NDArray[np.floating] | None = None,
     shifts: NDArray[np.floating] | float = 0.0,
 ) -> float:
     """Find the temperature that makes validation regions most likely.
@@ -87,19 +86,16 @@ def fit_temperature(
         Columns of the true types.
     weights : (K,) float array
         As in `calibrate`.
-    sample_weights : (N,) float array, optional
-        Weight of each region.
     shifts : (N, K) float array, optional
         As in `calibrate`.
     """
     if true.size == 0:
         return 1.0
     grid = np.exp(np.linspace(np.log(0.3), np.log(4.0), 80))
-    share = np.ones(true.size) if sample_weights is None else np.asarray(sample_weights)
     losses = []
     for temperature in grid:
         p = calibrate(logits, float(temperature), weights, shifts)[np.arange(true.size), true]
-        losses.append(float(-(share * np.log(np.clip(p, 1e-9, None))).sum()))
+        losses.append(float(-np.log(np.clip(p, 1e-9, None)).sum()))
     return float(grid[int(np.argmin(losses))])
 
 

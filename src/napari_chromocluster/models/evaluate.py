@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from napari_chromocluster.models.classifier import ClusterClassifier, load_model, shifted
+from napari_chromocluster.models.classifier import (
+    Cancelled,
+    ClusterClassifier,
+    load_model,
+    shifted,
+)
 from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
 from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.results.metrics import Evaluation, evaluate_predictions
@@ -64,21 +70,24 @@ def evaluate(
     classifier = model if isinstance(model, ClusterClassifier) else load_model(model, device)
     table = resolved(read_annotations(annotations))
     in_labels = table["labels"] != ""
-    parts = [*_metaphases(table[in_labels], expected)]
-    if not in_labels.all():
-        ready = table[~in_labels]
-        # Ready-made crops tell nothing of the metaphase that they come from.
-        crops = cut_annotated(ready).crops
-        parts.append((ready.index, CutMetaphase([], crops)))
     probabilities = np.zeros((len(table), len(TYPES)), np.float32)
     done = 0
-    for rows, cut in parts:
+    # One after the other: the crops of all would take much memory.
+    for rows, cut in chain(_metaphases(table[in_labels], expected), _ready_made(table[~in_labels])):
+        if stop is not None and stop():
+            raise Cancelled("Evaluating was stopped.")
         probabilities[rows] = classifier.predict_metaphase(
             cut, prior=prior, tta=tta, stop=stop,
             progress=shifted(progress, done, len(table)),
         )  # fmt: skip
         done += len(rows)
     return evaluate_predictions(list(table["cluster_type"]), probabilities, list(table["group"]))
+
+
+def _ready_made(table: pd.DataFrame) -> Iterator[tuple[pd.Index, CutMetaphase]]:
+    """Yield ready-made crops, which tell nothing of the metaphase that they come from."""
+    if len(table):
+        yield table.index, CutMetaphase([], cut_annotated(table).crops)
 
 
 def _metaphases(

@@ -131,6 +131,9 @@ def _cast(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
     if kind in ("int", "label"):
         if column.isna().any():
             column = column.fillna(0)
+        if column.dtype == object or column.dtype.kind not in "iufb":
+            # Spreadsheets write whole numbers as 3.0.
+            column = column.astype(str).str.strip().str.replace(r"\.0+$", "", regex=True)
         if kind == "int":
             return column.astype(np.int64)
         # Labels may be as large as uint64 allows; int64 wherever it is enough.
@@ -177,7 +180,7 @@ def merge_tables(old: pd.DataFrame, new: pd.DataFrame, *, complete: bool = False
     """Put a new model run into an existing table; a human's row is never overwritten.
 
     Rows in ``new`` replace rows of the same region.  Where a human decided,
-    type, confidence and source stay and only the model's opinion (``p_*``,
+    type, confidence, source and whether it is stale stay, and only the model's opinion (``p_*``,
     ``model``) and the measures of the region are new.  Rows of ``old`` that
     ``new`` does not name stay as they are, unless it is ``complete``: then
     there are no other regions, and those rows are of such as are gone.
@@ -193,7 +196,7 @@ def merge_tables(old: pd.DataFrame, new: pd.DataFrame, *, complete: bool = False
     human = old[old["source"] == HUMAN].set_index(KEY)
     merged = new.set_index(KEY)
     kept = merged.index.intersection(human.index)
-    for name in ("cluster_type", "confidence", "source"):
+    for name in ("cluster_type", "confidence", "source", "stale"):
         merged.loc[kept, name] = human.loc[kept, name]
     rest = old.set_index(KEY)
     rest = rest[~rest.index.isin(merged.index) & (not complete)]
@@ -221,7 +224,7 @@ def mark_changed(
     """Bring rows that tell of earlier labels in line with the labels that there are now.
 
     Rows of regions that are gone are dropped; those of regions whose pixels changed meanwhile
-    are marked stale where a model gave the type.
+    are marked stale.  A human may have decided after the change: there, the measures tell.
 
     Parameters
     ----------
@@ -230,15 +233,31 @@ def mark_changed(
     before, now : (H, W) or (N, H, W) integer arrays of one shape
         The labels of which the table tells, and those that there are.
     """
-    out = without_gone(table, extract_regions(now)) if now.any() else table.iloc[:0].copy()
+    out = as_they_are(table, extract_regions(now) if now.any() else [])
     stack = before.ndim == 3
     for frame in range(len(before)) if stack else (0,):
         old, new = (before[frame], now[frame]) if stack else (before, now)
         differ = old != new
         touched = np.union1d(old[differ], new[differ])
-        rows = rows_of(out, touched.tolist(), frame) & (out["source"] != HUMAN).to_numpy()
-        out.loc[rows & (out["cluster_type"] != "").to_numpy(), "stale"] = True
+        rows = rows_of(out, touched.tolist(), frame) & (out["source"] == MODEL).to_numpy()
+        out = mark_stale(out, out["index"][rows].tolist(), frame)
     return out
+
+
+def as_they_are(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
+    """Bring rows in line with the regions that are there; rows of such as are gone are dropped.
+
+    Where a region has another size or place than when its type was told, the type is stale and
+    the measures are those of now.
+    """
+    measures = build_table(regions).set_index(KEY)[["area", "centroid_y", "centroid_x", "bbox"]]
+    kept = validate_table(table).set_index(KEY)
+    kept = kept[kept.index.isin(measures.index)]
+    now = measures.loc[kept.index]
+    other = (now["area"] != kept["area"]) | (now["bbox"] != kept["bbox"])
+    kept["stale"] |= other & (kept["cluster_type"] != "")
+    kept.update(measures)
+    return _typed(kept.reset_index())
 
 
 def keep_regions(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
@@ -248,17 +267,9 @@ def keep_regions(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame
     classified; where a region has another size or place than when it was
     classified it is marked stale, and its measures are those of now.
     """
-    fresh = build_table(regions)
-    old = validate_table(table).set_index(KEY)
-    keys = pd.MultiIndex.from_frame(fresh[KEY])
-    kept = old[old.index.isin(keys)].reset_index()
-    added = fresh[~keys.isin(old.index)]
-    measures = fresh.set_index(KEY)[["area", "centroid_y", "centroid_x", "bbox"]]
-    kept = kept.set_index(KEY)
-    now = measures.loc[kept.index]
-    kept["stale"] |= (now["area"] != kept["area"]) | (now["bbox"] != kept["bbox"])
-    kept.update(measures)
-    parts = [part for part in (kept.reset_index(), added) if len(part)]
+    fresh, kept = build_table(regions), as_they_are(table, regions)
+    added = fresh[~pd.MultiIndex.from_frame(fresh[KEY]).isin(pd.MultiIndex.from_frame(kept[KEY]))]
+    parts = [part for part in (kept, added) if len(part)]
     joined = pd.concat(parts) if parts else empty_table()
     return _typed(joined.sort_values(KEY).reset_index(drop=True))
 

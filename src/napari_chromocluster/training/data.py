@@ -45,16 +45,6 @@ class RegionSet:
     def __len__(self) -> int:
         return len(self.signal)
 
-    def subset(self, rows: NDArray[np.intp]) -> RegionSet:
-        """Return the regions of some rows."""
-        return RegionSet(
-            self.signal[rows],
-            self.mask[rows],
-            self.relative_size[rows],
-            self.allowed[rows],
-            self.group[rows],
-        )
-
     @classmethod
     def concatenated(cls, parts: Sequence[RegionSet]) -> RegionSet:
         """Return the regions of several sets, one after the other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ LABEL_SUFFIXES = ("_labels.tif", "_labels.tiff", "_labels.png")
 #: Keys of ``layer.metadata`` that hold the file and the group of an image which an annotation
 #: file named.
 SOURCE, GROUP = "chromocluster_source", "chromocluster_group"
+#: Key of ``layer.metadata`` that says in which image layer regions were found.
+IMAGE = "chromocluster_image"
+#: What names of label files have after that of their image.
+_NAMED = ("_labels", "-labels", "_label", "_mask", "_seg", "_regions")
 #: Key of ``layer.metadata`` that says whose explanation an image layer holds.
 EXPLANATION = "chromocluster_explanation_of"
 
@@ -74,6 +79,16 @@ def find_layer(viewer: Any, layer: Any, kind: str) -> Any:
 def pixels(layer: Any) -> Any:
     """Return the array of a layer at full resolution; lazy arrays stay lazy."""
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+
+
+def still(layer: Any) -> Any:
+    """Return the array of a layer as it is now, for work beside the viewer.
+
+    A copy, so that painting meanwhile neither disturbs the work nor is mistaken for it; lazy
+    arrays stay lazy.
+    """
+    array = pixels(layer)
+    return array.copy() if isinstance(array, np.ndarray) else array
 
 
 def frame_shape(layer: Any) -> tuple[int, ...]:
@@ -135,16 +150,35 @@ def matching_labels(viewer: Any, image: Any) -> list[Any]:
 def image_of(viewer: Any, labels: Any) -> Any:
     """Return the image layer that a labels layer belongs to, None where there is none.
 
-    Metaphases of one camera have one shape.  So the name decides where it can,
-    else the image that lies next below the labels.
+    Metaphases of one camera have one shape.  So regions that were found here know their image;
+    of others the name decides where it can, else the image that lies next below the labels.
     """
     fitting = [one for one in image_layers(viewer) if frame_shape(one) == frame_shape(labels)]
-    named = [one for one in fitting if labels.name.startswith(one.name)]
-    if named:
-        return max(named, key=lambda one: len(one.name))
+    owner = labels.metadata.get(IMAGE)
+    if owner is not None and any(one.unique_id == owner for one in fitting):
+        return next(one for one in fitting if one.unique_id == owner)
+    named = [one for one in fitting if _named_after(labels.name, one.name)]
+    if owner is not None and not named:
+        return None  # its image was closed: another one of that shape is not its own
+    longest = max((len(_plain(one.name)) for one in named), default=0)
+    likely = [one for one in named if len(_plain(one.name)) == longest] or fitting
     place = viewer.layers.index(labels)
-    below = [one for one in fitting if viewer.layers.index(one) < place]
-    return (below or fitting or [None])[-1]
+    below = [one for one in likely if viewer.layers.index(one) < place]
+    return (below or likely or [None])[-1]
+
+
+def _plain(name: str) -> str:
+    """Return a layer's name without the number that napari gives the second of a name."""
+    return re.sub(r" \[\d+\]$", "", name)
+
+
+def _named_after(labels: str, image: str) -> bool:
+    """Whether labels bear the name of an image: "met_1 regions" that of met_1, not of met."""
+    labels, image = _plain(labels), _plain(image)
+    rest = labels.removeprefix(image)
+    return labels.startswith(image) and (
+        not rest or rest[0] == " " or rest.lower().startswith(_NAMED)
+    )
 
 
 def labels_of(viewer: Any, image: Any) -> list[Any]:

@@ -47,7 +47,21 @@ def preferences() -> Preferences:
             device=str(general.device),
             threshold=float(general.threshold),
             expected=int(general.expected),
-            colors={name: str(getattr(shades, name, shade)) for name, shade in defaults.items()},
+            colors={
+                name: _color(getattr(shades, name, shade), shade)
+                for name, shade in defaults.items()
+            },
         )
     except (ImportError, KeyError, AttributeError, ValueError):
         return Preferences("default", "auto", 0.7, EXPECTED_CHROMOSOMES, defaults)
+
+
+def _color(chosen: object, default: str) -> str:
+    """Return a colour that was typed in, or the default where that is none."""
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    try:
+        transform_color(str(chosen))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return default
+    return str(chosen)

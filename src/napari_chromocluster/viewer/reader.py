@@ -1,4 +1,4 @@
-"""Read annotation files, result tables and folders per type into layers.
+"""Read annotation files and folders per type into layers.
 
 Raw images are left to napari's own reader: this one takes a CSV only when its
 columns say that it is ours, and a folder only when its subfolders are types.
@@ -6,6 +6,7 @@ columns say that it is ours, and a folder only when its subfolders are types.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,8 @@ from napari_chromocluster.viewer.layers import GROUP, SOURCE
 from napari_chromocluster.viewer.overlay import color_dict
 
 LayerTuple = tuple[Any, dict[str, Any], str]
-#: Side of a tile in which ready-made crops are shown, in px.
-_TILE = 160
-#: Most crops shown in one sheet.
-_MOST_CROPS = 600
+#: Most crops shown in one sheet, and most px of it.
+_MOST_CROPS, _MOST_PIXELS = 600, 64_000_000
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerTuple]] | None:
@@ -120,16 +119,33 @@ def _labels_options(name: str, table: pd.DataFrame) -> dict[str, Any]:
 
 def _crop_sheet(rows: pd.DataFrame, name: str) -> list[LayerTuple]:
     """Lay ready-made crops out as tiles of one image, one region a tile."""
-    rows = rows.head(_MOST_CROPS).sort_values("cluster_type", kind="stable")
-    columns = max(1, int(np.ceil(np.sqrt(len(rows)))))
-    height = int(np.ceil(len(rows) / columns)) * _TILE
-    sheet = np.zeros((height, columns * _TILE), np.float32)
-    labels = np.zeros(sheet.shape, np.int32)
-    for number, image in enumerate(rows["image"], start=1):
+    crops: list[Any] = []
+    tile = 1
+    for image in rows["image"].head(_MOST_CROPS):
         pixels = read_image(image)
-        mask = crop_mask(pixels)[:_TILE, :_TILE]
-        gray = (pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=-1))[:_TILE, :_TILE]
-        top, left = (number - 1) // columns * _TILE, (number - 1) % columns * _TILE
+        larger = max(tile, *pixels.shape[:2])
+        if crops and (len(crops) + 1) * larger**2 > _MOST_PIXELS:
+            break
+        crops.append(pixels)
+        tile = larger
+    if len(crops) < len(rows):
+        # napari shows it as a notification.
+        warnings.warn(
+            f"{len(crops)} of {len(rows)} crops are shown: open a folder with fewer for the rest.",
+            stacklevel=2,
+        )
+    rows = rows.head(len(crops))
+    order = np.argsort(rows["cluster_type"].to_numpy(str), kind="stable")
+    rows = rows.iloc[order]
+    columns = max(1, int(np.ceil(np.sqrt(len(rows)))))
+    height = int(np.ceil(len(rows) / columns)) * tile
+    sheet = np.zeros((height, columns * tile), np.float32)
+    labels = np.zeros(sheet.shape, np.int32)
+    for number, place in enumerate(order, start=1):
+        pixels = crops[place]
+        mask = crop_mask(pixels)
+        gray = pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=-1)
+        top, left = (number - 1) // columns * tile, (number - 1) % columns * tile
         window = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
         # Outside its region a crop is black, so that tiles of all stains fit together.
         sheet[window] = np.where(mask, gray, 0)

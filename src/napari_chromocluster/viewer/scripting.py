@@ -15,6 +15,7 @@ from napari_chromocluster.imaging.segmentation import SegmentationParameters, se
 from napari_chromocluster.results.table import merge_tables, read_table
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.layers import (
+    IMAGE,
     check_pair,
     find_layer,
     pixels,
@@ -104,6 +105,7 @@ def add_regions(viewer: Any, image: Any, labels: NDArray[np.int32]) -> Any:
         **placement(image),
         colormap=plain_colormap(),
     )
+    made.metadata[IMAGE] = image.unique_id
     made.contour = outline_width(made)
     made.opacity = 1.0
     return made

@@ -106,8 +106,9 @@ class OpenPair:
         return f"{name}#{frame}" if self.stack else name
 
     def rows(self, promoted: bool = False) -> pd.DataFrame:
-        """Return the rows that a human decided (or all, if promoted)."""
+        """Return the rows that a human decided (or all, if promoted), but for stale ones."""
         table = table_of(self)
+        table = table[~table["stale"]]  # it was told of other pixels
         known = table["cluster_type"] != ""
         return table[known if promoted else known & (table["source"] == HUMAN)]
 

@@ -35,9 +35,15 @@ def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     -------
     list of str
         The files written.
+
+    Raises
+    ------
+    TableError
+        If the table that is there holds decisions of a human that the new one lacks.
     """
     target = Path(path)
     features = pd.DataFrame(attributes.get("features", {}))
+    check_decisions(target, features)
     written = []
     if target.suffix.lower() != ".csv":
         write_labels(target, np.asarray(data))
@@ -55,18 +61,29 @@ def table_path(labels: str | Path) -> Path:
     return file.with_name(file.stem.removesuffix("_labels").removesuffix("_regions") + TABLE_SUFFIX)
 
 
-def check_decisions(labels: str | Path, table: pd.DataFrame) -> None:
-    """Make sure that no decision of a human is lost when a label image is written with its table.
+def check_decisions(target: str | Path, table: pd.DataFrame) -> None:
+    """Make sure that no decision of a human is lost when labels or a table are written.
+
+    Parameters
+    ----------
+    target : path
+        A label image, or a table that ends in ``.csv``.
+    table : DataFrame
+        The features table that is to lie there, or beside it; one without types is not written.
 
     Raises
     ------
     TableError
         If the table that is there holds decisions that the new one lacks.
     """
-    file = table_path(labels)
-    if not file.is_file():
+    file = Path(target) if Path(target).suffix.lower() == ".csv" else table_path(target)
+    if not file.is_file() or not {"cluster_type", "index"} <= set(table):
         return
-    old, key = read_table(file), ["frame", "index"]
+    table, key = validate_table(table), ["frame", "index"]
+    try:
+        old = read_table(file)
+    except TableError:
+        return  # none of ours
     decided = pd.MultiIndex.from_frame(old[old["source"] == HUMAN][key])
     mine = pd.MultiIndex.from_frame(table[table["source"] == HUMAN][key])
     if not decided.isin(mine).all():

@@ -213,12 +213,10 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         # Where the dock says otherwise, that was chosen in the dock.
         if abs(self.result.threshold.value() - old.threshold) < _SAME:
             self.result.threshold.setValue(chosen.threshold)
-        for box, before, now in (
-            (self.run.model_combo, old.model, chosen.model),
-            (self.run.device_combo, old.device, chosen.device),
-        ):
-            if box.currentText() == before and box.findText(now) >= 0:
-                box.setCurrentText(now)
+        if old.model in (self.run.model_combo.currentText(), self.run.model_combo.currentData()):
+            self._choose_model(chosen.model)
+        if self.run.device_combo.currentText() == old.device:
+            self.run.device_combo.setCurrentText(chosen.device)
         self.result.legend.set_colors(chosen.colors)
         self.show_result()
 
@@ -234,6 +232,8 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._released = True
         if self.task is not None:
             self.task.cancel()
+        if self.saving is not None:
+            self.saving.wait()  # napari may be closed right after
         self.picker.close()
         for timer in self._timers:
             timer.stop()

@@ -60,6 +60,7 @@ class ClassifyFinding(ClassifyBase):
             self.banner.info("The image was closed while its regions were sought.")
             return
         if not labels.any():
+            self.input.limits.show()
             self.banner.error("No region was found: choose a metaphase image or lower Smallest.")
             return
         earlier = [one for one in labels_of(self.viewer, image) if one.visible]

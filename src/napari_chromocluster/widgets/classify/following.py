@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.io import read_labels
+from napari_chromocluster.results.table import KEY, as_they_are
 from napari_chromocluster.viewer.hover import THRESHOLD
 from napari_chromocluster.viewer.layers import (
     frame_shape,
@@ -140,10 +142,24 @@ class ClassifyFollowing(ClassifySelecting):
 
     def _count_anew(self) -> None:
         self._listed = None
-        here = {region.label for region in self._regions()}
-        if self._selection and isinstance(pixels(self.labels), np.ndarray):
-            self.select(self._selection & here)  # their frames are drawn as they are now
+        labels = self.labels
+        if labels is not None and isinstance(pixels(labels), np.ndarray):
+            if self._selection:  # their frames are drawn as they are now
+                self.select(self._selection & {region.label for region in self._regions()})
+            self._mark_stale(labels)
         self._update()
+
+    def _mark_stale(self, labels: Any) -> None:
+        """Let types that were told of other pixels be stale, as the review does."""
+        if not has_table(labels) or not self._regions():
+            return
+        table = table_of(labels)
+        now = as_they_are(table, self._regions())
+        keys = pd.MultiIndex.from_frame(now[KEY])
+        rows = pd.MultiIndex.from_frame(table[KEY]).isin(keys)
+        if now["stale"].sum() != table.loc[rows, "stale"].sum():
+            # Rows of regions that are gone stay: undo may bring these back.
+            set_table(labels, pd.concat([now, table[~rows]]).sort_values(KEY))
 
     def _open_beside(self) -> None:
         """Open regions and types that lie beside the image's file."""

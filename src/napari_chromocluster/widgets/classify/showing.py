@@ -19,6 +19,7 @@ from napari_chromocluster.viewer.layers import (
     has_table,
     pixels,
     source_of,
+    still,
     table_of,
 )
 from napari_chromocluster.viewer.overlay import show_colors, show_overlay, show_types, show_unsure
@@ -151,22 +152,23 @@ class ClassifyShowing(ClassifyBase):
                 f"{Path(path).name} cannot hold regions: give it a name that ends in .tif."
             )
         labels = self.labels
-        table, array = table_of(labels), pixels(labels)
+        table, array = table_of(labels), still(labels)
 
         def write() -> list[str]:
             regions = np.asarray(array)
             current = keep_regions(table, extract_regions(regions))
-            check_decisions(path, current)
             return write_regions(path, regions, {"features": current})
 
         self._save(write)
 
     def export_csv(self, path: str) -> None:
         """Save the features table, of the regions that are there."""
-        table, array = table_of(self.labels), pixels(self.labels)
+        table, array = table_of(self.labels), still(self.labels)
 
         def write() -> list[str]:
-            write_table(path, keep_regions(table, extract_regions(array)))
+            current = keep_regions(table, extract_regions(array))
+            check_decisions(path, current)
+            write_table(path, current)
             return [path]
 
         self._save(write)
@@ -182,7 +184,7 @@ class ClassifyShowing(ClassifyBase):
         table = self._table()
         threshold, title = self.result.threshold.value(), image.name
         colors = dict(self.preferences.colors)
-        picture, regions = pixels(image), pixels(labels)
+        picture, regions = pixels(image), still(labels)
 
         def write() -> list[str]:
             figure = overlay_figure(

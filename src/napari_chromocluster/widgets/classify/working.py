@@ -16,6 +16,7 @@ from napari_chromocluster.viewer.layers import (
     frame_shape,
     pixels,
     set_table,
+    still,
     table_of,
 )
 from napari_chromocluster.viewer.preferences import preferences
@@ -51,12 +52,18 @@ class ClassifyWorking(ClassifyBase):
 
     def _offer_models(self, models: list[tuple[str, str]]) -> None:
         box = self.run.model_combo
-        chosen = box.currentText() or self.preferences.model
+        # A model that lies in no list is known by its file.
+        chosen = str(box.currentData() or self.preferences.model)
         box.clear()
         for name, path in models:
             box.addItem(name, path)
-        place = box.findText(chosen)
-        if place < 0 and (not models or Path(chosen).is_file()):
+        self._choose_model(chosen, known=bool(models))
+
+    def _choose_model(self, chosen: str, known: bool = True) -> None:
+        """Choose a model by its name or file; one that is not listed is added if it is there."""
+        box = self.run.model_combo
+        place = max(box.findText(chosen), box.findData(chosen))
+        if place < 0 and (not known or Path(chosen).is_file()):
             box.addItem(Path(chosen).stem, chosen)
             place = box.count() - 1
         box.setCurrentIndex(max(place, 0))
@@ -124,9 +131,7 @@ class ClassifyWorking(ClassifyBase):
             )
             return None
         self._take_choice()
-        array = pixels(labels)
-        # A copy, so that painting meanwhile neither disturbs the work nor is mistaken for it.
-        return labels, pixels(image), array.copy() if isinstance(array, np.ndarray) else array
+        return labels, pixels(image), still(labels)
 
     def _classified(self, labels: Any, table: Any, before: Any, complete: bool) -> None:
         """Take over what the model says of the regions that there were when it began."""

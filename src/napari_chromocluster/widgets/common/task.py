@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+_log = logging.getLogger(__name__)
 #: Least seconds between two progress signals: the bar needs no more, the event loop no less.
 _PACE = 0.05
 
@@ -65,6 +67,8 @@ class Task(QObject):
             if isinstance(error, Cancelled) or self._stop.is_set():
                 self._tell("cancelled")
             else:
+                if not isinstance(error, (ValueError, OSError)):
+                    _log.exception("Work beside the viewer failed")  # nobody foresaw it
                 self._tell("failed", sentence(error))
         else:
             if self._stop.is_set():
