@@ -287,6 +287,20 @@ def test_the_rate_finder_fills_the_table_and_leaves_nothing(dock, annotated, hom
     assert list_runs() == []
 
 
+def test_a_search_of_rates_can_be_cancelled_before_it_runs(dock, annotated, home, qtbot):
+    dock.data.add_sources([annotated])
+    counted(dock, qtbot)
+    tiny_recipe(dock, qtbot, [1, 1])
+    dock.stages.table.selectRow(1)
+    dock.stages.rate_button.click()
+    dock.rates.cancel()
+    qtbot.waitUntil(lambda: not dock.rates.busy, timeout=LONG)
+    assert dock.rates.isHidden()
+    assert not dock.banner.text, dock.banner.text
+    searches = list_runs(home / "runs" / ".rates")
+    assert not any(one.process_alive() for one in searches)
+
+
 # -------------------------------------------------------------------- training
 
 

@@ -81,23 +81,33 @@ class RatePanel(QWidget):
 
         def work(progress: Any, stop: Any) -> Run:
             run = prepare(_free_folder())
+            if stop():
+                shutil.rmtree(run.folder, ignore_errors=True)
+                return run
             start(run, find_rates=row)
+            if stop():  # nobody follows it any more
+                run.request_stop()
             return run
 
         self._task = Task(work, self)
         self._task.succeeded.connect(self._started)
         self._task.failed.connect(self._failed)
+        self._task.cancelled.connect(self.hide)
         self._task.ended.connect(self._task_ended)
         self._task.start()
 
     def cancel(self) -> None:
         """End the search."""
+        if self._task is not None:
+            self._task.cancel()
         if self._follower is not None:
             self._follower.run.request_stop()
         self.label.setText("Stopping…")
 
     def release(self) -> None:
         """End the search and look no more: the dock closes."""
+        if self._task is not None:
+            self._task.cancel()
         if self._follower is not None:
             self._follower.run.request_stop()
             self._follower.stop()
