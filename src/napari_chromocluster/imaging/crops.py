@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from napari_chromocluster.imaging.outlines import without_noise_holes
 from napari_chromocluster.imaging.regions import Region, extract_regions, reference_size
 from napari_chromocluster.imaging.signal import chromosome_signal
 from napari_chromocluster.imaging.surroundings import Surroundings, look_around
@@ -126,9 +127,10 @@ def cut_regions(
     everything : iterable of Region, optional
         All regions, which tell the usual size, where they are listed already.
     """
-    signal = chromosome_signal(image, labels)
     regions = list(regions)
     everything = extract_regions(labels) if everything is None else list(everything)
+    labels = without_noise_holes(labels, everything)
+    signal = chromosome_signal(image, labels)
     reference = reference_size(everything)
     oversampled = oversampling(reference, signal.dark_chromosomes)
     around = look_around(signal, labels, everything, regions)
