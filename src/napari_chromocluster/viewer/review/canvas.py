@@ -110,6 +110,8 @@ class Canvas:
 
     def _show_shapes(self, shapes: list[NDArray[Any]], kind: str) -> None:
         layer = self._layer()
+        if not shapes and not layer.nshapes:
+            return
         # One change instead of emptying and adding: napari tells everybody of each.
         layer.data = [(shape, kind) for shape in shapes]
         if shapes:

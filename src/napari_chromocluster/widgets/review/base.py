@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
+from napari_chromocluster.viewer.layers import current_frame
 from napari_chromocluster.viewer.review.tracker import Key
 from napari_chromocluster.widgets.common.task import sentence
 
@@ -100,6 +101,11 @@ class ReviewBase(QWidget):
 
     def _update_state(self) -> None:
         raise NotImplementedError
+
+    def _shown_frame(self) -> int:
+        """Return the frame that the viewer shows."""
+        labels = self.session.labels if self.session is not None else self.labels
+        return current_frame(self.viewer, labels)
 
     def _classify_waiting(self) -> None:
         raise NotImplementedError

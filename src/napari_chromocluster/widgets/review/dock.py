@@ -25,6 +25,7 @@ from napari_chromocluster.viewer.layers import (
 )
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.review.canvas import frame_table
+from napari_chromocluster.viewer.review.order import waiting_rows
 from napari_chromocluster.widgets.common.parts import Banner, group
 from napari_chromocluster.widgets.review.actions import ReviewActions
 from napari_chromocluster.widgets.review.delegate import TileDelegate
@@ -174,10 +175,12 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         frame = current_frame(self.viewer, session.labels)
         place = f"Frame {frame} of {session.tracker.frames}: " if session.tracker.frames > 1 else ""
         note = f", {stale} with changed pixels" if stale else ""
+        elsewhere = self._waiting_elsewhere(frame) if place else 0
+        more = f"; {elsewhere} in other frames" if elsewhere else ""
         self.status.setText(
-            f"{place}{left} of {len(shown)} to look at{note}"
+            f"{place}{left} of {len(shown)} to look at{note}{more}"
             if left
-            else f"{place}{len(shown)} regions, none left to look at"
+            else f"{place}{len(shown)} regions, none left to look at{more}"
         )
         self.types.set_steps(session.history.undo_text, session.history.redo_text)
         self.mend.set_state(
@@ -188,6 +191,13 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         rows = frame_table(session, self.viewer)
         self.summary.show_summary(summarise(rows, self.summary.expected.value()), stale)
         self._update_saving()
+
+    def _waiting_elsewhere(self, frame: int) -> int:
+        """Return how many regions wait in the frames that are not shown."""
+        if self.session is None:
+            return 0
+        rows = self.session.table[(self.session.table["frame"] != frame).to_numpy()]
+        return int(waiting_rows(rows, self.preferences.threshold).sum())
 
     def _why_empty(self) -> str:
         if not self.choice.isHidden():

@@ -45,15 +45,13 @@ class ReviewFollowing(ReviewBase):
             self.session.check_pixels(current_frame(self.viewer, self.session.labels))
             self._show_entries()
             self._remember_order()
+            if self.canvas is not None:
+                # The frame is drawn in all frames of a stack, its region is in one.
+                self.canvas.frame(self.gallery.selected_keys())
             self._letter_timer.start()
             if self.painter is not None and self.painter.repeats:
                 self._uncolored = None
                 self._color_timer.start()
-
-    def _shown_frame(self) -> int:
-        """Return the frame that the viewer shows."""
-        labels = self.session.labels if self.session is not None else self.labels
-        return current_frame(self.viewer, labels)
 
     def _check_soon(self) -> None:
         self._check_timer.start()
