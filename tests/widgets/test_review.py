@@ -634,6 +634,18 @@ def test_a_frame_does_not_stay_when_another_picture_comes_up(stack, qtbot):
     assert len(stack.canvas._frame_layer.data) == 0
 
 
+def test_a_ranking_is_seen(stack, qtbot):
+    table = stack.summary.table
+    assert not table.isVisible()
+    stack.rank_stack()
+    qtbot.waitUntil(lambda: table.isVisible() and table.visibleRegion().boundingRect().height() > 0)
+    scroller = stack._scroller
+    qtbot.waitUntil(lambda: not stack._reveal_timer.isActive())
+    shown = table.visibleRegion().boundingRect()
+    assert shown.height() >= min(table.height(), scroller.viewport().height()) - 2
+    assert shown.height() > table.rowHeight(0) + table.horizontalHeader().height()
+
+
 def test_ranking_of_a_folder_goes_to_the_metaphase(viewer, qtbot, tmp_path):
     folder = tmp_path / "slides"
     folder.mkdir()

@@ -352,6 +352,7 @@ class ReviewActions(ReviewBase):
     def _show_ranking(self, tables: dict[str, pd.DataFrame]) -> None:
         self._ranked = tables
         self.summary.show_ranking(exports.ranking(tables, self.summary.expected.value()))
+        self._show_ranking_table()
 
     def open_ranked(self, name: str) -> None:
         """Go to a metaphase of the ranking."""

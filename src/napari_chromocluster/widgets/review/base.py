@@ -107,6 +107,9 @@ class ReviewBase(QWidget):
         labels = self.session.labels if self.session is not None else self.labels
         return current_frame(self.viewer, labels)
 
+    def _show_ranking_table(self) -> None:
+        raise NotImplementedError
+
     def _classify_waiting(self) -> None:
         raise NotImplementedError
 

@@ -26,7 +26,7 @@ from napari_chromocluster.viewer.layers import (
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.viewer.review.order import waiting_rows
-from napari_chromocluster.widgets.common.parts import Banner, group
+from napari_chromocluster.widgets.common.parts import Banner, Group, group
 from napari_chromocluster.widgets.review.actions import ReviewActions
 from napari_chromocluster.widgets.review.delegate import TileDelegate
 from napari_chromocluster.widgets.review.gallery import GalleryView
@@ -49,6 +49,8 @@ _SAVE_AFTER = 1500
 _RECOLOR_AFTER = 40
 _LETTERS_AFTER = 500
 _CHECK_AFTER = 120
+#: Milliseconds after which Qt has laid out a group that was unfolded.
+_UNFOLDED_AFTER = 50
 
 
 class ReviewWidget(ReviewOpening, ReviewActions):
@@ -121,12 +123,25 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.summary = SummaryPanel(self.preferences.colors, self.preferences.expected)
         self.summary.expected_changed.connect(lambda _: self._update_state())
         self.summary.chosen.connect(self.open_ranked)
+        self._groups: list[Group] = []
         for title, panel in (("Mend regions", self.mend), ("Metaphase", self.summary)):
             box, inside = group(title)
             inside.addWidget(panel)
             box.header.setChecked(False)
             column.addWidget(box)
-        return _Shrinking(inner)
+            self._groups.append(box)
+        self._scroller = _Shrinking(inner)
+        return self._scroller
+
+    def _show_ranking_table(self) -> None:
+        """Unfold the group that holds the ranking; once it is laid out, scroll there."""
+        for box in self._groups:
+            if box.isAncestorOf(self.summary.table):
+                box.header.setChecked(True)
+        self._reveal_timer.start()
+
+    def _reveal_ranking(self) -> None:
+        self._scroller.ensureWidgetVisible(self.summary.table, 0, 0)
 
     def _menu(self) -> list[tuple[str, str, Any]]:
 
@@ -157,6 +172,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._restore_timer = _timer(self, 0, self._restore)
         self._follow_timer = _timer(self, 0, self._follow_label)
         self._focus_timer = _timer(self, 0, self._take_focus)
+        self._reveal_timer = _timer(self, _UNFOLDED_AFTER, self._reveal_ranking)
 
     # ---------------------------------------------------------------- state
 
