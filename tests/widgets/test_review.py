@@ -339,7 +339,7 @@ def test_a_review_that_comes_up_again_takes_the_keys(classify, viewer, qtbot):
 def test_keys_never_take_napari_s_own(dock, qtbot):
     labels = dock.labels
     dock.viewer.layers.selection = {labels}
-    native = dock.viewer.__wrapped__.window._qt_viewer.canvas.native
+    native = native_canvas(dock)
     native.setFocus()
     before = dock.session.table.copy()
     choose_key = (0, dock.gallery.gallery.entries[0].label)
@@ -422,23 +422,87 @@ def test_changed_pixels_are_classified_by_themselves(dock, qtbot):
     qtbot.waitUntil(lambda: dock.task is None)
 
 
-def test_line_splits_what_it_crosses(dock):
-    region = max(extract_regions(MADE.labels), key=lambda r: r.area)
+def draw_line(dock, region, during=lambda: None):
+    """Drag across a region, from above it to below."""
     y0, x0, y1, x1 = region.bbox
-    dock.mend.line.setChecked(True)
-    assert not dock.viewer.scene.camera.mouse_pan
     event = _Event((y0 - 3.0, (x0 + x1) / 2))
     callback = dock.canvas._on_drag(dock.viewer, event)
     next(callback)
     event.type, event.position = "mouse_move", (y1 + 3.0, (x0 + x1) / 2)
     next(callback)
+    during()
     event.type = "mouse_release"
     for _ in callback:
         pass
+
+
+def test_line_splits_what_it_crosses(dock):
+    dock.mend.line.setChecked(True)
+    assert not dock.viewer.scene.camera.mouse_pan
+    draw_line(dock, max(extract_regions(MADE.labels), key=lambda r: r.area))
     assert len(dock.gallery.selected_keys()) >= 2
     assert dock.viewer.scene.camera.mouse_pan
     assert not dock.mend.line.isChecked()
     dock.undo()
+
+
+def native_canvas(dock):
+    return dock.viewer.__wrapped__.window._qt_viewer.canvas.native
+
+
+def test_a_line_can_be_drawn_whatever_layer_is_chosen(dock):
+    dock.mend.line.setChecked(True)
+    for chosen in (dock.image, dock.labels, None):
+        dock.viewer.layers.selection.active = chosen
+        assert not dock.viewer.scene.camera.mouse_pan
+    draw_line(dock, max(extract_regions(MADE.labels), key=lambda r: r.area))
+    assert len(dock.gallery.selected_keys()) >= 2
+    dock.viewer.layers.selection.active = dock.image
+    assert dock.viewer.scene.camera.mouse_pan
+
+
+@pytest.mark.parametrize("where", ["gallery", "canvas"])
+def test_escape_leaves_the_line(dock, qtbot, where):
+    dock.mend.line.setChecked(True)
+    assert "Esc" in dock.banner.text
+    widget = dock.gallery if where == "gallery" else native_canvas(dock)
+    widget.setFocus()
+    qtbot.keyClick(widget, Qt.Key.Key_Escape)
+    assert not dock.mend.line.isChecked()
+    assert dock.viewer.scene.camera.mouse_pan
+    assert not dock.banner.text
+
+
+def test_escape_takes_back_a_line_that_is_half_drawn(dock, qtbot):
+    before = dock.session.table.copy()
+    dock.mend.line.setChecked(True)
+    region = max(extract_regions(MADE.labels), key=lambda r: r.area)
+    draw_line(dock, region, lambda: qtbot.keyClick(native_canvas(dock), Qt.Key.Key_Escape))
+    assert dock.session.table.equals(before)
+    assert not len(dock.canvas._frame_layer.data)
+
+
+def test_another_image_ends_the_line(dock):
+    dock.mend.line.setChecked(True)
+    dock.viewer.add_image(np.flipud(MADE.image), name="another")
+    assert not dock.mend.line.isChecked()
+    assert dock.viewer.scene.camera.mouse_pan
+    dock.mend.line.setChecked(True)
+    dock.choose_image(dock.viewer.layers["another"])
+    assert not dock.mend.line.isChecked()
+    assert dock.viewer.scene.camera.mouse_pan
+
+
+def test_painting_ends_the_line(dock):
+    dock.viewer.layers.selection.active = dock.labels
+    dock.labels.mode = "paint"
+    dock.mend.line.setChecked(True)
+    assert str(dock.labels.mode) == "pan_zoom"
+    dock.labels.mode = "paint"
+    assert list(dock.canvas._on_drag(dock.viewer, _Event((5.0, 5.0)))) == []
+    assert not dock.mend.line.isChecked()
+    assert not dock.viewer.scene.camera.mouse_pan, "napari's brush has the drag"
+    dock.labels.mode = "pan_zoom"
 
 
 def test_merge_delete_and_reasons(dock, qtbot):

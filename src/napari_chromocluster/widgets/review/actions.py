@@ -184,7 +184,7 @@ class ReviewActions(ReviewBase):
     def split_line(self, points: np.ndarray[Any, Any]) -> None:
         """Split the region under a drawn line."""
         session, canvas = self.session, self.canvas
-        self.mend.line.setChecked(False)
+        self.leave_line()
         if session is None or canvas is None:
             return
         key = canvas.region_under(points, self.gallery.selected_keys())

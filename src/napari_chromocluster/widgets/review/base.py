@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_chromocluster.widgets.common.parts import Banner
     from napari_chromocluster.widgets.common.task import Task
     from napari_chromocluster.widgets.review.gallery import GalleryView
+    from napari_chromocluster.widgets.review.keys import Keys
     from napari_chromocluster.widgets.review.panels import (
         ChoiceBar,
         MendPanel,
@@ -48,6 +49,7 @@ class ReviewBase(QWidget):
     mend: MendPanel
     summary: SummaryPanel
     saving: SavePanel
+    keys: Keys
     image_combo: QComboBox
     labels_combo: QComboBox
     _save_timer: QTimer
@@ -95,6 +97,10 @@ class ReviewBase(QWidget):
     def labels(self) -> Any:
         """The labels layer that is chosen."""
         return self.labels_combo.currentData()
+
+    def leave_line(self) -> None:
+        """Draw no line."""
+        raise NotImplementedError
 
     def _end_saving(self) -> None:
         raise NotImplementedError

@@ -278,7 +278,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         """Give the keys back and save when the dock is closed or covered."""
         super().hideEvent(event)
         self.keys.unbind()
-        self.mend.line.setChecked(False)
+        self.leave_line()
         if self.keeper is not None:
             self._end_saving()
             self.keeper.save_now()

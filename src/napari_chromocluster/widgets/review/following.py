@@ -15,6 +15,8 @@ from napari_chromocluster.viewer.review.order import entries
 from napari_chromocluster.viewer.review.tracker import Key
 from napari_chromocluster.widgets.review.base import ReviewBase
 
+_HOW_TO_DRAW = "Drag across the region in the picture, from edge to edge; Esc leaves it."
+
 
 class ReviewFollowing(ReviewBase):
     """The part of the dock that keeps gallery, picture and table together."""
@@ -117,10 +119,17 @@ class ReviewFollowing(ReviewBase):
         self._update_state()
 
     def _draw_line(self, on: bool) -> None:
+        self.keys.hold_leaving(on)
         if self.canvas is not None:
             self.canvas.draw(on)
             if on:
-                self.banner.info("Drag across the region in the picture, from edge to edge.")
+                self.banner.info(_HOW_TO_DRAW)
+            elif self.banner.text == _HOW_TO_DRAW:
+                self.banner.clear()
+
+    def leave_line(self) -> None:
+        """Draw no line: a drag moves the picture again."""
+        self.mend.line.setChecked(False)
 
     def _recolor(self) -> None:
         """Give the regions in the picture the colours of their types."""

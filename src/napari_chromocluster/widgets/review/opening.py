@@ -53,6 +53,8 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
 
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
+        if event.value in image_layers(self.viewer):
+            self.leave_line()  # It lies over the picture across which the line was to be drawn.
         self._refresh_layers()
         # Whoever else waits for images comes first: he may open the regions beside the file.
         self._restore_timer.start()
@@ -197,7 +199,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self.viewer, session, self.preferences.colors, self.preferences.threshold
         )
         self._uncolored = None
-        self.canvas = Canvas(self.viewer, session, self._picked, self.split_line)
+        self.canvas = Canvas(self.viewer, session, self._picked, self.split_line, self.leave_line)
         self._tiles = TileMaker(session)
         self._tiles.listeners.append(self.gallery.gallery.tiles_made)
         self.gallery.gallery.tiles = self._tiles
@@ -224,6 +226,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             return
         if self.task is not None:
             self.task.cancel()
+        self.leave_line()
         self._end_saving()
         if self.keeper is not None:
             self.keeper.close()
