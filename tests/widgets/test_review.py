@@ -32,6 +32,7 @@ from napari_chromocluster.models.model_file import ModelCard
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.table import build_table, read_table, set_types, write_table
 from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.viewer.layers import labels_layers
 from napari_chromocluster.viewer.review import keeper as rooms
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
@@ -420,6 +421,49 @@ def test_changed_pixels_are_classified_by_themselves(dock, qtbot):
     qtbot.waitUntil(lambda: not dock.session.stale(), timeout=20000)
     assert row(dock, (0, region.label))["model"] == "tiny"
     qtbot.waitUntil(lambda: dock.task is None)
+
+
+def find_anew(dock, name="metaphase regions [2]"):
+    """Add regions and hide those there were, as the Classify dock does."""
+    labels = MADE.labels.copy()
+    labels[labels == 2] = 0
+    layer = dock.viewer.add_labels(labels, name=name)
+    dock.viewer.layers["metaphase regions"].visible = False
+    return layer
+
+
+def test_review_follows_to_regions_that_took_the_place_of_its_own(dock, qtbot):
+    layer = find_anew(dock)
+    qtbot.waitUntil(lambda: dock.session is not None and dock.session.labels == layer)
+    assert dock.labels_combo.currentText() == layer.name
+    assert "'metaphase regions' is hidden" in dock.banner.text
+    assert len(dock.gallery.gallery.entries) == len(MADE.types) - 1
+
+
+def test_decisions_on_hidden_regions_are_saved_and_come_back(dock, qtbot):
+    key = dock.session.region_keys()[0]
+    dock.session.set_type([key], ClusterType.OTHER)
+    layer = find_anew(dock)
+    qtbot.waitUntil(lambda: "Which" in dock.choice.text)
+    assert layer.name in dock.choice.text
+    saved = dock.choice.answers["Review the saved regions"]
+    qtbot.mouseClick(saved, Qt.MouseButton.LeftButton)
+    assert dock.session.labels.name == "metaphase regions"
+    assert dock.session.labels.visible
+    assert not layer.visible
+    assert row(dock, key)[["cluster_type", "source"]].tolist() == ["other", "human"]
+    assert len(labels_layers(dock.viewer)) == 2, "what is open already is not opened again"
+
+
+def test_review_stays_where_its_regions_are_seen_or_no_others_came(dock, qtbot):
+    mine = dock.session.labels
+    dock.viewer.add_labels(MADE.labels.copy(), name="metaphase by hand")
+    qtbot.waitUntil(lambda: not dock._settle_timer.isActive())
+    mine.visible = False
+    dock.viewer.add_image(np.flipud(MADE.image), name="another")
+    dock.viewer.add_labels(np.flipud(MADE.labels), name="another regions")
+    qtbot.waitUntil(lambda: not dock._settle_timer.isActive())
+    assert dock.session.labels == mine
 
 
 def draw_line(dock, region, during=lambda: None):

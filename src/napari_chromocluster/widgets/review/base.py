@@ -56,7 +56,7 @@ class ReviewBase(QWidget):
     _color_timer: QTimer
     _letter_timer: QTimer
     _check_timer: QTimer
-    _restore_timer: QTimer
+    _settle_timer: QTimer
     _follow_timer: QTimer
     _focus_timer: QTimer
 
@@ -81,6 +81,7 @@ class ReviewBase(QWidget):
         self._declined: set[Any] = set()
         self._all_timers: list[QTimer] = []
         self._offered_for: Any = None
+        self._came: Any = None
         self._opening = self._released = self._colored = False
 
     def _try(self, work: Callable[[], Any]) -> Any:

@@ -169,7 +169,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._color_timer = _timer(self, _RECOLOR_AFTER, self._recolor)
         self._check_timer = _timer(self, _CHECK_AFTER, self._check_pixels)
         self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
-        self._restore_timer = _timer(self, 0, self._restore)
+        self._settle_timer = _timer(self, 0, self._settle)
         self._follow_timer = _timer(self, 0, self._follow_label)
         self._focus_timer = _timer(self, 0, self._take_focus)
         self._reveal_timer = _timer(self, _UNFOLDED_AFTER, self._reveal_ranking)
