@@ -36,6 +36,7 @@ from napari_chromocluster.viewer.layers import check_pair, frame_shape, pixels, 
 from napari_chromocluster.viewer.review.history import Change, History
 from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
 from napari_chromocluster.viewer.review.journal import Record, with_rows
+from napari_chromocluster.viewer.review.recolor import Box, redraw
 from napari_chromocluster.viewer.review.rows import (
     among,
     count_text,
@@ -357,11 +358,17 @@ class ReviewSession:
 
     def _write_pixels(self, patches: Iterable[tuple[int, Patch]]) -> None:
         array = pixels(self.labels)
+        boxes: dict[int, list[Box]] = {}
         with self.quiet():
             for frame, patch in patches:
                 patch.apply(array[frame] if array.ndim == 3 else array)
                 self.tracker.compare(frame)
-            self.labels.refresh()
+                rows, columns = patch.window
+                box = (rows.start, columns.start, rows.stop, columns.stop)
+                boxes.setdefault(frame, []).append(box)
+            shown = self._shown() if self._shown is not None else None
+            if shown is None or not redraw(self.labels, boxes.get(shown, []), shown):
+                self.labels.refresh()
 
     def _measured(
         self, rows: pd.DataFrame, window: tuple[slice, slice] | None = None
