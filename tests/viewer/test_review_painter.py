@@ -10,6 +10,7 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.results.table import build_table
 from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.viewer.layers import current_frame
 from napari_chromocluster.viewer.marks import DASHES, LETTERS, marks_layer
 from napari_chromocluster.viewer.overlay import show_overlay
 from napari_chromocluster.viewer.review import painter as rooms
@@ -26,15 +27,15 @@ def table_for(labels, chances=None):
     return build_table(regions, chosen if chances is None else chances, model="seeded")
 
 
-def painted(dtype=np.int32, stack=False):
+def painted(dtype=np.int32, stack=False, fill=False):
     viewer = ViewerModel()
     labels = MADE.labels.astype(dtype)
     image = MADE.image
     if stack:
         labels, image = np.stack([labels, labels]), np.stack([image, image])
     layer = viewer.add_labels(labels, features=table_for(labels))
-    session = ReviewSession(viewer.add_image(image), layer)
-    show_overlay(viewer, layer)
+    session = ReviewSession(viewer.add_image(image), layer, lambda: current_frame(viewer, layer))
+    show_overlay(viewer, layer, fill=fill)
     return viewer, session, Painter(viewer, session, COLORS, 0.7)
 
 
@@ -44,8 +45,9 @@ def rgba(color):
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.int64])
 @pytest.mark.parametrize("kind", [ClusterType.OTHER, ClusterType.SINGLE])
-def test_one_region_is_recoloured_as_if_all_were(dtype, kind, monkeypatch):
-    viewer, session, painter = painted(dtype)
+@pytest.mark.parametrize("fill", [False, True])
+def test_one_region_is_recoloured_as_if_all_were(dtype, kind, fill, monkeypatch):
+    viewer, session, painter = painted(dtype, fill=fill)
     painter.color_all()
     keys = session.region_keys()[3:5]
     session.set_type(keys, kind)
@@ -61,6 +63,49 @@ def test_one_region_is_recoloured_as_if_all_were(dtype, kind, monkeypatch):
     colors = layer.colormap.map(MADE.labels)
     Painter(viewer, session, COLORS, 0.7).color_all()
     np.testing.assert_allclose(layer.colormap.map(MADE.labels), colors, atol=1e-4)
+
+
+def touching():
+    return next(n for n, kind in MADE.types.items() if kind is ClusterType.TOUCHING)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.uint16, np.int64])
+@pytest.mark.parametrize("fill", [False, True])
+@pytest.mark.parametrize("stack", [False, True])
+def test_a_mended_region_is_shown_as_if_all_were_drawn(dtype, fill, stack, monkeypatch):
+    viewer, session, painter = painted(dtype, stack=stack, fill=fill)
+    frame = int(stack)
+    viewer.dims.set_current_step(0, frame)
+    painter.color_all()
+    layer, told = session.labels, []
+    layer.events.set_data.connect(told.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(layer), "refresh", lambda _: pytest.fail("all was drawn anew"))
+        pieces = session.split_watershed((frame, touching()))
+        patch.setattr(painter, "color_all", lambda: pytest.fail("all was coloured anew"))
+        painter.color(pieces)
+        quick = np.array(layer._slice.image.view)
+        session.undo()
+        back = np.array(layer._slice.image.view)
+        session.redo()
+        session.merge(pieces)
+        session.undo()
+    assert told, "who counts regions is told"
+    layer.refresh()
+    np.testing.assert_array_equal(quick, layer._slice.image.view)
+    session.undo()
+    layer.refresh()
+    np.testing.assert_array_equal(back, layer._slice.image.view)
+    assert session.stale() == []
+
+
+def test_what_cannot_be_shown_quickly_is_drawn_whole():
+    viewer, session, _painter = painted(stack=True, fill=True)
+    viewer.dims.ndisplay = 3
+    session.split_watershed((0, touching()))
+    quick = np.array(session.labels._slice.image.view)
+    session.labels.refresh()
+    np.testing.assert_array_equal(quick, session.labels._slice.image.view)
 
 
 def test_recolouring_is_no_edit():

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari_chromocluster.imaging.mend import MendError
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.results.table import build_table
+from napari_chromocluster.results.table import build_table, set_types
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.viewer.review.order import entries, next_waiting
 from napari_chromocluster.viewer.review.session import ReviewSession
@@ -191,6 +191,95 @@ def test_mending_is_refused_with_a_sentence(session):
 def test_table_set_elsewhere_is_followed(session):
     session.labels.features = seeded(session.labels.data, seed=11, model="other")
     assert set(session.table["model"]) == {"other"}
+
+
+@pytest.fixture
+def painted(session):
+    """A region that was painted while somebody classified, and the table that came of that."""
+    region = extract_regions(session.labels.data)[4]
+    late = seeded(session.labels.data, seed=11, model="other")
+    paint(session.labels, region.label, region.bbox[0] - 1, region.bbox[1] + 2, 5)
+    return session, (0, region.label), late
+
+
+def test_an_answer_for_old_pixels_set_elsewhere_is_not_one_for_today(painted):
+    session, key, late = painted
+    before = row(session, key)
+    assert session.stale() == [key]
+    session.labels.features = late
+    assert session.stale() == [key]
+    assert row(session, key).equals(before)
+    assert session.labels.features.equals(session.table)
+    assert (session.table["model"] == "other").sum() == len(session.table) - 1
+    assert key in session.waiting_for_model()
+    session.labels.undo()
+    assert session.stale() == [], "napari's undo brings the pixels that were decided on"
+
+
+def test_an_answer_for_old_pixels_does_not_replace_a_newer_decision(painted):
+    session, key, late = painted
+    session.set_type([key], ClusterType.OTHER)
+    session.labels.features = late
+    assert row(session, key)[["cluster_type", "source", "stale"]].tolist() == [
+        "other", "human", False
+    ]  # fmt: skip
+
+
+def test_a_human_s_type_for_old_pixels_is_taken_and_stale(painted):
+    session, key, late = painted
+    area = row(session, key)["area"]
+    session.labels.features = set_types(late, [key[1]], ClusterType.OTHER)
+    assert row(session, key)[["cluster_type", "source", "stale", "area"]].tolist() == [
+        "other", "human", True, area
+    ]  # fmt: skip
+
+
+def test_what_a_table_cannot_know_of_stays(session):
+    touching = next(n for n, kind in session.truth.items() if kind is ClusterType.TOUCHING)
+    late = seeded(session.labels.data, seed=11, model="other")
+    pieces = session.split_watershed((0, touching))
+    session.set_type(pieces[1:], ClusterType.OTHER)
+    session.labels.features = late
+    assert list(session.rows(pieces)["cluster_type"]) == ["", "other"]
+    assert row(session, pieces[1])["source"] == "human"
+    session.labels.features = late.iloc[:0]
+    assert set(session.table["cluster_type"]) == {""}, "an empty table is meant so"
+
+
+def test_as_many_pixels_elsewhere_are_other_pixels(session):
+    region = extract_regions(session.labels.data)[4]
+    key, data = (0, region.label), session.labels.data
+    late = seeded(data, seed=11, model="other")
+    inside, outside = np.argwhere(data == region.label), np.argwhere(data == 0)
+    data[tuple(inside[:30].T)] = 0
+    data[tuple(outside[-30:].T)] = region.label
+    session.labels.refresh()
+    session.labels.features = late
+    assert row(session, key)["area"] == region.area
+    assert session.stale() == [key]
+
+
+def test_who_changes_pixels_without_a_word_and_sets_their_table_is_believed(session):
+    region = extract_regions(session.labels.data)[4]
+    session.labels.data[tuple(np.argwhere(session.labels.data == region.label)[:30].T)] = 0
+    session.labels.features = seeded(session.labels.data, seed=11, model="other")
+    assert session.stale() == []
+    assert set(session.table["model"]) == {"other"}
+    assert row(session, (0, region.label))["area"] == region.area - 30
+    late = seeded(session.labels.data, seed=12, model="third")
+    session.labels.data[session.labels.data == region.label] = 0
+    session.labels.features = late.assign(centroid_x=late["centroid_x"] + 1)
+    assert (0, region.label) not in session.region_keys()
+
+
+def test_a_review_begins_with_what_was_painted_since(session):
+    region = extract_regions(session.labels.data)[4]
+    session.close()
+    session.labels.data[tuple(np.argwhere(session.labels.data == region.label)[:30].T)] = 0
+    again = ReviewSession(session.image, session.labels)
+    assert again.stale() == [(0, region.label)]
+    assert row(again, (0, region.label))["area"] == region.area - 30
+    again.close()
 
 
 def test_new_labels_array_is_followed(session):

@@ -32,6 +32,7 @@ from napari_chromocluster.models.model_file import ModelCard
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.table import build_table, read_table, set_types, write_table
 from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.viewer.layers import labels_layers
 from napari_chromocluster.viewer.review import keeper as rooms
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
@@ -339,7 +340,7 @@ def test_a_review_that_comes_up_again_takes_the_keys(classify, viewer, qtbot):
 def test_keys_never_take_napari_s_own(dock, qtbot):
     labels = dock.labels
     dock.viewer.layers.selection = {labels}
-    native = dock.viewer.__wrapped__.window._qt_viewer.canvas.native
+    native = native_canvas(dock)
     native.setFocus()
     before = dock.session.table.copy()
     choose_key = (0, dock.gallery.gallery.entries[0].label)
@@ -422,23 +423,130 @@ def test_changed_pixels_are_classified_by_themselves(dock, qtbot):
     qtbot.waitUntil(lambda: dock.task is None)
 
 
-def test_line_splits_what_it_crosses(dock):
-    region = max(extract_regions(MADE.labels), key=lambda r: r.area)
+def find_anew(dock, name="metaphase regions [2]"):
+    """Add regions and hide those there were, as the Classify dock does."""
+    labels = MADE.labels.copy()
+    labels[labels == 2] = 0
+    layer = dock.viewer.add_labels(labels, name=name)
+    dock.viewer.layers["metaphase regions"].visible = False
+    return layer
+
+
+def test_review_follows_to_regions_that_took_the_place_of_its_own(dock, qtbot):
+    layer = find_anew(dock)
+    qtbot.waitUntil(lambda: dock.session is not None and dock.session.labels == layer)
+    assert dock.labels_combo.currentText() == layer.name
+    assert "'metaphase regions' is hidden" in dock.banner.text
+    assert len(dock.gallery.gallery.entries) == len(MADE.types) - 1
+
+
+def test_decisions_on_hidden_regions_are_saved_and_come_back(dock, qtbot):
+    key = dock.session.region_keys()[0]
+    dock.session.set_type([key], ClusterType.OTHER)
+    layer = find_anew(dock)
+    qtbot.waitUntil(lambda: "Which" in dock.choice.text)
+    assert layer.name in dock.choice.text
+    saved = dock.choice.answers["Review the saved regions"]
+    qtbot.mouseClick(saved, Qt.MouseButton.LeftButton)
+    assert dock.session.labels.name == "metaphase regions"
+    assert dock.session.labels.visible
+    assert not layer.visible
+    assert row(dock, key)[["cluster_type", "source"]].tolist() == ["other", "human"]
+    assert len(labels_layers(dock.viewer)) == 2, "what is open already is not opened again"
+
+
+def test_review_stays_where_its_regions_are_seen_or_no_others_came(dock, qtbot):
+    mine = dock.session.labels
+    dock.viewer.add_labels(MADE.labels.copy(), name="metaphase by hand")
+    qtbot.waitUntil(lambda: not dock._settle_timer.isActive())
+    mine.visible = False
+    dock.viewer.add_image(np.flipud(MADE.image), name="another")
+    dock.viewer.add_labels(np.flipud(MADE.labels), name="another regions")
+    qtbot.waitUntil(lambda: not dock._settle_timer.isActive())
+    assert dock.session.labels == mine
+
+
+def draw_line(dock, region, during=lambda: None):
+    """Drag across a region, from above it to below."""
     y0, x0, y1, x1 = region.bbox
-    dock.mend.line.setChecked(True)
-    assert not dock.viewer.scene.camera.mouse_pan
     event = _Event((y0 - 3.0, (x0 + x1) / 2))
     callback = dock.canvas._on_drag(dock.viewer, event)
     next(callback)
     event.type, event.position = "mouse_move", (y1 + 3.0, (x0 + x1) / 2)
     next(callback)
+    during()
     event.type = "mouse_release"
     for _ in callback:
         pass
+
+
+def test_line_splits_what_it_crosses(dock):
+    dock.mend.line.setChecked(True)
+    assert not dock.viewer.scene.camera.mouse_pan
+    draw_line(dock, max(extract_regions(MADE.labels), key=lambda r: r.area))
     assert len(dock.gallery.selected_keys()) >= 2
     assert dock.viewer.scene.camera.mouse_pan
     assert not dock.mend.line.isChecked()
     dock.undo()
+
+
+def native_canvas(dock):
+    return dock.viewer.__wrapped__.window._qt_viewer.canvas.native
+
+
+def test_a_line_can_be_drawn_whatever_layer_is_chosen(dock):
+    dock.mend.line.setChecked(True)
+    for chosen in (dock.image, dock.labels, None):
+        dock.viewer.layers.selection.active = chosen
+        assert not dock.viewer.scene.camera.mouse_pan
+    draw_line(dock, max(extract_regions(MADE.labels), key=lambda r: r.area))
+    assert len(dock.gallery.selected_keys()) >= 2
+    dock.viewer.layers.selection.active = dock.image
+    assert dock.viewer.scene.camera.mouse_pan
+
+
+@pytest.mark.parametrize("where", ["gallery", "canvas"])
+def test_escape_leaves_the_line(dock, qtbot, where):
+    dock.mend.line.setChecked(True)
+    assert "Esc" in dock.banner.text
+    widget = dock.gallery if where == "gallery" else native_canvas(dock)
+    widget.setFocus()
+    qtbot.keyClick(widget, Qt.Key.Key_Escape)
+    assert not dock.mend.line.isChecked()
+    assert dock.viewer.scene.camera.mouse_pan
+    assert not dock.banner.text
+
+
+def test_escape_takes_back_a_line_that_is_half_drawn(dock, qtbot):
+    before = dock.session.table.copy()
+    dock.mend.line.setChecked(True)
+    region = max(extract_regions(MADE.labels), key=lambda r: r.area)
+    draw_line(dock, region, lambda: qtbot.keyClick(native_canvas(dock), Qt.Key.Key_Escape))
+    assert dock.session.table.equals(before)
+    assert not len(dock.canvas._frame_layer.data)
+
+
+def test_another_image_ends_the_line(dock):
+    dock.mend.line.setChecked(True)
+    dock.viewer.add_image(np.flipud(MADE.image), name="another")
+    assert not dock.mend.line.isChecked()
+    assert dock.viewer.scene.camera.mouse_pan
+    dock.mend.line.setChecked(True)
+    dock.choose_image(dock.viewer.layers["another"])
+    assert not dock.mend.line.isChecked()
+    assert dock.viewer.scene.camera.mouse_pan
+
+
+def test_painting_ends_the_line(dock):
+    dock.viewer.layers.selection.active = dock.labels
+    dock.labels.mode = "paint"
+    dock.mend.line.setChecked(True)
+    assert str(dock.labels.mode) == "pan_zoom"
+    dock.labels.mode = "paint"
+    assert list(dock.canvas._on_drag(dock.viewer, _Event((5.0, 5.0)))) == []
+    assert not dock.mend.line.isChecked()
+    assert not dock.viewer.scene.camera.mouse_pan, "napari's brush has the drag"
+    dock.labels.mode = "pan_zoom"
 
 
 def test_merge_delete_and_reasons(dock, qtbot):
@@ -518,31 +626,132 @@ def test_regions_that_differ_are_asked(dock, qtbot):
     assert dock.session.labels == layer
 
 
-def test_stack_frames_and_ranking(viewer, qtbot):
-    other = synthetic_metaphase(seed=7, chromosomes=24)
-    viewer.add_image(np.stack([MADE.image, other.image]), name="stack")
-    labels = np.stack([MADE.labels, other.labels])
-    viewer.add_labels(labels, name="regions", features=seeded(labels))
+OTHER = synthetic_metaphase(seed=7, chromosomes=24)
+
+
+@pytest.fixture
+def stacked(viewer):
+    """A viewer with a stack of two frames whose regions have types; of some they are unsure."""
+    labels = np.stack([MADE.labels, OTHER.labels])
+    viewer.add_image(np.stack([MADE.image, OTHER.image]), name="stack")
+    viewer.add_labels(labels, name="stack regions", features=seeded(labels))
     viewer.dims.set_current_step(0, 0)
-    dock = ReviewWidget(PublicOnlyProxy(viewer))
-    viewer.window.add_dock_widget(dock, name="Review")
     viewer.window._qt_window.activateWindow()
+    return viewer
+
+
+@pytest.fixture
+def stack(stacked, qtbot):
+    """The review of a stack, at its first frame."""
+    dock = ReviewWidget(PublicOnlyProxy(stacked))
+    stacked.window.add_dock_widget(dock, name="Review", area="right")
     dock.gallery.setFocus()
     qtbot.waitUntil(lambda: dock.keys.bound and dock.gallery.hasFocus(), timeout=5000)
-    assert len(dock.gallery.gallery.entries) == len(MADE.types)
-    press(dock, qtbot, "F")
-    assert viewer.dims.current_step[0] == 1
-    assert len(dock.gallery.gallery.entries) == len(other.types)
-    key = (1, dock.gallery.gallery.entries[0].label)
-    choose(dock, qtbot, key)
-    press(dock, qtbot, "2")
-    assert row(dock, key)["cluster_type"] == "touching"
-    dock.rank_stack()
-    scores = [float(dock.summary.table.item(i, 1).text()) for i in range(2)]
-    assert scores == sorted(scores, reverse=True)
-    dock.open_ranked("frame 0")
-    assert viewer.dims.current_step[0] == 0
+    yield dock
     dock.release()
+
+
+def shown_frame(dock):
+    return dock.viewer.dims.current_step[0]
+
+
+def settle(table, frame):
+    """Leave nothing to look at in a frame."""
+    rows = (table["frame"] == frame) & (table["confidence"] < 0.99)
+    return set_types(table, list(table["index"][rows]), ClusterType.SINGLE, frame)
+
+
+def test_stack_frames_and_ranking(stack, qtbot):
+    assert len(stack.gallery.gallery.entries) == len(MADE.types)
+    press(stack, qtbot, "F")
+    assert shown_frame(stack) == 1
+    assert len(stack.gallery.gallery.entries) == len(OTHER.types)
+    key = (1, stack.gallery.gallery.entries[0].label)
+    choose(stack, qtbot, key)
+    press(stack, qtbot, "2")
+    assert row(stack, key)["cluster_type"] == "touching"
+    stack.rank_stack()
+    scores = [float(stack.summary.table.item(i, 1).text()) for i in range(2)]
+    assert scores == sorted(scores, reverse=True)
+    stack.open_ranked("frame 0")
+    assert shown_frame(stack) == 0
+
+
+def test_next_goes_on_to_the_frame_that_has_one(stack, qtbot):
+    stack.labels.features = settle(stack.session.table, 0)
+    waiting = int((stack.session.table["confidence"] < 0.7).sum())
+    assert stack.status.text().endswith(f"none left to look at; {waiting} in other frames")
+    press(stack, qtbot, "N")
+    assert shown_frame(stack) == 1
+    first = stack.gallery.gallery.waiting[0]
+    assert stack.gallery.selected_keys() == [(1, first.label)]
+    stack.viewer.dims.set_current_step(0, 0)
+    press(stack, qtbot, "P")
+    assert stack.gallery.selected_keys() == [(1, stack.gallery.gallery.waiting[-1].label)]
+    stack.labels.features = settle(stack.session.table, 1)
+    press(stack, qtbot, "N")
+    assert "No other region" in stack.banner.text
+
+
+def test_the_last_of_a_frame_leads_to_the_next(stack, qtbot):
+    table = settle(stack.session.table, 0)
+    label = table["index"][0]
+    table.loc[0, ["source", "confidence"]] = ["model", 0.5]
+    stack.labels.features = table
+    press(stack, qtbot, "N")
+    assert stack.gallery.selected_keys() == [(0, label)]
+    press(stack, qtbot, "Space")
+    assert shown_frame(stack) == 1
+    assert [frame for frame, _ in stack.gallery.selected_keys()] == [1]
+
+
+def test_the_classify_dock_hands_on_at_the_frame_that_has_one(stacked, qtbot):
+    labels = stacked.layers["stack regions"]
+    labels.features = settle(labels.features, 0)
+    classify = ClassifyWidget(PublicOnlyProxy(stacked))
+    stacked.window.add_dock_widget(classify, name="Classify", area="right")
+    stacked.dims.set_current_step(0, 0)
+    classify.result.review_button.click()
+    _, review = stacked.window.add_plugin_dock_widget("napari-chromocluster", "Review")
+    assert shown_frame(review) == 1
+    (key,) = review.gallery.selected_keys()
+    assert key[0] == 1
+    assert row(review, key)["confidence"] < classify.result.threshold.value()
+    classify.release()
+
+
+def test_undo_goes_to_the_frame_of_what_it_takes_back(stack, qtbot):
+    key = (0, stack.gallery.gallery.entries[2].label)
+    choose(stack, qtbot, key)
+    press(stack, qtbot, "3")
+    press(stack, qtbot, "F")
+    press(stack, qtbot, "Z", Qt.KeyboardModifier.ControlModifier)
+    assert shown_frame(stack) == 0
+    assert stack.gallery.selected_keys() == [key]
+    assert len(stack.canvas._frame_layer.data) == 1
+    press(stack, qtbot, "F")
+    press(stack, qtbot, "Y", Qt.KeyboardModifier.ControlModifier)
+    assert shown_frame(stack) == 0
+    assert row(stack, key)["cluster_type"] == "overlapping"
+
+
+def test_a_frame_does_not_stay_when_another_picture_comes_up(stack, qtbot):
+    choose(stack, qtbot, (0, stack.gallery.gallery.entries[0].label))
+    assert len(stack.canvas._frame_layer.data) == 1
+    press(stack, qtbot, "F")
+    assert len(stack.canvas._frame_layer.data) == 0
+
+
+def test_a_ranking_is_seen(stack, qtbot):
+    table = stack.summary.table
+    assert not table.isVisible()
+    stack.rank_stack()
+    qtbot.waitUntil(lambda: table.isVisible() and table.visibleRegion().boundingRect().height() > 0)
+    scroller = stack._scroller
+    qtbot.waitUntil(lambda: not stack._reveal_timer.isActive())
+    shown = table.visibleRegion().boundingRect()
+    assert shown.height() >= min(table.height(), scroller.viewport().height()) - 2
+    assert shown.height() > table.rowHeight(0) + table.horizontalHeader().height()
 
 
 def test_ranking_of_a_folder_goes_to_the_metaphase(viewer, qtbot, tmp_path):

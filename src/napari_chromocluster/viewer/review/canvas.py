@@ -35,6 +35,8 @@ class Canvas:
         to the selection.
     drawn : callable
         Called with the ``(y, x)`` points of a line, in px of the labels.
+    left : callable
+        Called when the user goes on to paint instead of drawing a line.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class Canvas:
         session: ReviewSession,
         picked: Callable[[Key, bool], None],
         drawn: Callable[[NDArray[np.float64]], None],
+        left: Callable[[], None],
     ) -> None:
         self.viewer, self.session = viewer, session
-        self._picked, self._drawn = picked, drawn
+        self._picked, self._drawn, self._left = picked, drawn, left
         self._frame_layer: Any = None
         self._drawing = False
         viewer.mouse_drag_callbacks.append(self._on_drag)
@@ -110,6 +113,8 @@ class Canvas:
 
     def _show_shapes(self, shapes: list[NDArray[Any]], kind: str) -> None:
         layer = self._layer()
+        if not shapes and not layer.nshapes:
+            return
         # One change instead of emptying and adding: napari tells everybody of each.
         layer.data = [(shape, kind) for shape in shapes]
         if shapes:
@@ -140,16 +145,33 @@ class Canvas:
 
     def draw(self, on: bool) -> None:
         """Let the next drag draw a line instead of moving the picture."""
-        if on != self._drawing:
-            self._drawing = on
-            self.viewer.scene.camera.mouse_pan = not on
+        if on == self._drawing:
+            return
+        camera, active = self.viewer.scene.camera, self.viewer.layers.selection.active
+        if on:
+            if active is not None and str(active.mode) != "pan_zoom":
+                active.mode = "pan_zoom"
+            self._drawing, camera.mouse_pan = True, False
+            camera.events.mouse_pan.connect(self._keep_drawing)
+        else:
+            camera.events.mouse_pan.disconnect(self._keep_drawing)
+            self._drawing = False
+            camera.mouse_pan = active is None or active.mouse_pan
+
+    def _keep_drawing(self, event: Any = None) -> None:
+        """Keep the picture in its place: napari lets it be moved with each layer that is chosen."""
+        if self._drawing and self.viewer.scene.camera.mouse_pan:
+            self.viewer.scene.camera.mouse_pan = False
 
     def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
+        active = viewer.layers.selection.active
+        busy = active is not None and str(active.mode) != "pan_zoom"
+        if self._drawing and busy:
+            self._left()
+        if event.button != 1 or busy:
+            return
         if self._drawing:
             yield from self._line(event)
-            return
-        active = viewer.layers.selection.active
-        if event.button != 1 or (active is not None and str(active.mode) != "pan_zoom"):
             return
         dragged = False
         yield
@@ -168,8 +190,12 @@ class Canvas:
         yield
         while event.type == "mouse_move":
             points.append(self._data(event.position))
-            self._show_shapes([np.array([points[0], points[-1]])], "line")
+            shown = [np.array([points[0], points[-1]])] if self._drawing else []
+            self._show_shapes(shown, "line")
             yield
+        if not self._drawing:  # The user has thought better of it.
+            self._show_shapes([], "line")
+            return
         self._drawn(np.array(points if len(points) > 1 else [points[0], points[0]]))
 
     def _data(self, position: Any) -> NDArray[np.float64]:

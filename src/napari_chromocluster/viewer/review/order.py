@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from napari_chromocluster.results.table import HUMAN, unsure
 from napari_chromocluster.taxonomy import TYPES, ClusterType
@@ -61,6 +62,12 @@ def waiting(entry: Entry) -> bool:
     return entry.unsure or entry.stale or entry.kind == NOT_CLASSIFIED
 
 
+def waiting_rows(table: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:
+    """Return which rows of a table `waiting` is true of."""
+    without = (table["cluster_type"] == NOT_CLASSIFIED) | table["stale"]
+    return np.asarray(without.to_numpy(bool) | unsure(table, threshold), bool)
+
+
 def next_waiting(
     shown: Sequence[Entry], current: tuple[int, int] | None, step: int = 1
 ) -> Entry | None:
@@ -85,6 +92,25 @@ def next_waiting(
         if waiting(entry) and (entry.frame, entry.label) != current:
             return entry
     return None
+
+
+def of_next_frame(listed: Sequence[Entry], frame: int, step: int = 1) -> list[Entry]:
+    """Return the regions in the first frame that has any, from one frame on, going round.
+
+    Parameters
+    ----------
+    listed : sequence of Entry
+        Regions of any frames.
+    frame : int
+        The frame to begin with.
+    step : {1, -1}
+        Forwards or backwards.
+    """
+    if not listed:
+        return []
+    count = max(frame, *(one.frame for one in listed)) + 1
+    nearest = min(listed, key=lambda one: step * (one.frame - frame) % count).frame
+    return [one for one in listed if one.frame == nearest]
 
 
 def letter(kind: str) -> str:

@@ -1,9 +1,10 @@
-"""Give a few regions other colours without drawing the whole layer anew.
+"""Give a few regions other colours or other pixels without drawing the whole layer anew.
 
-Replacing the colormap of a labels layer makes napari compute all outlines
-again: a tenth of a second for a metaphase of a megapixel, on the main thread.
+Replacing the colormap of a labels layer, and refreshing it, makes napari compute
+all outlines again: a tenth of a second for a metaphase of a megapixel, on the
+main thread.
 This is the one place of the review that touches what napari keeps private;
-where napari is another than expected, the caller replaces the colormap.
+where napari is another than expected, the caller does it the long way.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.viewer.layers import frame_shape
+from napari_chromocluster.viewer.overlay import UNCLASSIFIED
 
 _MOST_WINDOWS = 12
 #: Top, left, bottom, right in px, half open.
@@ -23,11 +25,12 @@ Box = tuple[int, int, int, int]
 
 
 def with_spares(colors: Mapping[int | None, str], chosen: Mapping[str, str]) -> dict[Any, str]:
-    """Return colours by label in which each type's colour occurs, for a label that nobody has."""
+    """Return colours by label in which each colour occurs, for labels that nobody has."""
     out: dict[Any, str] = dict(colors)
     top = max((label for label in out if label is not None), default=0)
-    for number, kind in enumerate(TYPES, start=1):
-        out[top + number] = chosen.get(str(kind), kind.color)
+    wanted = [chosen.get(str(kind), kind.color) for kind in TYPES]
+    for number, color in enumerate([*wanted, UNCLASSIFIED], start=1):
+        out[top + number] = color
     return out
 
 
@@ -66,6 +69,39 @@ def recolor(
     except (AttributeError, KeyError, TypeError, IndexError):
         return False
     inner.events.selected_label()
+    return True
+
+
+def redraw(layer: Any, boxes: list[Box], frame: int) -> bool:
+    """Show pixels that were changed in some boxes, as `refresh` would, which draws all.
+
+    Parameters
+    ----------
+    layer : Labels layer
+        With an array in memory, whose slice napari shows as a view.
+    boxes : list of box
+        Where pixels were changed in the frame that is shown.
+    frame : int
+        That frame.
+
+    Returns
+    -------
+    bool
+        False where this cannot be done and the layer must be refreshed.
+    """
+    inner = getattr(layer, "__wrapped__", layer)
+    try:
+        if not (inner.visible and inner.loaded) or len(inner._slice_input.displayed) != 2:
+            return False
+        if not np.may_share_memory(inner._slice.image.raw, inner.data):
+            return False  # A copy, which knows nothing of the change.
+        for box in _together(boxes):
+            _map_window(inner, _window(inner, box, frame))
+        inner._update_thumbnail()
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError):
+        return False
+    # As after a refresh: napari sends its texture, and others count the regions anew.
+    inner.events.set_data()
     return True
 
 
@@ -108,10 +144,24 @@ def _together(boxes: list[Box]) -> list[Box]:
 
 
 def _draw_window(inner: Any, box: Box, frame: int) -> None:
+    window = _window(inner, box, frame)
+    _map_window(inner, window)
+    inner._updated_slice = window
+    inner._partial_labels_refresh()
+
+
+def _window(inner: Any, box: Box, frame: int) -> tuple[slice, ...]:
+    """Return the index of a box in the data, with room for outlines around it."""
     height, width = frame_shape(inner)[-2:]
     pad = max(1, int(inner.contour))
     rows = slice(max(0, box[0] - pad), min(height, box[2] + pad))
     columns = slice(max(0, box[1] - pad), min(width, box[3] + pad))
     stack = (slice(frame, frame + 1),) if len(frame_shape(inner)) == 3 else ()
-    inner._updated_slice = (*stack, rows, columns)
-    inner._partial_labels_refresh()
+    return (*stack, rows, columns)
+
+
+def _map_window(inner: Any, window: tuple[slice, ...]) -> None:
+    """Derive what napari shows in a window from the pixels there."""
+    shown = tuple(window[axis] for axis in inner._slice_input.displayed)
+    image = inner._slice.image
+    image.view[shown] = inner._raw_to_displayed(image.raw, shown)

@@ -36,6 +36,7 @@ from napari_chromocluster.viewer.layers import check_pair, frame_shape, pixels, 
 from napari_chromocluster.viewer.review.history import Change, History
 from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
 from napari_chromocluster.viewer.review.journal import Record, with_rows
+from napari_chromocluster.viewer.review.recolor import Box, redraw
 from napari_chromocluster.viewer.review.rows import (
     among,
     count_text,
@@ -49,6 +50,8 @@ from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTr
 #: Least seconds between two comparisons within a stroke.
 _STROKE_PACE = 0.1
 _DECISION = ["cluster_type", "confidence", "source"]
+#: Px by which a centroid that was written and read again may differ.
+_SAME_PLACE = 0.01
 
 
 class ReviewSession:
@@ -92,6 +95,7 @@ class ReviewSession:
         self._model_saw: dict[Key, int] = {}
         self._signals: dict[int, NDArray[np.float32]] = {}
         self._busy = False
+        self.table = empty_table()
         self.table = self._complete(table_of(labels))
         self._adopt_decisions(self.region_keys())
         self._connect(True)
@@ -100,13 +104,17 @@ class ReviewSession:
     # ---------------------------------------------------------------- reading
 
     def _complete(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add rows, not classified, for regions without one; drop rows without a region."""
+        """Bring a table in line with the regions: a row for each, and none of other pixels."""
         frames = range(self.tracker.frames) if self.tracker.frames <= 64 else [0]
         parts = [table]
         rows = {key: place for place, key in enumerate(keys_of(table))}
         for frame in frames:
             found = self.tracker.regions(frame)
-            fresh = [label for label in found if (frame, label) not in rows]
+            missing = [(frame, label) for label in found if (frame, label) not in rows]
+            # A table that was begun before a region was mended cannot tell of the pieces.
+            ours = self.rows(missing if rows else ())
+            parts.append(ours)
+            fresh = [label for _, label in sorted({*missing} - {*keys_of(ours)})]
             if fresh:
                 array = self.tracker.frame(frame)
                 parts.append(build_table(measure(array, fresh, frame)))
@@ -115,7 +123,44 @@ class ReviewSession:
         parts[0] = table[np.array(known, bool)] if len(table) else table
         filled = [part for part in parts if len(part)]
         joined = pd.concat(filled, ignore_index=True) if filled else table
-        return joined.sort_values(KEY, kind="stable").reset_index(drop=True)
+        return self._of_present_pixels(joined.sort_values(KEY, kind="stable"))
+
+    def _of_present_pixels(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Take no row that tells of pixels which a region no longer has for one of today.
+
+        A model that began before the user painted answers for what there was.  What
+        is known of the region already stands then, unless a human says otherwise.
+        """
+        outdated = self._outdated(table)
+        if not outdated.any():
+            return table.reset_index(drop=True)
+        given = table[outdated]
+        known = self.rows(keys_of(given)).set_index(KEY)
+        theirs = given.set_index(KEY).reindex(known.index)
+        news = ((theirs[_DECISION] != known[_DECISION]).any(axis=1)) & (theirs["source"] == HUMAN)
+        mine = known[~news].reset_index()
+        others = self._measured(given[~is_among(given, keys_of(mine))])
+        others = others.assign(stale=others["cluster_type"] != "")
+        self._decided.update(dict.fromkeys(keys_of(others), 0))
+        return with_rows(table, pd.concat([part for part in (mine, others) if len(part)]))
+
+    def _outdated(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows were measured on other pixels than their regions have."""
+        out, moved = self._suspect(table)
+        if moved.any():
+            out[moved] = _elsewhere(table[moved], self._measured(table[moved]))
+        return out
+
+    def _suspect(self, table: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which rows tell of more or fewer pixels, and which perhaps of others."""
+        seen = set(self.tracker.seen)
+        now = [self.tracker.area_of(key) if key[0] in seen else 0 for key in keys_of(table)]
+        area, present = table["area"].to_numpy(float), np.array(now, float)
+        other = np.isfinite(area) & (present > 0) & (present != area)
+        # Our own rows, measured after each edit, cost nothing; but they may be from a file.
+        keys = pd.MultiIndex.from_frame(table[KEY])
+        moved = _elsewhere(table, self.table.set_index(KEY).reindex(keys))
+        return other, moved & (present > 0) & ~other
 
     def region_keys(self) -> list[Key]:
         """Return frame and label of all regions."""
@@ -313,11 +358,17 @@ class ReviewSession:
 
     def _write_pixels(self, patches: Iterable[tuple[int, Patch]]) -> None:
         array = pixels(self.labels)
+        boxes: dict[int, list[Box]] = {}
         with self.quiet():
             for frame, patch in patches:
                 patch.apply(array[frame] if array.ndim == 3 else array)
                 self.tracker.compare(frame)
-            self.labels.refresh()
+                rows, columns = patch.window
+                box = (rows.start, columns.start, rows.stop, columns.stop)
+                boxes.setdefault(frame, []).append(box)
+            shown = self._shown() if self._shown is not None else None
+            if shown is None or not redraw(self.labels, boxes.get(shown, []), shown):
+                self.labels.refresh()
 
     def _measured(
         self, rows: pd.DataFrame, window: tuple[slice, slice] | None = None
@@ -402,13 +453,17 @@ class ReviewSession:
         """Follow a table that another dock or the console has set."""
         if self._busy:
             return
+        given = table_of(self.labels)
+        suspect = bool(np.any(self._suspect(given)))
+        if suspect:
+            self.check_all()  # A script may have changed the pixels first, and told nobody.
         old = self.table
-        self.table = self._complete(table_of(self.labels))
+        self.table = self._complete(given)
         self._adopt_decisions(self.region_keys())
         same = pd.concat([old, self.table]).drop_duplicates(keep=False)
         touched = sorted(set(keys_of(same)) if len(same) else set())
         removed = [key for key in keys_of(old) if key not in set(self.region_keys())]
-        if touched:
+        if touched or suspect:
             self._publish(self.table, touched, removed=removed)
 
     def _adopt_decisions(self, keys: Iterable[Key]) -> None:
@@ -539,3 +594,10 @@ class ReviewSession:
         change = Change(text, tuple(keys), before, target, decided, now)
         self._make(change)
         self.history.push(change)
+
+
+def _elsewhere(rows: pd.DataFrame, others: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows have another centroid than others, given in the same order."""
+    columns = ["centroid_y", "centroid_x"]
+    apart = np.abs(rows[columns].to_numpy(float) - others[columns].to_numpy(float))
+    return np.asarray((apart > _SAME_PLACE).any(axis=1), bool)

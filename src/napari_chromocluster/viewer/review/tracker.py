@@ -119,6 +119,11 @@ class RegionTracker:
         self.see(key[0])
         return self._regions[key[0]].get(key[1], (0, 0))[1]
 
+    def area_of(self, key: Key) -> int:
+        """Return the pixels of a region as last compared; 0 where there is none."""
+        self.see(key[0])
+        return self._regions[key[0]].get(key[1], (0, 0))[0]
+
     def compare(self, number: int) -> Difference | None:
         """Compare a frame with what was seen last; None if nothing has changed."""
         self.see(number)

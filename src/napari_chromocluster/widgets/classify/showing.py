@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.results.table import keep_regions, unsure, write_table
+from napari_chromocluster.results.table import keep_regions, write_table
 from napari_chromocluster.viewer.layers import (
     TABLE_SUFFIX,
     current_frame,
@@ -103,13 +103,7 @@ class ClassifyShowing(ClassifyBase):
         dock.raise_()
         review.choose_image(image)
         choose(review.labels_combo, labels)
-        table = table_of(labels)
-        doubtful = table[unsure(table, self.result.threshold.value())]
-        wanted = set(zip(doubtful["frame"], doubtful["index"], strict=True))
-        entries = review.gallery.gallery.entries
-        first = next(((e.frame, e.label) for e in entries if (e.frame, e.label) in wanted), None)
-        if first is not None:
-            review.gallery.select([first], tell=True)
+        review.go_to_unsure(self.result.threshold.value())
 
     def open_table(self) -> None:
         """Open napari's own table of features."""

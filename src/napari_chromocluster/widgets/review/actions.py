@@ -16,8 +16,14 @@ from napari_chromocluster.results.table import write_table
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.layers import current_frame, image_layers, show_only, source_of
 from napari_chromocluster.viewer.review import exports
-from napari_chromocluster.viewer.review.job import ClassifyJob
-from napari_chromocluster.viewer.review.order import Entry, next_waiting
+from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
+from napari_chromocluster.viewer.review.order import (
+    Entry,
+    entries,
+    next_waiting,
+    of_next_frame,
+    waiting,
+)
 from napari_chromocluster.viewer.review.rows import count_text
 from napari_chromocluster.viewer.review.tracker import Key
 from napari_chromocluster.widgets.common.task import Task
@@ -83,7 +89,10 @@ class ReviewActions(ReviewBase):
             self.banner.info(f"There is nothing to {word}.")
             return
         self.banner.clear()
-        if self.session is not None:
+        if self.session is not None and self.canvas is not None:
+            frames = frames_of(change.keys)
+            if self._shown_frame() not in frames:
+                self.canvas.show_frame(frames[0])
             alive = [key for key in change.keys if self.session.tracker.hash_of(key)]
             self._choose(alive)
 
@@ -95,16 +104,47 @@ class ReviewActions(ReviewBase):
             self.canvas.frame(self.gallery.selected_keys())
 
     def go(self, step: int) -> None:
-        """Go to the next (1) or previous (-1) region that waits for a human."""
+        """Go to the next (1) or previous (-1) region that waits for a human.
+
+        Where the frame that is shown has none left, go on to one that has.
+        """
         if self.session is None:
             return
         # Qt gives the cursor to the first region by itself; only a selection is a place to go from.
         start = self.gallery.current_key() if self.gallery.selected_keys() else None
         entry = next_waiting(self._in_visiting_order(), start, step)
         if entry is None:
-            self.banner.info("No other region waits for you: all are sure or decided by hand.")
-            return
+            shown = self._shown_frame()
+            listed = entries(self.session.table, self.preferences.threshold)
+            elsewhere = [one for one in listed if waiting(one) and one.frame != shown]
+            found = of_next_frame(elsewhere, shown, step)
+            if not found:
+                self.banner.info("No other region waits for you: all are sure or decided by hand.")
+                return
+            entry = found[0 if step > 0 else -1]
         self.banner.clear()
+        self._go_to(entry)
+
+    def go_to_unsure(self, threshold: float | None = None) -> None:
+        """Go to the first region of which the model is unsure, in whatever frame it is.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Confidence below which a region is unsure (default: that of the Preferences).
+        """
+        if self.session is None:
+            return
+        limit = self.preferences.threshold if threshold is None else threshold
+        doubtful = [one for one in entries(self.session.table, limit) if one.unsure]
+        found = of_next_frame(doubtful, self._shown_frame())
+        if found:
+            self._go_to(found[0])
+
+    def _go_to(self, entry: Entry) -> None:
+        """Select a region, in the frame in which it is."""
+        if self.canvas is not None:
+            self.canvas.show_frame(entry.frame)
         self.gallery.select([(entry.frame, entry.label)], tell=True)
 
     def _in_visiting_order(self) -> list[Entry]:
@@ -144,7 +184,7 @@ class ReviewActions(ReviewBase):
     def split_line(self, points: np.ndarray[Any, Any]) -> None:
         """Split the region under a drawn line."""
         session, canvas = self.session, self.canvas
-        self.mend.line.setChecked(False)
+        self.leave_line()
         if session is None or canvas is None:
             return
         key = canvas.region_under(points, self.gallery.selected_keys())
@@ -312,6 +352,7 @@ class ReviewActions(ReviewBase):
     def _show_ranking(self, tables: dict[str, pd.DataFrame]) -> None:
         self._ranked = tables
         self.summary.show_ranking(exports.ranking(tables, self.summary.expected.value()))
+        self._show_ranking_table()
 
     def open_ranked(self, name: str) -> None:
         """Go to a metaphase of the ranking."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
+from napari_chromocluster.viewer.layers import current_frame
 from napari_chromocluster.viewer.review.tracker import Key
 from napari_chromocluster.widgets.common.task import sentence
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_chromocluster.widgets.common.parts import Banner
     from napari_chromocluster.widgets.common.task import Task
     from napari_chromocluster.widgets.review.gallery import GalleryView
+    from napari_chromocluster.widgets.review.keys import Keys
     from napari_chromocluster.widgets.review.panels import (
         ChoiceBar,
         MendPanel,
@@ -47,13 +49,14 @@ class ReviewBase(QWidget):
     mend: MendPanel
     summary: SummaryPanel
     saving: SavePanel
+    keys: Keys
     image_combo: QComboBox
     labels_combo: QComboBox
     _save_timer: QTimer
     _color_timer: QTimer
     _letter_timer: QTimer
     _check_timer: QTimer
-    _restore_timer: QTimer
+    _settle_timer: QTimer
     _follow_timer: QTimer
     _focus_timer: QTimer
 
@@ -78,6 +81,7 @@ class ReviewBase(QWidget):
         self._declined: set[Any] = set()
         self._all_timers: list[QTimer] = []
         self._offered_for: Any = None
+        self._came: Any = None
         self._opening = self._released = self._colored = False
 
     def _try(self, work: Callable[[], Any]) -> Any:
@@ -95,10 +99,22 @@ class ReviewBase(QWidget):
         """The labels layer that is chosen."""
         return self.labels_combo.currentData()
 
+    def leave_line(self) -> None:
+        """Draw no line."""
+        raise NotImplementedError
+
     def _end_saving(self) -> None:
         raise NotImplementedError
 
     def _update_state(self) -> None:
+        raise NotImplementedError
+
+    def _shown_frame(self) -> int:
+        """Return the frame that the viewer shows."""
+        labels = self.session.labels if self.session is not None else self.labels
+        return current_frame(self.viewer, labels)
+
+    def _show_ranking_table(self) -> None:
         raise NotImplementedError
 
     def _classify_waiting(self) -> None:

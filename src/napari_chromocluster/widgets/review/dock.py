@@ -25,7 +25,8 @@ from napari_chromocluster.viewer.layers import (
 )
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.review.canvas import frame_table
-from napari_chromocluster.widgets.common.parts import Banner, group
+from napari_chromocluster.viewer.review.order import waiting_rows
+from napari_chromocluster.widgets.common.parts import Banner, Group, group
 from napari_chromocluster.widgets.review.actions import ReviewActions
 from napari_chromocluster.widgets.review.delegate import TileDelegate
 from napari_chromocluster.widgets.review.gallery import GalleryView
@@ -48,6 +49,8 @@ _SAVE_AFTER = 1500
 _RECOLOR_AFTER = 40
 _LETTERS_AFTER = 500
 _CHECK_AFTER = 120
+#: Milliseconds after which Qt has laid out a group that was unfolded.
+_UNFOLDED_AFTER = 50
 
 
 class ReviewWidget(ReviewOpening, ReviewActions):
@@ -120,12 +123,25 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.summary = SummaryPanel(self.preferences.colors, self.preferences.expected)
         self.summary.expected_changed.connect(lambda _: self._update_state())
         self.summary.chosen.connect(self.open_ranked)
+        self._groups: list[Group] = []
         for title, panel in (("Mend regions", self.mend), ("Metaphase", self.summary)):
             box, inside = group(title)
             inside.addWidget(panel)
             box.header.setChecked(False)
             column.addWidget(box)
-        return _Shrinking(inner)
+            self._groups.append(box)
+        self._scroller = _Shrinking(inner)
+        return self._scroller
+
+    def _show_ranking_table(self) -> None:
+        """Unfold the group that holds the ranking; once it is laid out, scroll there."""
+        for box in self._groups:
+            if box.isAncestorOf(self.summary.table):
+                box.header.setChecked(True)
+        self._reveal_timer.start()
+
+    def _reveal_ranking(self) -> None:
+        self._scroller.ensureWidgetVisible(self.summary.table, 0, 0)
 
     def _menu(self) -> list[tuple[str, str, Any]]:
 
@@ -153,9 +169,10 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._color_timer = _timer(self, _RECOLOR_AFTER, self._recolor)
         self._check_timer = _timer(self, _CHECK_AFTER, self._check_pixels)
         self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
-        self._restore_timer = _timer(self, 0, self._restore)
+        self._settle_timer = _timer(self, 0, self._settle)
         self._follow_timer = _timer(self, 0, self._follow_label)
         self._focus_timer = _timer(self, 0, self._take_focus)
+        self._reveal_timer = _timer(self, _UNFOLDED_AFTER, self._reveal_ranking)
 
     # ---------------------------------------------------------------- state
 
@@ -174,10 +191,12 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         frame = current_frame(self.viewer, session.labels)
         place = f"Frame {frame} of {session.tracker.frames}: " if session.tracker.frames > 1 else ""
         note = f", {stale} with changed pixels" if stale else ""
+        elsewhere = self._waiting_elsewhere(frame) if place else 0
+        more = f"; {elsewhere} in other frames" if elsewhere else ""
         self.status.setText(
-            f"{place}{left} of {len(shown)} to look at{note}"
+            f"{place}{left} of {len(shown)} to look at{note}{more}"
             if left
-            else f"{place}{len(shown)} regions, none left to look at"
+            else f"{place}{len(shown)} regions, none left to look at{more}"
         )
         self.types.set_steps(session.history.undo_text, session.history.redo_text)
         self.mend.set_state(
@@ -188,6 +207,13 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         rows = frame_table(session, self.viewer)
         self.summary.show_summary(summarise(rows, self.summary.expected.value()), stale)
         self._update_saving()
+
+    def _waiting_elsewhere(self, frame: int) -> int:
+        """Return how many regions wait in the frames that are not shown."""
+        if self.session is None:
+            return 0
+        rows = self.session.table[(self.session.table["frame"] != frame).to_numpy()]
+        return int(waiting_rows(rows, self.preferences.threshold).sum())
 
     def _why_empty(self) -> str:
         if not self.choice.isHidden():
@@ -252,7 +278,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         """Give the keys back and save when the dock is closed or covered."""
         super().hideEvent(event)
         self.keys.unbind()
-        self.mend.line.setChecked(False)
+        self.leave_line()
         if self.keeper is not None:
             self._end_saving()
             self.keeper.save_now()

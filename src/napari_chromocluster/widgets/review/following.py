@@ -15,6 +15,8 @@ from napari_chromocluster.viewer.review.order import entries
 from napari_chromocluster.viewer.review.tracker import Key
 from napari_chromocluster.widgets.review.base import ReviewBase
 
+_HOW_TO_DRAW = "Drag across the region in the picture, from edge to edge; Esc leaves it."
+
 
 class ReviewFollowing(ReviewBase):
     """The part of the dock that keeps gallery, picture and table together."""
@@ -45,15 +47,13 @@ class ReviewFollowing(ReviewBase):
             self.session.check_pixels(current_frame(self.viewer, self.session.labels))
             self._show_entries()
             self._remember_order()
+            if self.canvas is not None:
+                # The frame is drawn in all frames of a stack, its region is in one.
+                self.canvas.frame(self.gallery.selected_keys())
             self._letter_timer.start()
             if self.painter is not None and self.painter.repeats:
                 self._uncolored = None
                 self._color_timer.start()
-
-    def _shown_frame(self) -> int:
-        """Return the frame that the viewer shows."""
-        labels = self.session.labels if self.session is not None else self.labels
-        return current_frame(self.viewer, labels)
 
     def _check_soon(self) -> None:
         self._check_timer.start()
@@ -119,10 +119,17 @@ class ReviewFollowing(ReviewBase):
         self._update_state()
 
     def _draw_line(self, on: bool) -> None:
+        self.keys.hold_leaving(on)
         if self.canvas is not None:
             self.canvas.draw(on)
             if on:
-                self.banner.info("Drag across the region in the picture, from edge to edge.")
+                self.banner.info(_HOW_TO_DRAW)
+            elif self.banner.text == _HOW_TO_DRAW:
+                self.banner.clear()
+
+    def leave_line(self) -> None:
+        """Draw no line: a drag moves the picture again."""
+        self.mend.line.setChecked(False)
 
     def _recolor(self) -> None:
         """Give the regions in the picture the colours of their types."""

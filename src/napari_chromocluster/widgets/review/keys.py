@@ -1,8 +1,8 @@
 """The keys of the review: one registry that binds them and prints the help sheet.
 
-The keys hold where the gallery has the focus, so none of them ever takes a key
-from napari's canvas; they are bound when the dock opens and unbound when it
-closes.
+The keys hold where the gallery has the focus, so none of them takes a key from
+napari's canvas, but for the one that ends drawing a line there, while one is to
+be drawn; they are bound when the dock opens and unbound when it closes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ class KeyCommand:
         Method of the dock.
     argument : object
         What the method is called with, None for nothing.
+    leaves : bool
+        Whether it ends drawing in the picture: then it holds there, too, and only meanwhile.
     """
 
     key: str
     text: str
     action: str
     argument: Any = None
+    leaves: bool = False
 
 
 #: All keys of the review, in the order of the help sheet.
@@ -50,6 +53,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     KeyCommand("Ctrl+Z", "undo the last decision", "undo"),
     KeyCommand("Ctrl+Y", "redo it", "redo"),
     KeyCommand("F", "next frame of a stack", "next_frame"),
+    KeyCommand("Esc", "leave Split by a line", "leave_line", leaves=True),
     KeyCommand("?", "this sheet", "show_keys"),
 )
 
@@ -88,6 +92,7 @@ class Keys:
     def __init__(self, widget: QWidget, target: Any) -> None:
         self._widget, self._target = widget, target
         self._shortcuts: list[QShortcut] = []
+        self._leaving: list[QShortcut] = []
 
     @property
     def bound(self) -> bool:
@@ -100,7 +105,13 @@ class Keys:
             return
         for command in COMMANDS:
             shortcut = QShortcut(QKeySequence(command.key), self._widget)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            context = Qt.ShortcutContext.WidgetWithChildrenShortcut
+            if command.leaves:
+                # The canvas may be in another window than the dock.
+                context = Qt.ShortcutContext.ApplicationShortcut
+                shortcut.setEnabled(False)
+                self._leaving.append(shortcut)
+            shortcut.setContext(context)
             shortcut.activated.connect(lambda one=command: self._call(one))
             # A menu of the window may know the same key: with the gallery in focus, ours is meant.
             shortcut.activatedAmbiguously.connect(lambda one=command: self._call(one))
@@ -113,6 +124,12 @@ class Keys:
             shortcut.setParent(None)
             shortcut.deleteLater()
         self._shortcuts.clear()
+        self._leaving.clear()
+
+    def hold_leaving(self, on: bool) -> None:
+        """Let the keys that end drawing hold, while something is drawn."""
+        for shortcut in self._leaving:
+            shortcut.setEnabled(on)
 
     def _call(self, command: KeyCommand) -> None:
         method = getattr(self._target, command.action)

@@ -53,9 +53,13 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
 
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
+        if event.value in image_layers(self.viewer):
+            self.leave_line()  # It lies over the picture across which the line was to be drawn.
         self._refresh_layers()
+        if event.value in labels_layers(self.viewer):
+            self._came = event.value
         # Whoever else waits for images comes first: he may open the regions beside the file.
-        self._restore_timer.start()
+        self._settle_timer.start()
 
     def _refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are open; keep the choice where it still exists."""
@@ -64,6 +68,23 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         images = image_layers(self.viewer)
         image = self.image if self.image in images else (images[-1] if images else None)
         self._offer(image, restore=False)
+
+    def _settle(self) -> None:
+        """Do what had to wait until whoever has added a layer is done with it."""
+        self._follow_new_regions()
+        self._restore()
+
+    def _follow_new_regions(self) -> None:
+        """Review regions that have taken the place of those reviewed: these are hidden now."""
+        came, self._came = self._came, None
+        old, image = self.labels, self.image
+        if came is None or old is None or came == old or old.visible or not came.visible:
+            return
+        if came not in labels_of(self.viewer, image):
+            return
+        choose(self.labels_combo, came)
+        if self.session is not None:
+            self.banner.info(f"{old.name!r} is hidden: {came.name!r} is reviewed now.")
 
     def _restore(self) -> None:
         """Go on with what was saved of an image that has no regions yet."""
@@ -156,7 +177,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self.choice.ask(
                 finding.message,
                 {
-                    "Review the saved regions": lambda: self._open_saved(finding, image),
+                    "Review the saved regions": lambda: self._go_back(finding, image, labels),
                     f"Review {name!r}; keep the saved files": keep,
                 },
             )
@@ -164,6 +185,20 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self._start(labels, None)
         if finding.kind == "damaged":
             self.banner.error(finding.message)
+
+    def _go_back(self, finding: Finding, image: Any, others: Any) -> None:
+        """Review the saved regions instead of others; they may be open, but hidden."""
+        saved = finding.saved
+        if saved is None:
+            return
+        others.visible = False  # Two sets of outlines over each other cannot be read.
+        fitting = (one for one in labels_of(self.viewer, image) if one != others)
+        same = next((one for one in fitting if np.array_equal(pixels(one), saved.labels)), None)
+        if same is None:
+            self._open_saved(finding, image)
+            return
+        same.visible = True
+        choose(self.labels_combo, same)
 
     def _open_saved(self, finding: Finding, image: Any) -> None:
         """Add the saved regions as a layer and review that."""
@@ -197,7 +232,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self.viewer, session, self.preferences.colors, self.preferences.threshold
         )
         self._uncolored = None
-        self.canvas = Canvas(self.viewer, session, self._picked, self.split_line)
+        self.canvas = Canvas(self.viewer, session, self._picked, self.split_line, self.leave_line)
         self._tiles = TileMaker(session)
         self._tiles.listeners.append(self.gallery.gallery.tiles_made)
         self.gallery.gallery.tiles = self._tiles
@@ -224,6 +259,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             return
         if self.task is not None:
             self.task.cancel()
+        self.leave_line()
         self._end_saving()
         if self.keeper is not None:
             self.keeper.close()
