@@ -102,13 +102,21 @@ def train(
         if find_rate is not None:
             _find_rate(configure(annotations, **settings), find_rate, as_json)
             return
-        prepare(annotations, out=out, **settings)
+        _print_warnings(prepare(annotations, out=out, **settings).config)
     _work(run, resume)
     if is_helper():
         return
     if not run.model_path.exists():
         raise ValueError("The training was stopped before there was anything to keep.")
     _print_outcome(run, as_json)
+
+
+def _print_warnings(config: TrainingConfig) -> None:
+    """Say what is to be known of the annotations, as the Train dock does."""
+    from napari_chromocluster.training.inventory import data_warnings
+
+    for text in data_warnings(config):
+        print(f"warning: {text}", file=sys.stderr)
 
 
 def _print_outcome(run: Run, as_json: bool) -> None:

@@ -17,9 +17,10 @@ from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
 from napari_chromocluster.results.annotations import (
     AnnotationError,
-    read_annotations,
+    read_rows,
     says_type,
 )
+from napari_chromocluster.results.groups import name_groups
 
 #: Fewest ready-made crops of a group whose median size says what a single chromosome measures.
 _FEWEST_CROPS = 8
@@ -58,10 +59,8 @@ def read_sources(paths: Sequence[str | Path]) -> pd.DataFrame:
 
     The column ``source`` tells the place of each row's file among ``paths``.
     """
-    frames = [
-        read_annotations(Path(path)).assign(source=number) for number, path in enumerate(paths)
-    ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    frames = [read_rows(Path(path)).assign(source=number) for number, path in enumerate(paths)]
+    return name_groups(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
 
 
 def cut_annotated(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.config import preset as preset_named
+from napari_chromocluster.training.inventory import data_warnings
 from napari_chromocluster.training.process import start
 from napari_chromocluster.training.run import Run, new_run_folder
 from napari_chromocluster.training.split import check_annotations
 from napari_chromocluster.training.starting import begin_with, check_start
+
+_LOG = logging.getLogger(__name__)
 
 
 def prepare(
@@ -123,6 +127,8 @@ def train(
         config=config,
         **changes,
     )
+    for text in data_warnings(run.config):
+        _LOG.warning(text)
     carry_out(run, wait)
     return run
 
