@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_chromocluster.cli.options import Json, numbers, print_json
+from napari_chromocluster.cli.options import Json, Stopped, numbers, print_json
 
 if TYPE_CHECKING:
     from napari_chromocluster.training.config import TrainingConfig
@@ -107,7 +107,10 @@ def train(
     if is_helper():
         return
     if not run.model_path.exists():
-        raise ValueError("The training was stopped before there was anything to keep.")
+        raise Stopped(
+            f"The training was stopped before there was anything to keep: 'chromocluster train -o "
+            f"{out} --resume' goes on with it."
+        )
     _print_outcome(run, as_json)
 
 
@@ -207,10 +210,7 @@ def _configuration(
     from napari_chromocluster.training.config import TrainingConfig
     from napari_chromocluster.training.config import preset as find_preset
 
-    if config is None:
-        chosen = find_preset(preset)
-    else:
-        chosen = TrainingConfig.from_json(config.read_text(encoding="utf-8"))
+    chosen = find_preset(preset) if config is None else TrainingConfig.read(config)
     if epochs is not None:
         wanted = numbers(epochs, "--epochs") or []
         if len(wanted) != len(chosen.stages):

@@ -60,7 +60,9 @@ def configure(
     if base_model is not None:
         chosen = begin_with(chosen, base_model, backbone_weights)
     elif backbone_weights is not None:
-        chosen = begin_with(chosen, chosen.backbone, backbone_weights)
+        # A preset that begins with a model has no place for weights of a body.
+        start = chosen.base_model or chosen.backbone
+        chosen = begin_with(chosen, start, backbone_weights)
     chosen = check_start(
         chosen.replace(
             annotations=tuple(str(Path(path).expanduser().resolve()) for path in paths), **changes

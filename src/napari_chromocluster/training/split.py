@@ -7,7 +7,7 @@ its side when others are added, run after run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +117,7 @@ def split_groups(
             )
         validation = set(config.validation_groups)
     elif config.folds > 1:
-        validation = set(order[config.fold :: config.folds])
+        validation = fold_of(order, config)[1]
     else:
         count = min(max(1, round(config.validation_share * len(order))), len(order) - 1)
         validation = _with_every_type(order, set(order[:count]), held)
@@ -125,6 +125,13 @@ def split_groups(
     if not training or not validation:
         raise ConfigError("One side of the split is empty: use fewer folds or more metaphases.")
     return training, validation
+
+
+def fold_of(groups: Iterable[str], config: TrainingConfig) -> tuple[set[str], set[str]]:
+    """Divide groups for a fold of a configuration: those to train on, those to validate on."""
+    order = sorted(groups, key=group_place)
+    validation = set(order[config.fold :: config.folds])
+    return set(order) - validation, validation
 
 
 def _with_every_type(order: list[str], validation: set[str], held: dict[str, set[str]]) -> set[str]:
