@@ -6,6 +6,7 @@ import glob
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,9 @@ def run_batch(
     """
     if workers < 1:
         raise BatchError(f"A batch needs at least one worker, not {workers}.")
-    if expected < 1:
+    if not (isinstance(expected, Integral) and expected >= 1):
         raise BatchError(
-            f"A cell has at least one chromosome, not {expected}: the score compares with them."
+            f"A cell has at least one chromosome, not {expected!r}: the score compares with them."
         )
     files = find_images([images] if isinstance(images, (str, Path)) else images)
     folder = Path(output).expanduser().resolve()
