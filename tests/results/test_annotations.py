@@ -45,6 +45,7 @@ def test_group_defaults_to_the_image(folder):
         (["a.png,b.png,1,single,g", "c.png,b.png,1,single,g"], r"line 3: .* 'c.png' is missing"),
         (["a.png,b.png,1,dubble,g"], r"line 2: 'dubble' is no cluster type"),
         (["a.png,b.png,1,single,g", "a.png,b.png,1,other,g"], r"line 3: .* annotated twice"),
+        (["a.png,,,single,g", "a.png,,,other,g"], r"line 3: this image .* by the columns labels"),
         (["a.png,b.png,x,single,g"], r"line 2: the label 'x'"),
         (["a.png,b.png,0,single,g"], r"line 2: a label is 1 or more"),
         (["a.png,b.png,3.5,single,g"], r"line 2: the label '3.5' is no whole number"),

@@ -148,8 +148,14 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     table["label"] = _label_numbers(table, file)
     twice = table.duplicated(["image", "labels", "label"])
     if twice.any():
-        line = int(np.argmax(twice.to_numpy())) + 2
-        raise AnnotationError(f"{file.name}, line {line}: this region is annotated twice.")
+        row = int(np.argmax(twice.to_numpy()))
+        what = (
+            "this region is annotated twice."
+            if table["labels"].iloc[row]
+            else "this image is annotated twice; regions are told apart by the columns labels (the "
+            "label image) and label."
+        )
+        raise AnnotationError(f"{file.name}, line {row + 2}: {what}")
     return table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]
 
 
