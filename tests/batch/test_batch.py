@@ -1,6 +1,7 @@
 """Many metaphases: names, resuming, failures, workers and a cluster."""
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_chromocluster.batch import BatchError, find_images, run_batch
+from napari_chromocluster.batch import BatchError, find_images, many, run_batch, workers
 from napari_chromocluster.batch.naming import unique_names
 from napari_chromocluster.batch.workers import classify_job
 from napari_chromocluster.cli import main
@@ -381,8 +382,6 @@ def test_an_address_that_is_none_is_one_clear_line(slides, tmp_path, address):
 
 
 def test_whatever_a_worker_meets_comes_back_as_a_sentence(tmp_path, monkeypatch, small):
-    from napari_chromocluster.batch import workers
-
     Image.fromarray(small).save(tmp_path / "m.png")
 
     def broken(model, device):
@@ -391,3 +390,108 @@ def test_whatever_a_worker_meets_comes_back_as_a_sentence(tmp_path, monkeypatch,
     monkeypatch.setattr(workers, "load_once", broken)
     job = workers.Job(str(tmp_path / "m.png"), "m", str(tmp_path), "default", "cpu")
     assert classify_job(job).failures == {"": "the device is gone"}
+
+
+# ------------------------------------------------------ what is no image, and full disks
+
+
+def links_to_nothing(folder):
+    (folder / "gone.png").symlink_to("nowhere.png")
+    (folder / "round.png").symlink_to("round.png")
+    return [folder / "gone.png", folder / "round.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_that_lead_nowhere_are_told_and_the_others_done(slides, tiny_model, tmp_path):
+    broken = links_to_nothing(slides / "a")
+    for given in ([slides / "a"], [slides / "a" / "m.png", *broken]):
+        result = run_batch(given, tmp_path / "out", model=tiny_model)
+        assert list(result.summary["metaphase"]) == ["m"]
+        assert set(result.failures) == {str(path) for path in broken}
+        assert all("is a link that leads nowhere" in one for one in result.failures.values())
+
+
+def test_a_folder_is_no_image_whatever_its_name(slides, tmp_path):
+    (slides / "a" / "x.tif").mkdir()
+    assert find_images([slides / "a"]) == find_images([slides / "a" / "*"])
+    with pytest.raises(ImageError) as told:
+        find_images([slides])
+    assert str(slides / "**" / "*.tif") in str(told.value)
+    with pytest.raises(ImageError, match="name images or folders"):
+        find_images([slides / "a" / "x.tif"])
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_a_sentence_and_hides_no_failure(
+    slides, tiny_model, tmp_path, monkeypatch, capfd
+):
+    (slides / "a" / "bad.tif").write_text("no image")
+    monkeypatch.setattr(many, "_write_csv", full)
+    monkeypatch.setattr(many, "_write_record", full)
+    arguments = ["batch", str(slides / "a"), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--model", str(tiny_model)]) == 1
+    said = capfd.readouterr().err
+    assert "bad.tif is not an image" in said
+    assert "2 of 2: m, but it could not be noted as finished" in said
+    assert said.count("The disk is full: free some space and run the same command again.") == 3
+    assert "Errno" not in said
+
+
+def test_a_full_disk_while_one_is_classified(slides, tiny_model, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(tifffile, "imwrite", full)
+    command = ["classify", str(slides / "a" / "m.png"), "-o", str(tmp_path / "out")]
+    assert main([*command, "--model", str(tiny_model)]) == 2
+    assert capfd.readouterr().err == (
+        "chromocluster: The disk is full: free some space and run the command again.\n"
+    )
+
+
+# ------------------------------------------------------ a cluster that breaks
+
+
+@pytest.fixture
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as one:
+        yield one
+
+
+def test_a_lost_scheduler_is_one_sentence(cluster, slides, tiny_model, tmp_path, monkeypatch):
+    from dask.distributed import Future
+    from distributed.client import FutureCancelledError
+
+    def lost(future, timeout=None):
+        raise FutureCancelledError(future.key, "scheduler-connection-lost")
+
+    monkeypatch.setattr(Future, "exception", lost)
+    with pytest.raises(BatchError, match="run the same command again to go on"):
+        run_batch(
+            folders(slides), tmp_path / "out", model=tiny_model, scheduler=cluster.scheduler_address
+        )
+
+
+def test_a_cluster_without_workers_is_told_and_waited_for(
+    cluster, slides, tiny_model, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(workers, "_EVERY", 0.2)
+    monkeypatch.setattr(workers, "_WITHOUT_WORKERS", 0.5)
+
+    def lose(done, total):
+        """Lose the workers after the first image, until that is told."""
+        if done == 1:
+            cluster.scale(0)
+            while "has no worker any more" not in caplog.text:
+                time.sleep(0.1)
+            cluster.scale(1)
+
+    result = run_batch(
+        folders(slides), tmp_path / "out", model=tiny_model, progress=lose,
+        scheduler=cluster.scheduler_address,
+    )  # fmt: skip
+    assert len(result.summary) == 2
+    assert caplog.text.count("has no worker any more") == 1

@@ -5,7 +5,7 @@ import pytest
 from napari_chromocluster.cli import main
 from napari_chromocluster.models.model_file import ModelCard, save_model
 from napari_chromocluster.models.network import build_network
-from napari_chromocluster.models.registry import list_models
+from napari_chromocluster.models.registry import list_models, resolve_model
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,18 @@ def test_a_model_is_added_by_the_name_that_it_has(name, listed, tmp_path, capsys
     assert main(["models", "--add", str(path)]) == 0
     assert capsys.readouterr().out == f"added as {listed!r}\n"
     assert listed in [entry.name for entry in list_models()]
+
+
+@pytest.mark.parametrize("name", ["a/b", "lab: new*", "v1.2/x.y"])
+def test_a_name_that_no_file_can_have_is_found_as_it_was_given_and_as_it_is_listed(
+    name, tmp_path, capsys
+):
+    path = tmp_path / "model.safetensors"
+    save_model(path, build_network("compact"), ModelCard(name))
+    assert main(["models", "--add", str(path)]) == 0
+    listed = capsys.readouterr().out.split("'")[1]
+    assert listed in [entry.name for entry in list_models()]
+    for one in (name, listed):
+        assert resolve_model(one).stem == listed
+        assert main(["models", one]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == f"model    {listed}"

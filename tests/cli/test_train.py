@@ -223,3 +223,12 @@ def test_the_second_time_it_is_ended_wherever_that_comes(
     run = Run.open(tmp_path / "run")
     assert run.state() == "failed"
     assert "resume it" in run.message()
+
+
+def test_stopped_before_it_learnt_anything_it_can_go_on(arguments, tmp_path, capfd, monkeypatch):
+    pressing(monkeypatch, loop, "prepare_data")
+    assert main(arguments) == 130
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert f"'chromocluster train -o {tmp_path / 'run'} --resume' goes on" in said
+    assert main(["train", "-o", str(tmp_path / "run"), "--resume"]) == 0
+    assert Run.open(tmp_path / "run").state() == "finished"

@@ -349,3 +349,33 @@ def test_networks_take_turns_at_the_copies(two, metaphase):
 def test_networks_that_contradict_each_other_are_unsure(two, classifier, metaphase):
     sure = classifier.classify(metaphase.image, metaphase.labels)["confidence"]
     assert two.classify(metaphase.image, metaphase.labels)["confidence"].mean() < sure.mean()
+
+
+@pytest.mark.parametrize(
+    "select", [np.ones(9, bool), [True, False], True, [3.5], "3", ["3"], [None], np.ones((2, 2))]
+)
+def test_a_selection_that_names_no_labels_is_refused(select, classifier, metaphase):
+    for work in (classifier.classify, classifier.explain):
+        with pytest.raises(RegionError, match=r"such as \[1, 2, 5\], not by a mask"):
+            work(metaphase.image, metaphase.labels, select=select)
+
+
+def test_labels_may_be_selected_in_many_ways(classifier, metaphase):
+    for select in ([3, 7], (7, 3), {3, 7}, np.array([3, 7], np.uint16), [3.0, 7], iter([3, 7])):
+        table = classifier.classify(metaphase.image, metaphase.labels, select=select, tta=1)
+        assert list(table["index"]) == [3, 7]
+
+
+def test_nested_lists_are_arrays_too(classifier, metaphase):
+    lists = metaphase.image.tolist(), metaphase.labels.tolist()
+    table = classifier.classify(*lists, select=[3], tta=1)
+    assert list(table["index"]) == [3]
+    assert classifier.explain(*lists, select=[3]).shape == metaphase.labels.shape
+    with pytest.raises(ClassifyError, match="rows differ in length"):
+        classifier.classify([[1, 2], [3]], [[1, 2], [3]])
+
+
+@pytest.mark.parametrize("expected", ["46", [46]])
+def test_a_number_of_chromosomes_that_is_none_is_refused(expected, classifier, metaphase):
+    with pytest.raises(ValueError, match="A cell cannot have"):
+        classifier.classify(metaphase.image, metaphase.labels, expected=expected)

@@ -45,8 +45,13 @@ def test_group_defaults_to_the_image(folder):
         (["a.png,b.png,1,single,g", "c.png,b.png,1,single,g"], r"line 3: .* 'c.png' is missing"),
         (["a.png,b.png,1,dubble,g"], r"line 2: 'dubble' is no cluster type"),
         (["a.png,b.png,1,single,g", "a.png,b.png,1,other,g"], r"line 3: .* annotated twice"),
+        (["a.png,,,single,g", "a.png,,,other,g"], r"line 3: this image .* by the columns labels"),
         (["a.png,b.png,x,single,g"], r"line 2: the label 'x'"),
         (["a.png,b.png,0,single,g"], r"line 2: a label is 1 or more"),
+        (["a.png,b.png,3.5,single,g"], r"line 2: the label '3.5' is no whole number"),
+        (["a.png,b.png,inf,single,g"], r"line 2: the label 'inf' is no whole number"),
+        (["a.png,b.png,1,,g"], r"line 2: '' is no cluster type"),
+        (["a.png,b.png,1"], r"line 2: '' is no cluster type"),
     ],
 )  # fmt: skip
 def test_errors_name_the_line(folder, lines, message):
@@ -121,3 +126,36 @@ def test_images_in_a_folder_of_no_type_are_not_left_out_without_a_word(folder):
         picture.save(folder / "typo" / kind / "a_1.png")
     with pytest.raises(AnnotationError, match="overlaping in typo holds images"):
         read_annotations(folder / "typo")
+
+
+def test_blanks_around_a_word_lose_no_region(folder):
+    path = write(folder, " a.png , b.png,3 ,single , g1 ", "b.png,a.png, 4.0,touching,g1")
+    table = read_annotations(path)
+    assert list(table["cluster_type"]) == ["single", "touching"]
+    assert len(resolved(table)) == 2
+    assert list(table["image"]) == [str(folder / "a.png"), str(folder / "b.png")]
+    assert list(table["label"]) == [3, 4]
+    assert set(table["group"]) == {"g1"}
+
+
+def test_labels_under_another_name_are_not_passed_over(folder):
+    lines = ("a.png,b.png,1,single", "a.png,b.png,2,single")
+    path = write(folder, *lines, header="image,mask,label,cluster_type")
+    with pytest.raises(AnnotationError, match="'label' but no column 'labels'"):
+        read_annotations(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("image,cluster_type,note\na.png,single,größe\n".encode("cp1252"), "CSV UTF-8"),
+        ("image,cluster_type\na.png,single\n".encode("utf-16"), "CSV UTF-8"),
+        ("image,cluster_type\na.png,single\n".encode("utf-16-le"), "CSV UTF-8"),
+        (b"image\tcluster_type\na.png\tsingle\n", "separated by tabs: save it as CSV UTF-8"),
+        (b"\n \n", "is empty"),
+    ],
+)
+def test_what_is_no_csv_says_how_to_save_it(folder, content, words):
+    (folder / "odd.csv").write_bytes(content)
+    with pytest.raises(AnnotationError, match=words):
+        read_annotations(folder / "odd.csv")

@@ -37,6 +37,7 @@ def test_paper_preset_is_the_papers():
     [
         ({"stages": ()}, "at least one stage"),
         ({"batch_size": 1}, "batch size"),
+        ({"seed": -1}, "whole number from 0, not -1"),
         ({"fold": 2}, "Fold 2"),
         ({"composed_share": 2.0}, "Shares"),
         ({"grown_share": -0.1}, "Shares"),
@@ -58,3 +59,26 @@ def test_unknown_preset_and_text():
         preset("best")
     with pytest.raises(ConfigError, match="no training configuration"):
         TrainingConfig.from_json("[]")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        (b"\xff\xfe\x00", "is no text"),
+        (b"no json", "c.json: This is no training configuration"),
+        (b'{"epochs": 3}', "c.json: .* has no 'epochs': mend the name"),
+        (b'{"stages": [{"name": "fine", "rate": 1}]}', "has no 'rate'"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_told_in_a_sentence(content, words, tmp_path):
+    path = tmp_path / "c.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=words):
+        TrainingConfig.read(path)
+
+
+def test_a_folder_is_no_configuration(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot be read .*: name the config.json of a run"):
+        TrainingConfig.read(tmp_path)

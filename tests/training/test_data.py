@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from napari_chromocluster.imaging.compose import Appearance
 from napari_chromocluster.imaging.crops import CropSpec, RegionCrop, render_crop
-from napari_chromocluster.results.sources import read_sources
+from napari_chromocluster.imaging.io import write_labels
+from napari_chromocluster.imaging.signal import to_grayscale
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.results.annotations import AnnotationError
+from napari_chromocluster.results.sources import cut_annotated, read_sources
 from napari_chromocluster.taxonomy import CLUSTERS, TYPES, UNTYPED_CLUSTER, ClusterType
 from napari_chromocluster.training.augment import _vary_pixels, augment
 from napari_chromocluster.training.batches import DrawPlan, TrainingBatches, make_inputs
@@ -177,3 +182,19 @@ def test_sharpness_of_a_mask_varies_with_that_of_its_pixels(regions):
     area = (mask.sum(dim=(1, 2)) / soft.sum(dim=(1, 2)))[~coarse]
     assert area.min() > 0.8
     assert area.max() < 1.25
+
+
+@pytest.mark.parametrize("stain", ["giemsa", "dapi"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_picture_in_the_place_of_labels_is_told_at_once(stain, bits, tmp_path):
+    made = synthetic_metaphase(seed=3, stain=stain)
+    gray = to_grayscale(made.image)
+    top = (1 << bits) - 1
+    gray = np.rint((gray - gray.min()) / np.ptp(gray) * top).astype(f"uint{bits}")
+    tifffile.imwrite(tmp_path / "m.tif", gray)
+    write_labels(tmp_path / "m_labels.tif", made.labels)
+    (tmp_path / "a.csv").write_text(
+        "image,labels,label,cluster_type\nm_labels.tif,m.tif,1,single\n"
+    )
+    with pytest.raises(AnnotationError, match=r"m\.tif looks like a picture, .* swapped\?"):
+        cut_annotated(read_sources([tmp_path / "a.csv"]))

@@ -1,11 +1,15 @@
 """Counts and warnings about the data of a training."""
 
+from importlib import import_module
+
 import pandas as pd
 
+from napari_chromocluster.cli import main
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.training import api
 from napari_chromocluster.training.config import preset
-from napari_chromocluster.training.inventory import CHECK, LEARN, take_inventory
+from napari_chromocluster.training.inventory import CHECK, LEARN, data_warnings, take_inventory
 
 CONFIG = preset("default")
 
@@ -64,3 +68,20 @@ def test_one_image_on_both_sides_and_regions_annotated_twice():
     text = " ".join(take_inventory(sources, CONFIG).warnings)
     assert "m.png belongs to two groups" in text
     assert "63 regions are annotated in two sources" in text
+
+
+def test_what_is_wrong_with_the_data_is_said_in_the_console_and_on_the_command_line(
+    annotated, tmp_path, monkeypatch, caplog, capfd
+):
+    said = data_warnings(preset("quick").replace(annotations=(str(annotated),)))
+    assert said
+    monkeypatch.setattr(api, "carry_out", lambda run, wait: None)
+    api.train(annotated, preset="quick", out=tmp_path / "run")
+    assert tuple(caplog.messages) == said
+    command = import_module("napari_chromocluster.cli.train")
+    monkeypatch.setattr(command, "_work", lambda run, resume: None)
+    main(["train", str(annotated), "-o", str(tmp_path / "other"), "--preset", "quick"])
+    printed = capfd.readouterr().err.splitlines()
+    assert [line for line in printed if line.startswith("warning: ")] == [
+        f"warning: {text}" for text in said
+    ]

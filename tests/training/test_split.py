@@ -1,5 +1,11 @@
 import pytest
 
+from napari_chromocluster.results.annotations import (
+    AnnotationError,
+    read_annotations,
+    write_annotations,
+)
+from napari_chromocluster.training.api import prepare
 from napari_chromocluster.training.config import ConfigError, preset
 from napari_chromocluster.training.split import group_hash, split_groups
 
@@ -68,3 +74,20 @@ def test_named_and_excluded_groups():
 def test_hashes_do_not_name_a_group():
     assert "patient" not in group_hash("patient-7")
     assert group_hash("a") != group_hash("b")
+
+
+def test_more_folds_than_groups_are_refused_before_there_is_a_folder(annotated, tmp_path):
+    with pytest.raises(ConfigError, match="at most 4 folds"):
+        prepare(annotated, config=CONFIG, out=tmp_path / "run", folds=5)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_image_in_two_groups_is_refused(annotated, tmp_path):
+    # The same image by another way, as another file would name it.
+    table = read_annotations(annotated)
+    again = table[table["image"] == table["image"][0]].assign(group="another")
+    (tmp_path / "sub").mkdir()
+    write_annotations(tmp_path / "sub" / "again.csv", again)
+    with pytest.raises(AnnotationError, match=r"belongs to two groups, .* and 'another', so"):
+        prepare([annotated, tmp_path / "sub" / "again.csv"], config=CONFIG, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

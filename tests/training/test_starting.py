@@ -51,6 +51,16 @@ def test_missing_weights_say_how_to_get_them(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("options", [{"preset": "quick"}, {"base_model": "compact"}])
+def test_weights_that_would_be_passed_over_are_refused(options, annotated, tmp_path):
+    weights = tmp_path / "ig.pth"
+    for words in ("does not exist", "name the backbone whose weights these are"):
+        with pytest.raises(ConfigError, match=words):
+            train(annotated, backbone_weights=weights, out=tmp_path / "run", **options)
+        weights.write_bytes(b"")
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_of_a_backbone_are_no_model(tmp_path):
     with pytest.raises(ConfigError, match="name the backbone"):
         begin_with(preset("default"), tmp_path / "ig_resnext.pth")

@@ -8,12 +8,18 @@ from napari.components import ViewerModel
 from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import AnnotationError, read_annotations
+from napari_chromocluster.results.sources import read_sources
 from napari_chromocluster.results.table import build_table, mark_stale, set_types
-from napari_chromocluster.viewer.layers import image_of
+from napari_chromocluster.training.config import preset
+from napari_chromocluster.training.inventory import take_inventory
+from napari_chromocluster.viewer.layers import GROUP, image_of
 from napari_chromocluster.viewer.reader import get_reader
+from napari_chromocluster.viewer.review.exports import save_annotations
+from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.viewer.training import (
     find_open,
+    layer_groups,
     look_at,
     open_pairs,
     prepare_on_layers,
@@ -167,3 +173,50 @@ def test_layers_that_cannot_be_trained_on_leave_no_folder(viewer, tmp_path):
     with pytest.raises(ValueError, match="at least two groups"):
         prepare_on_layers(open_pairs(viewer), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def add_file(viewer, path, name, **types):
+    """Add an image as napari opens it from a file, with decided regions over it."""
+    labels = labels_of()
+    path.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(path, (labels * 10).astype(np.uint8))
+    layer = viewer.add_image(labels * 10.0, name=name)
+    layer._source = layer.source.model_copy(update={"path": str(path)})
+    viewer.add_labels(labels, name=f"{name} regions", features=decided(labels, **types))
+
+
+def test_open_images_of_one_file_name_are_groups_of_their_own(viewer, tmp_path):
+    for day in ("day1", "day2"):
+        add_file(viewer, tmp_path / day / "m.tif", day, r1="single")
+    pairs = open_pairs(viewer)
+    assert set(layer_groups(pairs, read_sources([])).values()) == {"day1/m.tif", "day2/m.tif"}
+    run = prepare_on_layers(pairs, out=tmp_path / "run", preset="quick")
+    assert set(read_sources(run.config.annotations)["group"]) == {"day1/m.tif", "day2/m.tif"}
+
+
+def test_frames_of_a_stack_are_no_image_in_two_groups(viewer):
+    labels = labels_of(frames=2)
+    viewer.add_image(labels * 10.0, name="stack")
+    viewer.add_labels(labels, name="stack regions", features=decided(labels, r3="overlapping"))
+    (pair,) = open_pairs(viewer)
+    table = pair.annotations()
+    table = table.assign(group=table["image"].map(layer_groups([pair], read_sources([]))))
+    assert sorted(table["group"]) == ["stack#0", "stack#1"]
+    said = " ".join(take_inventory({"stack": table}, preset("quick")).warnings)
+    assert "two groups" not in said
+    assert "two sources" not in said
+
+
+@pytest.mark.parametrize("group", ["patient 1", ""])
+def test_an_exported_review_stays_in_the_group_of_its_image(viewer, tmp_path, group):
+    add_file(viewer, tmp_path / "m.tif", "m", r1="single")
+    image, labels = viewer.layers
+    image.metadata[GROUP] = group
+    write_labels(tmp_path / "m_labels.tif", labels_of())
+    session = ReviewSession(image, labels)
+    out = tmp_path / "m.csv"
+    assert save_annotations(out, session, str(tmp_path / "m.tif"), tmp_path / "m_labels.tif") == 1
+    session.close()
+    (pair,) = open_pairs(viewer)
+    (of_layer,) = layer_groups([pair], read_sources([])).values()
+    assert list(read_annotations(out)["group"]) == [of_layer] == [group or "m.tif"]

@@ -6,6 +6,8 @@ import glob
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from napari_chromocluster.batch.one import (
     is_reviewed,
     writable_folder,
 )
-from napari_chromocluster.batch.workers import Job, Outcome, executor, load_once
+from napari_chromocluster.batch.workers import Job, Outcome, executor, load_once, sentence
 from napari_chromocluster.imaging.io import (
     IMAGE_SUFFIXES,
     ImageError,
@@ -71,18 +73,32 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
         If a path does not exist, or there is no image.
     """
     found: list[Path] = []
+    folders: list[Path] = []
     for path in (Path(one).expanduser() for one in paths):
         if path.is_dir():
+            folders.append(path)
             found += _images_among(path.iterdir())
-        elif path.is_file():
+        elif path.is_file() or path.is_symlink():  # a link to nothing is told with what failed
             found.append(path)
         elif matches := glob.glob(str(path), recursive=True):
             found += _images_among(Path(match) for match in matches)
         else:
             raise ImageError(f"{path} does not exist: check the name.")
     if not found:
-        raise ImageError("There is no image: name images or folders that hold some.")
-    return list(dict.fromkeys(path.resolve() for path in found))
+        raise ImageError(_no_image(folders))
+    return list(
+        dict.fromkeys(path.resolve() if path.exists() else path.absolute() for path in found)
+    )
+
+
+def _no_image(folders: Iterable[Path]) -> str:
+    for folder in folders:
+        if any(one.is_dir() and not one.name.startswith(".") for one in folder.iterdir()):
+            return (
+                f"There is no image in {folder} itself, but there are folders: name these, or a "
+                f"pattern such as '{folder / '**' / '*.tif'}'."
+            )
+    return "There is no image: name images or folders that hold some."
 
 
 def _images_among(paths: Iterable[Path]) -> list[Path]:
@@ -92,6 +108,7 @@ def _images_among(paths: Iterable[Path]) -> list[Path]:
         if path.suffix.lower() in IMAGE_SUFFIXES
         and not path.stem.endswith(_OWN)
         and not path.name.startswith(".")
+        and not path.is_dir()
     )
 
 
@@ -150,9 +167,9 @@ def run_batch(
     """
     if workers < 1:
         raise BatchError(f"A batch needs at least one worker, not {workers}.")
-    if expected < 1:
+    if not (isinstance(expected, Integral) and expected >= 1):
         raise BatchError(
-            f"A cell has at least one chromosome, not {expected}: the score compares with them."
+            f"A cell has at least one chromosome, not {expected!r}: the score compares with them."
         )
     files = find_images([images] if isinstance(images, (str, Path)) else images)
     folder = Path(output).expanduser().resolve()
@@ -169,8 +186,8 @@ def run_batch(
             todo = [_rest(job, outcomes.get(job.name)) for job in todo]
         with executor(scheduler, min(workers, len(todo))) as submit:
             for done, (job, outcome) in enumerate(submit(todo), start=skipped + 1):
+                outcome = _recorded(folder, job, outcome)
                 outcomes[job.name] = outcome
-                _write_record(folder, job, outcome)
                 if progress is not None:
                     progress(done, len(jobs))
                 if tell is not None:
@@ -192,11 +209,15 @@ def _jobs(
     where = str(path.resolve()) if path.resolve() == Path(str(model)).resolve() else str(model)
     jobs = []
     for file, name in zip(files, unique_names(files, records), strict=True):
-        facts = file.stat()
+        try:
+            facts = file.stat()
+            size, changed = facts.st_size, facts.st_mtime_ns
+        except OSError:  # gone, or a link to nothing: told when it is read, as of the others
+            size, changed = -1, -1
         stamp = {
             "image": str(file),
-            "bytes": facts.st_size,
-            "changed": facts.st_mtime_ns,
+            "bytes": size,
+            "changed": changed,
             "model": [card.name, card.created],
             "expected": expected,
         }
@@ -223,9 +244,18 @@ def _read_records(folder: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def _write_record(folder: Path, job: Job, outcome: Outcome) -> None:
+def _recorded(folder: Path, job: Job, outcome: Outcome) -> Outcome:
+    """Write down what is finished; that this failed is told of the file, and the others go on."""
     if not outcome.frames:
-        return
+        return outcome
+    try:
+        _write_record(folder, job, outcome)
+    except OSError as error:
+        return replace(outcome, failures={**outcome.failures, _RECORDS: sentence(error)})
+    return outcome
+
+
+def _write_record(folder: Path, job: Job, outcome: Outcome) -> None:
     record: dict[str, Any] = {"name": job.name, "frames": outcome.frames, **job.stamp}
     if outcome.kept:
         record["kept"] = outcome.kept
@@ -274,6 +304,8 @@ def _rest(job: Job, before: Outcome | None) -> Job:
 def _remark(outcome: Outcome) -> str:
     if not outcome.failures:
         return ", left as it is" if outcome.frames == outcome.kept else ""
+    if set(outcome.failures) == {_RECORDS}:
+        return ", but it could not be noted as finished"
     return ", not all of its frames" if outcome.frames else " could not be done"
 
 
@@ -298,12 +330,17 @@ def _summarise(
             failures[image] = f"{frame}_regions.csv: {error}"
     summary = rank(tables, expected)
     summary["image"] = [images[name] for name in summary["metaphase"]]
-    _write_csv(folder / _SUMMARY, summary)
+    works = {_SUMMARY: partial(_write_csv, folder / _SUMMARY, summary)}
     if tables:
         named = [table.assign(metaphase=name) for name, table in tables.items()]
-        _write_csv(folder / _REGIONS, pd.concat(named))
+        works[_REGIONS] = partial(_write_csv, folder / _REGIONS, pd.concat(named))
         order = {name: counts(tables[name]) for name in summary["metaphase"]}
-        save_figure(folder / _CHART, batch_chart(order))
+        works[_CHART] = partial(save_figure, folder / _CHART, batch_chart(order))
+    for name, work in works.items():
+        try:
+            work()
+        except (OSError, ImageError) as error:  # which images failed is told all the same
+            failures[str(folder / name)] = sentence(error)
     return BatchResult(summary, failures, skipped, tuple(kept))
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,14 +30,17 @@ from napari_chromocluster.batch.one import (
     classify_to_files,
     is_reviewed,
 )
-from napari_chromocluster.imaging.io import is_stack, read_image
+from napari_chromocluster.imaging.io import is_full_disk, is_stack, read_image
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.training.alive import end_with_parent
 
+_LOG = logging.getLogger(__name__)
 #: Seconds that a dask scheduler has to answer.
 _PATIENCE = 10
+#: Seconds between two looks at the workers of a cluster, and without any after which that is told.
+_EVERY, _WITHOUT_WORKERS = 2.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ def classify_job(job: Job) -> Outcome:
         classifier = load_once(job.model, job.device)
     except Exception as error:
         # Whatever it is, the other files are done all the same.
-        return Outcome(failures={"": _sentence(error)})
+        return Outcome(failures={"": sentence(error)})
     parts = {job.name: ("", pixels)}
     if is_stack(pixels):
         parts = {
@@ -103,11 +115,14 @@ def classify_job(job: Job) -> Outcome:
                     classify_to_files(frame, name, job.folder, classifier, expected=job.expected)
             frames.append(name)
         except Exception as error:  # so are the other frames
-            failures[part] = _sentence(error)
+            failures[part] = sentence(error)
     return Outcome(tuple(frames), tuple(kept), failures)
 
 
-def _sentence(error: BaseException) -> str:
+def sentence(error: BaseException) -> str:
+    """Say in one sentence why something could not be done."""
+    if is_full_disk(error):
+        return "The disk is full: free some space and run the same command again."
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -220,7 +235,47 @@ def _on_cluster(client: Any, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
     from dask.distributed import as_completed as dask_completed
 
     futures = {client.submit(classify_job, job, pure=False): job for job in jobs}
-    for future in dask_completed(list(futures), loop=client.loop):
-        error = future.exception()
-        outcome = future.result() if error is None else Outcome(failures={"": _sentence(error)})
-        yield futures[future], outcome
+    with _told_without_workers(client):
+        try:
+            for future in dask_completed(list(futures), loop=client.loop):
+                error = future.exception()
+                if error is None:
+                    outcome = future.result()
+                else:
+                    outcome = Outcome(failures={"": sentence(error)})
+                yield futures[future], outcome
+        except (CancelledError, asyncio.CancelledError, OSError, TimeoutError) as error:
+            raise BatchError(
+                "The connection to the dask scheduler was lost: run the same command again to go "
+                "on, once it is back."
+            ) from error
+
+
+@contextmanager
+def _told_without_workers(client: Any) -> Iterator[None]:
+    """Say so where a cluster has no worker for a while: it waits, and nothing would happen."""
+    done = threading.Event()
+
+    def watch() -> None:
+        since = time.monotonic()
+        told = False
+        while not done.wait(_EVERY):
+            try:
+                there = bool(client.scheduler_info()["workers"])
+            except Exception:  # it is closing, or has lost its scheduler, which is told elsewhere
+                continue
+            if there:
+                since, told = time.monotonic(), False
+            elif not told and time.monotonic() - since > _WITHOUT_WORKERS:
+                told = True
+                _LOG.warning(
+                    "The dask scheduler has no worker any more: start some, and the batch goes on."
+                )
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

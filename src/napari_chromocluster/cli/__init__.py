@@ -83,6 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _say("The memory is too small for this image: close other programs or crop it.")
     except (ValueError, OSError) as error:
+        from napari_chromocluster.imaging.io import is_full_disk
+
+        if isinstance(error, OSError) and is_full_disk(error):
+            return _say("The disk is full: free some space and run the command again.")
         return _say(str(error))
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of the command line itself

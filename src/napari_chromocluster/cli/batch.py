@@ -91,6 +91,6 @@ def _print_batch(result: BatchResult, output: Path) -> None:
     if result.kept:
         print("counted as they are, for a human decided there: " + ", ".join(result.kept))
     if result.failures:
-        print(f"{counted(len(result.failures), 'image')} could not be done:", file=sys.stderr)
+        print("could not be done:", file=sys.stderr)
     for name, reason in result.failures.items():
         print(f"  {name}: {reason}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +55,9 @@ def models(
         print_json(_plain(entry)) if as_json else print(f"added as {entry.name!r}")
     elif name is not None:
         card = registry.model_card(name)
-        print(card.to_json() if as_json else card_text(card))
+        listed = registry.listed_name(registry.resolve_model(name)) or card.name
+        # People know it by its name in the list; the JSON is the card as it stands in the file.
+        print(card.to_json() if as_json else card_text(replace(card, name=listed)))
     else:
         _print_list(registry.list_models(), as_json)
 

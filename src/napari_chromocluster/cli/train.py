@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_chromocluster.cli.options import Json, numbers, print_json
+from napari_chromocluster.cli.options import Json, Stopped, numbers, print_json
 
 if TYPE_CHECKING:
     from napari_chromocluster.training.config import TrainingConfig
@@ -102,13 +102,24 @@ def train(
         if find_rate is not None:
             _find_rate(configure(annotations, **settings), find_rate, as_json)
             return
-        prepare(annotations, out=out, **settings)
+        _print_warnings(prepare(annotations, out=out, **settings).config)
     _work(run, resume)
     if is_helper():
         return
     if not run.model_path.exists():
-        raise ValueError("The training was stopped before there was anything to keep.")
+        raise Stopped(
+            f"The training was stopped before there was anything to keep: 'chromocluster train -o "
+            f"{out} --resume' goes on with it."
+        )
     _print_outcome(run, as_json)
+
+
+def _print_warnings(config: TrainingConfig) -> None:
+    """Say what is to be known of the annotations, as the Train dock does."""
+    from napari_chromocluster.training.inventory import data_warnings
+
+    for text in data_warnings(config):
+        print(f"warning: {text}", file=sys.stderr)
 
 
 def _print_outcome(run: Run, as_json: bool) -> None:
@@ -199,10 +210,7 @@ def _configuration(
     from napari_chromocluster.training.config import TrainingConfig
     from napari_chromocluster.training.config import preset as find_preset
 
-    if config is None:
-        chosen = find_preset(preset)
-    else:
-        chosen = TrainingConfig.from_json(config.read_text(encoding="utf-8"))
+    chosen = find_preset(preset) if config is None else TrainingConfig.read(config)
     if epochs is not None:
         wanted = numbers(epochs, "--epochs") or []
         if len(wanted) != len(chosen.stages):

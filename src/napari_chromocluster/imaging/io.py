@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
@@ -92,6 +93,17 @@ def _new_file(folder: Path, prefix: str, suffix: str) -> Path:
     return Path(name)
 
 
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error; torch tells of it as of something else."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def is_stack(image: Any) -> bool:
     """Whether an image from `read_image` is a stack of metaphases."""
     return image.ndim == 4 or (image.ndim == 3 and image.shape[-1] not in (3, 4))
@@ -131,6 +143,10 @@ def read_image(path: str | Path) -> NDArray[Any]:
 def _decoding(path: str | Path, what: str) -> Iterator[Path]:
     """Turn whatever a decoder says of a file into one sentence."""
     file = Path(path)
+    if file.is_dir():
+        raise ImageError(f"{file} is a folder, not {what}: name a file in it.")
+    if file.is_symlink() and not file.is_file():
+        raise ImageError(f"{file} is a link that leads nowhere: mend or remove it.")
     if not file.is_file():
         raise ImageError(f"{file} does not exist: check the name.")
     try:

@@ -80,7 +80,34 @@ def iterate_frames(labels: Any) -> Iterator[tuple[int, NDArray[Any]]]:
         )
 
 
-def extract_regions(labels: Any, select: Collection[int] | None = None) -> list[Region]:
+def selected_labels(select: Any) -> set[int]:
+    """Return the labels that a selection names: one, or a collection of them.
+
+    Raises
+    ------
+    RegionError
+        If it holds anything but whole numbers; a mask of what is selected is none of them.
+    """
+    try:
+        given = list(select)
+    except TypeError:
+        given = [select]
+    if isinstance(select, (str, bytes)) or not all(_is_label(one) for one in given):
+        raise RegionError(
+            "A selection names labels by their numbers, such as [1, 2, 5], not by a mask, text or "
+            "fractions: give the numbers of the regions."
+        )
+    return {int(one) for one in given}
+
+
+def _is_label(value: Any) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return False
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    return number and float(value).is_integer()
+
+
+def extract_regions(labels: Any, select: Collection[int] | int | None = None) -> list[Region]:
     """List the regions of a label image or of a stack.
 
     The cost is linear in the pixels, however many labels there are and
@@ -90,7 +117,7 @@ def extract_regions(labels: Any, select: Collection[int] | None = None) -> list[
     ----------
     labels : (H, W) or (N, H, W) integer array, or a dask or zarr array
         0 is background.  Lazy arrays are read frame by frame.
-    select : collection of int, optional
+    select : label or collection of labels, optional
         Labels to list; default all.
 
     Returns
@@ -101,10 +128,10 @@ def extract_regions(labels: Any, select: Collection[int] | None = None) -> list[
     Raises
     ------
     RegionError
-        If there is no region, the selection is empty, or a selected label
-        does not occur.
+        If there is no region, the selection is empty or no labels, or a
+        selected label does not occur.
     """
-    wanted = None if select is None else {int(label) for label in select} - {0}
+    wanted = None if select is None else selected_labels(select) - {0}
     if wanted is not None and not wanted:
         raise RegionError("No region is selected: select at least one label.")
     found: list[Region] = []

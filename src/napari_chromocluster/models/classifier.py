@@ -95,7 +95,7 @@ class ClusterClassifier:
         Parameters
         ----------
         image : (H, W), (H, W, 3 | 4), (N, H, W) or (N, H, W, 3 | 4) array
-            Any real dtype; dask and zarr arrays are read frame by frame.
+            Any real dtype, or nested lists; dask and zarr arrays are read frame by frame.
         labels : (H, W) or (N, H, W) integer array
             Regions; 0 is background.
         select : label or collection of labels, optional
@@ -130,10 +130,10 @@ class ClusterClassifier:
         Cancelled
             If ``stop`` said so.
         """
+        image, labels = as_array(image), as_array(labels)
         frames = match_frames(image, labels)
-        wanted = {int(select)} if isinstance(select, (int, np.integer)) else select
         # All regions are listed first: errors come before work, and the total is known.
-        selected = extract_regions(labels, wanted)
+        selected = extract_regions(labels, select)
         total, done = len(selected), 0
         parts = []
         self._weights(prior)  # a wrong prior is told before any work
@@ -458,6 +458,22 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def as_array(values: Any) -> Any:
+    """Return an array, also of nested lists; one on disk is not read.
+
+    Raises
+    ------
+    ClassifyError
+        If it is none.
+    """
+    if hasattr(values, "shape"):
+        return values
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ClassifyError("Image and labels are arrays: their rows differ in length.") from error
+
+
 def match_frames(image: Any, labels: Any) -> list[tuple[Any, Any]]:
     """Pair the frames of an image with those of its labels, without reading them.
 
@@ -466,8 +482,7 @@ def match_frames(image: Any, labels: Any) -> list[tuple[Any, Any]]:
     ClassifyError
         If their shapes do not belong together.
     """
-    image = image if hasattr(image, "shape") else np.asarray(image)
-    labels = labels if hasattr(labels, "shape") else np.asarray(labels)
+    image, labels = as_array(image), as_array(labels)
     spatial = tuple(image.shape)
     if len(spatial) > len(labels.shape) and spatial[-1] in (1, 3, 4):
         spatial = spatial[:-1]

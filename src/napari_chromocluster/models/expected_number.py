@@ -7,6 +7,8 @@ which sees one region at a time, cannot know.
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,9 +39,10 @@ def says_something(regions: int, expected: int | None) -> bool:
     ValueError
         If the number is no number of chromosomes.
     """
-    if expected is not None and expected < 0:
+    if expected is not None and not (isinstance(expected, Real) and expected >= 0):
         raise ValueError(
-            f"A cell cannot have {expected} chromosomes: give their number, or 0 if it is unknown."
+            f"A cell cannot have {expected!r} chromosomes: give their number, or 0 if it is "
+            f"unknown."
         )
     return expected is not None and _FEWEST * expected < regions <= _MOST * expected
 

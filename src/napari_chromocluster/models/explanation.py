@@ -28,6 +28,7 @@ from napari_chromocluster.models.classifier import (
     Cancelled,
     ClassifyError,
     ClusterClassifier,
+    as_array,
     match_frames,
     turned,
 )
@@ -180,10 +181,9 @@ def explain_regions(
     Cancelled
         If ``stop`` said so.
     """
-    labels = labels if hasattr(labels, "shape") else np.asarray(labels)
+    labels = as_array(labels)
     frames = match_frames(image, labels)
-    wanted = {int(select)} if isinstance(select, (int, np.integer)) else select
-    regions = extract_regions(labels, wanted)
+    regions = extract_regions(labels, select)
     out = np.zeros(labels.shape, np.float32)
     done = 0
     for frame, group in itertools.groupby(regions, key=lambda region: region.frame):

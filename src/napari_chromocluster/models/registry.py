@@ -126,7 +126,13 @@ def resolve_model(name_or_path: str | Path) -> Path:
         if entry.name == text and entry.path is not None:
             return entry.path
     path = Path(text).expanduser()
-    if path.is_file() or path.suffix or len(path.parts) > 1:
+    if path.is_file():
+        return path
+    # The name that a model was given, where the list had to write it in another way.
+    for entry in classifying:
+        if entry.name == _file_name(text) and entry.path is not None:
+            return entry.path
+    if path.suffix or len(path.parts) > 1:
         return path
     if text in BACKBONES:
         raise RegistryError(
@@ -164,7 +170,7 @@ def register_model(path: str | Path, name: str) -> ModelEntry:
     """
     source = Path(path)
     load_model_file(source)
-    stem = re.sub(r"[^\w.() -]+", "_", name).strip(" .") or "my model"
+    stem = _file_name(name) or "my model"
     taken = {entry.name for entry in list_models()}
     unique, number = stem, 2
     while unique in taken:
@@ -173,6 +179,11 @@ def register_model(path: str | Path, name: str) -> ModelEntry:
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
     return _entry(target, "user")
+
+
+def _file_name(name: str) -> str:
+    """Write a name without what no file's name may hold."""
+    return re.sub(r"[^\w.() -]+", "_", name).strip(" .")
 
 
 def model_card(name_or_path: str | Path) -> ModelCard:

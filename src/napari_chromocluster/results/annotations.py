@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from napari_chromocluster.imaging.io import IMAGE_SUFFIXES, atomic_path
+from napari_chromocluster.results.groups import name_groups
 from napari_chromocluster.taxonomy import TYPES, UNRESOLVED, UNTYPED_CLUSTER, possible_types
 
 #: Columns of an annotation table.
 COLUMNS = ("image", "labels", "label", "cluster_type", "group")
 _NEEDED = ("image", "cluster_type")
+_ADVICE = "save it as CSV UTF-8, comma separated."
 
 
 class AnnotationError(ValueError):
@@ -69,20 +72,29 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
     AnnotationError
         For a missing file or column, an unknown type or a duplicate row.
     """
+    return name_groups(read_rows(path))
+
+
+def read_rows(path: str | Path) -> pd.DataFrame:
+    """Read as `read_annotations` does, but leave the group empty where none is named.
+
+    Of several files, only all rows together tell which names of images repeat.
+    """
     file = Path(path)
     if file.is_dir():
         return _read_folder(file)
     if not file.is_file():
         raise AnnotationError(f"{file} does not exist: check the name.")
+    text = _text_of(file)
+    header = text.splitlines()[0]
+    separator = ";" if header.count(";") > header.count(",") else ","
+    if "\t" in header and separator not in header:
+        raise AnnotationError(f"{file.name} is separated by tabs: {_ADVICE}")
     try:
-        with file.open(encoding="utf-8-sig") as stream:
-            header = stream.readline()
-        separator = ";" if header.count(";") > header.count(",") else ","
-        table = pd.read_csv(
-            file, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=separator
-        )
-    except (OSError, ValueError) as error:
+        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, sep=separator)
+    except ValueError as error:
         raise AnnotationError(f"{file.name} cannot be read as CSV: {error}.") from error
+    table = table.fillna("")  # rows that end early
     table.columns = [str(name).strip() for name in table.columns]
     for name in _NEEDED:
         if name not in table:
@@ -90,7 +102,31 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
                 f"{file.name} has no column {name!r}: an annotation file has the columns "
                 f"{', '.join(COLUMNS)}."
             )
+    # Without it each image would count as one region, whatever the labels say.
+    if "labels" not in table and "label" in table and (table["label"].str.strip() != "").any():
+        raise AnnotationError(
+            f"{file.name} has a column 'label' but no column 'labels': name the column that holds "
+            f"the label image 'labels'."
+        )
     return _checked(table, file)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise AnnotationError(
+            f"{file.name} cannot be read ({error.strerror}): check its rights."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{file.name} is no text in UTF-8: {_ADVICE}") from error
+    if "\0" in text:
+        raise AnnotationError(f"{file.name} is no text in UTF-8: {_ADVICE}")
+    if not text.strip():
+        raise AnnotationError(
+            f"{file.name} is empty: an annotation file has the columns {', '.join(COLUMNS)}."
+        )
+    return text.lstrip("\r\n")
 
 
 def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
@@ -98,21 +134,28 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     for name in ("labels", "label", "group"):
         if name not in table:
             table[name] = ""
+    # A spreadsheet leaves blanks that nobody sees, and what they made of a name is another one.
+    for name in COLUMNS:
+        table[name] = table[name].str.strip()
     for line, kind in enumerate(table["cluster_type"], start=2):
         if kind != UNRESOLVED and not says_type(kind):
             raise AnnotationError(
                 f"{file.name}, line {line}: {kind!r} is no cluster type; "
                 f"use one of {', '.join(TYPES)}."
             )
-    raw_groups = table["group"].where(table["group"] != "", table["image"])
     for name in ("image", "labels"):
         table[name] = _absolute(table[name], base, file, needed=name == "image")
     table["label"] = _label_numbers(table, file)
-    table["group"] = raw_groups
     twice = table.duplicated(["image", "labels", "label"])
     if twice.any():
-        line = int(np.argmax(twice.to_numpy())) + 2
-        raise AnnotationError(f"{file.name}, line {line}: this region is annotated twice.")
+        row = int(np.argmax(twice.to_numpy()))
+        what = (
+            "this region is annotated twice."
+            if table["labels"].iloc[row]
+            else "this image is annotated twice; regions are told apart by the columns labels (the "
+            "label image) and label."
+        )
+        raise AnnotationError(f"{file.name}, line {row + 2}: {what}")
     return table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]
 
 
@@ -134,20 +177,31 @@ def _absolute(column: pd.Series[str], base: Path, file: Path, needed: bool) -> p
 def _label_numbers(table: pd.DataFrame, file: Path) -> list[int]:
     numbers = []
     for line, (labels, label) in enumerate(zip(table["labels"], table["label"], strict=True), 2):
-        text = label.strip()
         if labels == "":
             numbers.append(0)
             continue
-        try:
-            number = int(text) if text.isdigit() else int(float(text))
-        except ValueError:
+        number = _whole_number(label)
+        if number is None:
             raise AnnotationError(
-                f"{file.name}, line {line}: the label {text!r} is no whole number."
-            ) from None
+                f"{file.name}, line {line}: the label {label!r} is no whole number."
+            )
         if number <= 0:
             raise AnnotationError(f"{file.name}, line {line}: a label is 1 or more, not {number}.")
         numbers.append(number)
     return numbers
+
+
+def _whole_number(text: str) -> int | None:
+    """Return the number that a text is, also one that a spreadsheet wrote as ``3.0``."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
 
 
 def _read_folder(folder: Path) -> pd.DataFrame:

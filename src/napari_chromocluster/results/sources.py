@@ -17,12 +17,16 @@ from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
 from napari_chromocluster.results.annotations import (
     AnnotationError,
-    read_annotations,
+    read_rows,
     says_type,
 )
+from napari_chromocluster.results.groups import name_groups
 
 #: Fewest ready-made crops of a group whose median size says what a single chromosome measures.
 _FEWEST_CROPS = 8
+#: Fewest values that make a picture, the share of all that the box of a gray value takes at least,
+#: and how much of its box it fills at most.  Chromosomes take a hundredth and fill half of it.
+_FEWEST_GRAYS, _STREWN, _THIN = 10, 0.1, 0.1
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,8 @@ def read_sources(paths: Sequence[str | Path]) -> pd.DataFrame:
 
     The column ``source`` tells the place of each row's file among ``paths``.
     """
-    frames = [
-        read_annotations(Path(path)).assign(source=number) for number, path in enumerate(paths)
-    ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    frames = [read_rows(Path(path)).assign(source=number) for number, path in enumerate(paths)]
+    return name_groups(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
 
 
 def cut_annotated(
@@ -157,11 +159,17 @@ def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMeta
     Raises
     ------
     AnnotationError
-        If a label does not occur, or the picture is a stack.
+        If a label does not occur, the labels are a picture, or the picture is a stack.
     """
     array = read_labels(Path(labels))
     picture = _one_frame(read_image(Path(image)), image)
-    regions = {region.label: region for region in extract_regions(array)}
+    everything = extract_regions(array)
+    if _are_grays(everything):
+        raise AnnotationError(
+            f"{Path(labels).name} looks like a picture, not like labels: are the columns image and "
+            f"labels swapped?"
+        )
+    regions = {region.label: region for region in everything}
     chosen = []
     for label in rows["label"]:
         region = regions.get(int(label))
@@ -171,6 +179,17 @@ def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMeta
             )
         chosen.append(region)
     return AnnotatedMetaphase(picture, array, chosen, list(regions.values()))
+
+
+def _are_grays(regions: Sequence[Region]) -> bool:
+    """Whether regions are rather the gray values of a picture: many, each strewn all over it."""
+    if len(regions) < _FEWEST_GRAYS:
+        return False
+    boxes = np.array([region.bbox for region in regions])
+    sizes = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    whole = (boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)).prod()
+    filled = np.array([region.area for region in regions]) / sizes
+    return bool(np.median(sizes) > _STREWN * whole and np.median(filled) < _THIN)
 
 
 def _one_frame(image: NDArray[Any], name: str) -> NDArray[Any]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.config import preset as preset_named
+from napari_chromocluster.training.inventory import data_warnings
 from napari_chromocluster.training.process import start
 from napari_chromocluster.training.run import Run, new_run_folder
 from napari_chromocluster.training.split import check_annotations
 from napari_chromocluster.training.starting import begin_with, check_start
+
+_LOG = logging.getLogger(__name__)
 
 
 def prepare(
@@ -56,7 +60,9 @@ def configure(
     if base_model is not None:
         chosen = begin_with(chosen, base_model, backbone_weights)
     elif backbone_weights is not None:
-        chosen = begin_with(chosen, chosen.backbone, backbone_weights)
+        # A preset that begins with a model has no place for weights of a body.
+        start = chosen.base_model or chosen.backbone
+        chosen = begin_with(chosen, start, backbone_weights)
     chosen = check_start(
         chosen.replace(
             annotations=tuple(str(Path(path).expanduser().resolve()) for path in paths), **changes
@@ -123,6 +129,8 @@ def train(
         config=config,
         **changes,
     )
+    for text in data_warnings(run.config):
+        _LOG.warning(text)
     carry_out(run, wait)
     return run
 

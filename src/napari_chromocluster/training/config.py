@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.taxonomy import ClusterType
@@ -201,6 +202,8 @@ class TrainingConfig:
             raise ConfigError("Folds are trained on one device: take one device or one fold.")
         if not 0.0 <= self.average_decay < 1.0:
             raise ConfigError("The decay of the weight average lies between 0 and 1.")
+        if self.seed < 0:
+            raise ConfigError(f"A seed is a whole number from 0, not {self.seed}.")
         if self.batch_size < 2:
             raise ConfigError("The batch size must be at least 2: batch normalisation needs it.")
         if not 0 <= self.fold < self.folds:
@@ -245,16 +248,49 @@ class TrainingConfig:
         """
         try:
             values: dict[str, Any] = json.loads(text)
-            values["stages"] = tuple(StageConfig(**stage) for stage in values.get("stages", ()))
+            stages = [_known_only(StageConfig, stage) for stage in values.get("stages", ())]
+            values["stages"] = tuple(StageConfig(**stage) for stage in stages)
             for name in ("annotations", "validation_groups", "excluded_groups"):
                 values[name] = tuple(values.get(name, ()))
-            return cls(**values)
+            return cls(**_known_only(cls, values))
         except (TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise ConfigError(f"This is no training configuration: {error}.") from error
+            raise ConfigError(
+                f"This is no training configuration ({error}): take the config.json of a run."
+            ) from error
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingConfig:
+        """Read a configuration from a file.
+
+        Raises
+        ------
+        ConfigError
+            If the file cannot be read, or is no such configuration.
+        """
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be read ({error.strerror}): name the config.json of a run."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is no text: name the config.json of a run.") from error
+        except ConfigError as error:
+            raise ConfigError(f"{path.name}: {error}") from error
 
     def replace(self, **changes: Any) -> TrainingConfig:
         """Return a copy with some values changed."""
         return dataclasses.replace(self, **changes)
+
+
+def _known_only(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """Refuse settings that are none: with a typo in its name, one would be passed over."""
+    unknown = sorted(set(values) - {one.name for one in dataclasses.fields(kind)})
+    if unknown:
+        raise ConfigError(
+            f"A training configuration has no {unknown[0]!r}: mend the name or leave it out."
+        )
+    return values
 
 
 def _is_rate(stage: StageConfig) -> bool:

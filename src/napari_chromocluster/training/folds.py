@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from napari_chromocluster.training.division import keep_fold
 from napari_chromocluster.training.loop import fit
 from napari_chromocluster.training.run import Run
 
@@ -60,7 +61,9 @@ def train_folds(run: Run) -> bool:
         if run.should_stop():
             return False
         if not own.config_path.exists():
-            Run.create(own.folder, config.replace(fold=int(own.folder.name)))
+            own_config = config.replace(fold=int(own.folder.name))
+            Run.create(own.folder, own_config)
+            keep_fold(run.checkpoint_folder, own.checkpoint_folder, own_config)
         fit(own.config, _Fold(run, own, number, config.folds), resume=True)
         if run.should_stop():
             # What a stopped fold left is not what the fold would have given.

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from napari_chromocluster.results.annotations import COLUMNS
+from napari_chromocluster.results.groups import images_of_two_groups
 from napari_chromocluster.results.sources import trainable
 from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES, ClusterType
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
-from napari_chromocluster.training.split import split_groups
+from napari_chromocluster.training.split import read_tables, split_groups
 
 #: Fewer regions of a type than this are few to learn from.
 FEW = 10
@@ -78,6 +79,13 @@ def take_inventory(sources: Mapping[str, pd.DataFrame], config: TrainingConfig) 
     )
 
 
+def data_warnings(config: TrainingConfig) -> tuple[str, ...]:
+    """Return what is to be known of the annotations of a training, one sentence each."""
+    table = read_tables(config)
+    sources = {str(number): rows for number, rows in table.groupby("source")}
+    return take_inventory(sources, config).warnings
+
+
 def _counts(rows: pd.DataFrame) -> dict[ClusterType, int]:
     return {kind: int((rows["cluster_type"] == str(kind)).sum()) for kind in TYPES}
 
@@ -110,8 +118,7 @@ def _warnings(rows: pd.DataFrame, groups: pd.DataFrame) -> list[str]:
         return []
     found = _few_of_a_type(rows, groups)
     # One image under two names of a group could be learnt from and checked on.
-    names = rows[rows["labels"] != ""].groupby("image")["group"].nunique()
-    for image in names.index[names > 1][:3]:
+    for image in list(images_of_two_groups(rows))[:3]:
         found.append(
             f"{_file(str(image))} belongs to two groups, so it can be learnt from and checked on: "
             f"give it one group."

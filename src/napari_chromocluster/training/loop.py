@@ -92,7 +92,7 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     began = time.monotonic()
     run.emit({"kind": "start", "resume": resume, "preset": config.preset})
     device_of(config)  # one that is not here is told of before minutes go into the data
-    data = prepare_data(config, run)
+    data = prepare_data(config, run, resume)
     plan = DrawPlan(data.train, data.n_real, config, data.sources)
     network = start_network(config)
     for number, stage in enumerate(config.stages):

@@ -31,7 +31,8 @@ from napari_chromocluster.training.data import (
     single_chromosomes,
     small_debris,
 )
-from napari_chromocluster.training.split import read_tables, rows_of, split_groups
+from napari_chromocluster.training.division import divide
+from napari_chromocluster.training.split import read_tables, rows_of
 from napari_chromocluster.training.teacher import Teacher, load_teacher
 
 
@@ -69,7 +70,7 @@ class PreparedData:
     teacher: Teacher | None
 
 
-def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
+def prepare_data(config: TrainingConfig, run: RunLike, resume: bool = False) -> PreparedData:
     """Read, split and compose the data of a training.
 
     Parameters
@@ -78,12 +79,14 @@ def prepare_data(config: TrainingConfig, run: RunLike) -> PreparedData:
         The training.
     run : RunLike
         Told how far the preparation is.
+    resume : bool
+        Whether to divide the groups as they were when the training began.
     """
     size = max(stage.image_size for stage in config.stages)
     teacher = load_teacher(config)
     cut = cut_annotated(read_tables(config), reporter(run, "reading annotated regions"), half=True)
     names, groups = np.array(cut.names), np.array(cut.groups)
-    training, validation = split_groups(cut.groups, cut.names, config)
+    training, validation = divide(cut.groups, cut.names, config, run.checkpoint_folder, resume)
     train_rows = rows_of(groups, training)
     typed = np.isin(names, [str(kind) for kind in TYPES])
     validation_rows = np.array(

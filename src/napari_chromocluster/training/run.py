@@ -14,6 +14,7 @@ from napari_chromocluster.models.registry import home_dir
 from napari_chromocluster.training import events
 from napari_chromocluster.training.alive import is_alive
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
+from napari_chromocluster.training.division import forget_division
 
 #: States of a run.
 PREPARED, RUNNING, FINISHED, STOPPED, FAILED, KILLED = (
@@ -68,6 +69,7 @@ class Run:
             # Of a training that failed before it learnt anything the new one tells nothing.
             for path in (run.events_path, run.pid_path, run.log_path, run.stop_path):
                 path.unlink(missing_ok=True)
+            forget_division(run.checkpoint_folder)
             run.checkpoint_folder.mkdir(parents=True, exist_ok=True)
             run.report_folder.mkdir(exist_ok=True)
         except OSError as error:

@@ -7,13 +7,15 @@ its side when others are added, run after run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from napari_chromocluster.results.annotations import AnnotationError
+from napari_chromocluster.results.groups import images_of_two_groups
 from napari_chromocluster.results.sources import read_sources, trainable
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
@@ -45,13 +47,18 @@ def check_annotations(config: TrainingConfig) -> None:
     Raises
     ------
     AnnotationError
-        If a file cannot be used, or if nothing is annotated.
+        If a file cannot be used, if nothing is annotated, or if an image is in two groups.
     ConfigError
         If there are not two groups.
     """
     table = trainable(read_tables(config))
     if table.empty:
         raise AnnotationError("There is no annotated region: annotate some or choose other files.")
+    for image, groups in images_of_two_groups(table).items():
+        raise AnnotationError(
+            f"{Path(image).name} belongs to two groups, {groups[0]!r} and {groups[1]!r}, so it "
+            f"would be learnt from and checked on: give it one group in all annotation files."
+        )
     split_groups(
         [str(group) for group in table["group"]],
         [str(kind) for kind in table["cluster_type"]],
@@ -97,6 +104,11 @@ def split_groups(
             "annotate another metaphase."
         )
     order = sorted(held, key=group_place)
+    if config.folds > len(order):
+        raise ConfigError(
+            f"{config.folds} folds need as many groups (metaphases), and there are {len(order)}: "
+            f"use at most {len(order)} folds."
+        )
     if config.validation_groups:
         missing = set(config.validation_groups) - set(order)
         if missing:
@@ -105,7 +117,7 @@ def split_groups(
             )
         validation = set(config.validation_groups)
     elif config.folds > 1:
-        validation = set(order[config.fold :: config.folds])
+        validation = fold_of(order, config)[1]
     else:
         count = min(max(1, round(config.validation_share * len(order))), len(order) - 1)
         validation = _with_every_type(order, set(order[:count]), held)
@@ -113,6 +125,13 @@ def split_groups(
     if not training or not validation:
         raise ConfigError("One side of the split is empty: use fewer folds or more metaphases.")
     return training, validation
+
+
+def fold_of(groups: Iterable[str], config: TrainingConfig) -> tuple[set[str], set[str]]:
+    """Divide groups for a fold of a configuration: those to train on, those to validate on."""
+    order = sorted(groups, key=group_place)
+    validation = set(order[config.fold :: config.folds])
+    return set(order) - validation, validation
 
 
 def _with_every_type(order: list[str], validation: set[str], held: dict[str, set[str]]) -> set[str]:

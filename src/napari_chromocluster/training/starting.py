@@ -14,6 +14,8 @@ from napari_chromocluster.training.devices import device_of
 
 #: Files of torch that hold weights of a backbone.
 _WEIGHT_SUFFIXES = (".pth", ".pt")
+#: The backbone of the paper.
+_LARGEST = "resnext101_32x8d_wsl"
 #: A large pretrained body is changed more gently, on larger crops, in smaller batches.
 _GENTLER = 0.1
 _LARGE_SIZE = 224
@@ -40,6 +42,14 @@ def begin_with(
         If the model tells other types, or the weights are not on this machine.
     """
     text = str(name)
+    if weights is not None and not Path(weights).expanduser().is_file():
+        raise ConfigError(_missing(text, weights))
+    if weights is not None and (text not in BACKBONES or BACKBONES[text].is_compact):
+        raise ConfigError(
+            f"{Path(weights).name} would be passed over, for this training begins with {text!r}: "
+            f"name the backbone whose weights these are as the base model (--base-model "
+            f"{_LARGEST}), or take the preset paper."
+        )
     if text in BACKBONES:
         return _with_backbone(config, text, weights)
     if Path(text).suffix.lower() in _WEIGHT_SUFFIXES:
@@ -73,7 +83,7 @@ def _with_backbone(config: TrainingConfig, name: str, weights: str | Path | None
         return config.replace(channels="signal_mask_scale")
     path = Path(weights).expanduser().resolve() if weights is not None else backbone_path(name)
     if not path.is_file():
-        raise ConfigError(_missing(name, weights))
+        raise ConfigError(_missing(name, None))
     config = config.replace(backbone_weights=str(path), channels="gray")
     if config.preset == "paper":
         return config

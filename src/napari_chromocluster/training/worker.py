@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from napari_chromocluster.imaging.io import is_full_disk
 from napari_chromocluster.training import alive
 from napari_chromocluster.training.callbacks import Stopped
 from napari_chromocluster.training.folds import train_folds
@@ -171,7 +171,7 @@ def _free_checkpoints(run: Run) -> None:
 def sentence(error: BaseException) -> str:
     """Say in one sentence what ended a training and what to do."""
     text = str(error).strip()
-    if _is_full_disk(error) or "PytorchStreamWriter failed" in text:
+    if is_full_disk(error) or "PytorchStreamWriter failed" in text:
         return "The disk is full: free some space and resume; the last finished epoch is kept."
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return "The GPU has too little memory: choose a smaller batch or image size."
@@ -184,14 +184,3 @@ def sentence(error: BaseException) -> str:
         return line
     # Nothing a user did: what to tell whoever can mend it.
     return f"{UNEXPECTED} ({type(error).__name__}: {line}): please report it as a fault."
-
-
-def _is_full_disk(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error; torch tells of it as of something else."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left on device" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

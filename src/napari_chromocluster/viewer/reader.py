@@ -19,7 +19,7 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import (
     is_annotation_file,
     is_annotation_folder,
-    read_annotations,
+    read_rows,
     resolved,
 )
 from napari_chromocluster.results.sources import crop_mask
@@ -47,7 +47,7 @@ def read(path: str | Sequence[str]) -> list[LayerTuple]:
     Each metaphase becomes an image layer and a labels layer whose features
     hold the annotated types; ready-made crops become one sheet of tiles.
     """
-    table = read_annotations(str(path))
+    table = read_rows(str(path))
     layers: list[LayerTuple] = []
     whole = table["labels"] == ""
     for (image, labels), rows in table[~whole].groupby(["image", "labels"], sort=False):
@@ -98,7 +98,7 @@ def annotations_beside(source: str | Path | None) -> tuple[Any, pd.DataFrame, st
         # Most files are not about this image: its name is looked for before they are checked.
         if not is_annotation_file(file) or image.name not in file.read_text("utf-8", "replace"):
             continue
-        rows = read_annotations(file)
+        rows = read_rows(file)
         rows = rows[(rows["image"] == str(image)) & (rows["labels"] != "")]
         if len(rows):
             labels = str(rows["labels"].iloc[0])

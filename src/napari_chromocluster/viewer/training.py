@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import tifffile
 
 from napari_chromocluster.imaging.io import atomic_path, write_labels, write_text_atomic
 from napari_chromocluster.results.annotations import COLUMNS, AnnotationError, write_annotations
+from napari_chromocluster.results.groups import name_groups
 from napari_chromocluster.results.sources import read_sources
 from napari_chromocluster.results.table import HUMAN
 from napari_chromocluster.training.api import carry_out, prepare
@@ -98,6 +99,10 @@ class OpenPair:
         """What annotation files call the image: its file, else its layer's name."""
         return str(Path(self.source).resolve()) if self.source else self.image
 
+    def metaphase(self, frame: int = 0) -> str:
+        """Return what tells a metaphase from others: its path, in a stack with the frame."""
+        return f"{self.path}#{frame}" if self.stack else self.path
+
     def group(self, frame: int = 0) -> str:
         """Return the group of a metaphase: that of its annotation file, else its file or layer."""
         if self.named_group:
@@ -113,10 +118,10 @@ class OpenPair:
         return table[known if promoted else known & (table["source"] == HUMAN)]
 
     def annotations(self, promoted: bool = False) -> pd.DataFrame:
-        """Return the annotations, as `read_annotations` returns those of a file."""
+        """Return the annotations, as `read_rows` returns those of a file."""
         table = self.rows(promoted)
         rows = [
-            (self.path, self.labels, int(label), str(kind), self.group(int(frame)))
+            (self.metaphase(int(frame)), self.labels, int(label), str(kind), self.named_group)
             for label, kind, frame in zip(
                 table["index"], table["cluster_type"], table["frame"], strict=True
             )
@@ -172,7 +177,7 @@ def write_layers(
     promoted : bool
         Also take rows that only the model decided.
     groups : mapping of str to str, optional
-        Groups of image files that other annotations name already.
+        Group of each metaphase, see `layer_groups`.
 
     Returns
     -------
@@ -188,14 +193,13 @@ def write_layers(
     rows: list[tuple[str, str, int, str, str]] = []
     origins: dict[str, dict[str, Any]] = {}
     for number, pair in enumerate(pairs):
-        known = {} if groups is None or pair.stack else groups
         for frame, picture, regions, table in _frames(pair, promoted):
             stem = f"{number:03d}_" + re.sub(r"[^\w-]+", "_", pair.image)
             stem += f"_{frame:03d}" if pair.stack else ""
             with atomic_path(target / f"{stem}.tif") as temporary:
                 tifffile.imwrite(temporary, picture)
             write_labels(target / f"{stem}_labels.tif", regions)
-            group = known.get(pair.path, pair.group(frame))
+            group = (groups or {}).get(pair.metaphase(frame), pair.group(frame))
             files = str(target / f"{stem}.tif"), str(target / f"{stem}_labels.tif")
             rows += [
                 (*files, int(label), str(kind), group)
@@ -244,7 +248,8 @@ def prepare_on_layers(
     Run(folder).check_free()
     try:
         if found:
-            sources.append(write_layers(folder / DATA, found, promoted, _known_groups(annotations)))
+            groups = layer_groups(found, read_sources(annotations), promoted)
+            sources.append(write_layers(folder / DATA, found, promoted, groups))
         return prepare(sources, out=folder, **options)
     except Exception:
         # Without a configuration there is no run: nothing would ever clear up its data.
@@ -306,15 +311,27 @@ def train_on_layers(
     return run
 
 
-def _known_groups(annotations: Sequence[str | Path]) -> dict[str, str]:
-    """Return the group of each image file that annotation files name."""
-    if not annotations:
-        return {}
-    table = read_sources(annotations)
-    return {
-        str(Path(str(image)).resolve()): str(group)
-        for image, group in zip(table["image"], table["group"], strict=True)
-    }
+def layer_groups(
+    pairs: Iterable[OpenPair], files: pd.DataFrame, promoted: bool = False
+) -> dict[str, str]:
+    """Return the group of each metaphase of open layers (see `OpenPair.metaphase`).
+
+    Parameters
+    ----------
+    pairs : iterable of OpenPair
+        The layers.
+    files : DataFrame
+        What annotation files say, from `read_sources`.  A metaphase that they annotate too stays
+        in their group.
+    promoted : bool
+        Also take rows that only the model decided.
+    """
+    tables = [pair.annotations(promoted) for pair in pairs]
+    table = name_groups(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame()
+    groups = {} if table.empty else dict(zip(table["image"], table["group"], strict=True))
+    known = {} if files.empty else dict(zip(files["image"], files["group"], strict=True))
+    known = {str(Path(image).resolve()): str(group) for image, group in known.items()}
+    return {image: known.get(image, str(group)) for image, group in groups.items()}
 
 
 def origin_of(image: str | Path) -> Origin | None:

@@ -20,7 +20,7 @@ from napari_chromocluster.results.figures import (
 from napari_chromocluster.results.summary import rank
 from napari_chromocluster.results.table import HUMAN, TableError, counts, read_table
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.layers import TABLE_SUFFIX
+from napari_chromocluster.viewer.layers import GROUP, TABLE_SUFFIX
 from napari_chromocluster.viewer.review.session import ReviewSession
 
 
@@ -97,7 +97,8 @@ def save_annotations(
             "labels": str(labels.resolve()),
             "label": rows["index"].to_numpy(),
             "cluster_type": rows["cluster_type"].to_numpy(),
-            "group": Path(image).stem,
+            # Without one that is named the image is a group of its own, wherever the file is read.
+            "group": str(session.image.metadata.get(GROUP, "")),
         }
     )
     write_annotations(path, table)

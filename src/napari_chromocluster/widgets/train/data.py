@@ -23,12 +23,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_chromocluster.results.annotations import read_annotations
+from napari_chromocluster.results.annotations import read_rows
+from napari_chromocluster.results.groups import name_groups
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.inventory import CHECK, FEW, Inventory, take_inventory
 from napari_chromocluster.viewer.layers import labels_layers
-from napari_chromocluster.viewer.training import OpenPair, open_pairs
+from napari_chromocluster.viewer.training import OpenPair, layer_groups, open_pairs
 from napari_chromocluster.widgets.common.task import Task
 from napari_chromocluster.widgets.train.parts import button
 
@@ -64,7 +65,7 @@ def count(
     pairs : mapping of str to OpenPair
         Open layers by the name of their source.
     files : mapping of str to DataFrame
-        Annotations that were read, by their file or folder.
+        Annotations that were read (`read_rows`), by their file or folder.
     off : set of str
         Sources that are not used.
     promoted : bool
@@ -72,21 +73,14 @@ def count(
     config : TrainingConfig
         Decides the split.
     """
-    known = {
-        str(image): str(group)
-        for name, table in files.items()
-        if name not in off
-        for image, group in zip(table["image"], table["group"], strict=True)
-    }
+    files = _with_groups(files, off)
+    used = [table for name, table in files.items() if name not in off]
+    groups = layer_groups(pairs.values(), pd.concat(used) if used else pd.DataFrame(), promoted)
     tables: dict[str, pd.DataFrame] = {}
     for name, pair in pairs.items():
         table = pair.annotations(promoted)
-        if len(table) == 0:
-            continue
-        # A metaphase that a file annotates too stays in the file's group.
-        if not pair.stack and pair.path in known:
-            table = table.assign(group=known[pair.path])
-        tables[name] = table
+        if len(table):
+            tables[name] = table.assign(group=table["image"].map(groups))
     tables.update(files)
     images = [pairs[name].image for name in tables if name in pairs]
     titles = {
@@ -96,8 +90,20 @@ def count(
         if name in pairs
     }
     titles.update({name: _short(name) for name in files})
-    used = {name: table for name, table in tables.items() if name not in off}
-    return Counted(titles, tables, take_inventory(used, config))
+    kept = {name: table for name, table in tables.items() if name not in off}
+    return Counted(titles, tables, take_inventory(kept, config))
+
+
+def _with_groups(files: Mapping[str, pd.DataFrame], off: set[str]) -> dict[str, pd.DataFrame]:
+    """Name the groups of files as a training does: of those that are used all at once."""
+    named = {name: name_groups(table) for name, table in files.items() if name in off}
+    used = {name: table for name, table in files.items() if name not in off}
+    if used:
+        together = name_groups(
+            pd.concat([table.assign(source=name) for name, table in used.items()])
+        )
+        named |= {name: together[together["source"] == name] for name in used}
+    return {name: named[name] for name in files}
 
 
 class DataPanel(QWidget):
@@ -210,7 +216,7 @@ class DataPanel(QWidget):
         if self._task is not None or not self._waiting:
             return
         path = self._waiting.pop(0)
-        self._task = Task(lambda progress, stop: read_annotations(path), self)
+        self._task = Task(lambda progress, stop: read_rows(path), self)
         self._task.succeeded.connect(lambda table: self._files.update({path: table}))
         self._task.failed.connect(self.failed)
         self._task.ended.connect(self._read)

@@ -1,0 +1,80 @@
+"""Groups of annotated regions: what lies in one group is learnt from or checked on, never both."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import PurePath
+
+import pandas as pd
+
+
+def name_groups(annotations: pd.DataFrame) -> pd.DataFrame:
+    """Give a group to the rows that have none.
+
+    An image has the group that any of its rows names.  Where none does, it is a group of its
+    own, by whatever way the annotation files lead to it.
+
+    Parameters
+    ----------
+    annotations : DataFrame
+        Columns ``image`` and ``group``, which is empty where none is named.
+
+    Returns
+    -------
+    DataFrame
+        The same with all groups.  Those of images are named by the file, and by as many folders
+        above it as tell images of one name apart: alike wherever the data lie.
+    """
+    if annotations.empty:
+        return annotations
+    images = _files(annotations["image"])
+    named = annotations["group"] != ""
+    # Backwards, so that the first row of an image decides.
+    groups = dict(zip(images[named][::-1], annotations["group"][named][::-1], strict=True))
+    groups |= _short_names(one for one in images.unique() if one not in groups)
+    return annotations.assign(group=annotations["group"].where(named, images.map(groups)))
+
+
+def images_of_two_groups(annotations: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the images whose rows name several groups, with these."""
+    if annotations.empty:
+        return {}
+    found = annotations["group"].groupby(_files(annotations["image"]), sort=False).unique()
+    return {str(image): [str(one) for one in groups] for image, groups in found.items()
+            if len(groups) > 1}  # fmt: skip
+
+
+def _files(images: pd.Series[str]) -> pd.Series[str]:
+    """Return which file each path leads to; links go to what they point at."""
+    real = cache(os.path.realpath)  # of a folder once, however many images it holds
+
+    def file_of(name: str) -> str:
+        if not os.path.isabs(name):
+            return name  # that of a layer without a file
+        if os.path.islink(name):
+            return os.path.realpath(name)
+        folder, base = os.path.split(name)
+        return os.path.join(real(folder), base)
+
+    places = {name: file_of(name) for name in images.unique()}
+    return images.map(places)
+
+
+def _short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Return the shortest end of each path that no other has."""
+    left: Sequence[str] = list(paths)
+    parts = {path: PurePath(path).parts for path in left}
+    names: dict[str, str] = {}
+    depth = 1
+    while left:
+        ends = {path: "/".join(parts[path][-depth:]) for path in left}
+        often = Counter(ends.values())
+        names |= {
+            path: end for path, end in ends.items() if often[end] == 1 or depth >= len(parts[path])
+        }
+        left = [path for path in left if path not in names]
+        depth += 1
+    return names

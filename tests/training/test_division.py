@@ -1,0 +1,63 @@
+"""What is checked on was never learnt from, also when the annotations change on the way."""
+
+import pytest
+
+from napari_chromocluster.results.annotations import read_annotations, write_annotations
+from napari_chromocluster.training.api import prepare
+from napari_chromocluster.training.config import ConfigError, StageConfig
+from napari_chromocluster.training.division import divide, keep_fold
+from napari_chromocluster.training.prepare import prepare_data
+from napari_chromocluster.training.split import group_place, split_groups
+from small_training import small_training
+
+CONFIG = small_training(StageConfig("fine", 1, 1e-3, 2e-3, image_size=32), composed_clusters=0)
+
+
+def regions(names):
+    return list(names), ["single"] * len(names)
+
+
+def test_groups_that_came_since_are_learnt_from_and_none_changes_its_side(tmp_path):
+    more = sorted((f"g{number}" for number in range(30)), key=group_place)
+    first = more[:5]
+    learnt, checked = divide(*regions(first), CONFIG, tmp_path, resume=False)
+    # Of so many a new division would check on more.
+    assert split_groups(*regions(more), CONFIG)[1] & learnt
+    assert divide(*regions(more), CONFIG, tmp_path, resume=True) == (
+        set(more) - checked, checked,
+    )  # fmt: skip
+    assert divide(*regions(first), CONFIG, tmp_path, resume=False) == (learnt, checked)
+
+
+def test_groups_that_are_gone_are_left_out_unless_nothing_is_left(tmp_path):
+    names = [f"g{number}" for number in range(10)]
+    learnt, checked = divide(*regions(names), CONFIG, tmp_path, resume=False)
+    assert len(checked) == 2
+    gone = sorted(checked)[0]
+    kept = [name for name in names if name != gone]
+    assert divide(*regions(kept), CONFIG, tmp_path, resume=True) == (learnt, checked - {gone})
+    with pytest.raises(ConfigError, match=r"checks on is left .* put them back"):
+        divide(*regions(sorted(learnt)), CONFIG, tmp_path, resume=True)
+
+
+def test_other_folds_divide_the_groups_of_the_start(tmp_path):
+    config = CONFIG.replace(folds=2)
+    names = sorted((f"g{number}" for number in range(4)), key=group_place)
+    _, checked = divide(*regions(names), config, tmp_path / "whole", resume=False)
+    other = config.replace(fold=1)
+    keep_fold(tmp_path / "whole", tmp_path / "other", other)
+    _, others = divide(*regions([*names, "new"]), other, tmp_path / "other", resume=True)
+    assert others == set(names) - checked
+
+
+def test_a_resumed_training_checks_on_what_it_did(annotated, tmp_path):
+    table = read_annotations(annotated)
+    changing = annotated.with_name("changing.csv")
+    order = sorted(table["group"].unique(), key=group_place)
+    # The group that a new division would check on comes later.
+    write_annotations(changing, table[table["group"] != order[0]])
+    run = prepare(changing, config=CONFIG, out=tmp_path / "run")
+    learnt, checked = prepare_data(run.config, run).groups
+    write_annotations(changing, table)
+    assert prepare_data(run.config, run, resume=True).groups == (learnt | {order[0]}, checked)
+    assert prepare_data(run.config, run).groups[1] != checked
