@@ -2,6 +2,11 @@
 
 import napari
 import pytest
+from napari.utils._proxies import PublicOnlyProxy
+
+from napari_chromocluster.viewer.review import keeper as rooms
+from napari_chromocluster.widgets.review.dock import ReviewWidget
+from review_dock import MADE, seeded
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +25,30 @@ def viewer(window):
     yield window
     window.window.remove_dock_widget("all")
     window.layers.clear()
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(rooms, "own_folder", lambda: tmp_path / "own")
+
+
+@pytest.fixture
+def classified(viewer):
+    """A viewer with a metaphase whose regions have types; of some they are unsure."""
+    viewer.add_image(MADE.image, name="metaphase")
+    labels = MADE.labels.copy()
+    viewer.add_labels(labels, name="metaphase regions", features=seeded(labels))
+    viewer.window._qt_window.activateWindow()
+    return viewer
+
+
+@pytest.fixture
+def review(classified, own_folder, qtbot):
+    viewer = classified
+    # napari gives docks of plugins a proxy that refuses private access.
+    widget = ReviewWidget(PublicOnlyProxy(viewer))
+    viewer.window.add_dock_widget(widget, name="Review", area="right")
+    widget.gallery.setFocus()
+    qtbot.waitUntil(lambda: widget.keys.bound and widget.gallery.hasFocus(), timeout=5000)
+    yield widget
+    widget.release()

@@ -27,73 +27,32 @@ from vispy.util import keys
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.model_file import ModelCard
-from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.table import build_table, read_table, set_types, write_table
 from napari_chromocluster.taxonomy import TYPES, ClusterType
-from napari_chromocluster.viewer.layers import labels_layers
-from napari_chromocluster.viewer.review import keeper as rooms
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
 from napari_chromocluster.widgets.review.gallery import Header
 from napari_chromocluster.widgets.review.keys import COMMANDS, help_sheet
-
-MADE = synthetic_metaphase(seed=6, chromosomes=24)
-
-
-def seeded(labels, seed=0):
-    regions = extract_regions(labels)
-    chances = np.random.default_rng(seed).dirichlet(np.full(5, 0.4), len(regions))
-    return build_table(regions, chances, model="seeded")
-
-
-def tiny_classifier():
-    network = build_network("compact", n_classes=5, channels=3)
-    return ClusterClassifier(network, ModelCard(name="tiny", input_size=32, tta=1), "cpu")
+from review_dock import (
+    MADE,
+    Event,
+    choose,
+    native_canvas,
+    press,
+    row,
+    seeded,
+    tiny_classifier,
+)
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(rooms, "own_folder", lambda: tmp_path / "own")
+def here(own_folder):
+    """Reviews are saved in a folder of the test."""
 
 
 @pytest.fixture
-def classified(viewer):
-    """A viewer with a metaphase whose regions have types; of some they are unsure."""
-    viewer.add_image(MADE.image, name="metaphase")
-    labels = MADE.labels.copy()
-    viewer.add_labels(labels, name="metaphase regions", features=seeded(labels))
-    viewer.window._qt_window.activateWindow()
-    return viewer
-
-
-@pytest.fixture
-def dock(classified, qtbot):
-    viewer = classified
-    # napari gives docks of plugins a proxy that refuses private access.
-    widget = ReviewWidget(PublicOnlyProxy(viewer))
-    viewer.window.add_dock_widget(widget, name="Review", area="right")
-    widget.gallery.setFocus()
-    qtbot.waitUntil(lambda: widget.keys.bound and widget.gallery.hasFocus(), timeout=5000)
-    yield widget
-    widget.release()
-
-
-def press(dock, qtbot, name, modifier=Qt.KeyboardModifier.NoModifier):
-    qtbot.keyClick(dock.gallery, getattr(Qt.Key, f"Key_{name}"), modifier)
-
-
-def row(dock, key):
-    return dock.session.rows([key]).iloc[0]
-
-
-def choose(dock, qtbot, key, modifier=Qt.KeyboardModifier.NoModifier):
-    """Click a tile."""
-    index = dock.gallery.gallery.index_of(key)
-    dock.gallery.scrollTo(index)
-    place = dock.gallery.visualRect(index).center()
-    qtbot.mouseClick(dock.gallery.viewport(), Qt.MouseButton.LeftButton, modifier, place)
+def dock(review):
+    return review
 
 
 def test_gallery_shows_all_regions_in_groups(dock, qtbot):
@@ -253,7 +212,7 @@ def test_click_in_the_canvas_selects_and_gives_the_keys(dock, qtbot):
     y, x = np.argwhere(MADE.labels == region.label)[region.area // 2]
     dock.viewer.layers.selection = {dock.image}
     qtbot.wait(50)
-    event = _Event((float(y), float(x)))
+    event = Event((float(y), float(x)))
     callback = dock.canvas._on_drag(dock.viewer, event)
     next(callback)
     event.type = "mouse_release"
@@ -269,7 +228,7 @@ def test_ctrl_or_shift_with_a_click_in_the_canvas_selects_several(dock, qtbot):
     big = sorted(extract_regions(MADE.labels), key=lambda r: -r.area)[:3]
     for region, modifiers in zip(big, ((), (keys.CONTROL,), (keys.SHIFT,)), strict=True):
         place = np.argwhere(MADE.labels == region.label)[region.area // 2]
-        event = _Event(tuple(float(one) for one in place))
+        event = Event(tuple(float(one) for one in place))
         event.modifiers = modifiers
         callback = dock.canvas._on_drag(dock.viewer, event)
         next(callback)
@@ -277,13 +236,6 @@ def test_ctrl_or_shift_with_a_click_in_the_canvas_selects_several(dock, qtbot):
         next(callback, None)
     assert set(dock.gallery.selected_keys()) == {(0, one.label) for one in big}
     assert len(dock.canvas._frame_layer.data) == 3
-
-
-class _Event:
-    button, type, modifiers = 1, "mouse_press", ()
-
-    def __init__(self, position):
-        self.position = position
 
 
 @pytest.fixture
@@ -395,160 +347,6 @@ def test_frames_are_those_of_the_regions_that_are_there(dock, qtbot):
     assert len(dock.canvas._frame_layer.data) == 1
 
 
-def test_split_is_classified_at_once_and_undone(dock, qtbot):
-    dock.classifier = tiny_classifier()
-    label = next(n for n, kind in MADE.types.items() if kind is ClusterType.TOUCHING)
-    pixels, table = dock.labels.data.copy(), dock.session.table.copy()
-    dock.gallery.select([(0, label)])
-    dock.split_watershed()
-    pieces = dock.gallery.selected_keys()
-    assert len(pieces) == 2
-    qtbot.waitUntil(lambda: set(dock.session.rows(pieces)["model"]) == {"tiny"}, timeout=20000)
-    assert (dock.session.rows(pieces)["cluster_type"] != "").all()
-    qtbot.waitUntil(lambda: dock.task is None)
-    press(dock, qtbot, "Z", Qt.KeyboardModifier.ControlModifier)
-    np.testing.assert_array_equal(dock.labels.data, pixels)
-    assert dock.session.table.equals(table)
-
-
-def test_changed_pixels_are_classified_by_themselves(dock, qtbot):
-    dock.classifier = tiny_classifier()
-    dock.mend.automatic.setChecked(True)
-    region = extract_regions(MADE.labels)[4]
-    dock.labels.brush_size = 5
-    dock.labels.paint((region.bbox[0] - 1, region.bbox[1] + 2), region.label)
-    assert dock.session.stale() == [(0, region.label)]
-    qtbot.waitUntil(lambda: not dock.session.stale(), timeout=20000)
-    assert row(dock, (0, region.label))["model"] == "tiny"
-    qtbot.waitUntil(lambda: dock.task is None)
-
-
-def find_anew(dock, name="metaphase regions [2]"):
-    """Add regions and hide those there were, as the Classify dock does."""
-    labels = MADE.labels.copy()
-    labels[labels == 2] = 0
-    layer = dock.viewer.add_labels(labels, name=name)
-    dock.viewer.layers["metaphase regions"].visible = False
-    return layer
-
-
-def test_review_follows_to_regions_that_took_the_place_of_its_own(dock, qtbot):
-    layer = find_anew(dock)
-    qtbot.waitUntil(lambda: dock.session is not None and dock.session.labels == layer)
-    assert dock.labels_combo.currentText() == layer.name
-    assert "'metaphase regions' is hidden" in dock.banner.text
-    assert len(dock.gallery.gallery.entries) == len(MADE.types) - 1
-
-
-def test_decisions_on_hidden_regions_are_saved_and_come_back(dock, qtbot):
-    key = dock.session.region_keys()[0]
-    dock.session.set_type([key], ClusterType.OTHER)
-    layer = find_anew(dock)
-    qtbot.waitUntil(lambda: "Which" in dock.choice.text)
-    assert layer.name in dock.choice.text
-    saved = dock.choice.answers["Review the saved regions"]
-    qtbot.mouseClick(saved, Qt.MouseButton.LeftButton)
-    assert dock.session.labels.name == "metaphase regions"
-    assert dock.session.labels.visible
-    assert not layer.visible
-    assert row(dock, key)[["cluster_type", "source"]].tolist() == ["other", "human"]
-    assert len(labels_layers(dock.viewer)) == 2, "what is open already is not opened again"
-
-
-def test_review_stays_where_its_regions_are_seen_or_no_others_came(dock, qtbot):
-    mine = dock.session.labels
-    dock.viewer.add_labels(MADE.labels.copy(), name="metaphase by hand")
-    qtbot.waitUntil(lambda: not dock._settle_timer.isActive())
-    mine.visible = False
-    dock.viewer.add_image(np.flipud(MADE.image), name="another")
-    dock.viewer.add_labels(np.flipud(MADE.labels), name="another regions")
-    qtbot.waitUntil(lambda: not dock._settle_timer.isActive())
-    assert dock.session.labels == mine
-
-
-def draw_line(dock, region, during=lambda: None):
-    """Drag across a region, from above it to below."""
-    y0, x0, y1, x1 = region.bbox
-    event = _Event((y0 - 3.0, (x0 + x1) / 2))
-    callback = dock.canvas._on_drag(dock.viewer, event)
-    next(callback)
-    event.type, event.position = "mouse_move", (y1 + 3.0, (x0 + x1) / 2)
-    next(callback)
-    during()
-    event.type = "mouse_release"
-    for _ in callback:
-        pass
-
-
-def test_line_splits_what_it_crosses(dock):
-    dock.mend.line.setChecked(True)
-    assert not dock.viewer.scene.camera.mouse_pan
-    draw_line(dock, max(extract_regions(MADE.labels), key=lambda r: r.area))
-    assert len(dock.gallery.selected_keys()) >= 2
-    assert dock.viewer.scene.camera.mouse_pan
-    assert not dock.mend.line.isChecked()
-    dock.undo()
-
-
-def native_canvas(dock):
-    return dock.viewer.__wrapped__.window._qt_viewer.canvas.native
-
-
-def test_a_line_can_be_drawn_whatever_layer_is_chosen(dock):
-    dock.mend.line.setChecked(True)
-    for chosen in (dock.image, dock.labels, None):
-        dock.viewer.layers.selection.active = chosen
-        assert not dock.viewer.scene.camera.mouse_pan
-    draw_line(dock, max(extract_regions(MADE.labels), key=lambda r: r.area))
-    assert len(dock.gallery.selected_keys()) >= 2
-    dock.viewer.layers.selection.active = dock.image
-    assert dock.viewer.scene.camera.mouse_pan
-
-
-@pytest.mark.parametrize("where", ["gallery", "canvas"])
-def test_escape_leaves_the_line(dock, qtbot, where):
-    dock.mend.line.setChecked(True)
-    assert "Esc" in dock.banner.text
-    widget = dock.gallery if where == "gallery" else native_canvas(dock)
-    widget.setFocus()
-    qtbot.keyClick(widget, Qt.Key.Key_Escape)
-    assert not dock.mend.line.isChecked()
-    assert dock.viewer.scene.camera.mouse_pan
-    assert not dock.banner.text
-
-
-def test_escape_takes_back_a_line_that_is_half_drawn(dock, qtbot):
-    before = dock.session.table.copy()
-    dock.mend.line.setChecked(True)
-    region = max(extract_regions(MADE.labels), key=lambda r: r.area)
-    draw_line(dock, region, lambda: qtbot.keyClick(native_canvas(dock), Qt.Key.Key_Escape))
-    assert dock.session.table.equals(before)
-    assert not len(dock.canvas._frame_layer.data)
-
-
-def test_another_image_ends_the_line(dock):
-    dock.mend.line.setChecked(True)
-    dock.viewer.add_image(np.flipud(MADE.image), name="another")
-    assert not dock.mend.line.isChecked()
-    assert dock.viewer.scene.camera.mouse_pan
-    dock.mend.line.setChecked(True)
-    dock.choose_image(dock.viewer.layers["another"])
-    assert not dock.mend.line.isChecked()
-    assert dock.viewer.scene.camera.mouse_pan
-
-
-def test_painting_ends_the_line(dock):
-    dock.viewer.layers.selection.active = dock.labels
-    dock.labels.mode = "paint"
-    dock.mend.line.setChecked(True)
-    assert str(dock.labels.mode) == "pan_zoom"
-    dock.labels.mode = "paint"
-    assert list(dock.canvas._on_drag(dock.viewer, _Event((5.0, 5.0)))) == []
-    assert not dock.mend.line.isChecked()
-    assert not dock.viewer.scene.camera.mouse_pan, "napari's brush has the drag"
-    dock.labels.mode = "pan_zoom"
-
-
 def test_merge_delete_and_reasons(dock, qtbot):
     dock.gallery.select([])
     dock._update_state()
@@ -624,134 +422,6 @@ def test_regions_that_differ_are_asked(dock, qtbot):
     keep = next(one for text, one in dock.choice.answers.items() if "new regions" in text)
     qtbot.mouseClick(keep, Qt.MouseButton.LeftButton)
     assert dock.session.labels == layer
-
-
-OTHER = synthetic_metaphase(seed=7, chromosomes=24)
-
-
-@pytest.fixture
-def stacked(viewer):
-    """A viewer with a stack of two frames whose regions have types; of some they are unsure."""
-    labels = np.stack([MADE.labels, OTHER.labels])
-    viewer.add_image(np.stack([MADE.image, OTHER.image]), name="stack")
-    viewer.add_labels(labels, name="stack regions", features=seeded(labels))
-    viewer.dims.set_current_step(0, 0)
-    viewer.window._qt_window.activateWindow()
-    return viewer
-
-
-@pytest.fixture
-def stack(stacked, qtbot):
-    """The review of a stack, at its first frame."""
-    dock = ReviewWidget(PublicOnlyProxy(stacked))
-    stacked.window.add_dock_widget(dock, name="Review", area="right")
-    dock.gallery.setFocus()
-    qtbot.waitUntil(lambda: dock.keys.bound and dock.gallery.hasFocus(), timeout=5000)
-    yield dock
-    dock.release()
-
-
-def shown_frame(dock):
-    return dock.viewer.dims.current_step[0]
-
-
-def settle(table, frame):
-    """Leave nothing to look at in a frame."""
-    rows = (table["frame"] == frame) & (table["confidence"] < 0.99)
-    return set_types(table, list(table["index"][rows]), ClusterType.SINGLE, frame)
-
-
-def test_stack_frames_and_ranking(stack, qtbot):
-    assert len(stack.gallery.gallery.entries) == len(MADE.types)
-    press(stack, qtbot, "F")
-    assert shown_frame(stack) == 1
-    assert len(stack.gallery.gallery.entries) == len(OTHER.types)
-    key = (1, stack.gallery.gallery.entries[0].label)
-    choose(stack, qtbot, key)
-    press(stack, qtbot, "2")
-    assert row(stack, key)["cluster_type"] == "touching"
-    stack.rank_stack()
-    scores = [float(stack.summary.table.item(i, 1).text()) for i in range(2)]
-    assert scores == sorted(scores, reverse=True)
-    stack.open_ranked("frame 0")
-    assert shown_frame(stack) == 0
-
-
-def test_next_goes_on_to_the_frame_that_has_one(stack, qtbot):
-    stack.labels.features = settle(stack.session.table, 0)
-    waiting = int((stack.session.table["confidence"] < 0.7).sum())
-    assert stack.status.text().endswith(f"none left to look at; {waiting} in other frames")
-    press(stack, qtbot, "N")
-    assert shown_frame(stack) == 1
-    first = stack.gallery.gallery.waiting[0]
-    assert stack.gallery.selected_keys() == [(1, first.label)]
-    stack.viewer.dims.set_current_step(0, 0)
-    press(stack, qtbot, "P")
-    assert stack.gallery.selected_keys() == [(1, stack.gallery.gallery.waiting[-1].label)]
-    stack.labels.features = settle(stack.session.table, 1)
-    press(stack, qtbot, "N")
-    assert "No other region" in stack.banner.text
-
-
-def test_the_last_of_a_frame_leads_to_the_next(stack, qtbot):
-    table = settle(stack.session.table, 0)
-    label = table["index"][0]
-    table.loc[0, ["source", "confidence"]] = ["model", 0.5]
-    stack.labels.features = table
-    press(stack, qtbot, "N")
-    assert stack.gallery.selected_keys() == [(0, label)]
-    press(stack, qtbot, "Space")
-    assert shown_frame(stack) == 1
-    assert [frame for frame, _ in stack.gallery.selected_keys()] == [1]
-
-
-def test_the_classify_dock_hands_on_at_the_frame_that_has_one(stacked, qtbot):
-    labels = stacked.layers["stack regions"]
-    labels.features = settle(labels.features, 0)
-    classify = ClassifyWidget(PublicOnlyProxy(stacked))
-    stacked.window.add_dock_widget(classify, name="Classify", area="right")
-    stacked.dims.set_current_step(0, 0)
-    classify.result.review_button.click()
-    _, review = stacked.window.add_plugin_dock_widget("napari-chromocluster", "Review")
-    assert shown_frame(review) == 1
-    (key,) = review.gallery.selected_keys()
-    assert key[0] == 1
-    assert row(review, key)["confidence"] < classify.result.threshold.value()
-    classify.release()
-
-
-def test_undo_goes_to_the_frame_of_what_it_takes_back(stack, qtbot):
-    key = (0, stack.gallery.gallery.entries[2].label)
-    choose(stack, qtbot, key)
-    press(stack, qtbot, "3")
-    press(stack, qtbot, "F")
-    press(stack, qtbot, "Z", Qt.KeyboardModifier.ControlModifier)
-    assert shown_frame(stack) == 0
-    assert stack.gallery.selected_keys() == [key]
-    assert len(stack.canvas._frame_layer.data) == 1
-    press(stack, qtbot, "F")
-    press(stack, qtbot, "Y", Qt.KeyboardModifier.ControlModifier)
-    assert shown_frame(stack) == 0
-    assert row(stack, key)["cluster_type"] == "overlapping"
-
-
-def test_a_frame_does_not_stay_when_another_picture_comes_up(stack, qtbot):
-    choose(stack, qtbot, (0, stack.gallery.gallery.entries[0].label))
-    assert len(stack.canvas._frame_layer.data) == 1
-    press(stack, qtbot, "F")
-    assert len(stack.canvas._frame_layer.data) == 0
-
-
-def test_a_ranking_is_seen(stack, qtbot):
-    table = stack.summary.table
-    assert not table.isVisible()
-    stack.rank_stack()
-    qtbot.waitUntil(lambda: table.isVisible() and table.visibleRegion().boundingRect().height() > 0)
-    scroller = stack._scroller
-    qtbot.waitUntil(lambda: not stack._reveal_timer.isActive())
-    shown = table.visibleRegion().boundingRect()
-    assert shown.height() >= min(table.height(), scroller.viewport().height()) - 2
-    assert shown.height() > table.rowHeight(0) + table.horizontalHeader().height()
 
 
 def test_ranking_of_a_folder_goes_to_the_metaphase(viewer, qtbot, tmp_path):

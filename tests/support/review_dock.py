@@ -1,0 +1,55 @@
+"""A metaphase to review, and driving the review dock as a user does."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import Qt
+
+from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.models.classifier import ClusterClassifier
+from napari_chromocluster.models.model_file import ModelCard
+from napari_chromocluster.models.network import build_network
+from napari_chromocluster.results.table import build_table
+
+MADE, OTHER = (synthetic_metaphase(seed=seed, chromosomes=24) for seed in (6, 7))
+
+
+def seeded(labels, seed=0):
+    regions = extract_regions(labels)
+    chances = np.random.default_rng(seed).dirichlet(np.full(5, 0.4), len(regions))
+    return build_table(regions, chances, model="seeded")
+
+
+def tiny_classifier():
+    network = build_network("compact", n_classes=5, channels=3)
+    return ClusterClassifier(network, ModelCard(name="tiny", input_size=32, tta=1), "cpu")
+
+
+def press(dock, qtbot, name, modifier=Qt.KeyboardModifier.NoModifier):
+    qtbot.keyClick(dock.gallery, getattr(Qt.Key, f"Key_{name}"), modifier)
+
+
+def row(dock, key):
+    return dock.session.rows([key]).iloc[0]
+
+
+def choose(dock, qtbot, key, modifier=Qt.KeyboardModifier.NoModifier):
+    """Click a tile."""
+    index = dock.gallery.gallery.index_of(key)
+    dock.gallery.scrollTo(index)
+    place = dock.gallery.visualRect(index).center()
+    qtbot.mouseClick(dock.gallery.viewport(), Qt.MouseButton.LeftButton, modifier, place)
+
+
+def native_canvas(dock):
+    return dock.viewer.__wrapped__.window._qt_viewer.canvas.native
+
+
+class Event:
+    """A click in the canvas."""
+
+    button, type, modifiers = 1, "mouse_press", ()
+
+    def __init__(self, position):
+        self.position = position
