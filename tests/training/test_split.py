@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from napari_chromocluster.results.annotations import (
@@ -44,6 +46,20 @@ def test_every_type_that_allows_it_is_on_both_sides():
         having = {f"g{n}" for n in rare}
         assert training & having
         assert validation & having
+
+
+def test_what_is_checked_on_has_types():
+    """Where only some cluster is known, no answer is right or wrong."""
+    groups = [f"g{number}" for number in range(6) for _ in range(2)]
+    for typed in range(6):
+        kinds = ["single" if group == f"g{typed}" else "cluster" for group in groups]
+        _, validation = split_groups(groups, kinds, CONFIG)
+        assert f"g{typed}" in validation
+    with pytest.raises(ConfigError, match="no region of one known type"):
+        split_groups(groups, ["cluster"] * len(groups), CONFIG)
+    named = dataclasses.replace(CONFIG, validation_groups=("g1",))
+    with pytest.raises(ConfigError, match=r"\(g1\) hold no region"):
+        split_groups(groups, ["single"] * 2 + ["cluster"] * 10, named)
 
 
 def test_two_groups_are_enough_one_is_not():

@@ -20,6 +20,8 @@ from napari_chromocluster.results.sources import read_sources, trainable
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
 
+_TYPES = {str(kind) for kind in TYPES}
+
 
 def group_hash(name: str) -> str:
     """Return 12 hex digits that stand for a group without naming it."""
@@ -91,7 +93,7 @@ def split_groups(
     Raises
     ------
     ConfigError
-        If there are not two groups.
+        If there are not two groups, or no region of a known type to check on.
     """
     excluded = set(config.excluded_groups)
     held: dict[str, set[str]] = {}
@@ -124,6 +126,11 @@ def split_groups(
     training = set(order) - validation
     if not training or not validation:
         raise ConfigError("One side of the split is empty: use fewer folds or more metaphases.")
+    if not any(held[group] & _TYPES for group in validation):
+        raise ConfigError(
+            f"The groups to check on ({', '.join(sorted(validation))}) hold no region of one known "
+            f"type: annotate types there, or choose other validation groups."
+        )
     return training, validation
 
 
@@ -136,6 +143,10 @@ def fold_of(groups: Iterable[str], config: TrainingConfig) -> tuple[set[str], se
 
 def _with_every_type(order: list[str], validation: set[str], held: dict[str, set[str]]) -> set[str]:
     """Add groups until every type that two groups hold is on both sides."""
+    if not any(held[group] & _TYPES for group in validation):
+        # Nothing can be checked on regions of which only some type is known.
+        typed = [group for group in order if held[group] & _TYPES]
+        validation = {typed[0]} if typed else validation
     for kind in (str(one) for one in TYPES):
         having = [group for group in order if kind in held[group]]
         if len(having) < 2:
