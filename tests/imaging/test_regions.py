@@ -15,6 +15,18 @@ from napari_chromocluster.imaging.regions import (
 )
 
 
+def test_a_region_of_one_frame_is_named_by_frame_and_label():
+    plane = np.zeros((20, 30), np.int32)
+    plane[2:6, 2:6], plane[10:15, 10:15] = 1, 2
+    stack = np.stack([plane, plane, plane])
+    found = extract_regions(stack, [(1, 2), (2, 1)])
+    assert [(one.frame, one.label) for one in found] == [(1, 2), (2, 1)]
+    assert len(extract_regions(stack, [2])) == 3
+    assert len(extract_regions(plane, [(0, 1)])) == 1
+    with pytest.raises(RegionError, match="Label 2 does not occur"):
+        extract_regions(stack, [(1, 1), (7, 2)])
+
+
 def test_agrees_with_regionprops(metaphase):
     found = {region.label: region for region in extract_regions(metaphase.labels)}
     for props in regionprops(metaphase.labels):

@@ -255,3 +255,22 @@ def test_a_model_file_of_the_preferences_stays_chosen(dock, viewer, tiny_model, 
     assert chosen == str(tiny_model)
     dock._offer_models([("default", "default.safetensors")])
     assert dock.run.model_combo.currentData() == chosen
+
+
+def test_in_a_stack_a_region_of_one_frame_is_selected(dock, viewer, metaphase, qtbot):
+    """Labels that were found frame by frame repeat."""
+    viewer.add_image(np.stack([metaphase.image] * 2), name="stack")
+    labels = viewer.add_labels(np.stack([metaphase.labels] * 2), name="stack regions")
+    assert dock.labels == labels
+    viewer.dims.set_current_step(0, 1)
+    dock.run.pick_button.setChecked(True)
+    _, y, x = np.argwhere(labels.data == 5)[-1]
+    drag(viewer, labels, (1, y, x))
+    assert dock.run.selected_button.text() == "Classify selected (1)"
+    assert len(marks_layer(viewer, labels, FRAMES).data) == 4
+    dock.run.selected_button.click()
+    done(qtbot, dock)
+    table = table_of(labels)
+    assert list(zip(table["frame"], table["index"], strict=True)) == [(1, 5)]
+    dock.select({5})
+    assert dock.run.selected_button.text() == "Classify selected (2)"

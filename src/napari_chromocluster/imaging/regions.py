@@ -19,6 +19,11 @@ _SPECK = 0.125
 _FEWEST = 5
 
 
+#: A label, or a frame of a stack and a label in it.
+Selected = int | tuple[int, int]
+Selection = int | Collection[int] | Collection[Selected]
+
+
 class RegionError(ValueError):
     """Labels or a selection that hold nothing to work on."""
 
@@ -80,8 +85,8 @@ def iterate_frames(labels: Any) -> Iterator[tuple[int, NDArray[Any]]]:
         )
 
 
-def selected_labels(select: Any) -> set[int]:
-    """Return the labels that a selection names: one, or a collection of them.
+def selected_labels(select: Any) -> set[Selected]:
+    """Return what a selection names: a label, or a collection of labels or (frame, label) pairs.
 
     Raises
     ------
@@ -92,12 +97,19 @@ def selected_labels(select: Any) -> set[int]:
         given = list(select)
     except TypeError:
         given = [select]
-    if isinstance(select, (str, bytes)) or not all(_is_label(one) for one in given):
+    named = not isinstance(select, (str, bytes)) and all(
+        _is_label(one) or _is_pair(one) for one in given
+    )
+    if not named:
         raise RegionError(
             "A selection names labels by their numbers, such as [1, 2, 5], not by a mask, text or "
             "fractions: give the numbers of the regions."
         )
-    return {int(one) for one in given}
+    return {(int(one[0]), int(one[1])) if _is_pair(one) else int(one) for one in given}
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_label, value))
 
 
 def _is_label(value: Any) -> bool:
@@ -107,7 +119,7 @@ def _is_label(value: Any) -> bool:
     return number and float(value).is_integer()
 
 
-def extract_regions(labels: Any, select: Collection[int] | int | None = None) -> list[Region]:
+def extract_regions(labels: Any, select: Selection | None = None) -> list[Region]:
     """List the regions of a label image or of a stack.
 
     The cost is linear in the pixels, however many labels there are and
@@ -118,7 +130,8 @@ def extract_regions(labels: Any, select: Collection[int] | int | None = None) ->
     labels : (H, W) or (N, H, W) integer array, or a dask or zarr array
         0 is background.  Lazy arrays are read frame by frame.
     select : label or collection of labels, optional
-        Labels to list; default all.
+        Labels to list; default all.  In a stack a label is listed in every frame that has it;
+        a (frame, label) pair in the place of a label names one of them.
 
     Returns
     -------
@@ -131,19 +144,30 @@ def extract_regions(labels: Any, select: Collection[int] | int | None = None) ->
         If there is no region, the selection is empty or no labels, or a
         selected label does not occur.
     """
-    wanted = None if select is None else selected_labels(select) - {0}
+    wanted = None if select is None else {one for one in selected_labels(select) if one != 0}
     if wanted is not None and not wanted:
         raise RegionError("No region is selected: select at least one label.")
     found: list[Region] = []
     for frame, array in iterate_frames(labels):
-        found.extend(_frame_regions(frame, array, wanted))
+        here = None if wanted is None else {_label_in(one, frame) for one in wanted}
+        if here is None or here != {0}:
+            found.extend(_frame_regions(frame, array, here))
     if not found and wanted is None:
         raise RegionError("The labels hold no region: find regions first or choose other labels.")
     if wanted is not None:
-        missing = sorted(wanted - {region.label for region in found})
+        known = {region.label for region in found} | {(one.frame, one.label) for one in found}
+        missing = [one for one in wanted if one not in known]
         if missing:
-            raise RegionError(f"Label {missing[0]} does not occur: select labels that exist.")
+            first = min(one if isinstance(one, int) else one[1] for one in missing)
+            raise RegionError(f"Label {first} does not occur: select labels that exist.")
     return found
+
+
+def _label_in(selected: Selected, frame: int) -> int:
+    """Return the label that is selected in a frame, 0 where it is one of another frame."""
+    if isinstance(selected, int):
+        return selected
+    return selected[1] if selected[0] == frame else 0
 
 
 def _frame_regions(frame: int, array: NDArray[Any], wanted: set[int] | None) -> list[Region]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.crops import RegionCrop, render_crop
-from napari_chromocluster.imaging.regions import Region, extract_regions
+from napari_chromocluster.imaging.regions import Region, Selection, extract_regions
 from napari_chromocluster.models.calibration import calibrate, prior_weights, to_five
 from napari_chromocluster.models.expected_number import with_expected_number
 from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
@@ -82,7 +82,7 @@ class ClusterClassifier:
         self,
         image: Any,
         labels: Any,
-        select: Collection[int] | int | None = None,
+        select: Selection | None = None,
         *,
         prior: Mapping[str, float] | None = None,
         expected: int | None = EXPECTED_CHROMOSOMES,
@@ -99,8 +99,9 @@ class ClusterClassifier:
         labels : (H, W) or (N, H, W) integer array
             Regions; 0 is background.
         select : label or collection of labels, optional
-            Regions to classify (default all).  The others still tell what
-            the usual size of a region is, and how many chromosomes lie there.
+            Regions to classify (default all); in a stack (frame, label) pairs name regions
+            of one frame.  The others still tell what the usual size of a region is, and how
+            many chromosomes lie there.
         prior : mapping of type to share, optional
             How frequent the types are; types left out keep the share in the
             model card.
@@ -197,7 +198,7 @@ class ClusterClassifier:
         self,
         image: Any,
         labels: Any,
-        select: Collection[int] | int | None = None,
+        select: Selection | None = None,
         *,
         cluster_type: str | None = None,
         expected: int | None = EXPECTED_CHROMOSOMES,

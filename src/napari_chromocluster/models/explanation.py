@@ -12,7 +12,7 @@ mirrored copies as the classification itself is.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_chromocluster.imaging.crops import frame_side, resize_square
-from napari_chromocluster.imaging.regions import Region, extract_regions
+from napari_chromocluster.imaging.regions import Region, Selection, extract_regions
 from napari_chromocluster.models.classifier import (
     Cancelled,
     ClassifyError,
@@ -142,7 +142,7 @@ def explain_regions(
     classifier: ClusterClassifier,
     image: Any,
     labels: Any,
-    select: Collection[int] | int | None = None,
+    select: Selection | None = None,
     *,
     cluster_type: str | None = None,
     expected: int | None = EXPECTED_CHROMOSOMES,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_chromocluster.imaging.regions import Selection
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.layers import (
     EXPLANATION,
@@ -28,7 +29,7 @@ def explain_region(
     viewer: Any,
     image: Any,
     labels: Any,
-    select: Collection[int] | int | None = None,
+    select: Selection | None = None,
     *,
     cluster_type: str | None = None,
     expected: int | None = EXPECTED_CHROMOSOMES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.regions import Selection
 from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
 from napari_chromocluster.results.table import merge_tables, read_table
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
@@ -115,7 +116,7 @@ def classify_layer(
     viewer: Any,
     image: Any,
     labels: Any,
-    select: Collection[int] | int | None = None,
+    select: Selection | None = None,
     *,
     model: str | Path | ClusterClassifier = "default",
     device: str = "auto",

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_chromocluster.imaging.regions import Region
 from napari_chromocluster.imaging.segmentation import Foreground
 from napari_chromocluster.results.table import empty_table, without_gone
-from napari_chromocluster.viewer.layers import table_of
+from napari_chromocluster.viewer.layers import current_frame, table_of
 from napari_chromocluster.viewer.marks import Box
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.widgets.classify.panels import InputPanel, ResultPanel, RunPanel
@@ -42,7 +42,8 @@ class ClassifyBase(QWidget):
         self.task: Task | None = None
         self._released = False
         self._checked: tuple[Any, list[Region], pd.DataFrame] | None = None
-        self._selection: set[int] = set()
+        #: Frame and label of what is selected.
+        self._selection: set[tuple[int, int]] = set()
         #: What the size sliders of the regions just found work on.
         self._foreground: tuple[Any, Foreground] | None = None
 
@@ -59,11 +60,20 @@ class ClassifyBase(QWidget):
     @property
     def selection(self) -> set[int]:
         """The labels that are selected."""
-        return set(self._selection)
+        return {label for _, label in self._selection}
 
     def select(self, labels: set[int]) -> None:
-        """Select regions by label."""
-        self._selection = set(labels)
+        """Select regions by label, in every frame of a stack that has it."""
+        listed = {(one.frame, one.label) for one in self._regions()}
+        frame = current_frame(self.viewer, self.labels) if self.labels is not None else 0
+        # The regions of a lazy array are not listed.
+        self.select_keys(
+            {key for key in listed if key[1] in labels} or {(frame, label) for label in labels}
+        )
+
+    def select_keys(self, keys: set[tuple[int, int]]) -> None:
+        """Select regions by frame and label."""
+        self._selection = set(keys)
         self._show_selection()
         self._update()
 

@@ -145,7 +145,8 @@ class ClassifyFollowing(ClassifySelecting):
         labels = self.labels
         if labels is not None and isinstance(pixels(labels), np.ndarray):
             if self._selection:  # their frames are drawn as they are now
-                self.select(self._selection & {region.label for region in self._regions()})
+                here = {(region.frame, region.label) for region in self._regions()}
+                self.select_keys(self._selection & here)
             self._mark_stale(labels)
         self._update()
 

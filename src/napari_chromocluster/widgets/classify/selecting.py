@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_chromocluster.imaging.regions import Region, extract_regions
-from napari_chromocluster.viewer.layers import pixels
+from napari_chromocluster.viewer.layers import current_frame, pixels
 from napari_chromocluster.viewer.marks import Box, show_frames
 from napari_chromocluster.viewer.selection import RegionPicker
 from napari_chromocluster.widgets.classify.base import ClassifyBase
@@ -24,7 +24,7 @@ class ClassifySelecting(ClassifyBase):
         return RegionPicker(
             self.viewer,
             lambda: self.labels,
-            lambda label: self.select(self._selection ^ {label}),
+            lambda label: self.select_keys(self._selection ^ self._here({label})),
             self._box_drawn,
             self._show_selection,
         )
@@ -51,7 +51,7 @@ class ClassifySelecting(ClassifyBase):
         self.run.box_button.setChecked(False)
 
     def _box_drawn(self, labels: set[int]) -> None:
-        self.select(self._selection | labels)
+        self.select_keys(self._selection | self._here(labels))
         # One box is mostly enough, and the next drag should move the picture again.
         self.run.box_button.setChecked(False)
 
@@ -63,10 +63,13 @@ class ClassifySelecting(ClassifyBase):
         if label == self._last_label or self.picker.mode or len(self._selection) > 1:
             return
         self._last_label = label
-        self.select({label} if self._is_region(label) else set())
+        listed = {(region.frame, region.label) for region in self._regions()}
+        self.select_keys(self._here({label}) & listed)
 
-    def _is_region(self, label: int) -> bool:
-        return any(region.label == label for region in self._regions())
+    def _here(self, labels: set[int]) -> set[tuple[int, int]]:
+        """Return labels of the frame that is shown."""
+        frame = current_frame(self.viewer, self.labels)
+        return {(frame, label) for label in labels}
 
     def _regions(self) -> list[Region]:
         array = pixels(self.labels) if self.labels is not None else None
@@ -84,7 +87,7 @@ class ClassifySelecting(ClassifyBase):
             return
         boxes: list[Box] = [] if drawn is None else [drawn]
         for region in self._regions() if self._selection else []:
-            if region.label in self._selection:
+            if (region.frame, region.label) in self._selection:
                 y0, x0, y1, x1 = region.bbox
                 boxes.append((region.frame, y0, x0, y1 - 1, x1 - 1))
         show_frames(self.viewer, labels, boxes)

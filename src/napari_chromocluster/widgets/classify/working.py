@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
+from napari_chromocluster.imaging.regions import Selection
 from napari_chromocluster.results.table import mark_changed, merge_tables
 from napari_chromocluster.viewer.explaining import explanation_layer, show_explanation
 from napari_chromocluster.viewer.layers import (
@@ -87,7 +88,7 @@ class ClassifyWorking(ClassifyBase):
 
     # ---------------------------------------------------------------- classifying, explaining
 
-    def classify(self, select: list[int] | None) -> None:
+    def classify(self, select: Selection | None) -> None:
         """Classify all regions (None) or some, in the background."""
         pair = self._pair()
         if pair is None:
