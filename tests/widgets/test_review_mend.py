@@ -162,11 +162,11 @@ def test_another_image_ends_the_line(dock):
 
 def test_painting_ends_the_line(dock):
     dock.viewer.layers.selection.active = dock.labels
-    dock.labels.mode = "paint"
+    dock.labels.mode = "fill"
     dock.mend.line.setChecked(True)
     assert str(dock.labels.mode) == "pan_zoom"
-    dock.labels.mode = "paint"
+    dock.labels.mode = "fill"
     assert list(dock.canvas._on_drag(dock.viewer, Event((5.0, 5.0)))) == []
     assert not dock.mend.line.isChecked()
-    assert not dock.viewer.scene.camera.mouse_pan, "napari's brush has the drag"
+    assert not dock.viewer.scene.camera.mouse_pan, "the drag is napari's"
     dock.labels.mode = "pan_zoom"
