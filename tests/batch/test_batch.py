@@ -284,7 +284,7 @@ def test_a_model_that_cannot_be_used_leaves_no_empty_folder(slides, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is a matter of POSIX")
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_ctrl_c_says_how_to_go_on(small, tiny_model, tmp_path, workers):
     for number in range(40):
         Image.fromarray(small).save(tmp_path / f"m{number}.png")
@@ -358,6 +358,7 @@ def test_a_cell_without_chromosomes_is_refused_before_any_work(slides, tiny_mode
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_no_scheduler_and_no_worker(slides, tiny_model, tmp_path):
     pytest.importorskip("distributed")
     with pytest.raises(BatchError, match="no dask scheduler"):
@@ -366,7 +367,7 @@ def test_no_scheduler_and_no_worker(slides, tiny_model, tmp_path):
         run_batch([slides / "a"], tmp_path / "out", model=tiny_model, workers=0)
 
 
-@pytest.mark.parametrize("address", ["head", "nonsense://"])
+@pytest.mark.parametrize("address", ["head", pytest.param("nonsense://", marks=pytest.mark.slow)])
 def test_an_address_that_is_none_is_one_clear_line(slides, tmp_path, address):
     pytest.importorskip("distributed")
     program = "import sys; from napari_chromocluster.cli import main; sys.exit(main(sys.argv[1:]))"
