@@ -4,7 +4,9 @@ import napari
 import pytest
 from napari.utils._proxies import PublicOnlyProxy
 
+from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.viewer.review import keeper as rooms
+from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
 from review_dock import MADE, seeded
 
@@ -51,4 +53,19 @@ def review(classified, own_folder, qtbot):
     widget.gallery.setFocus()
     qtbot.waitUntil(lambda: widget.keys.bound and widget.gallery.hasFocus(), timeout=5000)
     yield widget
+    widget.release()
+
+
+@pytest.fixture
+def classifying(viewer, tiny_model, qtbot):
+    """The classify dock with a model that is quick."""
+    register_model(tiny_model, "quick")
+    widget = ClassifyWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Classify", area="right")
+    widget.run.model_combo.setCurrentText("quick")
+    yield widget
+    if widget.task is not None:
+        widget.task.cancel()
+        widget.task.wait()
+        qtbot.waitUntil(lambda: widget.task is None, timeout=20000)
     widget.release()

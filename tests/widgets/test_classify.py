@@ -35,17 +35,8 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def dock(viewer, tiny_model, qtbot):
-    register_model(tiny_model, "quick")
-    widget = ClassifyWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Classify", area="right")
-    widget.run.model_combo.setCurrentText("quick")
-    yield widget
-    if widget.task is not None:
-        widget.task.cancel()
-        widget.task.wait()
-        qtbot.waitUntil(lambda: widget.task is None, timeout=20000)
-    widget.release()
+def dock(classifying):
+    return classifying
 
 
 def test_empty_viewer_says_what_to_do(dock):

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import QDockWidget, QFileDialog
 
 from classify_dock import done, drag, find, saved
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.results.table import build_table, read_table, set_types
 from napari_chromocluster.viewer.layers import has_table, set_table, table_of
 from napari_chromocluster.viewer.marks import FRAMES, marks_layer
@@ -23,13 +22,8 @@ def viewer(make_napari_viewer_proxy, request):
 
 
 @pytest.fixture
-def dock(viewer, tiny_model, qtbot):
-    register_model(tiny_model, "quick")
-    widget = ClassifyWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Classify", area="right")
-    widget.run.model_combo.setCurrentText("quick")
-    yield widget
-    widget.release()
+def dock(classifying):
+    return classifying
 
 
 def row_of(labels, label):
