@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
+from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 
 from napari_chromocluster.imaging.regions import extract_regions
@@ -11,6 +14,7 @@ from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_file import ModelCard
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.table import build_table
+from napari_chromocluster.widgets.review.dock import ReviewWidget
 
 MADE, OTHER = (synthetic_metaphase(seed=seed, chromosomes=24) for seed in (6, 7))
 
@@ -44,6 +48,18 @@ def choose(dock, qtbot, key, modifier=Qt.KeyboardModifier.NoModifier):
 
 def native_canvas(dock):
     return dock.viewer.__wrapped__.window._qt_viewer.canvas.native
+
+
+@contextmanager
+def reviewing(viewer, qtbot):
+    """Open the review dock, the keys ready."""
+    # napari gives docks of plugins a proxy that refuses private access.
+    widget = ReviewWidget(PublicOnlyProxy(viewer))
+    viewer.window.add_dock_widget(widget, name="Review", area="right")
+    widget.gallery.setFocus()
+    qtbot.waitUntil(lambda: widget.keys.bound and widget.gallery.hasFocus(), timeout=5000)
+    yield widget
+    widget.release()
 
 
 class Event:

@@ -2,13 +2,11 @@
 
 import napari
 import pytest
-from napari.utils._proxies import PublicOnlyProxy
 
 from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.viewer.review import keeper as rooms
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.review.dock import ReviewWidget
-from review_dock import MADE, seeded
+from review_dock import MADE, reviewing, seeded
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +27,9 @@ def viewer(window):
     window.layers.clear()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
+    """Reviews are saved in a folder of the test."""
     monkeypatch.setattr(rooms, "own_folder", lambda: tmp_path / "own")
 
 
@@ -45,15 +44,9 @@ def classified(viewer):
 
 
 @pytest.fixture
-def review(classified, own_folder, qtbot):
-    viewer = classified
-    # napari gives docks of plugins a proxy that refuses private access.
-    widget = ReviewWidget(PublicOnlyProxy(viewer))
-    viewer.window.add_dock_widget(widget, name="Review", area="right")
-    widget.gallery.setFocus()
-    qtbot.waitUntil(lambda: widget.keys.bound and widget.gallery.hasFocus(), timeout=5000)
-    yield widget
-    widget.release()
+def review(classified, qtbot):
+    with reviewing(classified, qtbot) as widget:
+        yield widget
 
 
 @pytest.fixture

@@ -45,11 +45,6 @@ from review_dock import (
 )
 
 
-@pytest.fixture(autouse=True)
-def here(own_folder):
-    """Reviews are saved in a folder of the test."""
-
-
 @pytest.fixture
 def dock(review):
     return review

@@ -12,11 +12,6 @@ from napari_chromocluster.viewer.layers import labels_layers
 from review_dock import MADE, Event, native_canvas, press, row, tiny_classifier
 
 
-@pytest.fixture(autouse=True)
-def here(own_folder):
-    """Reviews are saved in a folder of the test."""
-
-
 @pytest.fixture
 def dock(review):
     return review

@@ -10,13 +10,7 @@ from qtpy.QtCore import Qt
 from napari_chromocluster.results.table import set_types
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.review.dock import ReviewWidget
-from review_dock import MADE, OTHER, choose, press, row, seeded
-
-
-@pytest.fixture(autouse=True)
-def here(own_folder):
-    """Reviews are saved in a folder of the test."""
+from review_dock import MADE, OTHER, choose, press, reviewing, row, seeded
 
 
 @pytest.fixture
@@ -38,12 +32,8 @@ def stacked(viewer):
 @pytest.fixture
 def stack(stacked, qtbot):
     """The review of a stack, at its first frame."""
-    dock = ReviewWidget(PublicOnlyProxy(stacked))
-    stacked.window.add_dock_widget(dock, name="Review", area="right")
-    dock.gallery.setFocus()
-    qtbot.waitUntil(lambda: dock.keys.bound and dock.gallery.hasFocus(), timeout=5000)
-    yield dock
-    dock.release()
+    with reviewing(stacked, qtbot) as dock:
+        yield dock
 
 
 def shown_frame(dock):

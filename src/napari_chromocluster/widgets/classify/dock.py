@@ -91,6 +91,8 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
 
     def _connect(self) -> None:
         self._escape.activated.connect(self._stop)
+        # Esc also ends drawing a line in the review: where both can stop, each press stops one.
+        self._escape.activatedAmbiguously.connect(self._stop)
         self.input.image_combo.currentIndexChanged.connect(self._image_changed)
         self.input.image_combo.activated.connect(self._image_picked)
         self.input.labels_combo.currentIndexChanged.connect(self._labels_changed)
