@@ -109,6 +109,10 @@ def test_another_number_of_chromosomes_is_another_batch(slides, tiny_model, tmp_
     again = run_batch(folders(slides), out, model=tiny_model, expected=40)
     assert again.skipped == 2
     pd.testing.assert_frame_equal(mouse.summary, again.summary)
+    unknown = run_batch(folders(slides), out, model=tiny_model, expected=None)
+    assert unknown.skipped == 0
+    assert (unknown.summary["score"] >= mouse.summary["score"]).all()
+    assert run_batch(folders(slides), out, model=tiny_model, expected=None).skipped == 2
 
 
 def test_a_changed_image_or_a_lost_table_is_done_again(slides, tiny_model, tmp_path, small):

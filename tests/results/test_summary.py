@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.results.summary import rank, score, summarise
+from napari_chromocluster.results.summary import estimate_chromosomes, rank, score, summarise
 from napari_chromocluster.results.table import build_table, empty_table, set_types
 from napari_chromocluster.taxonomy import ClusterType
 
@@ -46,6 +46,16 @@ def test_fewer_and_milder_clusters_are_better():
 def test_missing_chromosomes_cost():
     assert score(table(40)) < score(table(45)) < score(table(46))
     assert score(empty_table()) == 0
+
+
+@pytest.mark.parametrize("unknown", [None, 0])
+def test_where_no_number_is_known_none_is_missing(unknown):
+    made = table(30, touching=2)
+    assert score(table(40), unknown) == 100
+    assert score(made, unknown) == score(made, estimate_chromosomes(made))
+    assert summarise(made, unknown).expected is None
+    order = rank({"few": table(20), "clusters": table(40, touching=3)}, unknown)
+    assert list(order["metaphase"]) == ["few", "clusters"]
 
 
 def test_number_of_chromosomes_by_area():

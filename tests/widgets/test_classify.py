@@ -13,6 +13,7 @@ from classify_dock import click, done, drag, find, saved
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_stack
+from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.results.summary import estimate_chromosomes
 from napari_chromocluster.results.table import (
@@ -103,16 +104,20 @@ def test_the_number_of_chromosomes_is_that_of_the_preferences(dock, viewer, meta
     general = get_plugin_settings("napari-chromocluster").general
     usual, found = general.expected, {}
     try:
-        for number in (46, 70):
+        for number, beside in ((46, " (46 expected)"), (70, " (70 expected)"), (0, "")):
             general.expected = number
             dock.run.all_button.click()
             done(qtbot, dock)
             found[number] = table_of(labels)["p_single"].to_numpy(float)
+            told = dock.result.chromosomes.text()
+            about = estimate_chromosomes(table_of(labels))
+            assert told == f"About {about} chromosomes{beside}"
     finally:
         general.expected = usual
     assert found[70].sum() < found[46].sum() - 0.1
-    told = dock.result.chromosomes.text()
-    assert told == f"About {estimate_chromosomes(table_of(labels))} chromosomes (70 expected)"
+    assert not np.allclose(found[0], found[46], atol=1e-6)
+    alone = load_model("quick").classify(metaphase.data, np.asarray(labels.data), expected=None)
+    np.testing.assert_allclose(found[0], alone["p_single"].to_numpy(float), atol=1e-5)
 
 
 def test_of_some_regions_no_number_is_told(dock, viewer, metaphase, qtbot):

@@ -27,8 +27,10 @@ from vispy.util import keys
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.results.summary import score
 from napari_chromocluster.results.table import build_table, read_table, set_types, write_table
 from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
 from napari_chromocluster.widgets.review.gallery import Header
@@ -189,6 +191,13 @@ def test_colours_follow_the_preferences(dock, qtbot):
         assert dock.delegate.colors["single"] == "#0000FF"
     finally:
         settings.colors.single, settings.general.expected = old
+
+
+def test_the_number_of_chromosomes_need_not_be_known(dock):
+    dock.summary.expected.setValue(0)
+    assert dock.summary.expected.text() == "not known"
+    rows = frame_table(dock.session, dock.viewer)
+    assert dock.summary.score.text() == f"{score(rows, None):.0f} of 100"
 
 
 def test_a_label_picked_elsewhere_scrolls_the_gallery(dock, qtbot):

@@ -121,7 +121,7 @@ def run_batch(
     scheduler: str | None = None,
     workers: int = 1,
     overwrite: bool = False,
-    expected: int = EXPECTED_CHROMOSOMES,
+    expected: int | None = EXPECTED_CHROMOSOMES,
     progress: Callable[[int, int], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> BatchResult:
@@ -143,9 +143,9 @@ def run_batch(
         Processes on this machine, without a scheduler.
     overwrite : bool
         Do finished files again; where a human decided, results stay as they are.
-    expected : int
+    expected : int, optional
         Chromosomes in a cell: they tell how many clusters are likely, and the score
-        compares with them.
+        compares with them; None where that is not known.
     progress : callable, optional
         Called with the files done and their number.
     tell : callable, optional
@@ -167,9 +167,10 @@ def run_batch(
     """
     if workers < 1:
         raise BatchError(f"A batch needs at least one worker, not {workers}.")
-    if not (isinstance(expected, Integral) and expected >= 1):
+    if expected is not None and not (isinstance(expected, Integral) and expected >= 1):
         raise BatchError(
-            f"A cell has at least one chromosome, not {expected!r}: the score compares with them."
+            f"A cell has at least one chromosome, not {expected!r}: give their number, or None "
+            f"if it is not known."
         )
     files = find_images([images] if isinstance(images, (str, Path)) else images)
     folder = Path(output).expanduser().resolve()
@@ -200,7 +201,7 @@ def _jobs(
     folder: Path,
     model: str | Path,
     device: str,
-    expected: int,
+    expected: int | None,
     records: dict[str, dict[str, Any]],
 ) -> list[Job]:
     path = resolve_model(model)
@@ -310,7 +311,7 @@ def _remark(outcome: Outcome) -> str:
 
 
 def _summarise(
-    folder: Path, jobs: list[Job], outcomes: dict[str, Outcome], expected: int, skipped: int
+    folder: Path, jobs: list[Job], outcomes: dict[str, Outcome], expected: int | None, skipped: int
 ) -> BatchResult:
     """Rank all metaphases and write the tables and the chart of the whole batch."""
     images: dict[str, str] = {}

@@ -57,8 +57,8 @@ class Job:
         What must be the same for an earlier result to hold.
     done : tuple of str
         Names of frames whose earlier results hold.
-    expected : int
-        Chromosomes in a cell.
+    expected : int or None
+        Chromosomes in a cell; None where that is not known.
     """
 
     image: str
@@ -68,7 +68,7 @@ class Job:
     device: str
     stamp: dict[str, Any] = field(default_factory=dict, hash=False)
     done: tuple[str, ...] = ()
-    expected: int = EXPECTED_CHROMOSOMES
+    expected: int | None = EXPECTED_CHROMOSOMES
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,10 @@ def batch(
         bool, typer.Option("--overwrite", help="Do finished images again.")
     ] = False,
     expected: Annotated[
-        int, typer.Option(min=1, help="Chromosomes in a cell: for the types, and for the score.")
+        int,
+        typer.Option(
+            min=0, help="Chromosomes in a cell: for the types and the score (0: not known)."
+        ),
     ] = EXPECTED_CHROMOSOMES,
     as_json: Json = False,
 ) -> None:
@@ -61,7 +64,7 @@ def batch(
             scheduler=scheduler,
             workers=workers,
             overwrite=overwrite,
-            expected=expected,
+            expected=expected or None,
             progress=progress_line("images"),
             tell=None if on_terminal else partial(print, file=sys.stderr, flush=True),
         )

@@ -36,8 +36,8 @@ class MetaphaseSummary:
         Regions of each type.
     chromosomes : int
         Estimated number of chromosomes.
-    expected : int
-        What the user expects.
+    expected : int or None
+        What the user expects; None where that is not known.
     score : float
         0 to 100; fewer and milder clusters and a count near the expected one
         are better.
@@ -45,7 +45,7 @@ class MetaphaseSummary:
 
     counts: dict[ClusterType, int]
     chromosomes: int
-    expected: int
+    expected: int | None
     score: float
 
 
@@ -74,31 +74,39 @@ def _median(areas: NDArray[np.float64]) -> float:
     return float(np.median(areas)) if len(areas) else float("nan")
 
 
-def score(table: pd.DataFrame, expected: int = EXPECTED_CHROMOSOMES) -> float:
+def score(table: pd.DataFrame, expected: int | None = EXPECTED_CHROMOSOMES) -> float:
     """Score a metaphase from 0 to 100.
 
     ``100 - 70 * min(1, burden / (expected / 4)) - 30 * min(1, |n - expected| / expected)``
     where burden is the sum of the severities of all regions (touching 1,
-    overlapping 2, both 3) and n the estimated number of chromosomes.  An
-    empty table scores 0.
+    overlapping 2, both 3) and n the estimated number of chromosomes, which takes
+    the place of the expected one where that is not known (None or 0).  An empty
+    table scores 0.
     """
     found = counts(table)
     if sum(found.values()) - found[ClusterType.OTHER] == 0:
         return 0.0
     burden = sum(kind.severity * number for kind, number in found.items())
-    missing = abs(estimate_chromosomes(table) - expected) / expected
+    estimated = estimate_chromosomes(table)
+    expected = expected or estimated
+    missing = abs(estimated - expected) / expected
     loss = _CLUSTER_WEIGHT * min(1.0, burden / (expected / 4))
     return max(0.0, 100.0 - loss - _COUNT_WEIGHT * min(1.0, missing))
 
 
-def summarise(table: pd.DataFrame, expected: int = EXPECTED_CHROMOSOMES) -> MetaphaseSummary:
+def summarise(table: pd.DataFrame, expected: int | None = EXPECTED_CHROMOSOMES) -> MetaphaseSummary:
     """Summarise the features table of one metaphase."""
     return MetaphaseSummary(
-        counts(table), estimate_chromosomes(table), expected, round(score(table, expected), 1)
+        counts(table),
+        estimate_chromosomes(table),
+        expected or None,
+        round(score(table, expected), 1),
     )
 
 
-def rank(tables: Mapping[str, pd.DataFrame], expected: int = EXPECTED_CHROMOSOMES) -> pd.DataFrame:
+def rank(
+    tables: Mapping[str, pd.DataFrame], expected: int | None = EXPECTED_CHROMOSOMES
+) -> pd.DataFrame:
     """Rank metaphases from best to worst.
 
     Returns

@@ -21,8 +21,8 @@ class Preferences:
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     threshold : float
         Confidence under which a region is unsure.
-    expected : int
-        Chromosomes in a cell.
+    expected : int or None
+        Chromosomes in a cell; None where that is not known.
     colors : dict of str to str
         Colour of each type.
     """
@@ -30,7 +30,7 @@ class Preferences:
     model: str
     device: str
     threshold: float
-    expected: int
+    expected: int | None
     colors: dict[str, str]
 
 
@@ -46,7 +46,7 @@ def preferences() -> Preferences:
             model=str(general.model),
             device=str(general.device),
             threshold=float(general.threshold),
-            expected=int(general.expected),
+            expected=int(general.expected) or None,
             colors={
                 name: _color(getattr(shades, name, shade), shade)
                 for name, shade in defaults.items()

@@ -138,7 +138,7 @@ def folder_tables(folder: str | Path) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def ranking(tables: Mapping[str, pd.DataFrame], expected: int) -> pd.DataFrame:
+def ranking(tables: Mapping[str, pd.DataFrame], expected: int | None) -> pd.DataFrame:
     """Return the metaphases from best to worst, in the columns that are shown."""
     table = rank(tables, expected)
     clusters = [str(kind) for kind in ClusterType if kind.is_cluster]

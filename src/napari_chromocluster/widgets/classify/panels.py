@@ -158,12 +158,11 @@ class ResultPanel(QWidget):
         self.export_button.setMenu(self.export_menu)
         layout.addLayout(_row(self.explain_button, self.table_button, self.export_button))
 
-    def show_chromosomes(self, estimated: int | None, expected: int) -> None:
+    def show_chromosomes(self, estimated: int | None, expected: int | None) -> None:
         """Show how many chromosomes the metaphase holds; None where that cannot be told."""
         known = estimated is not None
-        self.chromosomes.setText(
-            f"About {estimated} chromosomes ({expected} expected)" if known else ""
-        )
+        beside = f" ({expected} expected)" if expected else ""
+        self.chromosomes.setText(f"About {estimated} chromosomes{beside}" if known else "")
         self.chromosomes.setVisible(known)
 
     def add_export(self, text: str, tooltip: str, slot: Callable[[], None]) -> None:

@@ -237,7 +237,7 @@ class ReviewActions(ReviewBase):
         if job is None or self.task is not None:
             return
         session = self.session
-        number = self.summary.expected.value()
+        number = self.summary.expected.value() or None
 
         def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> Any:
             if self.classifier is None:

@@ -232,7 +232,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         if chosen.model != self.preferences.model or chosen.device != self.preferences.device:
             self.classifier = None
         if chosen.expected != self.preferences.expected:
-            self.summary.expected.setValue(chosen.expected)
+            self.summary.expected.setValue(chosen.expected or 0)
         self.preferences = chosen
         self.delegate.colors = chosen.colors
         self.types.set_colors(chosen.colors)

@@ -212,7 +212,7 @@ class SummaryPanel(QWidget):
     expected_changed = Signal(int)
     chosen = Signal(str)
 
-    def __init__(self, colors: Mapping[str, str], expected: int) -> None:
+    def __init__(self, colors: Mapping[str, str], expected: int | None) -> None:
         super().__init__()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -224,11 +224,13 @@ class SummaryPanel(QWidget):
         self.chromosomes = QLabel("–")
         self.chromosomes.setToolTip("Estimated from the types and the areas of the clusters.")
         self.expected = QSpinBox()
-        self.expected.setRange(1, 400)
-        self.expected.setValue(expected)
+        self.expected.setRange(0, 400)
+        self.expected.setSpecialValueText("not known")
+        self.expected.setValue(expected or 0)
         self.expected.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self.expected.setToolTip(
-            "Chromosomes in a cell: for the score, and for regions classified again."
+            "Chromosomes in a cell: for the score, and for regions classified again; "
+            "0 if it is not known."
         )
         self.expected.valueChanged.connect(self.expected_changed)
         self.score = QLabel("–")
