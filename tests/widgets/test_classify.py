@@ -116,7 +116,7 @@ def test_the_number_of_chromosomes_is_that_of_the_preferences(dock, viewer, meta
         general.expected = usual
     assert found[70].sum() < found[46].sum() - 0.1
     assert not np.allclose(found[0], found[46], atol=1e-6)
-    alone = load_model("quick").classify(metaphase.data, np.asarray(labels.data), expected=None)
+    alone = load_model("quick").classify(metaphase.image, np.asarray(labels.data), expected=None)
     np.testing.assert_allclose(found[0], alone["p_single"].to_numpy(float), atol=1e-5)
 
 
