@@ -121,3 +121,17 @@ def possible_types(name: str) -> tuple[ClusterType, ...]:
     if name == UNTYPED_CLUSTER:
         return CLUSTERS
     return tuple(ClusterType(part.strip()) for part in name.split(ALTERNATIVE))
+
+
+def type_word(text: str) -> str:
+    """Return a word of the column ``cluster_type`` as it is spelled here, however it was typed.
+
+    People write types as they are shown, and with a capital.
+
+    Examples
+    --------
+    >>> type_word("Touching-overlapping"), type_word("touching | overlapping")
+    ('touching_overlapping', 'touching|overlapping')
+    """
+    parts = text.lower().split(ALTERNATIVE)
+    return ALTERNATIVE.join(part.strip().replace("-", "_").replace(" ", "_") for part in parts)

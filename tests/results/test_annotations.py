@@ -34,6 +34,12 @@ def test_regions_and_whole_images_may_mix(folder):
     assert list(table["group"]) == ["g1", "g2"]
 
 
+def test_types_may_be_typed_as_they_are_shown(folder):
+    rows = "a.png,b.png,1,Touching-overlapping,g", "a.png,b.png,2,touching | Overlapping,g"
+    kinds = read_annotations(write(folder, *rows, "a.png,b.png,3,SINGLE,g"))["cluster_type"]
+    assert list(kinds) == ["touching_overlapping", "touching|overlapping", "single"]
+
+
 def test_group_defaults_to_the_image(folder):
     table = read_annotations(write(folder, "a.png,single", header="image,cluster_type"))
     assert table["group"][0] == "a.png"

@@ -150,6 +150,11 @@ def test_csv_from_a_spreadsheet(tmp_path, table):
     pd.testing.assert_frame_equal(back[list(COLUMNS)], table)
 
 
+def test_types_may_be_typed_as_they_are_shown(table):
+    typed = table.assign(cluster_type=["Single", "touching-overlapping", ""])
+    assert list(validate_table(typed)["cluster_type"]) == ["single", "touching_overlapping", ""]
+
+
 def test_bad_tables_name_the_line(tmp_path, table):
     with pytest.raises(TableError, match="column 'index'"):
         validate_table(table.drop(columns="index"))

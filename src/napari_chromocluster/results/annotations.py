@@ -12,7 +12,13 @@ import pandas as pd
 
 from napari_chromocluster.imaging.io import IMAGE_SUFFIXES, atomic_path
 from napari_chromocluster.results.groups import name_groups
-from napari_chromocluster.taxonomy import TYPES, UNRESOLVED, UNTYPED_CLUSTER, possible_types
+from napari_chromocluster.taxonomy import (
+    TYPES,
+    UNRESOLVED,
+    UNTYPED_CLUSTER,
+    possible_types,
+    type_word,
+)
 
 #: Columns of an annotation table.
 COLUMNS = ("image", "labels", "label", "cluster_type", "group")
@@ -137,10 +143,12 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     # A spreadsheet leaves blanks that nobody sees, and what they made of a name is another one.
     for name in COLUMNS:
         table[name] = table[name].str.strip()
-    for line, kind in enumerate(table["cluster_type"], start=2):
+    typed = table["cluster_type"]
+    table["cluster_type"] = typed.map(type_word)
+    for line, (kind, as_typed) in enumerate(zip(table["cluster_type"], typed, strict=True), 2):
         if kind != UNRESOLVED and not says_type(kind):
             raise AnnotationError(
-                f"{file.name}, line {line}: {kind!r} is no cluster type; "
+                f"{file.name}, line {line}: {as_typed!r} is no cluster type; "
                 f"use one of {', '.join(TYPES)}."
             )
     for name in ("image", "labels"):
@@ -233,11 +241,8 @@ def _read_folder(folder: Path) -> pd.DataFrame:
 
 
 def _kind_of(folder: Path) -> str:
-    """Return the word of the column ``cluster_type`` that a subfolder is named by.
-
-    Types are also written as they are shown: ``Touching-overlapping``.
-    """
-    return folder.name.strip().lower().replace("-", "_").replace(" ", "_")
+    """Return the word of the column ``cluster_type`` that a subfolder is named by."""
+    return type_word(folder.name)
 
 
 def says_type(name: str) -> bool:

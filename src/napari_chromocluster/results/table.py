@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import atomic_path
 from napari_chromocluster.imaging.regions import Region, extract_regions
-from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.taxonomy import TYPES, ClusterType, type_word
 
 PROBABILITIES: tuple[str, ...] = tuple(kind.probability_column for kind in TYPES)
 #: Columns and their kind: ``int`` and ``label`` whole numbers, ``float``, ``str``, ``bool``.
@@ -164,8 +164,11 @@ def validate_table(table: pd.DataFrame) -> pd.DataFrame:
     except (TypeError, ValueError) as error:
         raise TableError(f"The column 'index' or 'frame' holds no whole number: {error}.") from None
     known = {str(kind) for kind in TYPES} | {""}
-    for line, name in enumerate(out["cluster_type"], start=2):
-        if name not in known:
+    typed = out["cluster_type"]
+    words = {name: type_word(name) for name in typed.unique()}
+    out["cluster_type"] = typed.map(words).astype(object)
+    for line, name in enumerate(typed, start=2):
+        if words[name] not in known:
             raise TableError(
                 f"Line {line}: {name!r} is no cluster type; use one of {', '.join(TYPES)}."
             )
