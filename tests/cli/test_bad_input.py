@@ -71,6 +71,12 @@ def test_labels_that_are_a_picture(refused):
     assert "not a label image" in refused(*classify("--labels", "colour.png"))
 
 
+def test_labels_that_are_a_gray_picture(refused, metaphase):
+    gray = metaphase.image.astype(float)
+    Image.fromarray((255 * gray / gray.max()).astype(np.uint8)).save("gray.png")
+    assert "gray.png looks like a picture" in refused(*classify("--labels", "gray.png"))
+
+
 @pytest.mark.parametrize(
     ("select", "words"),
     [("", "No region is selected"), ("9999", "does not occur"), ("one", "whole numbers")],

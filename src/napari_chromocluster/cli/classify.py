@@ -56,7 +56,7 @@ def classify(
     pixels = read_frame(image)
     regions = None if labels is None else read_labels(labels)
     if labels is not None:
-        _hint_at_mask(labels, regions)
+        _check_labels(labels, regions)
     classifier = load_model(model, device)
     done = classify_to_files(
         pixels, image.stem, output, classifier, labels=regions, select=chosen,
@@ -75,10 +75,18 @@ def classify(
         print_classified(result)
 
 
-def _hint_at_mask(path: Path, labels: Any) -> None:
-    """Say so where one region in many parts stands for what should be many regions."""
+def _check_labels(path: Path, labels: Any) -> None:
+    """Refuse a picture, and say so where one region in many parts should be many regions."""
     from scipy import ndimage
 
+    from napari_chromocluster.imaging.io import ImageError
+    from napari_chromocluster.imaging.regions import are_grays, extract_regions
+
+    if labels.ndim == 2 and labels.any() and are_grays(extract_regions(labels)):
+        raise ImageError(
+            f"{path.name} looks like a picture, not like labels: give the label image of the "
+            f"metaphase."
+        )
     parts = ndimage.label(labels)[1] if labels.ndim == 2 and labels.any() else 0
     if parts >= _PARTS and (labels[labels != 0] == labels.max()).all():
         print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ _RANGE = 8.0
 _SPECK = 0.125
 #: Fewest regions that tell how large a usual one is.
 _FEWEST = 5
+#: Fewest values that make a picture, the share of all that the box of a gray value takes at least,
+#: and how much of its box it fills at most.  Chromosomes take a hundredth and fill half of it.
+_FEWEST_GRAYS, _STREWN, _THIN = 10, 0.1, 0.1
 
 
 #: A label, or a frame of a stack and a label in it.
@@ -274,6 +277,17 @@ def crowded_area(areas: NDArray[np.float64]) -> float:
     ends = np.searchsorted(areas, _RANGE * areas, side="right")
     first = int((counted[ends] - counted[:-1]).argmax())
     return float(np.median(areas[first : ends[first]]))
+
+
+def are_grays(regions: Sequence[Region]) -> bool:
+    """Whether regions are rather the gray values of a picture: many, each strewn all over it."""
+    if len(regions) < _FEWEST_GRAYS:
+        return False
+    boxes = np.array([region.bbox for region in regions])
+    sizes = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    whole = (boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)).prod()
+    filled = np.array([region.area for region in regions]) / sizes
+    return bool(np.median(sizes) > _STREWN * whole and np.median(filled) < _THIN)
 
 
 def region_mask(labels: Any, region: Region, pad: int = 0) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.crops import RegionCrop, cut_regions, frame_region
 from napari_chromocluster.imaging.io import read_image, read_labels
-from napari_chromocluster.imaging.regions import Region, extract_regions
+from napari_chromocluster.imaging.regions import Region, are_grays, extract_regions
 from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
 from napari_chromocluster.results.annotations import (
     AnnotationError,
@@ -24,9 +24,6 @@ from napari_chromocluster.results.groups import name_groups
 
 #: Fewest ready-made crops of a group whose median size says what a single chromosome measures.
 _FEWEST_CROPS = 8
-#: Fewest values that make a picture, the share of all that the box of a gray value takes at least,
-#: and how much of its box it fills at most.  Chromosomes take a hundredth and fill half of it.
-_FEWEST_GRAYS, _STREWN, _THIN = 10, 0.1, 0.1
 
 
 @dataclass(frozen=True)
@@ -164,7 +161,7 @@ def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMeta
     array = read_labels(Path(labels))
     picture = _one_frame(read_image(Path(image)), image)
     everything = extract_regions(array)
-    if _are_grays(everything):
+    if are_grays(everything):
         raise AnnotationError(
             f"{Path(labels).name} looks like a picture, not like labels: are the columns image and "
             f"labels swapped?"
@@ -179,17 +176,6 @@ def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMeta
             )
         chosen.append(region)
     return AnnotatedMetaphase(picture, array, chosen, list(regions.values()))
-
-
-def _are_grays(regions: Sequence[Region]) -> bool:
-    """Whether regions are rather the gray values of a picture: many, each strewn all over it."""
-    if len(regions) < _FEWEST_GRAYS:
-        return False
-    boxes = np.array([region.bbox for region in regions])
-    sizes = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    whole = (boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)).prod()
-    filled = np.array([region.area for region in regions]) / sizes
-    return bool(np.median(sizes) > _STREWN * whole and np.median(filled) < _THIN)
 
 
 def _one_frame(image: NDArray[Any], name: str) -> NDArray[Any]:
