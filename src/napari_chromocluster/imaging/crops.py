@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from napari_chromocluster.imaging.outlines import fill_bright_bands
 from napari_chromocluster.imaging.regions import Region, extract_regions, reference_size
 from napari_chromocluster.imaging.signal import chromosome_signal
 from napari_chromocluster.imaging.surroundings import Surroundings, look_around
@@ -115,6 +116,8 @@ def cut_regions(
 ) -> Iterator[RegionCrop]:
     """Cut regions out of one metaphase, one after the other.
 
+    Holes that a plain threshold leaves are filled first (see `fill_bright_bands`).
+
     Parameters
     ----------
     image : (H, W) or (H, W, 3 | 4) array of any real dtype
@@ -131,6 +134,7 @@ def cut_regions(
     everything = extract_regions(labels) if everything is None else list(everything)
     reference = reference_size(everything)
     oversampled = oversampling(reference, signal.dark_chromosomes)
+    labels = fill_bright_bands(labels, signal, everything)
     around = look_around(signal, labels, everything, regions)
     for region, surroundings in zip(regions, around, strict=True):
         cut = cut_region(signal.values, labels, region, reference, oversampled)
