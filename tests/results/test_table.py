@@ -18,6 +18,7 @@ from napari_chromocluster.results.table import (
     restore_model_opinion,
     set_types,
     unsure,
+    usable_rows,
     validate_table,
     write_table,
 )
@@ -153,6 +154,13 @@ def test_csv_from_a_spreadsheet(tmp_path, table):
 def test_types_may_be_typed_as_they_are_shown(table):
     typed = table.assign(cluster_type=["Single", "touching-overlapping", ""])
     assert list(validate_table(typed)["cluster_type"]) == ["single", "touching_overlapping", ""]
+
+
+def test_what_can_be_used_of_a_broken_table(table):
+    broken = pd.concat([table.assign(cluster_type=["single", "singel", "other"]), table.iloc[[0]]])
+    assert list(usable_rows(broken)["cluster_type"]) == ["single", "", "other"]
+    assert usable_rows(broken)["source"].iloc[1] == ""
+    assert usable_rows(broken.assign(index=["a", "b", "c", "d"])).empty
 
 
 def test_bad_tables_name_the_line(tmp_path, table):

@@ -15,11 +15,13 @@ from napari.components import ViewerModel
 from napari.layers._source import layer_source
 from PIL import Image
 
-from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
+from napari_chromocluster.imaging.mend import MendError
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.results.table import build_table, read_table, set_types
 from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.viewer.review import autosave as saving
 from napari_chromocluster.viewer.review import keeper as rooms
 from napari_chromocluster.viewer.review.keeper import Keeper, combined, look_for
 from napari_chromocluster.viewer.review.session import ReviewSession
@@ -306,3 +308,122 @@ def test_looking_at_a_review_leaves_no_files(folder, tmp_path, monkeypatch):
     keeper.close()
     assert [path.name for path in folder.iterdir()] == ["metaphase_017.png"]
     assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("step", "twice"),
+    [
+        ("write_table", False),
+        ("write_labels", True),
+        ("write_table", True),
+        ("_remember", True),
+        ("_write_meta", True),
+    ],
+)
+def test_a_save_that_is_cut_off_loses_nothing(folder, monkeypatch, step, twice):
+    session, keeper = started(folder / "metaphase_017.png")
+    keys = session.region_keys()
+    for key in keys[:3]:
+        session.set_type([key], ClusterType.OVERLAPPING)
+    if twice:
+        keeper.save_now()
+    session.split_watershed(next((0, n) for n, k in MADE.types.items() if k == "touching"))
+    session.set_type([keys[4]], ClusterType.OTHER)
+    place = saving if step.startswith("write") else saving.ReviewStore
+    # The process is gone, at this step or after it the first time.
+    with monkeypatch.context() as cut:
+        cut.setattr(place, step, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            keeper.save_now()
+    image, _ = opened(folder / "metaphase_017.png")
+    found = look_for(image, None, None)
+    pd.testing.assert_frame_equal(found.saved.table, session.table, check_dtype=False)
+    np.testing.assert_array_equal(found.saved.labels, session.labels.data)
+
+
+def test_a_full_disk_is_told_and_tried_again(folder, monkeypatch):
+    session, keeper = started(folder / "metaphase_017.png")
+    keys = session.region_keys()
+    session.set_type([keys[0]], ClusterType.OTHER)
+    full = OSError(28, "No space left on device")
+    with monkeypatch.context() as small:
+        small.setattr(saving, "write_table", lambda *_: (_ for _ in ()).throw(full))
+        keeper.save_now()
+    assert "No space left on device" in keeper.problem
+    assert "free some space" in keeper.problem
+    # What happens meanwhile still goes to the journal.
+    session.set_type([keys[1]], ClusterType.OTHER)
+    saved = look_for(session.image, None, None).saved
+    assert list(saved.table["cluster_type"][:2]) == ["other", "other"]
+    keeper.save_now()
+    assert not keeper.problem
+    assert read_table(keeper.store.table_path).equals(session.table)
+
+
+def test_a_journal_that_is_full_holds_whole_lines(folder):
+    resource, signal = pytest.importorskip("resource"), pytest.importorskip("signal")
+    session, keeper = started(folder / "metaphase_017.png")
+    keys = session.region_keys()
+    session.set_type([keys[0]], ClusterType.OTHER)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = keeper.store.journal_path().stat().st_size
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, limits[1]))
+        session.set_type([keys[1]], ClusterType.OTHER)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert keeper.problem
+    session.set_type([keys[2]], ClusterType.OTHER)
+    saved = look_for(session.image, None, None).saved
+    assert list(saved.table["cluster_type"][[0, 2]]) == ["other", "other"]
+
+
+def test_taking_the_files_takes_their_regions_too(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    keys = session.region_keys()
+    session.set_type(keys[:1], ClusterType.OTHER)
+    keeper.save_now()
+    theirs = MADE.labels.copy()
+    theirs[theirs == 3] = 0
+    theirs[:4, :4] = 900
+    write_labels(keeper.store.labels_path, theirs)
+    session.set_type(keys[1:2], ClusterType.OTHER)
+    mine, pixels = session.table.copy(), session.labels.data.copy()
+    keeper.save_now()
+    assert "was changed outside" in keeper.conflict
+    keeper.take_theirs()
+    np.testing.assert_array_equal(session.labels.data, theirs)
+    assert (0, 3) not in session.region_keys()
+    assert (0, 900) in session.waiting_for_model()
+    assert session.rows(keys[:1])["cluster_type"].item() == "other"
+    keeper.save_now()
+    assert not keeper.conflict
+    np.testing.assert_array_equal(read_labels(keeper.store.labels_path), theirs)
+    session.undo()
+    np.testing.assert_array_equal(session.labels.data, pixels)
+    pd.testing.assert_frame_equal(session.table, mine)
+
+
+def test_files_of_another_size_are_not_taken(folder):
+    session, keeper = started(folder / "metaphase_017.png")
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
+    keeper.save_now()
+    write_labels(keeper.store.labels_path, MADE.labels[:-9])
+    session.set_type(session.region_keys()[1:2], ClusterType.OTHER)
+    keeper.save_now()
+    with pytest.raises(MendError, match="another size"):
+        keeper.take_theirs()
+    assert keeper.conflict
+    assert read_labels(keeper.store.labels_path).shape == MADE.labels[:-9].shape
+
+
+def test_pixels_below_nothing_are_no_region(folder):
+    labels = MADE.labels.astype(np.int32)
+    labels[:5, :5] = -1
+    session, keeper = started(folder / "metaphase_017.png", labels=labels)
+    assert (0, -1) not in session.region_keys()
+    session.delete(session.region_keys()[:1])
+    assert (session.labels.data[:5, :5] == -1).all()
+    keeper.close()

@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 import napari_chromocluster as cc
 from napari_chromocluster.imaging.regions import RegionError
 from napari_chromocluster.imaging.synthetic import synthetic_stack
+from napari_chromocluster.results.table import set_types
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.layers import (
     LayerError,
@@ -55,6 +56,22 @@ def test_only_selected_regions(viewer, tiny_model):
     after = table_of(labels).set_index("index")
     assert after.loc[2, "model"] == "tiny"
     assert after.loc[1, "model"] == "older"
+
+
+def test_a_slip_in_the_table_costs_one_row(viewer, tiny_model):
+    labels = cc.viewer.segment_layer(viewer, "metaphase")
+    table = cc.viewer.classify_layer(viewer, "metaphase", labels, model=tiny_model)
+    decided = list(table["index"][:5])
+    features = set_types(table, decided, "other")
+    # As napari's features table writes into it.
+    features.iloc[4, features.columns.get_loc("cluster_type")] = "singel"
+    labels.features = features
+    with pytest.warns(UserWarning, match="'singel' is no cluster type"):
+        cc.viewer.classify_layer(viewer, "metaphase", labels, model=tiny_model)
+    after = table_of(labels).set_index("index")
+    assert list(after.loc[decided[:4], "cluster_type"]) == ["other"] * 4
+    assert list(after.loc[decided[:4], "source"]) == ["human"] * 4
+    assert after.loc[decided[4], "source"] == "model"
 
 
 def test_unsure_regions_are_told_by_a_sign(viewer, tiny_model):

@@ -78,6 +78,28 @@ class Patch:
         frame[self.window] = here
 
 
+def patch_between(before: NDArray[Any], after: NDArray[Any]) -> Patch | None:
+    """Return the change from one frame (H, W) to another; None where they are the same."""
+    window = changed_window(before, after)
+    if window is None:
+        return None
+    kept = np.array(before[window])
+    return Patch(window[0].start, window[1].start, kept, after[window].astype(kept.dtype))
+
+
+def changed_window(old: NDArray[Any], new: NDArray[Any]) -> tuple[slice, slice] | None:
+    """Return where two frames (H, W) differ; None where they are the same."""
+    different = old != new
+    rows = np.nonzero(different.any(axis=1))[0]
+    if rows.size == 0:
+        return None
+    columns = np.nonzero(different[rows[0] : rows[-1] + 1].any(axis=0))[0]
+    return (
+        slice(int(rows[0]), int(rows[-1]) + 1),
+        slice(int(columns[0]), int(columns[-1]) + 1),
+    )
+
+
 def split_by_line(
     labels: NDArray[Any],
     label: int,

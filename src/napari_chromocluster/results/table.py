@@ -179,6 +179,22 @@ def validate_table(table: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
+def usable_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what can be used of a table that `validate_table` refuses.
+
+    A type that is none is left out, and of rows that tell of one region the first counts.
+    Without regions that can be told apart there is nothing to be used.
+    """
+    try:
+        out = _typed(table.reset_index(drop=True))
+    except (TypeError, ValueError):
+        return empty_table()
+    known = {str(kind) for kind in TYPES} | {""}
+    wrong = ~out["cluster_type"].map(type_word).isin(known)
+    out.loc[wrong, ["cluster_type", "source"]] = ""
+    return validate_table(out[~out.duplicated(KEY)])
+
+
 def merge_tables(old: pd.DataFrame, new: pd.DataFrame, *, complete: bool = False) -> pd.DataFrame:
     """Put a new model run into an existing table; a human's row is never overwritten.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from napari_chromocluster.results.table import (
     TableError,
     empty_table,
     read_table,
+    usable_rows,
     validate_table,
 )
 
@@ -202,14 +204,19 @@ def check_pair(image: Any, labels: Any) -> None:
 
 
 def table_of(layer: Any) -> pd.DataFrame:
-    """Return the features table of a labels layer (empty where it has none)."""
+    """Return the features table of a labels layer (empty where it has none).
+
+    Somebody may have typed into it.  A type that is none is warned of and left out, so that one
+    slip does not cost the decisions in all other rows.
+    """
     features = layer.features
     if "index" not in features or "cluster_type" not in features:
         return empty_table()
     try:
         return validate_table(pd.DataFrame(features))
-    except TableError:
-        return empty_table()
+    except TableError as error:
+        warnings.warn(f"In the features of {layer.name!r}: {error}", stacklevel=2)
+        return usable_rows(pd.DataFrame(features))
 
 
 def has_table(layer: Any) -> bool:

@@ -128,6 +128,8 @@ class ReviewStore:
         self.table_path = self.folder / f"{name}{TABLE_SUFFIX}"
         self.meta_path = self.folder / f"{name}{_META}"
         self.generation = 0
+        # The first journal that the files do not contain.
+        self._contained = 0
         self._known: dict[str, str] = {}
         self._stamps: dict[str, tuple[int, int]] = {}
 
@@ -149,7 +151,8 @@ class ReviewStore:
             with atomic_path(path) as temporary:
                 shutil.copyfile(source, temporary)
             self._remember(path)
-        self._write_meta(self.generation, writing=False)
+        self._contained = self.generation
+        self._write_meta(writing=False)
 
     def start_generation(self) -> int:
         """Begin a new journal; what is saved next holds all older ones."""
@@ -206,17 +209,25 @@ class ReviewStore:
                 f"{foreign[0].name} was changed outside this review: choose which one to keep."
             )
         for path in foreign:
-            path.replace(path.with_name(f"{path.stem}_theirs_{_now_for_names()}{path.suffix}"))
-        self._write_meta(generation, writing=True)
+            self.put_aside(path)
+        # Until all is written, the journals hold what may be lost on the way.
+        self._write_meta(writing=True)
         if labels is not None:
             write_labels(self.labels_path, labels)
             self._remember(self.labels_path)
         write_table(self.table_path, table)
         self._remember(self.table_path)
-        self._write_meta(generation, writing=False)
+        self._contained = generation
+        self._write_meta(writing=False)
         for path in self._journals():
             if _generation_of(path) < generation:
                 path.unlink(missing_ok=True)
+
+    def put_aside(self, path: Path) -> None:
+        """Keep a file that somebody else wrote under another name as well."""
+        name = f"{path.stem}_theirs_{_now_for_names()}{path.suffix}"
+        with atomic_path(path.with_name(name)) as temporary:
+            shutil.copyfile(path, temporary)
 
     def finish(self) -> None:
         """Take away an empty journal after the last save."""
@@ -224,11 +235,11 @@ class ReviewStore:
         if path.is_file() and path.stat().st_size == 0:
             path.unlink()
 
-    def _write_meta(self, generation: int, writing: bool) -> None:
+    def _write_meta(self, writing: bool) -> None:
         meta = {
             "format": 1,
             "image_sha256": self.content,
-            "generation": generation,
+            "generation": self._contained,
             "writing": writing,
             "files": self._known,
             "saved": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -268,10 +279,11 @@ class ReviewStore:
             table = adopt_edits(table)
         labels = np.array(base)
         labels = labels.astype(np.int32) if labels.max(initial=0) < 1 << 31 else labels
-        journals = [p for p in self._journals() if _generation_of(p) >= int(meta["generation"])]
+        self._contained = int(meta["generation"])
+        journals = [p for p in self._journals() if _generation_of(p) >= self._contained]
         records = list(journal.read(journals))
         base_table, table = table, journal.replay(labels, table, records)
-        self.generation = max([int(meta["generation"]), *map(_generation_of, journals)])
+        self.generation = max([self._contained, *map(_generation_of, journals)])
         self.adopt()
         when = str(meta.get("saved", ""))
         return Saved(self, labels, base, table, base_table, when, edited, len(records))
@@ -333,7 +345,7 @@ def load_saved(store: ReviewStore) -> Saved | str:
     """Read a review, or return one sentence that says why it cannot be read."""
     try:
         return store.load()
-    except (ImageError, TableError, OSError, ValueError, KeyError) as error:
+    except (ImageError, TableError, OSError, ValueError, KeyError, IndexError) as error:
         return f"The saved review {store.meta_path.name} cannot be restored: {error}"
 
 

@@ -98,10 +98,20 @@ def _unpacked(values: dict[str, Any]) -> tuple[int, Patch]:
 
 
 def append(path: Path, record: Record) -> None:
-    """Add a record to a journal; it is with the operating system when this returns."""
+    """Add a record to a journal; it is with the operating system when this returns.
+
+    Where it does not fit on the disk nothing is added: half a line would hide those after it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(record.to_json() + "\n")
+    line = (record.to_json() + "\n").encode("utf-8")
+    with path.open("ab", buffering=0) as stream:
+        before = stream.tell()
+        try:
+            while line:
+                line = line[stream.write(line) :]
+        except OSError:
+            stream.truncate(before)
+            raise
 
 
 def read(paths: Iterable[Path]) -> Iterator[Record]:

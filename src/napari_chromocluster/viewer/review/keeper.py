@@ -14,19 +14,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from platformdirs import user_data_path
 
-from napari_chromocluster.imaging.io import ImageError
+from napari_chromocluster.imaging.io import ImageError, read_labels
 from napari_chromocluster.results.table import (
     HUMAN,
     KEY,
     MODEL,
     PROBABILITIES,
     merge_tables,
+    read_table,
 )
 from napari_chromocluster.viewer.layers import pixels, source_of, table_of
 from napari_chromocluster.viewer.review.autosave import (
     ConflictError,
     ReviewStore,
     Saved,
+    adopt_edits,
     find_saved,
     image_hash,
     load_saved,
@@ -242,8 +244,6 @@ class Keeper:
     def _record(self, record: Record) -> None:
         """Put a change on disk before anything else happens."""
         self.dirty = True
-        if self.problem:
-            return
         # The first change of a new review: from here on there is something to lose.
         if self.store is None and not self._begin():
             self.save_now()
@@ -255,10 +255,7 @@ class Keeper:
         try:
             store.record(record)
         except OSError as error:
-            self.problem = (
-                f"{store.folder} cannot be written to ({error.strerror}): "
-                f"choose another folder, or corrections are lost when napari closes."
-            )
+            self.problem = _unwritten(store.folder, error)
 
     def mark_dirty(self) -> None:
         """Have everything written anew with the next save."""
@@ -274,7 +271,7 @@ class Keeper:
 
     def snapshot(self) -> tuple[NDArray[Any] | None, pd.DataFrame, int] | None:
         """Take what is to be written (main thread); None if nothing is."""
-        if not self.dirty or self.problem or self.conflict:
+        if not self.dirty or self.conflict:
             return None
         try:
             self.store = self.store or self._new_store()
@@ -300,8 +297,9 @@ class Keeper:
             except ConflictError as error:
                 self.conflict = str(error)
             except (ImageError, OSError) as error:
-                self.problem = str(error)
+                self.problem = _unwritten(store.folder, error)
             else:
+                self.problem = ""
                 return
         self.dirty = True
         self._labels_dirty |= labels is not None
@@ -319,16 +317,26 @@ class Keeper:
         self.save_now(force=True)
 
     def take_theirs(self) -> None:
-        """Settle a conflict: take the file's types; undo brings the others back."""
-        from napari_chromocluster.results.table import read_table
-        from napari_chromocluster.viewer.review.autosave import adopt_edits
+        """Settle a conflict: take regions and types of the files; undo brings the others back.
 
-        if self.store is None:
+        Raises
+        ------
+        ImageError, TableError, MendError
+            If a file cannot be read, or its regions do not lie on the image.
+        """
+        store = self.store
+        if store is None:
             return
-        table = adopt_edits(read_table(self.store.table_path))
-        self.store.adopt()
+        foreign = store.changed_on_disk()
+        table = adopt_edits(read_table(store.table_path))
+        if store.labels_path in foreign:
+            self.session.replace_regions(
+                read_labels(store.labels_path), table, f"take {store.labels_path.name}"
+            )
+        else:
+            self.session.replace_table(table, f"take {store.table_path.name}")
+        store.adopt()
         self.conflict = ""
-        self.session.replace_table(table, f"take {self.store.table_path.name}")
         self._labels_dirty = True
 
     def move_to(self, folder: Path) -> None:
@@ -345,6 +353,15 @@ class Keeper:
             self._prepared.discard()
             self._prepared = None
         self.session.recorded.disconnect(self._record)
+
+
+def _unwritten(folder: Path, error: Exception) -> str:
+    """Say in one sentence what may be lost, and how not to lose it."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return (
+        f"{folder} cannot be written to ({reason.rstrip('.')}): choose another folder or free "
+        f"some space, or corrections are lost when napari closes."
+    )
 
 
 def _writable(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_chromocluster.imaging import mend
-from napari_chromocluster.imaging.mend import MendError, Patch
+from napari_chromocluster.imaging.mend import MendError, Patch, patch_between
 from napari_chromocluster.imaging.signal import chromosome_signal
 from napari_chromocluster.results.table import (
     HUMAN,
@@ -45,7 +45,7 @@ from napari_chromocluster.viewer.review.rows import (
     measure,
     window_around,
 )
-from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTracker
+from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTracker, region_codes
 
 #: Least seconds between two comparisons within a stroke.
 _STROKE_PACE = 0.1
@@ -592,6 +592,52 @@ class ReviewSession:
             for key, stale in zip(keys, target["stale"], strict=True)
         }
         change = Change(text, tuple(keys), before, target, decided, now)
+        self._make(change)
+        self.history.push(change)
+
+    def replace_regions(self, labels: NDArray[Any], table: pd.DataFrame, text: str) -> None:
+        """Take other regions with their table as one step that can be undone.
+
+        Raises
+        ------
+        MendError
+            If they are not as large as the image, or these labels cannot be changed.
+        """
+        if tuple(labels.shape) != tuple(self.tracker.labels.shape):
+            raise MendError(
+                f"The regions in the file have another size {tuple(labels.shape)} than the image: "
+                f"open the file as a layer of its own, or keep this review."
+            )
+        highest = np.iinfo(self.tracker.labels.dtype).max
+        if int(labels.max(initial=0)) > highest:
+            raise MendError(
+                f"The regions in the file have labels above {highest}, which this layer cannot "
+                f"hold: open the file as a layer of its own, or keep this review."
+            )
+        patches, parts, now = [], [table], {}
+        for frame in range(self.tracker.frames):
+            self._writable(frame)
+            theirs = labels[frame] if labels.ndim == 3 else labels
+            patch = patch_between(self.tracker.frame(frame), theirs)
+            if patch is not None:
+                patches.append((frame, patch))
+            found = region_codes(theirs)
+            now.update({(frame, label): code for label, (_, code) in found.items()})
+            mine = set(table.loc[table["frame"] == frame, "index"])
+            fresh = [label for label in sorted(found) if label not in mine]
+            if fresh:
+                parts.append(build_table(measure(theirs, fresh, frame)))
+        filled = [part for part in parts if len(part)]
+        joined = pd.concat(filled, ignore_index=True) if filled else table
+        target = among(joined, now)
+        keys = sorted({*self.region_keys(), *now})
+        old = {key: self._decided.get(key, 0) for key in keys}
+        new = dict.fromkeys(keys, 0) | {
+            key: now[key]
+            for key, stale in zip(keys_of(target), target["stale"], strict=True)
+            if not stale
+        }
+        change = Change(text, tuple(keys), self.table, target, old, new, tuple(patches))
         self._make(change)
         self.history.push(change)
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_chromocluster.imaging.mend import changed_window
+
 #: Frame and label of a region.
 Key = tuple[int, int]
 
@@ -68,8 +70,14 @@ def sum_codes(labels: NDArray[Any], positions: NDArray[Any]) -> dict[int, tuple[
     return {
         int(name): (int(area), int(total))
         for name, area, total in zip(names, areas, sums, strict=True)
-        if name != 0 and area
+        if name > 0 and area
     }
+
+
+def region_codes(frame: NDArray[Any]) -> dict[int, tuple[int, int]]:
+    """Return pixels and sum of codes of each region of a frame; below 0 there is none."""
+    ys, xs = np.nonzero(frame > 0)
+    return sum_codes(frame[ys, xs], ys * frame.shape[1] + xs)
 
 
 class RegionTracker:
@@ -105,9 +113,8 @@ class RegionTracker:
         if number in self._seen:
             return
         frame = np.array(self.frame(number))
-        ys, xs = np.nonzero(frame)
         self._seen[number] = frame
-        self._regions[number] = sum_codes(frame[ys, xs], ys * frame.shape[1] + xs)
+        self._regions[number] = region_codes(frame)
 
     def regions(self, number: int) -> dict[int, int]:
         """Return the hash of each region of a frame, as last compared."""
@@ -130,7 +137,7 @@ class RegionTracker:
         old, new = self._seen[number], self.frame(number)
         if old.shape != new.shape:
             raise ValueError("The labels have changed their size: open the review again.")
-        window = _changed_window(old, new)
+        window = changed_window(old, new)
         if window is None:
             return None
         before, after = old[window], np.array(new[window])
@@ -157,15 +164,3 @@ class RegionTracker:
                 continue
             regions[label] = now
             (found.changed if area else found.added).add(label)
-
-
-def _changed_window(old: NDArray[Any], new: NDArray[Any]) -> tuple[slice, slice] | None:
-    different = old != new
-    rows = np.nonzero(different.any(axis=1))[0]
-    if rows.size == 0:
-        return None
-    columns = np.nonzero(different[rows[0] : rows[-1] + 1].any(axis=0))[0]
-    return (
-        slice(int(rows[0]), int(rows[-1]) + 1),
-        slice(int(columns[0]), int(columns[-1]) + 1),
-    )

@@ -29,7 +29,8 @@ class ReviewSaving(ReviewBase):
 
     def _saved(self) -> None:
         self._saving = None
-        if self.keeper is not None and self.keeper.dirty:
+        # What could not be written is tried again with the next change, and at the end.
+        if self.keeper is not None and self.keeper.dirty and not self.keeper.problem:
             self._save_timer.start()
         self._update_saving()
 
