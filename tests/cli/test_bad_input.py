@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -339,3 +340,13 @@ def test_a_mask_in_place_of_labels_is_told(here, metaphase, capfd):
     assert "give each part a label of its own" in capfd.readouterr().err
     assert main(classify("--labels", "labels.tif")) == 0
     assert not capfd.readouterr().err
+
+
+def test_a_name_that_the_console_cannot_show_is_no_failure(tmp_path, metaphase):
+    Image.fromarray(metaphase.image).save(tmp_path / "染色体.png")
+    command = [sys.executable, "-m", "napari_chromocluster", "segment", "染色体.png", "-o", "out"]
+    console = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=console)
+    assert done.returncode == 0
+    assert b"u67d3" in done.stdout
+    assert (tmp_path / "out" / "染色体_labels.tif").is_file()

@@ -204,3 +204,28 @@ def test_the_seal_of_labels_is_gone_once_somebody_changed_them(tmp_path):
     assert seal_of(file) is None
     write_labels(file, labels)
     assert seal_of(file) is None
+
+
+def test_a_last_axis_of_one_is_no_stack(tmp_path):
+    gray = np.arange(1200, dtype=np.uint16).reshape(30, 40)
+    tifffile.imwrite(tmp_path / "one.tif", gray[..., None])
+    np.testing.assert_array_equal(read_image(tmp_path / "one.tif"), gray)
+    np.testing.assert_array_equal(read_labels(tmp_path / "one.tif"), gray)
+
+
+def test_labels_with_transparency(tmp_path):
+    gray = (np.arange(1200) % 7).astype(np.uint8).reshape(30, 40)
+    Image.fromarray(np.stack([gray, np.full_like(gray, 255)], axis=-1), "LA").save(
+        tmp_path / "la.png"
+    )
+    np.testing.assert_array_equal(read_labels(tmp_path / "la.png"), gray)
+
+
+@pytest.mark.parametrize("frames", [3, 4])
+def test_a_few_frames_of_labels_are_no_colours(tmp_path, frames):
+    labels = np.arange(frames * 1200, dtype=np.int32).reshape(frames, 30, 40)
+    write_labels(tmp_path / "few.tif", labels)
+    with tifffile.TiffFile(tmp_path / "few.tif") as tiff:
+        assert len(tiff.pages) == frames
+        assert tiff.pages.first.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+    np.testing.assert_array_equal(read_labels(tmp_path / "few.tif"), labels)

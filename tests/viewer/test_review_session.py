@@ -378,3 +378,21 @@ def test_regions_are_classified_again_with_the_number_that_is_told(session):
     job.run(Model())
     job.run(Model(), expected=40)
     assert given == [46, 40]
+
+
+def test_frames_of_a_long_stack_are_gone_through_when_they_are_looked_at():
+    labels = np.zeros((70, 40, 40), np.int32)
+    labels[:, 5:15, 5:15], labels[:, 20:30, 20:30] = 1, 2
+    labels[60, 30:34, 5:9] = 900
+    viewer, shown, seen = ViewerModel(), [3], []
+    image = viewer.add_image(np.random.default_rng(0).random((70, 40, 40)))
+    session = ReviewSession(image, viewer.add_labels(labels), lambda: shown[0])
+    session.recorded.connect(seen.append)
+    assert session.region_keys() == [(3, 1), (3, 2)]
+    shown[0] = 7
+    session.check_pixels(7)
+    session.check_pixels(7)
+    assert session.region_keys() == [(3, 1), (3, 2), (7, 1), (7, 2)]
+    assert not seen  # To look is no change.
+    assert session.split_line((7, 2), [(18, 25), (32, 25)])[-1] == (7, 901)
+    assert len(seen) == 1

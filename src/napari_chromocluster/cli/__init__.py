@@ -5,6 +5,7 @@ The commands import what they need when they run, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -67,6 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for name in _CHATTER:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the console cannot show must not make a failure of what has worked.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = app(args=arguments, prog_name="chromocluster", standalone_mode=False)
         if status == INTERRUPTED:  # typer makes a status of Ctrl+C

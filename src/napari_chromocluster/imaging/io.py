@@ -202,6 +202,8 @@ def _check_one_size(tiff: tifffile.TiffFile, file: Path) -> None:
 
 
 def _squeezed(pixels: NDArray[Any], file: Path) -> NDArray[Any]:
+    while pixels.ndim > 2 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
     color = pixels.ndim > 2 and pixels.shape[-1] in (3, 4)
     while pixels.ndim > (3 if color else 2) and 1 in pixels.shape[: -3 if color else -2]:
         pixels = np.squeeze(pixels, axis=pixels.shape.index(1))
@@ -248,6 +250,7 @@ def read_labels(path: str | Path) -> NDArray[Any]:
             with Image.open(file) as picture:
                 # Indices of a palette are the labels themselves.
                 labels = np.asarray(picture)
+                labels = labels[..., 0] if picture.mode == "LA" else labels
     if labels.dtype.kind not in "uib" or (labels.ndim == 3 and labels.shape[-1] in (3, 4)):
         raise ImageError(
             f"{file.name} is a picture, not a label image: labels are whole numbers in one channel."
@@ -280,7 +283,9 @@ def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None
             Image.fromarray(small).save(temporary)
         else:
             software = None if seal is None else f"{_SEAL} {seal} {_digest(small)}"
-            tifffile.imwrite(temporary, small, compression="zlib", software=software)
+            tifffile.imwrite(
+                temporary, small, photometric="minisblack", compression="zlib", software=software
+            )
 
 
 def seal_of(path: str | Path) -> str | None:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from platformdirs import user_data_path
 
 from napari_chromocluster.imaging.io import ImageError, read_labels
+from napari_chromocluster.models.registry import home_dir
 from napari_chromocluster.results.table import (
     HUMAN,
     KEY,
@@ -41,7 +41,7 @@ from napari_chromocluster.viewer.review.session import ReviewSession
 
 def own_folder() -> Path:
     """Return the user's folder for reviews of images that have no file, or none to write to."""
-    return Path(user_data_path("napari-chromocluster")) / "reviews"
+    return home_dir() / "reviews"
 
 
 def folders_for(image: Any, chosen: Path | None) -> list[Path]:

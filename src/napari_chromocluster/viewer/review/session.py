@@ -50,6 +50,8 @@ from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTr
 #: Least seconds between two comparisons within a stroke.
 _STROKE_PACE = 0.1
 _DECISION = ["cluster_type", "confidence", "source"]
+#: Frames up to which all of a stack are gone through when a review begins.
+_AT_ONCE = 64
 #: Px by which a centroid that was written and read again may differ.
 _SAME_PLACE = 0.01
 
@@ -96,6 +98,10 @@ class ReviewSession:
         self._signals: dict[int, NDArray[np.float32]] = {}
         self._busy = False
         self.table = empty_table()
+        # Of a long stack, frames are gone through when they are looked at.
+        frames = self.tracker.frames
+        self._gone_through = set(range(frames) if frames <= _AT_ONCE else [self._frame()])
+        self._highest = 0
         self.table = self._complete(table_of(labels))
         self._adopt_decisions(self.region_keys())
         self._connect(True)
@@ -103,9 +109,26 @@ class ReviewSession:
 
     # ---------------------------------------------------------------- reading
 
+    def _frame(self) -> int:
+        return self._shown() if self._shown is not None else 0
+
+    def _go_through(self, frame: int) -> None:
+        """Give each region of a frame that is looked at first a row; that is no change to save."""
+        if frame in self._gone_through:
+            return
+        self._gone_through.add(frame)
+        before = set(self.region_keys())
+        self.table = self._complete(self.table)
+        fresh = [key for key in self.region_keys() if key not in before]
+        self._adopt_decisions(fresh)
+        with self.quiet():
+            self.labels.features = self.table
+        if fresh:
+            self.changed.emit(fresh)
+
     def _complete(self, table: pd.DataFrame) -> pd.DataFrame:
         """Bring a table in line with the regions: a row for each, and none of other pixels."""
-        frames = range(self.tracker.frames) if self.tracker.frames <= 64 else [0]
+        frames = sorted(self._gone_through)
         parts = [table]
         rows = {key: place for place, key in enumerate(keys_of(table))}
         for frame in frames:
@@ -333,9 +356,11 @@ class ReviewSession:
 
     def _next_label(self) -> int:
         """Return a label that no frame uses, so that a stack's labels stay unique."""
+        if len(self._gone_through) < self.tracker.frames and not self._highest:
+            self._highest = int(np.asarray(self.tracker.labels).max())
         rows = self.table["index"]
         gone = (label for _, label in self._gone)
-        return max(int(rows.max()) if len(rows) else 0, *gone, 0) + 1
+        return max(int(rows.max()) if len(rows) else 0, *gone, self._highest) + 1
 
     def _mend(self, frame: int, patch: Patch, text: str) -> list[Key]:
         """Make a change of pixels whose regions are new ones, to be classified."""
@@ -483,6 +508,7 @@ class ReviewSession:
 
     def check_pixels(self, frame: int) -> Difference | None:
         """Compare a frame with what was seen last and let the table follow."""
+        self._go_through(frame)
         found = self.tracker.compare(frame)
         if found is None:
             return None
