@@ -84,6 +84,24 @@ def _named(data: Path, work: Path, side: str, outline: str) -> pd.DataFrame:
     return with_types_read(table[here], boxes, types_read(TEST_FILE if side == "test" else FILE))
 
 
+def other_thresholds(work: Path, side: str) -> dict[int, Path]:
+    """Write the regions of one side in the plain outlines that are tighter and looser.
+
+    Those whose type boxes tell, and the clusters of known type that hold the same chromosomes
+    (`typed_outlines`, of which the test groups have none).
+    """
+    tables = [read_annotations(work / name / "annotations.csv") for name in ("typed", "plain")]
+    table = resolved(pd.concat(tables).drop_duplicates(["labels", "label"]))
+    here = table["group"].map(lambda group: part("gband_metaphases", group) == side)
+    files = {}
+    for level in plain_annotations.LEVELS:
+        if level != plain_annotations.ANNOTATED:
+            rows = table["labels"].str.endswith(f"_plain{level}.png")
+            files[level] = file = work / f"{side}_plain{level}.csv"
+            table[here & rows].to_csv(file, index=False)
+    return files
+
+
 def named_in_part(work: Path, side: str, most: int = 400) -> dict[str, Path]:
     """Write regions of one side, in each kind of outline, of which the type or some is known.
 

@@ -396,3 +396,16 @@ def test_frames_of_a_long_stack_are_gone_through_when_they_are_looked_at():
     assert not seen  # To look is no change.
     assert session.split_line((7, 2), [(18, 25), (32, 25)])[-1] == (7, 901)
     assert len(seen) == 1
+
+
+def test_pixels_of_the_image_that_are_replaced_are_seen():
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((40, 40)))
+    labels = np.zeros((40, 40), np.int32)
+    labels[5:15, 5:15] = 1
+    session = ReviewSession(image, viewer.add_labels(labels))
+    before = session.signal(0)
+    image.data = np.where(labels > 0, 20.0, 200.0)
+    assert session.image_frame(0).max() == 200
+    assert not np.array_equal(session.signal(0), before)
+    assert session.job([(0, 1)]).frames[0][1].max() == 200

@@ -17,11 +17,11 @@ _NOISE = 0.005
 #: ...and if this share of the regions has some, the labels are a threshold as it came.
 _RAW = 0.05
 #: Holes of at most this share are filled in such labels...
-_FILLED = 0.02
+FILLED = 0.02
 #: ...if their signal is at least this share of their region's: with less they are background, a
 #: gap between neighbours (of such holes in the training groups one in five is in a single
 #: chromosome, of the others two in five).
-_BAND = 0.2
+BAND = 0.2
 
 
 def fill_bright_bands(
@@ -52,27 +52,37 @@ def fill_bright_bands(
     usual = usual_area(np.array([one.area for one in everything], np.float64))
     if usual is None or not signal.dark_chromosomes:
         return labels
-    holes = {one.label: list(_holes(labels, one, _FILLED * usual)) for one in everything}
+    found = {one.label: list(holes(labels, one, FILLED * usual)) for one in everything}
     chromosomes = without_specks(everything)
-    noisy = sum(any(len(ys) <= _NOISE * usual for ys, _ in holes[one.label]) for one in chromosomes)
+    noisy = sum(any(len(ys) <= _NOISE * usual for ys, _ in found[one.label]) for one in chromosomes)
     if noisy < _RAW * len(chromosomes):
         return labels
     out = np.array(labels)
     for one in everything:
-        if holes[one.label]:
+        if found[one.label]:
             y0, x0, y1, x1 = one.bbox
             inside = signal.values[y0:y1, x0:x1][labels[y0:y1, x0:x1] == one.label]
-            least = _BAND * float(np.median(inside))
-            for hole in holes[one.label]:
+            least = BAND * float(np.median(inside))
+            for hole in found[one.label]:
                 if signal.values[hole].mean() >= least:
                     out[hole] = one.label
     return out
 
 
-def _holes(
+def holes(
     labels: NDArray[np.integer], region: Region, largest: float
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield the pixels (ys, xs) of the holes of a region; what other regions fill is none."""
+    """Yield the pixels (ys, xs) of each hole of a region; what other regions fill is none.
+
+    Parameters
+    ----------
+    labels : (H, W) integer array
+        Regions of one metaphase.
+    region : Region
+        One of them.
+    largest : float
+        Pixels of the largest hole that counts.
+    """
     y0, x0, y1, x1 = region.bbox
     local = np.asarray(labels[y0:y1, x0:x1])
     mask = local == region.label

@@ -421,6 +421,7 @@ class ReviewSession:
             (events.labels_update, self._stroke_event),
             (events.data, self._data_event),
             (events.features, self._features_event),
+            (self.image.events.data, self._image_event),
         ):
             (emitter.connect if on else emitter.disconnect)(slot)
 
@@ -462,6 +463,13 @@ class ReviewSession:
             return
         self._last_check = now
         self._pixels_event()
+
+    def _image_event(self, event: Any = None) -> None:
+        """Take the new pixels of the image, if it has as many."""
+        array = pixels(self.image)
+        if tuple(array.shape) == tuple(self._image_pixels.shape):
+            self._image_pixels = array
+            self._signals.clear()
 
     def _data_event(self, event: Any = None) -> None:
         """Follow labels that were replaced as a whole."""
