@@ -19,8 +19,8 @@ _RAW = 0.05
 #: Holes of at most this share are filled in such labels...
 FILLED = 0.02
 #: ...if their signal is at least this share of their region's: with less they are background, a
-#: gap between neighbours (of such holes in the training groups one in five is in a single
-#: chromosome, of the others two in five).
+#: gap between neighbours (in the training groups one such hole in six is in a single chromosome,
+#: of the others more than one in three; ``benchmarks/bright_bands.py``).
 BAND = 0.2
 
 
