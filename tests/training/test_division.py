@@ -32,7 +32,7 @@ def test_groups_that_came_since_are_learnt_from_and_none_changes_its_side(tmp_pa
 def test_groups_that_are_gone_are_left_out_unless_nothing_is_left(tmp_path):
     names = [f"g{number}" for number in range(10)]
     learnt, checked = divide(*regions(names), CONFIG, tmp_path, resume=False)
-    assert len(checked) == 2
+    assert len(checked) > 1
     gone = sorted(checked)[0]
     kept = [name for name in names if name != gone]
     assert divide(*regions(kept), CONFIG, tmp_path, resume=True) == (learnt, checked - {gone})

@@ -15,7 +15,7 @@ from napari_chromocluster.training.config import StageConfig, preset
 from napari_chromocluster.training.lr_finder import find_rates_of, suggest
 from napari_chromocluster.training.report import read_report
 from napari_chromocluster.training.run import Run, RunError
-from napari_chromocluster.training.split import group_hash
+from napari_chromocluster.training.seen import group_hash
 
 STAGES = (
     StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=48),

@@ -26,7 +26,7 @@ from napari_chromocluster.results.sources import cut_annotated
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.folds import fold_runs
 from napari_chromocluster.training.run import Run, RunError
-from napari_chromocluster.training.split import group_hash
+from napari_chromocluster.training.seen import seen_groups
 
 #: Files of the report folder.
 PREDICTIONS, METRICS, PAGE = "validation.json", "metrics.json", "report.html"
@@ -178,7 +178,7 @@ def write_report(run: Run) -> Report:
         old_name=name,
         temperature=card.temperature,
         groups=held_out,
-        seen_by_old=_seen(name, held_out),
+        seen_by_old=sorted(seen_groups(name, held_out)),
         mistakes=_mistakes(run, rows, probabilities, crops),
         folds=run.config.folds,
         pooled=_pooled(run),
@@ -254,16 +254,6 @@ def _old_probabilities(run: Run, crops: list[RegionCrop]) -> tuple[str, NDArray[
     except (RegistryError, ValueError):
         return name, None
     return listed_name(path) or name, classifier.predict_regions(crops)
-
-
-def _seen(name: str, groups: list[str]) -> list[str]:
-    """Return the groups that a model was trained on, as far as its card says."""
-    try:
-        known = read_card(resolve_model(name)).training.get("groups_trained", [])
-    except (RegistryError, ValueError, OSError):
-        return []
-    trained = {str(group) for group in known}
-    return [group for group in groups if group in trained or group_hash(group) in trained]
 
 
 def _mistakes(
