@@ -211,6 +211,12 @@ def test_named_and_excluded_groups():
         split_groups(groups, types, CONFIG.replace(validation_groups=("nope",)))
 
 
+def test_folds_with_named_groups_would_check_on_these_again_and_again():
+    config = CONFIG.replace(validation_groups=("g2",), folds=3)
+    with pytest.raises(ConfigError, match="every group is checked once"):
+        split_groups(*regions(6), config)
+
+
 def test_hashes_do_not_name_a_group():
     assert "patient" not in group_hash("patient-7")
     assert group_hash("a") != group_hash("b")

@@ -123,6 +123,10 @@ def split_groups(
             f"{config.folds} folds need as many groups (metaphases), and there are {len(order)}: "
             f"use at most {len(order)} folds."
         )
+    if config.validation_groups and config.folds > 1:
+        raise ConfigError(
+            "In folds every group is checked once: take one fold, or name no groups to check on."
+        )
     if config.validation_groups:
         missing = set(config.validation_groups) - set(order)
         if missing:
