@@ -96,6 +96,48 @@ def test_a_small_source_is_drawn_as_often_as_asked(regions, balance, share):
     assert part == pytest.approx(share, abs=0.08)
 
 
+def regions_of(*names):
+    blank = np.zeros((len(names), 8, 8), np.uint8)
+    allowed = np.array([allowed_types(name) for name in names])
+    size = np.zeros(len(names), np.float32)
+    return RegionSet(blank, blank, size, allowed, np.array(["g"] * len(names)))
+
+
+def test_a_whole_number_balances_sources_as_well():
+    some, sources = regions_of("single", "single", "single", "touching"), np.array([0, 0, 1, 1])
+    plan = DrawPlan(some, 4, CONFIG.replace(source_balance=1), sources)
+    assert plan.weights[:3] / plan.weights[:3].sum() == pytest.approx([0.25, 0.25, 0.5])
+
+
+@pytest.mark.parametrize("several", ["cluster", "touching|overlapping"])
+def test_regions_of_several_possible_types_are_drawn(several):
+    # As the data are: each as often as any other.
+    some = regions_of("single", "touching", several, several)
+    plan = DrawPlan(some, 4, CONFIG.replace(type_shares={}))
+    assert plan.weights == pytest.approx([0.25] * 4)
+    assert sum(plan.prior(some).values()) == pytest.approx(1)
+    # Beside typed clusters they have a quarter of the draws of these.
+    clusters = sum(CONFIG.type_shares[str(kind)] for kind in CLUSTERS)
+    plan = DrawPlan(regions_of("single", *CLUSTERS, several, several, "other"), 7, CONFIG)
+    assert plan.weights[4:6] == pytest.approx([clusters / 8] * 2)
+
+
+@pytest.mark.parametrize("name", ["paper", "default"])
+@pytest.mark.parametrize("several", ["cluster", "touching|overlapping"])
+def test_without_typed_clusters_those_of_several_possible_types_stand_for_them(name, several):
+    config = preset(name)
+    some = regions_of("single", "single", several, several)
+    plan = DrawPlan(some, 4, config)
+    shares = config.type_shares
+    clusters = sum(shares[str(kind)] for kind in CLUSTERS)
+    assert plan.weights[2:].sum() == pytest.approx(clusters / (clusters + shares["single"]))
+    prior = plan.prior(some)
+    assert sum(prior.values()) == pytest.approx(1)
+    allowed = [str(kind) for kind in TYPES if allowed_types(several)[TYPES.index(kind)]]
+    for one in allowed:
+        assert prior[one] == pytest.approx(plan.weights[2:].sum() / len(allowed))
+
+
 def test_each_row_knows_its_annotation_file(annotated):
     table = read_sources([annotated, annotated])
     assert list(np.unique(table["source"], return_counts=True)[1]) == [len(table) // 2] * 2

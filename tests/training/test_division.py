@@ -1,11 +1,13 @@
 """What is checked on was never learnt from, also when the annotations change on the way."""
 
+import json
+
 import pytest
 
 from napari_chromocluster.results.annotations import read_annotations, write_annotations
 from napari_chromocluster.training.api import prepare
 from napari_chromocluster.training.config import ConfigError, StageConfig
-from napari_chromocluster.training.division import divide, keep_fold
+from napari_chromocluster.training.division import divide, divided_groups, keep_fold
 from napari_chromocluster.training.prepare import prepare_data
 from napari_chromocluster.training.split import group_place, split_groups
 from small_training import small_training
@@ -32,7 +34,7 @@ def test_groups_that_came_since_are_learnt_from_and_none_changes_its_side(tmp_pa
 def test_groups_that_are_gone_are_left_out_unless_nothing_is_left(tmp_path):
     names = [f"g{number}" for number in range(10)]
     learnt, checked = divide(*regions(names), CONFIG, tmp_path, resume=False)
-    assert len(checked) == 2
+    assert len(checked) > 1
     gone = sorted(checked)[0]
     kept = [name for name in names if name != gone]
     assert divide(*regions(kept), CONFIG, tmp_path, resume=True) == (learnt, checked - {gone})
@@ -48,6 +50,42 @@ def test_other_folds_divide_the_groups_of_the_start(tmp_path):
     keep_fold(tmp_path / "whole", tmp_path / "other", other)
     _, others = divide(*regions([*names, "new"]), other, tmp_path / "other", resume=True)
     assert others == set(names) - checked
+
+
+def folds_after(folder, config, names):
+    """Return what each fold checks on, where the others begin now."""
+    checked = []
+    for fold in range(1, config.folds):
+        other, own = config.replace(fold=fold), folder.with_name(f"fold{fold}")
+        keep_fold(folder, own, other)
+        learnt, found = divide(*regions(names), other, own, resume=True)
+        assert learnt == set(names) - found
+        checked.append(found)
+    return checked
+
+
+def test_every_group_of_the_start_is_checked_once_though_others_came_since(tmp_path):
+    config, whole = CONFIG.replace(folds=3), tmp_path / "whole"
+    names = [f"m{number}" for number in range(6)]
+    _, first = divide(*regions(names), config, whole, resume=False)
+    for new in ("new1", "new2"):  # each moves what a new division would check on
+        names.append(new)
+        assert divide(*regions(names), config, whole, resume=True)[1] == first
+    checked = [first, *folds_after(whole, config, names)]
+    assert sorted(name for fold in checked for name in fold) == names[:6]
+    assert divided_groups(whole) == set(names)
+
+
+def test_folds_of_a_division_that_names_none_overlap_as_little(tmp_path):
+    config, whole = CONFIG.replace(folds=3), tmp_path / "whole"
+    names = [f"m{number}" for number in range(8)]
+    whole.mkdir()
+    sides = {"learn": names[2:], "check": names[:2]}
+    (whole / "division.json").write_text(json.dumps(sides))
+    _, first = divide(*regions(names), config, whole, resume=True)
+    checked = [first, *folds_after(whole, config, names)]
+    assert first == set(names[:2])
+    assert len(set().union(*checked)) == sum(len(fold) for fold in checked)
 
 
 def test_a_resumed_training_checks_on_what_it_did(annotated, tmp_path):

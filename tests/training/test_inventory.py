@@ -5,6 +5,8 @@ from importlib import import_module
 import pandas as pd
 
 from napari_chromocluster.cli import main
+from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.training import api
@@ -43,6 +45,22 @@ def test_plenty_of_everything_has_no_warning():
     found = take_inventory(sources, CONFIG)
     assert found.warnings == ()
     assert found.totals[ClusterType.TOUCHING] == 60
+
+
+def test_figures_on_what_the_start_has_learnt_from_are_warned_of(tmp_path):
+    def warned(trained, **changes):
+        card = ModelCard("known", input_size=32, training={"groups_trained": trained})
+        save_model(tmp_path / "known.safetensors", build_network("compact"), card)
+        config = CONFIG.replace(base_model=str(tmp_path / "known.safetensors"), **changes)
+        return take_inventory({name: rows(name, **FULL) for name in "abcde"}, config).warnings
+
+    assert warned([*"abcd"]) == ()
+    (text,) = warned([*"abcde"])
+    assert text.startswith("The model to start from has learnt from all groups that are checked")
+    (text,) = warned([*"ab"], validation_groups=("b", "c"))
+    assert "from 1 of the 2 groups that" in text
+    (text,) = warned([*"ab"], folds=5)
+    assert "from 2 of the 5 groups that" in text
 
 
 def test_few_none_and_all_in_one_group():

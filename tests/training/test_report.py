@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from napari_chromocluster.models.network import build_network
 from napari_chromocluster.training import worker
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import StageConfig, preset
+from napari_chromocluster.training.folds import fold_runs
 from napari_chromocluster.training.lr_finder import find_rates_of, suggest
-from napari_chromocluster.training.report import read_report
+from napari_chromocluster.training.report import PREDICTIONS, read_report, write_report
 from napari_chromocluster.training.run import Run, RunError
-from napari_chromocluster.training.split import group_hash
+from napari_chromocluster.training.seen import group_hash
 
 STAGES = (
     StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=48),
@@ -102,6 +104,24 @@ def test_folds_check_every_group_once(run):
     kinds = [event["kind"] for event in run.events()]
     assert kinds.count("end") == 1
     assert "fold" in kinds
+
+
+def test_pooled_figures_count_a_group_once_and_name_what_was_not_checked(run, tmp_path):
+    copy = Run(shutil.copytree(run.folder, tmp_path / "run"))
+    whole, (other,) = read_report(copy), fold_runs(copy)
+    assert whole.unchecked == 0
+    # As where the second fold had checked on a group of the first instead of one of its own.
+    mine, theirs = (json.loads((one.report_folder / PREDICTIONS).read_text())
+                    for one in (copy, other))  # fmt: skip
+    lost = theirs[0]["group"]
+    twice = [row for row in mine if row["group"] == mine[0]["group"]]
+    left = [row for row in theirs if row["group"] != lost]
+    (other.report_folder / PREDICTIONS).write_text(json.dumps(left + twice))
+    report = write_report(copy)
+    assert report.pooled["n"] == len(mine) + len(left)
+    assert set(report.pooled["per_group"]) == set(whole.pooled["per_group"]) - {lost}
+    assert report.unchecked == 1
+    assert "1 group was checked in no fold" in (copy.report_folder / "report.html").read_text()
 
 
 def test_page_needs_nothing_beside_it(run):

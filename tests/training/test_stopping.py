@@ -12,6 +12,7 @@ from napari_chromocluster.training.api import train
 from napari_chromocluster.training.callbacks import Stopped
 from napari_chromocluster.training.config import StageConfig
 from napari_chromocluster.training.loop import fit
+from napari_chromocluster.training.module import StageModule
 from napari_chromocluster.training.run import Run
 from small_training import small_training
 
@@ -87,6 +88,29 @@ def test_stopped_in_its_first_epoch_it_keeps_what_it_has_learnt(annotated, tmp_p
     fit(whole.config, whole)
     fit(run.config, run, resume=True)
     same(run, whole)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_best_epoch_is_kept_also_where_the_folder_was_moved(
+    moved, annotated, tmp_path, monkeypatch
+):
+    def falls(self):  # so that the first epoch is the best
+        self._outputs.clear()
+        names = ("loss", "likelihood", "accuracy", "macro_sensitivity")
+        self.log_dict({f"validation_{name}": 0.9 - 0.1 * self.current_epoch for name in names})
+
+    monkeypatch.setattr(StageModule, "on_validation_epoch_end", falls)
+    run = new_run(tmp_path / "run", annotated, stages=STAGES[1:])
+    fit(run.config, StoppedAfter(run, "fine", 9))
+    assert len(epochs(run)) == 2
+    first = weights(run.model_path)
+    if moved:
+        run.folder.rename(tmp_path / "elsewhere")
+        run = Run.open(tmp_path / "elsewhere")
+    fit(run.config, run, resume=True)
+    assert len(epochs(run)) == 3
+    for name, values in first.items():
+        torch.testing.assert_close(weights(run.model_path)[name], values, msg=name)
 
 
 def test_stopped_before_it_learnt_anything_it_says_so(annotated, tmp_path):

@@ -22,6 +22,8 @@ from qtpy.QtWidgets import QComboBox, QLabel, QPushButton
 from napari_chromocluster.imaging.io import read_image
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.network import build_network
 from napari_chromocluster.models.registry import list_models, register_model
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.results.table import build_table, set_types
@@ -183,6 +185,19 @@ def test_few_of_a_type_is_amber_and_said(dock, viewer, qtbot):
     total = tree.topLevelItem(tree.topLevelItemCount() - 1)
     assert total.foreground(4).color().name().upper() == "#E69F00"
     assert dock.train_button.isEnabled()
+
+
+def test_a_start_that_has_learnt_from_all_groups_is_warned_of(dock, annotated, tmp_path, qtbot):
+    dock.data.add_sources([annotated])
+    inventory = counted(dock, qtbot)
+    assert "has learnt from" not in dock.data.warnings.text()
+    known = {"groups_trained": sorted(set(inventory.groups["group"]))}
+    card = ModelCard("known", input_size=48, training=known)
+    save_model(tmp_path / "known.safetensors", build_network("compact"), card)
+    register_model(tmp_path / "known.safetensors", "known")
+    dock.start.choose("known")
+    counted(dock, qtbot)
+    assert "has learnt from all groups that are checked on" in dock.data.warnings.text()
 
 
 def test_a_metaphase_open_and_in_a_file_stays_on_one_side_and_is_told(

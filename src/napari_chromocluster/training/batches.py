@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_chromocluster.imaging.crops import CropSpec
-from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.taxonomy import CLUSTERS, TYPES, ClusterType
 from napari_chromocluster.training.augment import augment, to_input
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 from napari_chromocluster.training.data import RegionSet
@@ -43,7 +43,7 @@ class DrawPlan:
     ) -> None:
         self.weights = np.zeros(len(regions))
         self._sources = np.zeros(n_real, np.intp) if sources is None else sources
-        self._balance = config.source_balance
+        self._balance = float(config.source_balance)  # whole numbers have no negative powers
         real = np.arange(len(regions)) < n_real
         untyped = regions.allowed.sum(axis=1) > 1
         present = [
@@ -64,11 +64,24 @@ class DrawPlan:
             share = shares[kind] / total
             composed = config.composed_share if kind.is_cluster else 0.25 * config.composed_share
             self._spread(typed & real, typed & ~real, share, composed)
-        if untyped.any() and config.type_shares:
-            cluster_share = sum(shares[kind] for kind in present if kind.is_cluster) / total
-            self.weights *= 1 - _UNTYPED_SHARE * cluster_share
-            self.weights[untyped] = _UNTYPED_SHARE * cluster_share / untyped.sum()
+        if untyped.any():
+            share = self._untyped_share(shares, int(untyped.sum()), config)
+            self.weights *= 1 - share
+            self.weights[untyped] = share / untyped.sum()
         self.weights /= self.weights.sum()
+
+    @staticmethod
+    def _untyped_share(shares: dict[ClusterType, float], n: int, config: TrainingConfig) -> float:
+        """Return the share of the draws that go to regions of several possible types."""
+        total = sum(shares.values())
+        if not config.type_shares:
+            return n / (n + total)  # each as often as any other region
+        clusters = sum(share for kind, share in shares.items() if kind.is_cluster)
+        if any(kind.is_cluster for kind in shares):
+            return _UNTYPED_SHARE * clusters / (total or 1.0)
+        # No cluster has a known type: these stand for all that was asked for.
+        clusters = sum(config.type_shares.get(str(kind), 0.0) for kind in CLUSTERS)
+        return clusters / (total + clusters or 1.0)
 
     def _spread(
         self, real: NDArray[np.bool_], composed: NDArray[np.bool_], share: float, part: float
@@ -85,14 +98,22 @@ class DrawPlan:
             self.weights[composed] = share * part / composed.sum()
 
     def prior(self, regions: RegionSet) -> dict[str, float]:
-        """Return the share of each type among the draws (untyped clusters by the typed ones)."""
+        """Return the share of each type among the draws (untyped clusters by the typed ones).
+
+        Without any typed cluster, each of their possible types has an equal part of them.
+        """
         typed = regions.allowed.sum(axis=1) == 1
         shares = {
             str(kind): float(self.weights[typed & regions.allowed[:, column]].sum())
             for column, kind in enumerate(TYPES)
         }
         spread = float(self.weights[~typed].sum())
-        clusters = sum(shares[str(kind)] for kind in TYPES if kind.is_cluster) or 1.0
+        clusters = sum(shares[str(kind)] for kind in TYPES if kind.is_cluster)
+        if not clusters:
+            parts = regions.allowed[~typed] / regions.allowed[~typed].sum(axis=1, keepdims=True)
+            for kind, part in zip(TYPES, self.weights[~typed] @ parts, strict=True):
+                shares[str(kind)] += float(part)
+            return shares
         for kind in TYPES:
             if kind.is_cluster:
                 shares[str(kind)] *= 1 + spread / clusters

@@ -212,7 +212,32 @@ class WarmAverage(WeightAveraging):
         super().__init__(use_buffers=True, avg_fn=average)
 
 
-class LastEpoch(ModelCheckpoint):
+class MovedCheckpoint(ModelCheckpoint):
+    """Goes on in a folder that was moved, or is reached by another path.
+
+    Lightning forgets there which epoch was the best, and writes the next one over it.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state of a checkpoint, as if it had been written where the folder is now."""
+
+        def moved(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        super().load_state_dict(
+            {
+                **state_dict,
+                "dirpath": self.dirpath,
+                **{name: moved(state_dict[name]) for name in paths},
+                "best_k_models": {
+                    moved(path): score for path, score in state_dict["best_k_models"].items()
+                },
+            }
+        )
+
+
+class LastEpoch(MovedCheckpoint):
     """Keeps the last whole epoch: one that was broken off is repeated by a resumed training."""
 
     def __init__(self, folder: Path, name: str) -> None:

@@ -1,4 +1,4 @@
-"""k-fold by group: every metaphase is checked once, by a model that never saw it.
+"""k-fold by group: every metaphase of the start is checked once, by a model that never saw it.
 
 The model that is kept is that of the run itself; the other folds only give
 figures, which rest on all groups instead of a few.

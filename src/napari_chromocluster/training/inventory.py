@@ -13,6 +13,7 @@ from napari_chromocluster.results.groups import images_of_two_groups
 from napari_chromocluster.results.sources import trainable
 from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES, ClusterType
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
+from napari_chromocluster.training.seen import seen_groups
 from napari_chromocluster.training.split import read_tables, split_groups
 
 #: Fewer regions of a type than this are few to learn from.
@@ -74,7 +75,7 @@ def take_inventory(sources: Mapping[str, pd.DataFrame], config: TrainingConfig) 
         totals=_counts(rows),
         untyped=int((~rows["cluster_type"].isin([str(kind) for kind in TYPES])).sum()),
         groups=groups,
-        warnings=tuple(_warnings(rows, groups)),
+        warnings=(*_warnings(rows, groups), *_learnt_before(groups, config)),
         problem=problem,
     )
 
@@ -157,6 +158,21 @@ def _few_of_a_type(rows: pd.DataFrame, groups: pd.DataFrame) -> list[str]:
     if missing:
         found.append(f"None to check on: {', '.join(missing)}.")
     return found
+
+
+def _learnt_before(groups: pd.DataFrame, config: TrainingConfig) -> list[str]:
+    """Say that the figures will flatter, where the start knows what is checked on."""
+    # Over all folds every group is checked on.
+    rows = groups[groups["side"] != ""] if config.folds > 1 else groups[groups["side"] == CHECK]
+    checked = {str(group) for group in rows["group"]}
+    seen = len(seen_groups(config.base_model, checked))
+    if not seen:
+        return []
+    which = f"{seen} of the {len(checked)} groups" if seen < len(checked) else "all groups"
+    return [
+        f"The model to start from has learnt from {which} that are checked on: the figures will "
+        f"be too good. Annotate other metaphases to check on."
+    ]
 
 
 def _number(number: int, word: str) -> str:

@@ -14,7 +14,6 @@ import torch
 from lightning.pytorch.callbacks import (
     BaseFinetuning,
     Callback,
-    ModelCheckpoint,
 )
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset
@@ -33,6 +32,7 @@ from napari_chromocluster.training.callbacks import (
     BestEpoch,
     FreezeBody,
     LastEpoch,
+    MovedCheckpoint,
     RunEvents,
     RunLike,
     Stopped,
@@ -202,7 +202,7 @@ def _trainer(
     callbacks: list[Callback] = [
         events,
         BestEpoch(config.monitor, config.stop_after, config.stop_delta, stage.epochs),
-        ModelCheckpoint(
+        MovedCheckpoint(
             dirpath=folder,
             filename=f"stage{number}-best",
             monitor=f"validation_{config.monitor}",

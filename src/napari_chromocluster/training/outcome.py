@@ -29,7 +29,7 @@ from napari_chromocluster.training.batches import DrawPlan
 from napari_chromocluster.training.callbacks import RunLike
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.prepare import PreparedData
-from napari_chromocluster.training.split import group_hash
+from napari_chromocluster.training.seen import group_hash
 from napari_chromocluster.training.versions import now, versions
 
 PAPER = (

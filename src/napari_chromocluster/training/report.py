@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from napari_chromocluster.models.registry import RegistryError, listed_name, res
 from napari_chromocluster.results.metrics import evaluate_predictions
 from napari_chromocluster.results.sources import cut_annotated
 from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.training.division import divided_groups
 from napari_chromocluster.training.folds import fold_runs
 from napari_chromocluster.training.run import Run, RunError
-from napari_chromocluster.training.split import group_hash
+from napari_chromocluster.training.seen import seen_groups
 
 #: Files of the report folder.
 PREDICTIONS, METRICS, PAGE = "validation.json", "metrics.json", "report.html"
@@ -94,7 +96,9 @@ class Report:
     folds : int
         Into how many parts the groups were split.
     pooled : dict or None
-        `Evaluation.to_dict` over all folds: every group, each by a model that never saw it.
+        `Evaluation.to_dict` over all folds: each group once, by a model that never saw it.
+    unchecked : int
+        Groups of the training that no fold checked.
     reliability : list of (float, float, int)
         Mean confidence, share right and number of regions of each tenth of confidence.
     share_of_start : float
@@ -115,6 +119,7 @@ class Report:
     reliability: list[tuple[float, float, int]] = field(default_factory=list)
     share_of_start: float = 0.0
     networks: int = 1
+    unchecked: int = 0
 
     def what_was_kept(self) -> str:
         """Return a sentence about what the model keeps of its start; empty where nothing."""
@@ -126,6 +131,16 @@ class Report:
             answers = "network that answers" if others == 1 else "networks that answer"
             kept.append(f"{others} other {answers} beside it")
         return f"Of the old model it keeps {' and '.join(kept)}." if kept else ""
+
+    def what_was_not_checked(self) -> str:
+        """Return a sentence about the groups that no fold checked; empty where all were."""
+        if not self.unchecked:
+            return ""
+        some = "1 group was" if self.unchecked == 1 else f"{self.unchecked} groups were"
+        return (
+            f"{some} checked in no fold: added once the training had begun, or without a region "
+            f"of one known type."
+        )
 
 
 def read_report(run: Run) -> Report | None:
@@ -172,19 +187,21 @@ def write_report(run: Run) -> Report:
     name, old = _old_probabilities(run, crops)
     held_out = sorted(set(groups))
     card = read_card(run.model_path)
+    pooled = _pooled(run)
     report = Report(
         new=evaluate_predictions(true, probabilities, groups).to_dict(),
         old=None if old is None else evaluate_predictions(true, old, groups).to_dict(),
         old_name=name,
         temperature=card.temperature,
         groups=held_out,
-        seen_by_old=_seen(name, held_out),
+        seen_by_old=sorted(seen_groups(name, held_out)),
         mistakes=_mistakes(run, rows, probabilities, crops),
         folds=run.config.folds,
-        pooled=_pooled(run),
+        pooled=pooled,
         reliability=_reliability(true, probabilities),
         share_of_start=float(card.training.get("share_of_start", 0.0)),
         networks=card.members,
+        unchecked=0 if pooled is None else _unchecked(run, pooled),
     )
     write_text_atomic(run.report_folder / METRICS, json.dumps(dataclasses.asdict(report), indent=1))
     from napari_chromocluster.training.report_page import write_page
@@ -229,10 +246,19 @@ def _pooled(run: Run) -> dict[str, Any] | None:
     if not others or not all(one.model_path.exists() for one in others):
         return None
     parts = [_predictions(one) for one in (run, *others)]
-    rows = pd.concat([rows for rows, _ in parts], ignore_index=True)
-    chances = np.concatenate([probabilities for _, probabilities in parts])
+    rows = pd.concat([rows for rows, _ in parts], keys=range(len(parts)), names=["fold"])
+    # The first fold that checks on a group counts, should two have done so.
+    folds = rows.index.get_level_values("fold").to_series(index=rows.index)
+    once = (folds == folds.groupby(rows["group"]).transform("min")).to_numpy()
+    rows = rows[once]
+    chances = np.concatenate([probabilities for _, probabilities in parts])[once]
     true, groups = rows["cluster_type"].astype(str), rows["group"].astype(str)
     return evaluate_predictions(list(true), chances, list(groups)).to_dict()
+
+
+def _unchecked(run: Run, pooled: Mapping[str, Any]) -> int:
+    """Count the groups of a training that no fold checked."""
+    return len(divided_groups(run.checkpoint_folder) - set(pooled["per_group"]))
 
 
 def old_model(run: Run) -> str:
@@ -254,16 +280,6 @@ def _old_probabilities(run: Run, crops: list[RegionCrop]) -> tuple[str, NDArray[
     except (RegistryError, ValueError):
         return name, None
     return listed_name(path) or name, classifier.predict_regions(crops)
-
-
-def _seen(name: str, groups: list[str]) -> list[str]:
-    """Return the groups that a model was trained on, as far as its card says."""
-    try:
-        known = read_card(resolve_model(name)).training.get("groups_trained", [])
-    except (RegistryError, ValueError, OSError):
-        return []
-    trained = {str(group) for group in known}
-    return [group for group in groups if group in trained or group_hash(group) in trained]
 
 
 def _mistakes(

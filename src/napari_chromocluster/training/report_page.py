@@ -123,10 +123,12 @@ def _page(run: Run, report: Report, figures: list[str]) -> str:
         notes.append(report.what_was_kept())
     if report.pooled is not None:
         notes.append(
-            f"Over {report.folds} folds, every group checked by a model that never saw it "
+            f"Over {report.folds} folds, each group checked once, by a model that never saw it "
             f"({report.pooled['n']} regions): accuracy {report.pooled['accuracy']:.3f}, macro "
             f"sensitivity {report.pooled['macro_sensitivity']:.3f}."
         )
+    if report.unchecked:
+        notes.append(report.what_was_not_checked())
     if report.seen_by_old:
         notes.append(
             f"{report.old_name} had learnt from {len(report.seen_by_old)} of these groups: its "

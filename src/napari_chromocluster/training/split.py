@@ -1,13 +1,17 @@
 """Split regions by group: a metaphase is trained on or validated on, never both.
 
-The order of the groups comes from a hash of their names, so a group stays on
-its side when others are added, run after run.
+Each group has a place between 0 and 1, from a hash of its name.  Those below the share to check
+on are checked on, so a group stays on its side when others are added.  It changes sides only
+where the groups by themselves would be too few, too many, of one side's types alone, or learnt
+from by the model that the training begins with: see `split_groups`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +23,14 @@ from napari_chromocluster.results.groups import images_of_two_groups
 from napari_chromocluster.results.sources import read_sources, trainable
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
+from napari_chromocluster.training.seen import seen_groups
 
 _TYPES = {str(kind) for kind in TYPES}
-
-
-def group_hash(name: str) -> str:
-    """Return 12 hex digits that stand for a group without naming it."""
-    return hashlib.sha256(name.encode()).hexdigest()[:12]
+#: How many groups are checked on, in shares of what was asked for: between these the places of
+#: the groups decide alone.
+_FEWEST, _MOST = 0.5, 2.0
+#: Divisions that are looked at for one with every type on both sides.
+_LOOKED_AT = 2000
 
 
 def read_tables(config: TrainingConfig) -> pd.DataFrame:
@@ -78,6 +83,13 @@ def split_groups(
 ) -> tuple[set[str], set[str]]:
     """Divide groups into those to train on and those to validate on.
 
+    Unless groups are named or folded, those are validated on whose place (see `group_place`)
+    lies below the share, with as few changes as these rules ask for:
+
+    - between half and twice the share of the groups are validated on, and at least one;
+    - none that the model to begin with was trained on, unless there are no others;
+    - every type that two groups hold is on both sides, as far as that can be.
+
     Parameters
     ----------
     groups, types : sequence of str, one a region
@@ -111,6 +123,10 @@ def split_groups(
             f"{config.folds} folds need as many groups (metaphases), and there are {len(order)}: "
             f"use at most {len(order)} folds."
         )
+    if config.validation_groups and config.folds > 1:
+        raise ConfigError(
+            "In folds every group is checked once: take one fold, or name no groups to check on."
+        )
     if config.validation_groups:
         missing = set(config.validation_groups) - set(order)
         if missing:
@@ -121,8 +137,7 @@ def split_groups(
     elif config.folds > 1:
         validation = fold_of(order, config)[1]
     else:
-        count = min(max(1, round(config.validation_share * len(order))), len(order) - 1)
-        validation = _with_every_type(order, set(order[:count]), held)
+        validation = _by_place(order, held, config)
     training = set(order) - validation
     if not training or not validation:
         raise ConfigError("One side of the split is empty: use fewer folds or more metaphases.")
@@ -141,21 +156,89 @@ def fold_of(groups: Iterable[str], config: TrainingConfig) -> tuple[set[str], se
     return set(order) - validation, validation
 
 
-def _with_every_type(order: list[str], validation: set[str], held: dict[str, set[str]]) -> set[str]:
-    """Add groups until every type that two groups hold is on both sides."""
-    if not any(held[group] & _TYPES for group in validation):
-        # Nothing can be checked on regions of which only some type is known.
-        typed = [group for group in order if held[group] & _TYPES]
-        validation = {typed[0]} if typed else validation
-    for kind in (str(one) for one in TYPES):
-        having = [group for group in order if kind in held[group]]
-        if len(having) < 2:
+def _by_place(order: list[str], held: Mapping[str, set[str]], config: TrainingConfig) -> set[str]:
+    """Return the groups to validate on, where none are named; ``order`` is that of their places."""
+    learnt = seen_groups(config.base_model, order)
+    usable = [group for group in order if group not in learnt]
+    if not any(held[group] & _TYPES for group in usable):
+        usable = order
+    # Something new is to be learnt as well.
+    top = max(1, len(usable) - 1)
+    asked = config.validation_share * len(order)
+    most = min(max(1, math.floor(_MOST * asked)), top)
+    fewest = min(max(1, math.floor(_FEWEST * asked)), top)
+    chosen = [group for group in usable if group_place(group) < config.validation_share][:most]
+    # On regions of which only some type is known nothing can be checked: they come last.
+    others = [group for group in usable if group not in chosen]
+    others.sort(key=lambda group: not held[group] & _TYPES)
+    chosen += others[: max(0, fewest - len(chosen))]
+    if not any(held[group] & _TYPES for group in chosen):
+        typed = [group for group in usable if held[group] & _TYPES][:1]
+        chosen = [*chosen[: top - 1], *typed] if typed else chosen
+    return _with_every_type(set(chosen), usable, top, held)
+
+
+def _with_every_type(
+    start: set[str], usable: list[str], top: int, held: Mapping[str, set[str]]
+) -> set[str]:
+    """Move as few groups as can be so that every type that two groups hold is on both sides.
+
+    Parameters
+    ----------
+    start : set of str
+        Groups to validate on.
+    usable : list of str
+        Groups that may be, in the order of their places.
+    top : int
+        Most groups to validate on.
+    held : mapping of str to set of str
+        Types of each group.
+    """
+    having = {str(kind): {one for one in held if str(kind) in held[one]} for kind in TYPES}
+    # What few groups hold leaves the least choice.
+    wanted = sorted((some for some in having.values() if len(some) > 1), key=len)
+    first = frozenset(start)
+    best, least = first, _lacking(first, wanted)
+    seen, waiting = {first}, deque([first])
+    # In breadth: the first that lacks nothing has the fewest groups moved.
+    while waiting and least and len(seen) < _LOOKED_AT:
+        for side in _moved(waiting.popleft(), first, usable, wanted, held):
+            if side in seen or len(side) > top:
+                continue
+            seen.add(side)
+            waiting.append(side)
+            if (lacking := _lacking(side, wanted)) < least:
+                best, least = side, lacking
+    return set(best)
+
+
+def _lacking(side: frozenset[str], wanted: list[set[str]]) -> int:
+    """Count the types that are on one side only."""
+    return sum(not some & side or some <= side for some in wanted)
+
+
+def _moved(
+    side: frozenset[str],
+    first: frozenset[str],
+    usable: list[str],
+    wanted: list[set[str]],
+    held: Mapping[str, set[str]],
+) -> Iterator[frozenset[str]]:
+    """Yield what a side may become by one move that brings the types that are on one side only.
+
+    No group moves back, and of those that hold the same types only the first moves.
+    """
+    for some in wanted:
+        if some & side and not some <= side:
             continue
-        if not validation & set(having) and len(validation) + 1 < len(order):
-            validation = validation | {having[0]}
-        if set(having) <= validation and len(validation) > 1:
-            validation = validation - {having[-1]}
-    return validation
+        # The groups next to the border change sides first.
+        movable = [one for one in usable if one in some and (one in side) == (one in first)]
+        kinds = set()
+        for one in reversed(movable) if some <= side else movable:
+            kind = frozenset(held[one])
+            if kind not in kinds:
+                kinds.add(kind)
+                yield side ^ {one}
 
 
 def rows_of(groups: NDArray[np.str_], chosen: set[str]) -> NDArray[np.intp]:

@@ -94,6 +94,14 @@ def count(
     return Counted(titles, tables, take_inventory(kept, config))
 
 
+def _what_divides(config: TrainingConfig) -> tuple[object, ...]:
+    """Return what decides which groups are checked on, and what is said of these."""
+    return (
+        config.folds, config.fold, config.validation_share, config.validation_groups,
+        config.base_model,
+    )  # fmt: skip
+
+
 def _with_groups(files: Mapping[str, pd.DataFrame], off: set[str]) -> dict[str, pd.DataFrame]:
     """Name the groups of files as a training does: of those that are used all at once."""
     named = {name: name_groups(table) for name, table in files.items() if name in off}
@@ -268,12 +276,9 @@ class DataPanel(QWidget):
 
     def set_config(self, config: TrainingConfig) -> None:
         """Take the split that a configuration wants."""
-        wanted = (config.folds, config.fold, config.validation_share, config.validation_groups)
         had = self.config
         self.config = config
-        if had is None or wanted != (
-            had.folds, had.fold, had.validation_share, had.validation_groups,
-        ):  # fmt: skip
+        if had is None or _what_divides(config) != _what_divides(had):
             self._pause.start()
 
     def refresh(self, event: Any = None) -> None:

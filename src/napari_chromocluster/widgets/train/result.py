@@ -238,6 +238,8 @@ def notes(report: Report) -> list[str]:
             f"{report.pooled['accuracy']:.1%}, macro sensitivity "
             f"{report.pooled['macro_sensitivity']:.1%}."
         )
+    if report.unchecked:
+        found.append(report.what_was_not_checked())
     if report.seen_by_old:
         found.append(
             f"{report.old_name} had learnt from {len(report.seen_by_old)} of these groups, so its "
