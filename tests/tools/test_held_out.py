@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from held_out import Answers, known_types, named_in_part, part, typed_by_eye
+from held_out import Answers, known_types, named_in_part, other_thresholds, part, typed_by_eye
 from napari_chromocluster.imaging.io import write_labels
 
 
@@ -97,3 +97,34 @@ def test_regions_of_known_type_are_those_that_boxes_or_a_reader_tell(tmp_path, m
     assert known["label"].tolist() == ["1", "2"]
     seen = pd.read_csv(typed_by_eye(tmp_path / "data", tmp_path, "test"), dtype=str)
     assert seen["cluster_type"].tolist() == ["overlapping"]
+
+
+def test_tighter_and_looser_outlines_of_one_side(tmp_path):
+    images = tmp_path / "gband_metaphases"
+    images.mkdir()
+    here = next(
+        str(n) for n in range(103000, 103999) if part("gband_metaphases", str(n)) == "validation"
+    )
+    away = next(
+        str(n) for n in range(103000, 103999) if part("gband_metaphases", str(n)) == "train"
+    )
+    names = {"plain": ["single", "touching|overlapping"], "typed": ["single", "overlapping"]}
+    for name, kinds in names.items():
+        rows = [
+            (images / f"{group}.jpg", images / f"{group}_plain{level}.png", label, kind, group)
+            for group in (here, away)
+            for level in (0, 8, 16)
+            for label, kind in enumerate(kinds, start=1)
+        ]
+        for image, labels, *_ in rows:
+            image.touch()
+            labels.touch()
+        (tmp_path / name).mkdir()
+        columns = ["image", "labels", "label", "cluster_type", "group"]
+        pd.DataFrame(rows, columns=columns).to_csv(tmp_path / name / "annotations.csv", index=False)
+    files = other_thresholds(tmp_path, "validation")
+    assert set(files) == {0, 16}
+    for level, file in files.items():
+        table = pd.read_csv(file, dtype=str)
+        assert list(table["cluster_type"]) == ["single", "overlapping"]
+        assert table["labels"].str.endswith(f"{here}_plain{level}.png").all()
