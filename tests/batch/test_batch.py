@@ -18,9 +18,10 @@ from PIL import Image
 
 from napari_chromocluster.batch import BatchError, find_images, many, run_batch, workers
 from napari_chromocluster.batch.naming import unique_names
+from napari_chromocluster.batch.one import alone_in, segment_to_files
 from napari_chromocluster.batch.workers import classify_job
 from napari_chromocluster.cli import main
-from napari_chromocluster.imaging.io import ImageError
+from napari_chromocluster.imaging.io import ImageError, read_image
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.models.model_file import ModelFileError, load_model_file, save_model
 from napari_chromocluster.results.table import (
@@ -29,6 +30,7 @@ from napari_chromocluster.results.table import (
     set_types,
     write_table,
 )
+from napari_chromocluster.taxonomy import TYPES
 
 
 @pytest.fixture(scope="module")
@@ -500,3 +502,50 @@ def test_a_cluster_without_workers_is_told_and_waited_for(
     )  # fmt: skip
     assert len(result.summary) == 2
     assert caplog.text.count("has no worker any more") == 1
+
+
+def test_results_that_a_shell_names_for_a_pattern_are_no_metaphases(slides, tiny_model, tmp_path):
+    image = slides / "a" / "m.png"
+    for end in ("_labels.tif", "_explanation.tif", "_overlay.png"):
+        Image.fromarray(np.zeros((9, 9), np.uint8)).save(image.with_name(f"m{end}"))
+    assert find_images(sorted((slides / "a").iterdir())) == [image]
+    alone = tmp_path / "what_overlay.png"  # no image beside it: somebody names it so
+    Image.open(image).save(alone)
+    assert find_images([alone]) == [alone]
+
+
+def test_types_that_a_spreadsheet_changed_are_decisions(slides, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    run_batch([slides / "a"], out, model=tiny_model)
+    table = read_table(out / "m_regions.csv")
+    other = next(str(kind) for kind in TYPES if str(kind) != table["cluster_type"][0])
+    text = (out / "m_regions.csv").read_text()
+    was = table["cluster_type"][0]
+    (out / "m_regions.csv").write_text(text.replace(f",{was},", f",{other},", 1))
+    result = run_batch([slides / "a"], out, model=tiny_model, overwrite=True)
+    assert result.kept == ("m",)
+    assert read_table(out / "m_regions.csv")["cluster_type"][0] == other
+    with pytest.raises(BatchError, match="types that a human decided"):
+        segment_to_files(read_image(slides / "a" / "m.png"), "m", out, threshold=1.4)
+    assert (out / "m_regions.csv").exists()
+
+
+def test_one_batch_at_a_time_in_a_folder(slides, tiny_model, tmp_path):
+    pytest.importorskip("fcntl")
+    out = tmp_path / "out"
+    out.mkdir()
+    with alone_in(out), pytest.raises(BatchError, match="Another batch writes into"):
+        run_batch([slides / "a"], out, model=tiny_model)
+    assert len(run_batch([slides / "a"], out, model=tiny_model).summary) == 1
+
+
+def test_no_region_costs_no_earlier_result(slides, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    run_batch([slides / "a"], out, model=tiny_model)
+    before = (out / "m_labels.tif").read_bytes()
+    with pytest.raises(BatchError, match="choose other values"):
+        segment_to_files(read_image(slides / "a" / "m.png"), "m", out, threshold=100.0)
+    with pytest.raises(ValueError, match="must be a number"):
+        segment_to_files(read_image(slides / "a" / "m.png"), "m", out, threshold=float("nan"))
+    assert (out / "m_labels.tif").read_bytes() == before
+    assert (out / "m_regions.csv").exists()

@@ -232,3 +232,25 @@ def test_stopped_before_it_learnt_anything_it_can_go_on(arguments, tmp_path, cap
     assert f"'chromocluster train -o {tmp_path / 'run'} --resume' goes on" in said
     assert main(["train", "-o", str(tmp_path / "run"), "--resume"]) == 0
     assert Run.open(tmp_path / "run").state() == "finished"
+
+
+def test_ended_by_a_scheduler_it_is_no_success(arguments, tmp_path, capfd, monkeypatch):
+    real, left = RunEvents._obey, [True]
+
+    def ended(*arguments, **options):
+        if left and left.pop():
+            signal.raise_signal(signal.SIGTERM)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(RunEvents, "_obey", ended)
+    assert main(arguments) == 130
+    assert "ended from outside" in capfd.readouterr().err.splitlines()[-1]
+    assert Run.open(tmp_path / "run").can_resume()
+
+
+def test_a_model_that_lies_in_the_folder_is_not_replaced(arguments, tmp_path, capfd):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"precious")
+    assert main(arguments) == 2
+    assert "model.safetensors is there already" in capfd.readouterr().err
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == b"precious"

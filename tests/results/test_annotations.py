@@ -165,3 +165,20 @@ def test_what_is_no_csv_says_how_to_save_it(folder, content, words):
     (folder / "odd.csv").write_bytes(content)
     with pytest.raises(AnnotationError, match=words):
         read_annotations(folder / "odd.csv")
+
+
+def test_what_spreadsheets_and_windows_leave_in_a_file(folder):
+    (folder / "sub").mkdir()
+    (folder / "a.png").rename(folder / "sub" / "a.png")
+    head = "sep=,", "image,labels,label,cluster_type,group"
+    rows = *head, r"sub\a.png,b.png,1,single,g", ",,,,", "", "b.png,b.png,2,touching,g"
+    (folder / "x.csv").write_text("\r\n".join(rows))
+    table = read_annotations(folder / "x.csv")
+    assert list(table["label"]) == [1, 2]
+    assert list(table.columns) == ["image", "labels", "label", "cluster_type", "group"]
+    assert table["image"][0] == str(folder / "sub" / "a.png")
+
+
+def test_empty_lines_count_where_a_line_is_named(folder):
+    with pytest.raises(AnnotationError, match="line 4: 'dubble' is no cluster type"):
+        read_annotations(write(folder, "a.png,b.png,1,single,g", "", "a.png,b.png,2,dubble,g"))

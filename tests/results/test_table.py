@@ -181,3 +181,20 @@ def test_labels_as_large_as_uint64(tmp_path):
     table = build_table(extract_regions(labels))
     write_table(tmp_path / "t.csv", table)
     assert int(read_table(tmp_path / "t.csv")["index"][0]) == np.iinfo(np.uint64).max
+
+
+def test_decimal_commas_in_quotes_and_truth_in_other_languages(tmp_path, table):
+    text = table.assign(stale=["WAHR", "FALSCH", "VRAI"]).to_csv(index=False)
+    rows = [line.split(",") for line in text.splitlines()]
+    place = rows[0].index("area")
+    for row in rows[1:]:
+        row[place] = f'"{float(row[place]):.1f}"'.replace(".", ",")
+    (tmp_path / "t.csv").write_text("\n".join(",".join(row) for row in rows))
+    back = read_table(tmp_path / "t.csv")
+    np.testing.assert_allclose(back["area"], table["area"])
+    assert list(back["stale"]) == [True, False, True]
+
+
+def test_source_may_be_typed_with_a_capital(table):
+    typed = validate_table(table.assign(source=[" Human", "model", ""]))
+    assert list(typed["source"]) == ["human", "model", ""]

@@ -17,6 +17,7 @@ from napari_chromocluster.batch.naming import unique_names
 from napari_chromocluster.batch.one import (
     BatchError,
     ResultFiles,
+    alone_in,
     is_reviewed,
     writable_folder,
 )
@@ -65,7 +66,8 @@ class BatchResult:
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
     """Return the image files that files, folders and patterns such as ``slides/*.tif`` name.
 
-    Of a folder, what this program wrote there (labels, overlays) is passed over.
+    What this program wrote there (labels, overlays) is passed over: in a folder, and where a
+    shell has named it for a pattern, beside the image it belongs to.
 
     Raises
     ------
@@ -79,7 +81,8 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
             folders.append(path)
             found += _images_among(path.iterdir())
         elif path.is_file() or path.is_symlink():  # a link to nothing is told with what failed
-            found.append(path)
+            if not _is_result_beside(path):
+                found.append(path)
         elif matches := glob.glob(str(path), recursive=True):
             found += _images_among(Path(match) for match in matches)
         else:
@@ -99,6 +102,14 @@ def _no_image(folders: Iterable[Path]) -> str:
                 f"pattern such as '{folder / '**' / '*.tif'}'."
             )
     return "There is no image: name images or folders that hold some."
+
+
+def _is_result_beside(path: Path) -> bool:
+    """Whether a file is named like a result, and the image of that result lies beside it."""
+    stem = next((path.stem.removesuffix(end) for end in _OWN if path.stem.endswith(end)), None)
+    return stem is not None and any(
+        path.with_name(stem + suffix).is_file() for suffix in IMAGE_SUFFIXES
+    )
 
 
 def _images_among(paths: Iterable[Path]) -> list[Path]:
@@ -133,7 +144,8 @@ def run_batch(
         Files, folders and patterns; each frame of a stack is a metaphase.
     output : path
         Folder of the results.  Files that were finished there with the same
-        model and the same ``expected`` are passed over.
+        model and the same ``expected`` are passed over.  The summary tells of the
+        images that are named, whatever else lies in the folder.
     model, device : str
         As in `load_model`.
     scheduler : str, optional
@@ -160,8 +172,8 @@ def run_batch(
     Raises
     ------
     ImageError, BatchError
-        If there is no image, the folder cannot be written, or there is no
-        scheduler.
+        If there is no image, the folder cannot be written, another batch writes
+        into it, or there is no scheduler.
     ModelFileError, RegistryError
         If the model cannot be used.
     """
@@ -174,7 +186,7 @@ def run_batch(
         )
     files = find_images([images] if isinstance(images, (str, Path)) else images)
     folder = Path(output).expanduser().resolve()
-    with writable_folder(folder):
+    with writable_folder(folder), alone_in(folder):
         records = _read_records(folder)
         jobs = _jobs(files, folder, model, device, expected, records)
         # A damaged model or a wrong device fails here, not once for every file; the

@@ -31,6 +31,7 @@ from napari_chromocluster.results.table import (
     HUMAN,
     KEY,
     TableError,
+    adopt_edits,
     build_table,
     merge_tables,
     read_table,
@@ -125,6 +126,39 @@ def writable_folder(folder: str | Path) -> Iterator[None]:
         with suppress(OSError):  # it holds something: so do those above it
             for one in made:
                 one.rmdir()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a second batch out of a folder while one writes into it.
+
+    Two at once do not know of each other's names.  The lock is that of the folder itself, so it
+    goes with the process, however that ends.  Where a system has none, nothing is locked.
+
+    Raises
+    ------
+    BatchError
+        If another process holds the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BatchError(
+                f"Another batch writes into {folder}: wait until it has ended, or choose another "
+                f"folder."
+            ) from None
+        except OSError:  # a network drive that cannot lock folders
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def read_frame(path: str | Path) -> NDArray[Any]:
@@ -237,7 +271,7 @@ def segment_to_files(
     files = ResultFiles.of(folder, name)
     with writable_folder(folder):
         old = _table_there(files)
-        labels = segment_metaphase(image, **parameters)
+        labels = _find_regions(image, name, **parameters)
         _check_labels_there(files, labels, FOUND)
         removed: list[Path] = []
         if _has_human(old):
@@ -261,11 +295,12 @@ def is_reviewed(files: ResultFiles) -> bool:
     return _has_human(_table_there(files))
 
 
-def _find_regions(image: NDArray[Any], name: str) -> NDArray[Any]:
-    labels = segment_metaphase(image)
+def _find_regions(image: NDArray[Any], name: str, **parameters: Any) -> NDArray[Any]:
+    labels = segment_metaphase(image, **parameters)
     if not labels.any():
+        advice = "choose other values" if parameters else "give its labels"
         raise BatchError(
-            f"No chromosome was found in {name}: check that it is a metaphase, or give its labels."
+            f"No chromosome was found in {name}: check that it is a metaphase, or {advice}."
         )
     return labels
 
@@ -274,7 +309,7 @@ def _table_there(files: ResultFiles) -> pd.DataFrame | None:
     if not files.regions.exists():
         return None
     try:
-        return read_table(files.regions)
+        return adopt_edits(read_table(files.regions))
     except TableError as error:
         raise BatchError(
             f"{files.regions} is there already and is no features table: move it away, "

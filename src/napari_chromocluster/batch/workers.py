@@ -193,8 +193,8 @@ def _in_pool(pool: Executor, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
             outcome = future.result()
         except BrokenProcessPool:
             reason = (
-                "A worker ended suddenly, perhaps for lack of memory: "
-                "run the batch again with fewer workers."
+                "A worker ended suddenly, perhaps for lack of memory: run the batch again with "
+                "fewer workers (in a script, below 'if __name__ == \"__main__\":')."
             )
             outcome = Outcome(failures={"": reason})
         yield futures[future], outcome

@@ -257,7 +257,11 @@ def _stoppable(run: Run) -> Iterator[None]:
     except SystemExit as error:
         if presses > 1:  # Lightning makes one of the other
             raise KeyboardInterrupt from error
-        raise
+        # It makes one of a signal of a scheduler as well, with the status of success.
+        raise Stopped(
+            f"The training was ended from outside: 'chromocluster train -o {run.folder} --resume' "
+            f"goes on with it."
+        ) from error
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -8,6 +8,7 @@ too large, too thin, too ragged or too faint beside the chromosomes of that imag
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +110,9 @@ class SegmentationParameters:
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"The value of {name} must be a number, not {value}.")
         if not 0 <= self.smallest_region < self.largest_region:
             raise ValueError("The smallest region must be smaller than the largest region.")
         if self.threshold <= 0:

@@ -23,6 +23,8 @@ from napari_chromocluster.taxonomy import (
 #: Columns of an annotation table.
 COLUMNS = ("image", "labels", "label", "cluster_type", "group")
 _NEEDED = ("image", "cluster_type")
+#: Column that holds the line of each row while a file is read.
+_LINE = "line of the file"
 _ADVICE = "save it as CSV UTF-8, comma separated."
 
 
@@ -97,11 +99,18 @@ def read_rows(path: str | Path) -> pd.DataFrame:
     if "\t" in header and separator not in header:
         raise AnnotationError(f"{file.name} is separated by tabs: {_ADVICE}")
     try:
-        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, sep=separator)
+        table = pd.read_csv(
+            io.StringIO(text), dtype=str, keep_default_na=False, sep=separator,
+            skip_blank_lines=False,
+        )  # fmt: skip
     except ValueError as error:
         raise AnnotationError(f"{file.name} cannot be read as CSV: {error}.") from error
     table = table.fillna("")  # rows that end early
     table.columns = [str(name).strip() for name in table.columns]
+    # Rows that a spreadsheet left empty; the others keep the number of their line.
+    table[_LINE] = table.index + 2
+    told = (table.drop(columns=_LINE) != "").any(axis=1)
+    table = table[told].reset_index(drop=True)
     for name in _NEEDED:
         if name not in table:
             raise AnnotationError(
@@ -132,7 +141,9 @@ def _text_of(file: Path) -> str:
         raise AnnotationError(
             f"{file.name} is empty: an annotation file has the columns {', '.join(COLUMNS)}."
         )
-    return text.lstrip("\r\n")
+    text = text.lstrip("\r\n")
+    # Some spreadsheets want to be told what separates the columns.
+    return text.partition("\n")[2] if text.lower().startswith("sep=") else text
 
 
 def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
@@ -145,14 +156,14 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
         table[name] = table[name].str.strip()
     typed = table["cluster_type"]
     table["cluster_type"] = typed.map(type_word)
-    for line, (kind, as_typed) in enumerate(zip(table["cluster_type"], typed, strict=True), 2):
+    for line, kind, as_typed in zip(table[_LINE], table["cluster_type"], typed, strict=True):
         if kind != UNRESOLVED and not says_type(kind):
             raise AnnotationError(
                 f"{file.name}, line {line}: {as_typed!r} is no cluster type; "
                 f"use one of {', '.join(TYPES)}."
             )
     for name in ("image", "labels"):
-        table[name] = _absolute(table[name], base, file, needed=name == "image")
+        table[name] = _absolute(table[name], table[_LINE], base, file, needed=name == "image")
     table["label"] = _label_numbers(table, file)
     twice = table.duplicated(["image", "labels", "label"])
     if twice.any():
@@ -163,11 +174,14 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
             else "this image is annotated twice; regions are told apart by the columns labels (the "
             "label image) and label."
         )
-        raise AnnotationError(f"{file.name}, line {row + 2}: {what}")
-    return table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]
+        raise AnnotationError(f"{file.name}, line {table[_LINE].iloc[row]}: {what}")
+    others = [name for name in table.columns if name not in (*COLUMNS, _LINE)]
+    return table[[*COLUMNS, *others]]
 
 
-def _absolute(column: pd.Series[str], base: Path, file: Path, needed: bool) -> pd.Series[str]:
+def _absolute(
+    column: pd.Series[str], lines: pd.Series[int], base: Path, file: Path, needed: bool
+) -> pd.Series[str]:
     """Make paths absolute; each file is looked for once, however many rows name it."""
     places: dict[str, str] = {}
     for name in column.unique():
@@ -175,8 +189,10 @@ def _absolute(column: pd.Series[str], base: Path, file: Path, needed: bool) -> p
             places[name] = ""
             continue
         target = Path(os.path.normpath(base / name))
+        if name and not target.is_file():  # written on Windows, perhaps
+            target = Path(os.path.normpath(base / name.replace("\\", "/")))
         if name == "" or not target.is_file():
-            line = int(np.argmax((column == name).to_numpy())) + 2
+            line = lines.iloc[int(np.argmax((column == name).to_numpy()))]
             raise AnnotationError(f"{file.name}, line {line}: the file {name!r} is missing.")
         places[name] = str(target)
     return column.map(places)
@@ -184,7 +200,7 @@ def _absolute(column: pd.Series[str], base: Path, file: Path, needed: bool) -> p
 
 def _label_numbers(table: pd.DataFrame, file: Path) -> list[int]:
     numbers = []
-    for line, (labels, label) in enumerate(zip(table["labels"], table["label"], strict=True), 2):
+    for line, labels, label in zip(table[_LINE], table["labels"], table["label"], strict=True):
         if labels == "":
             numbers.append(0)
             continue

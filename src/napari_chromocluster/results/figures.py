@@ -98,7 +98,7 @@ def overlay_figure(
     axes.imshow(gray, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     axes.set_axis_off()
     if title:
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10, parse_math=False)
     doubtful = dict(zip(table["index"], unsure(table, threshold), strict=True))
     kinds = dict(zip(table["index"], table["cluster_type"], strict=True))
     for region in extract_regions(labels):
@@ -268,7 +268,7 @@ def confusion_figure(matrix: Sequence[Sequence[int]], title: str = "") -> Figure
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if title:
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10, parse_math=False)
     return figure
 
 

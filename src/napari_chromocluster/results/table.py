@@ -18,6 +18,9 @@ from napari_chromocluster.imaging.io import atomic_path
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.taxonomy import TYPES, ClusterType, type_word
 
+#: What programs write for true, spreadsheets in their user's language.
+_TRUE = ("true", "1", "1.0", "yes", "wahr", "vrai", "vero", "verdadero", "verdadeiro", "waar",
+         "prawda", "sant", "sand", "sann", "doğru", "истина", "真")  # fmt: skip
 PROBABILITIES: tuple[str, ...] = tuple(kind.probability_column for kind in TYPES)
 #: Columns and their kind: ``int`` and ``label`` whole numbers, ``float``, ``str``, ``bool``.
 SCHEMA: dict[str, str] = {
@@ -144,7 +147,7 @@ def _cast(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
         if column.dtype == bool:
             return column
         truth = column.astype(str).str.strip().str.lower()
-        return truth.isin(["true", "1", "yes", "1.0"])
+        return truth.isin(_TRUE)
     return column.fillna("").astype(str).astype(object)
 
 
@@ -164,6 +167,7 @@ def validate_table(table: pd.DataFrame) -> pd.DataFrame:
     except (TypeError, ValueError) as error:
         raise TableError(f"The column 'index' or 'frame' holds no whole number: {error}.") from None
     known = {str(kind) for kind in TYPES} | {""}
+    out["source"] = out["source"].str.strip().str.lower()
     typed = out["cluster_type"]
     words = {name: type_word(name) for name in typed.unique()}
     out["cluster_type"] = typed.map(words).astype(object)
@@ -356,6 +360,25 @@ def counts(table: pd.DataFrame) -> dict[ClusterType, int]:
     return {kind: int(found.get(str(kind), 0)) for kind in TYPES}
 
 
+def adopt_edits(table: pd.DataFrame) -> pd.DataFrame:
+    """Take a type that was changed in a spreadsheet for the decision of a human.
+
+    In such a row the type is not the one that the probabilities say.
+    """
+    out = table.copy()
+    values = out[list(PROBABILITIES)].to_numpy(float)
+    known = np.isfinite(values).all(axis=1)
+    names = np.array([str(kind) for kind in TYPES], dtype=object)
+    best = names[np.where(known, np.nan_to_num(values).argmax(axis=1), 0)]
+    kinds = out["cluster_type"].to_numpy(object)
+    by_hand = (kinds != "") & (out["source"] != HUMAN).to_numpy() & (~known | (kinds != best))
+    out.loc[by_hand, "source"] = HUMAN
+    out.loc[by_hand, "confidence"] = 1.0
+    blank = (kinds == "") & (out["source"] == HUMAN).to_numpy()
+    out.loc[blank, "source"] = np.where(known[blank], MODEL, "")
+    return out
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a features table from CSV, also one that a spreadsheet has written.
 
@@ -383,11 +406,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
                 f"{file.name}, line {line}: {len(row)} values for {len(header)} columns."
             )
     table = pd.DataFrame(rows[1:], columns=header, dtype=object)
-    if separator == ";":
-        for name in table.columns.intersection(
-            [n for n, kind in SCHEMA.items() if kind == "float"]
-        ):
-            table[name] = table[name].str.replace(",", ".", regex=False)
+    # Decimal commas, between semicolons or in quotes.
+    for name in table.columns.intersection([n for n, kind in SCHEMA.items() if kind == "float"]):
+        table[name] = table[name].str.replace(",", ".", regex=False)
     table = table.replace("", np.nan).infer_objects()
     return validate_table(table)
 

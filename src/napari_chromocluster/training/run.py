@@ -106,6 +106,8 @@ class Run:
         """
         if self.config_path.exists() and not (self.state() == FAILED and self._is_empty()):
             raise RunError(f"{self.folder} holds a training already: choose another folder.")
+        if self.model_path.exists() and not self.config_path.exists():
+            raise RunError(f"{self.model_path} is there already: choose another folder.")
 
     def check_resumable(self) -> None:
         """Make sure that there is something left to train.

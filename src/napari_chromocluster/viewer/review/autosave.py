@@ -33,14 +33,11 @@ from napari_chromocluster.imaging.io import (
     write_text_atomic,
 )
 from napari_chromocluster.results.table import (
-    HUMAN,
-    MODEL,
-    PROBABILITIES,
     TableError,
+    adopt_edits,
     read_table,
     write_table,
 )
-from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.viewer.layers import TABLE_SUFFIX
 from napari_chromocluster.viewer.review import journal
 from napari_chromocluster.viewer.review.journal import Record
@@ -287,25 +284,6 @@ class ReviewStore:
         self.adopt()
         when = str(meta.get("saved", ""))
         return Saved(self, labels, base, table, base_table, when, edited, len(records))
-
-
-def adopt_edits(table: pd.DataFrame) -> pd.DataFrame:
-    """Take a type that was changed in a spreadsheet for the decision of a human.
-
-    In such a row the type is not the one that the probabilities say.
-    """
-    out = table.copy()
-    values = out[list(PROBABILITIES)].to_numpy(float)
-    known = np.isfinite(values).all(axis=1)
-    names = np.array([str(kind) for kind in TYPES], dtype=object)
-    best = names[np.where(known, np.nan_to_num(values).argmax(axis=1), 0)]
-    kinds = out["cluster_type"].to_numpy(object)
-    by_hand = (kinds != "") & (out["source"] != HUMAN).to_numpy() & (~known | (kinds != best))
-    out.loc[by_hand, "source"] = HUMAN
-    out.loc[by_hand, "confidence"] = 1.0
-    blank = (kinds == "") & (out["source"] == HUMAN).to_numpy()
-    out.loc[blank, "source"] = np.where(known[blank], MODEL, "")
-    return out
 
 
 def find_saved(folders: list[Path], content: str) -> ReviewStore | None:

@@ -20,6 +20,7 @@ from napari_chromocluster.results.table import (
     KEY,
     MODEL,
     PROBABILITIES,
+    adopt_edits,
     merge_tables,
     read_table,
 )
@@ -28,7 +29,6 @@ from napari_chromocluster.viewer.review.autosave import (
     ConflictError,
     ReviewStore,
     Saved,
-    adopt_edits,
     find_saved,
     image_hash,
     load_saved,
