@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import build_table, set_types
@@ -80,6 +81,34 @@ def test_marks_come_and_go_with_their_labels(viewer):
     show_frames(viewer, labels, [(0, 1, 1, 5, 5)])
     labels.visible = False
     assert not any(layer.visible for layer in viewer.layers if layer.name != "m")
+    viewer.layers.remove(labels)
+    assert [layer.name for layer in viewer.layers] == ["m"]
+
+
+def test_marks_of_a_duplicate_follow_the_duplicate(viewer):
+    labels = viewer.layers["r"]
+    show_overlay(viewer, labels, threshold=0.7)
+    data, state, kind = labels.as_layer_data_tuple()  # as napari's Duplicate does
+    copy = viewer.add_layer(Layer.create(data.copy(), {**state, "name": "copy"}, kind))
+    show_overlay(viewer, copy, threshold=0.7)
+    copy.visible = False
+    assert not marks_layer(viewer, copy, LETTERS).visible
+    assert marks_layer(viewer, labels, LETTERS).visible
+    viewer.layers.remove(copy)
+    assert [layer.name for layer in viewer.layers if layer.name.startswith("copy")] == []
+    assert marks_layer(viewer, labels, LETTERS) is not None
+
+
+def test_a_layer_that_left_is_followed_no_more_until_it_is_back(viewer):
+    labels, events = viewer.layers["r"], viewer.layers.events
+    listeners = len(events.removed.callbacks)
+    show_overlay(viewer, labels, threshold=0.7)
+    viewer.layers.remove(labels)
+    assert len(events.removed.callbacks) == listeners
+    viewer.add_layer(labels)
+    show_overlay(viewer, labels, threshold=0.7)
+    labels.visible = False
+    assert not marks_layer(viewer, labels, LETTERS).visible
     viewer.layers.remove(labels)
     assert [layer.name for layer in viewer.layers] == ["m"]
 

@@ -1,6 +1,7 @@
 """The classify dock, driven as a user drives it, in a real viewer."""
 
 import os
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -427,12 +428,17 @@ def test_unsure_letters_and_fill(dock, viewer, metaphase, qtbot):
     assert labels.contour == 0
 
 
-def test_cancel_leaves_everything_as_it_was(dock, viewer, metaphase, qtbot):
+def test_cancel_leaves_everything_as_it_was(dock, viewer, metaphase, monkeypatch, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
+    go_on, model = threading.Event(), dock.classifier
+    # A quick model might be done before anybody could cancel.
+    monkeypatch.setattr(dock, "classifier", lambda: go_on.wait(20) and model())
     dock.run.all_button.click()
-    dock.cancel()
+    dock.run.cancel_button.click()
+    go_on.set()
     done(qtbot, dock)
-    assert "cancelled" in dock.banner.text or len(table_of(labels))
+    assert dock.banner.text == "Classifying was cancelled."
+    assert not len(table_of(labels))
     assert dock.run.all_button.isEnabled()
     assert not dock.run.progress.isVisible()
 
@@ -583,10 +589,21 @@ def test_progress_tells_what_is_left_of_long_work(dock):
     assert dock.run.progress.format() == "10 of 40"
 
 
-def test_a_closed_dock_lets_go_of_the_viewer(viewer, metaphase, qtbot):
+def test_a_closed_dock_lets_go_of_the_viewer(viewer, metaphase, monkeypatch, qtbot):
+    viewer.add_image(metaphase.image)
+    regions = viewer.add_labels(metaphase.labels.copy())
     widget = ClassifyWidget(viewer)
     dock = viewer.window.add_dock_widget(widget, name="Classify")
     callbacks = len(viewer.mouse_drag_callbacks)
     viewer.window.remove_dock_widget(dock)
     assert len(viewer.mouse_drag_callbacks) == callbacks - 1
-    viewer.add_image(metaphase.image).name = "after"  # nothing listens any more
+    asked = []
+    monkeypatch.setattr(widget, "_update", lambda event=None: asked.append(event))
+    monkeypatch.setattr(widget, "_offer_labels", lambda: asked.append("labels"))
+    viewer.add_image(metaphase.image).name = "after"
+    regions.name, regions.selected_label = "after regions", 3
+    regions.features = build_table(extract_regions(regions.data))
+    regions.data = metaphase.labels * 2
+    qtbot.wait(350)  # a brush rests sooner
+    assert asked == []
+    assert marks_layer(viewer, regions, FRAMES) is None

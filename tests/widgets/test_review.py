@@ -35,6 +35,7 @@ from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
 from napari_chromocluster.widgets.review.gallery import Header
 from napari_chromocluster.widgets.review.keys import COMMANDS, help_sheet
+from napari_chromocluster.widgets.review.tiles import TileMaker
 from review_dock import (
     MADE,
     Event,
@@ -395,6 +396,26 @@ def test_a_released_dock_reviews_nothing_and_leaves_no_thread(dock):
     assert dock.session is None
     assert dock._tiles is None
     assert not ended._thread.is_alive()
+
+
+def test_an_image_that_cannot_be_read_for_once_leaves_the_other_thumbnails(
+    dock, qtbot, monkeypatch
+):
+    session, read = dock.session, dock.session.signal
+    first, second = session.region_keys()[:2]
+
+    def broken(frame):
+        raise OSError("the server is away")
+
+    maker = TileMaker(session)
+    monkeypatch.setattr(session, "signal", broken)
+    maker.pixmap(first)
+    qtbot.waitUntil(lambda: maker.idle, timeout=5000)
+    qtbot.waitUntil(lambda: maker.pixmap(first) is not None, timeout=5000)
+    monkeypatch.setattr(session, "signal", read)
+    qtbot.waitUntil(lambda: maker.pixmap(second) is not None, timeout=5000)
+    assert maker.pixmap(second).toImage() != maker.pixmap(first).toImage()
+    maker.end()
 
 
 def test_conflict_is_asked(dock, qtbot, tmp_path):

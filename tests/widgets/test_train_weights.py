@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import replace
 
 import pytest
@@ -108,6 +109,21 @@ def test_download_with_bar_then_the_recipe_begins_with_it(panel, server, qtbot):
     config = panel.applied(preset("paper"))
     assert (config.backbone, config.backbone_weights) == (NAME, str(backbone_path(NAME)))
     assert "⭳" not in panel.start_combo.currentText()
+
+
+def test_the_bar_counts_more_than_two_gibibytes(panel, qtbot):
+    total = BACKBONES[WSL[3]].megabytes * 1_000_000
+    panel.choose(WSL[3])
+
+    def fetch(name, accept, progress, stop):
+        progress(total // 2, total)
+        stopped.wait(5)
+
+    panel.download, stopped = fetch, threading.Event()
+    panel.start_download()
+    qtbot.waitUntil(lambda: panel.bar.value() == 500, timeout=5000)
+    assert panel.bar.text() == f"{total / 2e6:.0f} of {total / 1e6:.0f} MB"
+    stopped.set()
 
 
 def test_cancel_keeps_what_came_and_the_licence_is_not_asked_again(panel, server, qtbot):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from napari_chromocluster.results.table import (
     COLUMNS,
@@ -233,12 +234,31 @@ def set_table(layer: Any, table: pd.DataFrame) -> None:
 
 
 def current_frame(viewer: Any, layer: Any) -> int:
-    """Return the frame of a stack that the viewer shows (0 for a single image)."""
+    """Return the frame of a stack that the viewer shows (0 for a single image).
+
+    Steps of the slider are those of all layers together, so they count the frames of this one
+    only where no other begins elsewhere or has other distances between its frames.
+    """
     if len(frame_shape(layer)) < 3:
         return 0
-    offset = viewer.dims.ndim - len(frame_shape(layer))
-    step = int(viewer.dims.current_step[offset])
-    return int(np.clip(step, 0, frame_shape(layer)[0] - 1))
+    frame = int(np.round(_point_in(viewer, layer)[0]))
+    return int(np.clip(frame, 0, frame_shape(layer)[0] - 1))
+
+
+def show_frame(viewer: Any, layer: Any, frame: int) -> None:
+    """Bring a frame of a stack up; nothing moves where it is shown, or for a single image."""
+    if len(frame_shape(layer)) < 3:
+        return
+    point = _point_in(viewer, layer)
+    if int(np.round(point[0])) != frame:
+        point[0] = frame
+        axis = viewer.dims.ndim - layer.ndim
+        viewer.dims.set_point(axis, float(layer.data_to_world(point)[0]))
+
+
+def _point_in(viewer: Any, layer: Any) -> NDArray[np.float64]:
+    """Return the place at which the viewer cuts, in px of a layer."""
+    return np.array(layer.world_to_data(viewer.dims.point), float)
 
 
 def labels_in_box(layer: Any, corners: Any, frame: int = 0) -> set[int]:

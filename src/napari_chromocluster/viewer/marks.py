@@ -17,6 +17,10 @@ from napari_chromocluster.viewer.layers import EXPLANATION, frame_shape, pixels,
 #: Keys of ``layer.metadata`` that say whose marks a layer holds.
 LETTERS, DASHES = "chromocluster_letters_of", "chromocluster_dashes_of"
 FRAMES = "chromocluster_frames_of"
+#: Key of ``layer.metadata`` that says that the marks of the layer with that id follow it.
+_FOLLOWED = "chromocluster_followed"
+#: What of a layer's place in the world napari tells changes of.
+_PLACED = ("scale", "translate", "rotate", "shear", "affine")
 #: Length of a dash and of the gap after it, in px.
 _DASH, _GAP = 4.0, 4.0
 #: Regions that get dashes at most; beyond that the question marks must do.
@@ -228,10 +232,11 @@ def _add(viewer: Any, labels: Any, mark: str, add: str, data: Any, **options: An
 
 def follow(viewer: Any, labels: Any) -> None:
     """Let marks and explanation come, go and move with their labels."""
-    if labels.metadata.get("chromocluster_followed"):
-        return
-    labels.metadata["chromocluster_followed"] = True
     owner = labels.unique_id
+    # A duplicate takes the metadata along, so they say whose marks are followed.
+    if labels.metadata.get(_FOLLOWED) == owner:
+        return
+    labels.metadata[_FOLLOWED] = owner
 
     def mine(*kinds: str) -> list[Any]:
         return [x for x in viewer.layers if any(is_mark(x, kind, owner) for kind in kinds)]
@@ -250,12 +255,19 @@ def follow(viewer: Any, labels: Any) -> None:
                 setattr(layer, name, value)
 
     def gone(event: Any) -> None:
-        if event.value.unique_id == owner:
-            for layer in mine(LETTERS, DASHES, FRAMES, EXPLANATION):
-                viewer.layers.remove(layer)
+        if event.value.unique_id != owner:
+            return
+        for layer in mine(LETTERS, DASHES, FRAMES, EXPLANATION):
+            viewer.layers.remove(layer)
+        # Nobody is followed any more; should the layer be added again, its new marks are.
+        viewer.layers.events.removed.disconnect(gone)
+        event.value.events.visible.disconnect(seen)
+        for name in _PLACED:
+            event.value.events[name].disconnect(moved)
+        event.value.metadata.pop(_FOLLOWED, None)
 
     labels.events.visible.connect(seen)
-    for name in ("scale", "translate", "rotate", "shear", "affine"):
+    for name in _PLACED:
         labels.events[name].connect(moved)
     viewer.layers.events.removed.connect(gone)
 

@@ -31,6 +31,7 @@ from napari_chromocluster.viewer.layers import (
     image_of,
     labels_layers,
     pixels,
+    show_frame,
     source_of,
     table_of,
 )
@@ -391,8 +392,7 @@ def show_place(
     stack = len(frame_shape(image)) == 3
     point = [float(frame), *place] if stack else list(place)
     world = image.data_to_world(point)
-    if stack:
-        viewer.dims.set_current_step(viewer.dims.ndim - 3, frame)
+    show_frame(viewer, image, frame)
     viewer.scene.camera.center = tuple(float(one) for one in world[-2:])
     image.visible = True
     if labels is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_chromocluster.viewer.layers import current_frame, frame_shape, placement
+from napari_chromocluster.viewer.layers import current_frame, frame_shape, placement, show_frame
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.review.tracker import Key
 
@@ -85,12 +85,7 @@ class Canvas:
 
     def show_frame(self, frame: int) -> None:
         """Bring a frame of a stack up."""
-        labels = self.session.labels
-        if len(frame_shape(labels)) < 3:
-            return
-        axis = self.viewer.dims.ndim - len(frame_shape(labels))
-        if int(self.viewer.dims.current_step[axis]) != frame:
-            self.viewer.dims.set_current_step(axis, frame)
+        show_frame(self.viewer, self.session.labels, frame)
 
     def next_frame(self) -> None:
         """Go to the next frame of a stack, from the last to the first."""

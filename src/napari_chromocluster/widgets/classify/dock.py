@@ -239,13 +239,8 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.picker.close()
         for timer in self._timers:
             timer.stop()
-        events = self.viewer.layers.events
-        events.inserted.disconnect(self._layer_inserted)
-        events.removed.disconnect(self._refresh_layers)
-        events.reordered.disconnect(self._refresh_layers)
-        for layer in self.viewer.layers:
-            layer.events.name.disconnect(self._refresh_layers)
-        self.viewer.dims.events.current_step.disconnect(self._frame_changed)
+        self._escape.setEnabled(False)
+        self._disconnect_viewer()
 
 
 def _reason(image: Any, labels: Any, total: int | None, busy: bool) -> str:

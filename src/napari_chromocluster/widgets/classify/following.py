@@ -52,6 +52,16 @@ class ClassifyFollowing(ClassifySelecting):
             layer.events.name.connect(self._refresh_layers)
         self.viewer.dims.events.current_step.connect(self._frame_changed)
 
+    def _disconnect_viewer(self) -> None:
+        events = self.viewer.layers.events
+        events.inserted.disconnect(self._layer_inserted)
+        events.removed.disconnect(self._refresh_layers)
+        events.reordered.disconnect(self._refresh_layers)
+        for layer in self.viewer.layers:
+            layer.events.name.disconnect(self._refresh_layers)
+        self.viewer.dims.events.current_step.disconnect(self._frame_changed)
+        self._watch(None)
+
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
         self._refresh_layers()
@@ -121,15 +131,17 @@ class ClassifyFollowing(ClassifySelecting):
 
     def _watch_labels(self) -> None:
         """Listen to the labels layer that is chosen, and to no other."""
-        if self._watched is not None and self._watched == self.labels:
-            return
+        if self._watched is None or self._watched != self.labels:
+            self._watch(self.labels)
+
+    def _watch(self, labels: Any) -> None:
         if self._watched is not None:
             self._watched.events.selected_label.disconnect(self._label_picked)
             self._watched.events.features.disconnect(self._update)
             self._watched.events.set_data.disconnect(self._pixels_changed)
             self._selection = set()
         self._listed = None
-        self._watched = self.labels
+        self._watched = labels
         if self._watched is not None:
             self._last_label = int(self._watched.selected_label)
             self._watched.events.selected_label.connect(self._label_picked)

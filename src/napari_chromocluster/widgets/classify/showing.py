@@ -50,6 +50,8 @@ class ClassifyShowing(ClassifyBase):
             The regions (default: those that are chosen).  Others were classified while the user
             went on to another metaphase.
         """
+        if self._released:
+            return
         if labels is not None and labels != self.labels:
             if labels in self.viewer.layers:
                 self._show_apart(labels)

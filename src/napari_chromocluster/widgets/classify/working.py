@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,7 +177,7 @@ class ClassifyWorking(ClassifyBase):
         self.banner.clear()
         self.task = Task(work, self)
         self.task.progressed.connect(self._progressed)
-        self.task.succeeded.connect(lambda result: self._guarded(done, result))
+        self.task.succeeded.connect(lambda result: self._take(done, result))
         self.task.failed.connect(self.banner.error)
         self.task.cancelled.connect(lambda: self.banner.info(f"{what} was cancelled."))
         self.task.ended.connect(self._ended)
@@ -187,6 +188,11 @@ class ClassifyWorking(ClassifyBase):
         self.run.cancel_button.show()
         self._update()
         self.task.start()
+
+    def _take(self, done: Callable[[Any], None], result: Any) -> None:
+        """Take a result over; none that is told after the dock was closed."""
+        if not self._released:
+            self._guarded(done, result)
 
     def _progressed(self, done: int, total: int) -> None:
         self.run.progress.setRange(0, total)

@@ -19,6 +19,10 @@ _PACE = 0.05
 class Task(QObject):
     """One piece of work in a thread.
 
+    Qt's half of it is deleted once `ended` was told, so that neither the work nor what listens to
+    it keeps images for as long as there is an owner; `cancel`, `wait` and `running` may be asked
+    of a finished task all the same.
+
     Parameters
     ----------
     work : callable
@@ -28,7 +32,8 @@ class Task(QObject):
         Owner on the Qt side.
     """
 
-    progressed = Signal(int, int)
+    #: No C integers: a count of bytes may be larger than these.
+    progressed = Signal(object, object)
     succeeded = Signal(object)
     failed = Signal(str)
     cancelled = Signal()
@@ -36,10 +41,11 @@ class Task(QObject):
 
     def __init__(self, work: Callable[..., Any], parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._work = work
         self._stop = threading.Event()
         self._last = 0.0
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        # The thread lets go of the work once it is done; the task would keep it.
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self.ended.connect(self._delete)
 
     def start(self) -> None:
         """Begin."""
@@ -58,9 +64,9 @@ class Task(QObject):
         """Whether the work goes on."""
         return self._thread.is_alive()
 
-    def _run(self) -> None:
+    def _run(self, work: Callable[..., Any]) -> None:
         try:
-            result = self._work(self._progress, self._stop.is_set)
+            result = work(self._progress, self._stop.is_set)
         except Exception as error:
             from napari_chromocluster.models.classifier import Cancelled
 
@@ -76,6 +82,11 @@ class Task(QObject):
             else:
                 self._tell("succeeded", result)
         self._tell("ended")
+
+    def _delete(self) -> None:
+        # Not while the thread is still telling: Qt must not lose the teller then.
+        self._thread.join()
+        self.deleteLater()
 
     def _progress(self, done: int, total: int) -> None:
         now = time.monotonic()

@@ -307,10 +307,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._close_session()
         for timer in self._all_timers:
             timer.stop()
-        events = self.viewer.layers.events
-        events.inserted.disconnect(self._layer_inserted)
-        events.removed.disconnect(self._refresh_layers)
-        self.viewer.dims.events.current_step.disconnect(self._frame_changed)
+        self._disconnect_viewer()
 
 
 class _Shrinking(QScrollArea):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,18 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         if application is not None:
             application.aboutToQuit.connect(self.release)
 
+    def _disconnect_viewer(self) -> None:
+        events = self.viewer.layers.events
+        events.inserted.disconnect(self._layer_inserted)
+        events.removed.disconnect(self._refresh_layers)
+        for layer in self.viewer.layers:
+            layer.events.name.disconnect(self._refresh_layers)
+        self.viewer.dims.events.current_step.disconnect(self._frame_changed)
+        application = QApplication.instance()
+        if application is not None:
+            with suppress(TypeError, RuntimeError):
+                application.aboutToQuit.disconnect(self.release)
+
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
         if event.value in image_layers(self.viewer):
@@ -63,7 +76,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
 
     def _refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are open; keep the choice where it still exists."""
-        if self._opening:
+        if self._opening or self._released:
             return
         images = image_layers(self.viewer)
         image = self.image if self.image in images else (images[-1] if images else None)
@@ -124,7 +137,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         Without ``restore`` an image without regions is left alone: regions that
         were taken away must not come back by themselves.
         """
-        if self._opening:
+        if self._opening or self._released:
             return
         image, labels = self.image, self.labels
         session = self.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -15,6 +16,7 @@ from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.review.thumbnails import thumbnail, usual_length
 from napari_chromocluster.viewer.review.tracker import Key
 
+_log = logging.getLogger(__name__)
 #: Side of a thumbnail, in px.
 TILE = 72
 #: Thumbnails that are kept (each about 20 kB).
@@ -43,7 +45,7 @@ class TileMaker(QObject):
         self._pixmaps: OrderedDict[tuple[Key, int], QPixmap] = OrderedDict()
         self._wanted: OrderedDict[tuple[Key, int], tuple[int, ...]] = OrderedDict()
         self._condition = threading.Condition()
-        self._ended = False
+        self._ended = self._failed = False
         self.made.connect(self._keep, Qt.ConnectionType.QueuedConnection)
         self.listeners: list[Any] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -103,8 +105,13 @@ class TileMaker(QObject):
             signal = self._session.signal(frame)[y0:y1, x0:x1]
             return thumbnail(signal, mask, TILE, self._length)
         except (ValueError, IndexError):
-            # The labels changed under our hands; the edit asks for a new tile.
-            return np.zeros((TILE, TILE, 2), np.uint8)
+            pass  # The labels changed under our hands; the edit asks for a new tile.
+        except Exception:
+            # Lazy images fail in many ways, and the tiles of all other regions come after this.
+            if not self._failed:
+                _log.warning("A thumbnail could not be made", exc_info=True)
+            self._failed = True
+        return np.zeros((TILE, TILE, 2), np.uint8)
 
     def _keep(self, done: list[tuple[tuple[Key, int], NDArray[np.uint8]]]) -> None:
         for name, planes in done:

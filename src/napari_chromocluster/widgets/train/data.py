@@ -136,7 +136,7 @@ class DataPanel(QWidget):
         self._task: Task | None = None
         self._waiting: list[str] = []
         self._count: Task | None = None
-        self._again = False
+        self._again = self._released = False
         self._build()
         # Painting and reviewing change the tables often; they are counted once it rests.
         self._pause = QTimer(self)
@@ -283,7 +283,7 @@ class DataPanel(QWidget):
 
     def refresh(self, event: Any = None) -> None:
         """Count again, in the background, and bring table and warnings in line."""
-        if self.config is None:
+        if self.config is None or self._released:
             return
         if self._count is not None:
             self._again = True
@@ -386,8 +386,13 @@ class DataPanel(QWidget):
         self._pause.start()
 
     def release(self) -> None:
-        """Disconnect from the viewer."""
+        """Disconnect from the viewer, and read and count no more."""
+        self._released = True
         self._pause.stop()
+        self._waiting.clear()
+        for task in (self._task, self._count):
+            if task is not None:
+                task.cancel()
         self.viewer.layers.events.inserted.disconnect(self._layers_changed)
         self.viewer.layers.events.removed.disconnect(self._layers_changed)
         for layer in self._connected:

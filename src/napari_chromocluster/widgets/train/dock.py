@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_chromocluster.imaging.io import read_image, read_labels
@@ -53,7 +53,7 @@ class TrainWidget(QWidget):
         self.task: Task | None = None
         self.stopping = False
         self._reading: Task | None = None
-        self._looked = False
+        self._looked = self._released = False
         self._build()
         self._connect()
         self._restart_recipe()
@@ -242,6 +242,8 @@ class TrainWidget(QWidget):
 
     def attach(self, run: Run) -> None:
         """Show a run, and follow it if it goes on."""
+        if self._released:  # what was being started goes on, but is watched no more
+            return
         if self.follower is not None:
             if self.follower.run.folder == run.folder and self.follower.alive:
                 return
@@ -316,7 +318,9 @@ class TrainWidget(QWidget):
             self.banner.error(message)
 
     def _show_result(self, run: Run, report: Report | None, name: str) -> None:
-        if report is None or run != self.shown:  # another run was chosen meanwhile
+        if (
+            self._released or report is None or run != self.shown
+        ):  # another run was chosen meanwhile
             return
         self.result.show_report(run, report, name)
         self.groups["Result"].show()
@@ -324,6 +328,8 @@ class TrainWidget(QWidget):
 
     def _runs_listed(self, lines: list[RunLine]) -> None:
         """Attach to a training that goes on, when napari has been opened again."""
+        if self._released:
+            return
         if not self._looked and self.runs.going and self.shown is None and self.task is None:
             self.attach(self.runs.going[0])
         self._looked = True
@@ -371,6 +377,8 @@ class TrainWidget(QWidget):
         self._run_task(work, lambda pixels: self._open_mistake(mistake, *pixels))
 
     def _open_mistake(self, mistake: Mistake, pixels: Any, regions: Any) -> None:
+        if self._released:
+            return
         image = self.viewer.add_image(pixels, name=mistake.group, rgb=pixels.ndim == 3)
         labels = None if regions is None else add_regions(self.viewer, image, regions)
         show_place(self.viewer, image, labels, mistake.label, 0, _place(mistake, image))
@@ -432,6 +440,13 @@ class TrainWidget(QWidget):
         inventory = self.data.inventory
         return "Wait for the data to be counted." if inventory is None else inventory.problem
 
+    def event(self, event: Any) -> bool:
+        """Let go of the viewer when napari takes the dock away, which closes nothing."""
+        done = bool(super().event(event))
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        return done
+
     def closeEvent(self, event: Any) -> None:
         """Let go of the viewer; the training goes on."""
         self.release()
@@ -439,6 +454,9 @@ class TrainWidget(QWidget):
 
     def release(self) -> None:
         """Stop following and disconnect from the viewer; the training goes on."""
+        if self._released:
+            return
+        self._released = True
         if self.follower is not None:
             self.follower.stop()
             self.follower = None

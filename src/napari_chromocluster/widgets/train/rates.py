@@ -33,6 +33,7 @@ class RatePanel(QWidget):
         self._task: Task | None = None
         self._follower: RunFollower | None = None
         self._row = 0
+        self._released = False
         self._points: list[tuple[float, float]] = []
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -106,6 +107,7 @@ class RatePanel(QWidget):
 
     def release(self) -> None:
         """End the search and look no more: the dock closes."""
+        self._released = True
         if self._task is not None:
             self._task.cancel()
         if self._follower is not None:
@@ -113,6 +115,9 @@ class RatePanel(QWidget):
             self._follower.stop()
 
     def _started(self, run: Run) -> None:
+        if self._released:  # it began in the moment in which the dock was closed
+            run.request_stop()
+            return
         self._follower = RunFollower(run, self)
         self._follower.progressed.connect(self._progressed)
         self._follower.told.connect(self._told)

@@ -98,7 +98,7 @@ class RunsPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._task: Task | None = None
-        self._again = False
+        self._again = self._released = False
         self._discarded: Path | None = None
         self.lines: list[RunLine] = []
         # Nobody tells of trainings that another program runs.
@@ -142,6 +142,8 @@ class RunsPanel(QWidget):
 
     def refresh(self) -> None:
         """Read the list again, in the background."""
+        if self._released:
+            return
         if self._task is not None:
             self._again = True
             return
@@ -164,10 +166,15 @@ class RunsPanel(QWidget):
 
     def release(self) -> None:
         """Look no more."""
+        self._released = True
         self._timer.stop()
         self._again = False
+        if self._task is not None:
+            self._task.cancel()
 
     def _show(self, lines: list[RunLine]) -> None:
+        if self._released:  # it would look again and again while a training goes on
+            return
         run, self.lines = self.current, lines
         if not self.going:
             self._timer.stop()

@@ -1,0 +1,95 @@
+"""Work beside the viewer: what it tells, and what is left of it."""
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QObject
+
+from napari_chromocluster.widgets.common.task import Task
+
+
+@pytest.fixture
+def owner(qapp):
+    return QObject()
+
+
+def started(work, owner, qtbot):
+    """Start work and wait until its end was told."""
+    task = Task(work, owner)
+    with qtbot.waitSignal(task.ended, timeout=5000):
+        task.start()
+    return task
+
+
+class Image:
+    """Pixels that tell when nobody holds them any more."""
+
+    def __init__(self):
+        self.pixels = np.zeros((10, 10))
+
+
+def test_nothing_is_kept_of_work_that_is_done(owner, qtbot):
+    gone = []
+    for end in ("result", "error", "cancel"):
+        image = Image()
+        gone.append(weakref.ref(image))
+
+        def work(progress, stop, image=image, end=end):
+            if end == "error":
+                raise ValueError("no")
+            return image
+
+        task = Task(work, owner)
+        task.succeeded.connect(lambda result, image=image: None)
+        if end == "cancel":
+            task.cancel()
+        with qtbot.waitSignal(task.ended, timeout=5000):
+            task.start()
+        del image, work
+    qtbot.waitUntil(lambda: not owner.findChildren(Task), timeout=5000)
+    gc.collect()
+    assert [one() for one in gone] == [None] * 3
+
+
+def test_a_finished_task_can_still_be_asked(owner, qtbot):
+    task = started(lambda progress, stop: 1, owner, qtbot)
+    qtbot.waitUntil(lambda: not owner.findChildren(Task), timeout=5000)
+    task.cancel()
+    task.wait()
+    assert not task.running
+
+
+def test_all_that_is_told_comes_before_the_end(owner, qtbot):
+    said = []
+    task = Task(lambda progress, stop: progress(1, 1) or "done", owner)
+    task.progressed.connect(lambda done, total: said.append((done, total)))
+    task.succeeded.connect(said.append)
+    task.ended.connect(lambda: said.append("ended"))
+    task.start()
+    task.wait()  # nothing was told yet, for nobody has listened
+    qtbot.waitUntil(lambda: not owner.findChildren(Task), timeout=5000)
+    assert said == [(1, 1), "done", "ended"]
+
+
+def test_progress_may_count_more_than_two_gibibytes(owner, qtbot):
+    said = []
+    task = Task(lambda progress, stop: progress(3_317_000_000, 3_317_000_000), owner)
+    task.progressed.connect(lambda done, total: said.append((done, total)))
+    with qtbot.waitSignal(task.ended, timeout=5000):
+        task.start()
+    assert said == [(3_317_000_000, 3_317_000_000)]
+
+
+def test_an_owner_may_go_before_the_work_is_done(qapp, qtbot):
+    owner, go_on = QObject(), threading.Event()
+    task = Task(lambda progress, stop: go_on.wait(5), owner)
+    task.start()
+    owner.deleteLater()
+    with qtbot.waitSignal(owner.destroyed, timeout=5000):
+        pass
+    go_on.set()
+    task.wait()
+    assert not task.running
