@@ -27,7 +27,7 @@ from napari_chromocluster.results.table import (
 from napari_chromocluster.viewer.explaining import explanation_layer
 from napari_chromocluster.viewer.layers import set_table, table_of
 from napari_chromocluster.viewer.marks import FRAMES, marks_layer
-from napari_chromocluster.viewer.overlay import letters_layer
+from napari_chromocluster.viewer.overlay import letters_layer, show_overlay
 from napari_chromocluster.widgets.classify import ClassifyWidget
 
 
@@ -607,3 +607,23 @@ def test_a_closed_dock_lets_go_of_the_viewer(viewer, metaphase, monkeypatch, qtb
     qtbot.wait(350)  # a brush rests sooner
     assert asked == []
     assert marks_layer(viewer, regions, FRAMES) is None
+
+
+def test_letters_change_while_they_are_hidden(dock, viewer, metaphase, qtbot):
+    labels = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    qtbot.waitUntil(lambda: letters_layer(viewer, labels) is not None)
+    letters = letters_layer(viewer, labels)
+    keys = list(table_of(labels)["index"])
+    for types in (keys[:3], keys, keys[:1], []):  # fewer, more, fewer, none
+        letters.visible = False
+        table = set_types(table_of(labels), keys, "single")
+        set_table(labels, set_types(table, types, "touching") if types else table)
+        show_overlay(viewer, labels, threshold=0.7)
+        assert len(letters.data) == len(types)
+        letters.visible = True
+        assert len(letters.text.values) == len(types)
+        assert set(letters.text.values) <= {"T"}
+        show_overlay(viewer, labels, threshold=0.7)
+        assert len(letters.data) == len(types)

@@ -144,16 +144,36 @@ def show_letters(
         # Above the region, so that its bands stay visible.
         "translation": [*[0.0] * (places.shape[1] - 2), -9.0 * _grain(labels), 0.0],
     }
-    features = pd.DataFrame({"letter": words})
     if old is not None:
         # Making a layer takes much longer than filling one, and the layer list would flicker.
-        old.data, old.features, old.text = places, features, text
+        fill_letters(old, places, words, text)
         return old
     return _add(
         viewer, labels, LETTERS, "add_points", places,
         name=f"{labels.name} · types", size=1, face_color="transparent",
-        border_color="transparent", features=features, text=text,
+        border_color="transparent",
+        features=pd.DataFrame({"letter": words}), text=text,
     )  # fmt: skip
+
+
+def fill_letters(
+    layer: Any, places: NDArray[np.float64], words: Sequence[str], text: Mapping[str, Any]
+) -> None:
+    """Write other letters, also while their layer is hidden.
+
+    napari does not look anew at what of a hidden layer is in view, and reads the new letters by
+    the old places; so it reads none until it has been told.
+    """
+    same = layer.data.shape == places.shape and np.array_equal(layer.data, places)
+    if layer.visible:
+        if not same:
+            layer.data = places
+    else:
+        layer.text = {"string": {"constant": ""}}
+        layer.data = places
+        layer.set_view_slice()
+    layer.features = pd.DataFrame({"letter": list(words)})
+    layer.text = dict(text)
 
 
 def show_dashes(viewer: Any, labels: Any, rows: pd.DataFrame) -> Any:
@@ -280,9 +300,12 @@ def empty_marks(viewer: Any, labels: Any, mark: str) -> None:
     layer = marks_layer(viewer, labels, mark)
     if layer is None or not len(layer.data):
         return
-    layer.data = layer.data[:0]
     if mark == LETTERS:
-        layer.features = layer.features.iloc[:0]
+        look = {"size": layer.text.size, "anchor": "center",
+                "translation": np.array(layer.text.translation)}  # fmt: skip
+        fill_letters(layer, layer.data[:0], [], {"string": "{letter}", **look})
+    else:
+        layer.data = layer.data[:0]
 
 
 def remove_marks(viewer: Any, labels: Any, mark: str) -> None:

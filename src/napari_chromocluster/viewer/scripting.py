@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import Selection
 from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
-from napari_chromocluster.results.table import merge_tables, read_table
+from napari_chromocluster.results.table import merge_tables, read_table, validate_table
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.layers import (
     IMAGE,
@@ -98,13 +98,20 @@ def segment_layer(
     return add_regions(viewer, layer, labels)
 
 
-def add_regions(viewer: Any, image: Any, labels: NDArray[np.int32]) -> Any:
-    """Add labels as a layer that lies where its image lies."""
+def add_regions(
+    viewer: Any, image: Any, labels: NDArray[np.int32], table: pd.DataFrame | None = None
+) -> Any:
+    """Add labels, with their features table, as a layer that lies where its image lies.
+
+    Whoever listens finds the table at once: a review that is restored must not be written over
+    by it afterwards.
+    """
     made = viewer.add_labels(
         labels,
         name=unique_name(viewer, f"{image.name} regions"),
         **placement(image),
         colormap=plain_colormap(),
+        features=None if table is None else validate_table(table),
     )
     made.metadata[IMAGE] = image.unique_id
     made.contour = outline_width(made)

@@ -108,6 +108,8 @@ class Canvas:
 
     def _show_shapes(self, shapes: list[NDArray[Any]], kind: str) -> None:
         layer = self._layer()
+        if self.viewer.dims.ndisplay == 3:
+            return  # napari draws no flat shapes in space
         if not shapes and not layer.nshapes:
             return
         # One change instead of emptying and adding: napari tells everybody of each.

@@ -54,7 +54,9 @@ def folders_for(image: Any, chosen: Path | None) -> list[Path]:
 def name_for(image: Any) -> str:
     """Return the stem under which the review of an image is saved."""
     source = source_of(image)
-    stem = Path(source).stem if source else str(image.name)
+    if source:  # results lie beside the image under its very name
+        return Path(source).stem
+    stem = str(image.name)
     return "".join(c if c.isalnum() or c in "-_. " else "_" for c in stem).strip() or "metaphase"
 
 
@@ -243,6 +245,12 @@ class Keeper:
 
     def _record(self, record: Record) -> None:
         """Put a change on disk before anything else happens."""
+        if self.store is None and not _is_correction(record):
+            # What a model says is no reason to write files.  Those that lie ready lack it now.
+            if self._prepared is not None:
+                self._prepared.discard()
+                self._prepared = None
+            return
         self.dirty = True
         # The first change of a new review: from here on there is something to lose.
         if self.store is None and not self._begin():
@@ -353,6 +361,12 @@ class Keeper:
             self._prepared.discard()
             self._prepared = None
         self.session.recorded.disconnect(self._record)
+
+
+def _is_correction(record: Record) -> bool:
+    """Whether a human did what is to be recorded."""
+    human = bool((record.rows["source"] == HUMAN).any())
+    return human or bool(record.removed) or bool(record.patches)
 
 
 def _unwritten(folder: Path, error: Exception) -> str:

@@ -19,6 +19,7 @@ from napari_chromocluster.viewer.marks import (
     LETTERS,
     dash_vectors,
     empty_marks,
+    fill_letters,
     letter_places,
     marks_layer,
     show_dashes,
@@ -178,15 +179,14 @@ class Painter:
             ClusterType(kind).letter + "?" * bool(doubtful[i])
             for kind, i in zip(kinds, kept, strict=True)
         ]
-        _assign(old, np.array([self._places[names[i]] for i in kept]))
-        old.features = pd.DataFrame({"letter": words})
-        old.text = {
+        look = {
             "string": "{letter}",
             "size": old.text.size,
             "color": [self._color_of(kind) for kind in kinds],
             "anchor": "center",
             "translation": np.array(old.text.translation),
         }
+        fill_letters(old, np.array([self._places[names[i]] for i in kept]), words, look)
 
 
 def _bare(thing: Any) -> Any:

@@ -49,6 +49,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._connect_viewer()
         self.refresh_models()
         self._refresh_layers()
+        self._open_beside()  # the image may have been opened before the dock
 
     def _build(self) -> None:
         inner = QWidget()

@@ -14,7 +14,7 @@ from napari_chromocluster.imaging.segmentation import (
     label_foreground,
 )
 from napari_chromocluster.viewer.contrast import limits_for_regions, untouched
-from napari_chromocluster.viewer.layers import frame_shape, has_table, labels_of, pixels
+from napari_chromocluster.viewer.layers import frame_shape, labels_of, pixels, table_of
 from napari_chromocluster.viewer.scripting import add_regions, segment_frames
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import choose
@@ -90,7 +90,8 @@ class ClassifyFinding(ClassifyBase):
         """Return the regions just found, while they are chosen and have no types yet."""
         if self._foreground is None or self._foreground[0] != self.labels:
             return None
-        if has_table(self._foreground[0]):
+        # A review gives regions a table before they have types.
+        if (table_of(self._foreground[0])["cluster_type"] != "").any():
             self.banner.info("That can be changed before classifying: find regions again.")
             return None
         if not np.array_equal(self._foreground[0].data, self._shown):

@@ -32,6 +32,9 @@ from napari_chromocluster.widgets.classify.selecting import ClassifySelecting
 from napari_chromocluster.widgets.common.controls import choose, offer
 from napari_chromocluster.widgets.common.task import sentence
 
+#: Events that tell of other pixels: napari's strokes send the last two alone.
+_PAINTED = ("set_data", "labels_update", "paint")
+
 
 class ClassifyFollowing(ClassifySelecting):
     """The part of the dock that keeps its choices in line with the viewer."""
@@ -138,7 +141,8 @@ class ClassifyFollowing(ClassifySelecting):
         if self._watched is not None:
             self._watched.events.selected_label.disconnect(self._label_picked)
             self._watched.events.features.disconnect(self._update)
-            self._watched.events.set_data.disconnect(self._pixels_changed)
+            for change in _PAINTED:
+                self._watched.events[change].disconnect(self._pixels_changed)
             self._selection = set()
         self._listed = None
         self._watched = labels
@@ -146,7 +150,8 @@ class ClassifyFollowing(ClassifySelecting):
             self._last_label = int(self._watched.selected_label)
             self._watched.events.selected_label.connect(self._label_picked)
             self._watched.events.features.connect(self._update)
-            self._watched.events.set_data.connect(self._pixels_changed)
+            for change in _PAINTED:
+                self._watched.events[change].connect(self._pixels_changed)
 
     def _pixels_changed(self, event: Any = None) -> None:
         """Count anew once the brush rests."""
@@ -187,9 +192,7 @@ class ClassifyFollowing(ClassifySelecting):
         if found is None or found[0].shape != frame_shape(image):
             return
         array, table, name = found
-        layer = add_regions(self.viewer, image, array)
-        if table is not None:
-            set_table(layer, table)
+        add_regions(self.viewer, image, array, table)
         self.banner.info(f"Opened {name}, which lies beside the image.")
         self._offer_labels()
         self.show_result()

@@ -77,7 +77,7 @@ class ClassifySelecting(ClassifyBase):
             return []
         # Listing reads every pixel, so it is done once until the pixels change.
         if self._listed is None or self._listed[0] is not array:
-            self._listed = (array, extract_regions(array) if array.any() else [])
+            self._listed = (array, extract_regions(array) if (array > 0).any() else [])
         return self._listed[1]
 
     def _show_selection(self, drawn: Box | None = None) -> None:

@@ -132,9 +132,16 @@ class ClassifyShowing(ClassifyBase):
             title = f"Export {text.rstrip('…').lower()}"
             path, kind = QFileDialog.getSaveFileName(self, title, self._stem(end), kinds)
             if path:
-                self._guarded(lambda: save(_complete(path, kind or kinds)))
+                self._guarded(lambda: save(self._free(_complete(path, kind or kinds))))
 
         return ask
+
+    def _free(self, path: str) -> str:
+        """Return a path, unless it is that of the image."""
+        source = source_of(self.image) if self.image is not None else ""
+        if source and Path(path).resolve() == Path(source).resolve():
+            raise ValueError(f"{Path(path).name} is the image itself: choose another name.")
+        return path
 
     def _stem(self, end: str) -> str:
         image = self.image

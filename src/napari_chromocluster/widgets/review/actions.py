@@ -185,6 +185,8 @@ class ReviewActions(ReviewBase):
         """Split the region under a drawn line."""
         session, canvas = self.session, self.canvas
         self.leave_line()
+        # The line was drawn in the picture: keys are for the review again.
+        self.gallery.setFocus(Qt.FocusReason.OtherFocusReason)
         if session is None or canvas is None:
             return
         key = canvas.region_under(points, self.gallery.selected_keys())
@@ -287,7 +289,10 @@ class ReviewActions(ReviewBase):
         if path is None:
             start = str(self._export_folder() / f"{session.name}_{what}{suffix}")
             path, _ = QFileDialog.getSaveFileName(self, "Export", start, kinds)
-        if path:
+        source = source_of(session.image)
+        if path and source and Path(path).resolve() == Path(source).resolve():
+            self.banner.error(f"{Path(path).name} is the image itself: choose another name.")
+        elif path:
             self._write(what, path, session)
 
     def _export_folder(self) -> Path:

@@ -22,6 +22,7 @@ from napari_chromocluster.results.summary import summarise
 from napari_chromocluster.viewer.layers import (
     current_frame,
     labels_layers,
+    show_only,
 )
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.review.canvas import frame_table
@@ -111,6 +112,8 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.gallery.gallery.dropped.connect(self.drop)
         self.image_combo.currentIndexChanged.connect(self._image_chosen)
         self.labels_combo.currentIndexChanged.connect(lambda _: self._open())
+        for combo in (self.image_combo, self.labels_combo):
+            combo.activated.connect(lambda _: show_only(self.viewer, self.image, self.labels))
 
     def _build_groups(self) -> QWidget:
         inner = QWidget()
