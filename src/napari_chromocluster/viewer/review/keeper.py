@@ -337,14 +337,19 @@ class Keeper:
             return
         foreign = store.changed_on_disk()
         table = adopt_edits(read_table(store.table_path))
-        if store.labels_path in foreign:
-            self.session.replace_regions(
-                read_labels(store.labels_path), table, f"take {store.labels_path.name}"
-            )
-        else:
-            self.session.replace_table(table, f"take {store.table_path.name}")
+        # Settled first: whoever follows the session would ask again.
+        conflict, self.conflict = self.conflict, ""
+        try:
+            if store.labels_path in foreign:
+                self.session.replace_regions(
+                    read_labels(store.labels_path), table, f"take {store.labels_path.name}"
+                )
+            else:
+                self.session.replace_table(table, f"take {store.table_path.name}")
+        except (ValueError, OSError):
+            self.conflict = conflict
+            raise
         store.adopt()
-        self.conflict = ""
         self._labels_dirty = True
 
     def move_to(self, folder: Path) -> None:
