@@ -326,6 +326,7 @@ def test_two_workers_give_the_same(slides, tiny_model, tmp_path):
     pd.testing.assert_frame_equal(result.summary, alone.summary)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a matter of POSIX")
 def test_workers_end_with_a_batch_that_is_killed(small, tiny_model, tmp_path):
     for number in range(40):
