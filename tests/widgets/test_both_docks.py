@@ -42,10 +42,10 @@ def test_what_was_recovered_stands_whatever_is_opened_first(viewer, qtbot, slide
     kinds = [ReviewWidget, ClassifyWidget] if order == "review first" else [
         ClassifyWidget, ReviewWidget]  # fmt: skip
     if order == "image first":
-        viewer.open(slide)
+        viewer.open(slide, plugin="napari")
     docks = docked(viewer, *kinds)
     if order != "image first":
-        viewer.open(slide)
+        viewer.open(slide, plugin="napari")
     review = next(one for one in docks if isinstance(one, ReviewWidget))
     qtbot.waitUntil(lambda: review.session is not None, timeout=10000)
     assert (review.session.table["source"] == "human").sum() == 2
@@ -60,7 +60,7 @@ def test_an_image_that_was_there_before_the_dock_has_its_results(viewer, tmp_pat
     Image.fromarray(MADE.image).save(tmp_path / "m.png")
     write_labels(tmp_path / "m_labels.tif", MADE.labels)
     write_table(tmp_path / "m_regions.csv", seeded(MADE.labels))
-    viewer.open(tmp_path / "m.png")
+    viewer.open(tmp_path / "m.png", plugin="napari")
     (dock,) = docked(viewer, ClassifyWidget)
     assert dock.labels is not None
     assert (table_of(dock.labels)["cluster_type"] != "").all()
@@ -68,7 +68,7 @@ def test_an_image_that_was_there_before_the_dock_has_its_results(viewer, tmp_pat
 
 def test_a_model_is_no_reason_to_write_files(viewer, qtbot, tmp_path, tiny_model):
     Image.fromarray(MADE.image).save(tmp_path / "m.png")
-    viewer.open(tmp_path / "m.png")
+    viewer.open(tmp_path / "m.png", plugin="napari")
     classify, review = docked(viewer, ClassifyWidget, ReviewWidget)
     classify.refresh_models()
     classify.input.find_button.click()
@@ -124,7 +124,7 @@ def test_a_review_in_space_draws_no_frame_and_keeps_its_keys(viewer, qtbot):
 def test_the_image_is_not_written_over(viewer, tmp_path, monkeypatch):
     Image.fromarray(MADE.image).save(tmp_path / "m.tif")
     before = (tmp_path / "m.tif").read_bytes()
-    viewer.open(tmp_path / "m.tif")
+    viewer.open(tmp_path / "m.tif", plugin="napari")
     viewer.add_labels(MADE.labels.copy(), name="m regions", features=seeded(MADE.labels))
     classify, review = docked(viewer, ClassifyWidget, ReviewWidget)
     monkeypatch.setattr(
