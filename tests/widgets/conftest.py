@@ -4,7 +4,6 @@ import napari
 import pytest
 from napari._app_model import get_app_model
 from napari.plugins import _initialize_plugins
-from npe2 import PluginManager
 
 from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.viewer.review import keeper as rooms
@@ -12,24 +11,19 @@ from napari_chromocluster.widgets.classify import ClassifyWidget
 from review_dock import MADE, reviewing, seeded
 
 
-def _forget_commands():
-    """Let napari register the commands of plugins, where it does so anew.
-
-    It does once in a process, unless its cache was emptied; what a reader has registered by then
-    it would refuse to register again.
-    """
-    if not _initialize_plugins.cache_info().currsize:
-        commands = get_app_model().commands
-        for manifest in PluginManager.instance().iter_manifests():
-            for command in manifest.contributions.commands or ():
-                commands._commands.pop(command.id, None)
+def _registered():
+    """Whether napari has registered our commands already, though its cache was emptied since."""
+    commands = get_app_model().commands._commands
+    again = not _initialize_plugins.cache_info().currsize
+    return again and any(one.startswith("napari-chromocluster.") for one in commands)
 
 
 @pytest.fixture(scope="module")
 def window(qapp):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_CONFIG", "")
-        _forget_commands()
+        if _registered():  # it would refuse to do so twice
+            patch.setattr("napari.viewer._initialize_plugins", lambda: None)
         viewer = napari.Viewer(show=True)
         viewer.window._qt_window.resize(1366, 768)
         yield viewer
