@@ -23,7 +23,7 @@ def window(qapp):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_CONFIG", "")
         if _registered():  # it would refuse to do so twice
-            patch.setattr("napari.viewer._initialize_plugins", lambda: None)
+            patch.setattr("napari.plugins._initialize_plugins", lambda: None)
         viewer = napari.Viewer(show=True)
         viewer.window._qt_window.resize(1366, 768)
         yield viewer
