@@ -83,6 +83,13 @@ def test_asking_for_a_reader_and_opening_a_sample_do_not_wait_for_torch(tmp_path
     assert run(code) == "False"
 
 
+@pytest.mark.parametrize("dock", ["classify", "review.dock"])
+def test_a_dock_that_only_opens_does_not_wait_for_torch(dock):
+    pytest.importorskip("napari")
+    code = f"import sys, napari_chromocluster.widgets.{dock}; print('torch' in sys.modules)"
+    assert run(code) == "False"
+
+
 def test_public_names_of_the_viewer_room():
     for name in cc.viewer.__all__:
         assert callable(getattr(cc.viewer, name))

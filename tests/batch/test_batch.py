@@ -17,8 +17,9 @@ import tifffile
 from PIL import Image
 
 from napari_chromocluster.batch import BatchError, find_images, many, run_batch, workers
+from napari_chromocluster.batch.many import alone_in
 from napari_chromocluster.batch.naming import unique_names
-from napari_chromocluster.batch.one import alone_in, segment_to_files
+from napari_chromocluster.batch.one import segment_to_files
 from napari_chromocluster.batch.workers import classify_job
 from napari_chromocluster.cli import main
 from napari_chromocluster.imaging.io import ImageError, read_image

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
@@ -17,7 +19,6 @@ from napari_chromocluster.batch.naming import unique_names
 from napari_chromocluster.batch.one import (
     BatchError,
     ResultFiles,
-    alone_in,
     is_reviewed,
     writable_folder,
 )
@@ -206,6 +207,39 @@ def run_batch(
                 if tell is not None:
                     tell(f"{done} of {len(jobs)}: {job.name}{_remark(outcome)}")
         return _summarise(folder, jobs, outcomes, expected, skipped)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a second batch out of a folder while one writes into it.
+
+    Two at once do not know of each other's names.  The lock is that of the folder itself, so it
+    goes with the process, however that ends.  Where a system has none, nothing is locked.
+
+    Raises
+    ------
+    BatchError
+        If another process holds the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BatchError(
+                f"Another batch writes into {folder}: wait until it has ended, or choose another "
+                f"folder."
+            ) from None
+        except OSError:  # a network drive that cannot lock folders
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def _jobs(

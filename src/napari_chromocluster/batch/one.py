@@ -128,39 +128,6 @@ def writable_folder(folder: str | Path) -> Iterator[None]:
                 one.rmdir()
 
 
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep a second batch out of a folder while one writes into it.
-
-    Two at once do not know of each other's names.  The lock is that of the folder itself, so it
-    goes with the process, however that ends.  Where a system has none, nothing is locked.
-
-    Raises
-    ------
-    BatchError
-        If another process holds the folder.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BatchError(
-                f"Another batch writes into {folder}: wait until it has ended, or choose another "
-                f"folder."
-            ) from None
-        except OSError:  # a network drive that cannot lock folders
-            pass
-        yield
-    finally:
-        os.close(handle)
-
-
 def read_frame(path: str | Path) -> NDArray[Any]:
     """Read one metaphase.
 

@@ -82,12 +82,14 @@ def _check_labels(path: Path, labels: Any) -> None:
     from napari_chromocluster.imaging.io import ImageError
     from napari_chromocluster.imaging.regions import are_grays, extract_regions
 
-    if labels.ndim == 2 and labels.any() and are_grays(extract_regions(labels)):
+    if labels.ndim != 2 or not labels.any():
+        return
+    if are_grays(extract_regions(labels)):
         raise ImageError(
             f"{path.name} looks like a picture, not like labels: give the label image of the "
             f"metaphase."
         )
-    parts = ndimage.label(labels)[1] if labels.ndim == 2 and labels.any() else 0
+    parts = ndimage.label(labels)[1]
     if parts >= _PARTS and (labels[labels != 0] == labels.max()).all():
         print(
             f"chromocluster: {path.name} holds one region in {parts} separate parts: if it is a "

@@ -12,8 +12,9 @@ import pooch
 
 from napari_chromocluster.imaging.io import write_text_atomic
 from napari_chromocluster.models.classifier import Cancelled
+from napari_chromocluster.models.home import home_dir
 from napari_chromocluster.models.network import BACKBONES, BackboneSpec
-from napari_chromocluster.models.registry import RegistryError, backbone_path, home_dir
+from napari_chromocluster.models.registry import RegistryError, backbone_path
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]

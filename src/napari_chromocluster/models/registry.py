@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.models.home import cache_dir, home_dir
 from napari_chromocluster.models.model_file import (
     ModelCard,
     ModelFileError,
@@ -19,8 +17,6 @@ from napari_chromocluster.models.model_file import (
 )
 from napari_chromocluster.models.network import BACKBONES
 
-#: Environment variable that moves cache, user models and runs to another folder.
-HOME_VARIABLE = "CHROMOCLUSTER_HOME"
 _WEIGHTS = Path(__file__).parent / "weights"
 _SUFFIX = ".safetensors"
 
@@ -52,21 +48,6 @@ class ModelEntry:
     path: Path | None
     licence: str = ""
     megabytes: int = 0
-
-
-def home_dir() -> Path:
-    """Return the folder for everything kept between sessions of the program."""
-    chosen = os.environ.get(HOME_VARIABLE)
-    return (
-        Path(chosen) if chosen else Path(platformdirs.user_data_dir("napari-chromocluster", False))
-    )
-
-
-def cache_dir() -> Path:
-    """Return the folder of downloads."""
-    if os.environ.get(HOME_VARIABLE):
-        return home_dir() / "cache"
-    return Path(platformdirs.user_cache_dir("napari-chromocluster", False))
 
 
 def user_models_dir() -> Path:

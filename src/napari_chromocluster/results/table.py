@@ -21,6 +21,8 @@ from napari_chromocluster.taxonomy import TYPES, ClusterType, type_word
 #: What programs write for true, spreadsheets in their user's language.
 _TRUE = ("true", "1", "1.0", "yes", "wahr", "vrai", "vero", "verdadero", "verdadeiro", "waar",
          "prawda", "sant", "sand", "sann", "doğru", "истина", "真")  # fmt: skip
+#: What may stand in the column of types: one, or nothing yet.
+_WORDS = {str(kind) for kind in TYPES} | {""}
 PROBABILITIES: tuple[str, ...] = tuple(kind.probability_column for kind in TYPES)
 #: Columns and their kind: ``int`` and ``label`` whole numbers, ``float``, ``str``, ``bool``.
 SCHEMA: dict[str, str] = {
@@ -105,14 +107,21 @@ def build_table(
 def _with_model_opinion(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
     """Set type and confidence of some rows from their probabilities."""
     table = table.copy()
-    values = table.loc[rows, list(PROBABILITIES)].to_numpy(float)
+    kinds, confidence = _likeliest(table.loc[rows])
+    table.loc[rows, "cluster_type"] = kinds
+    table.loc[rows, "confidence"] = confidence
+    table.loc[rows, "source"] = np.where(kinds != "", MODEL, "")
+    return table
+
+
+def _likeliest(table: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
+    """Return the likeliest type of each row and its probability; "" and NaN where none is known."""
+    values = table[list(PROBABILITIES)].to_numpy(float)
     known = np.isfinite(values).all(axis=1)
     best = np.where(known, np.nan_to_num(values).argmax(axis=1), 0)
     names = np.array([str(kind) for kind in TYPES], dtype=object)
-    table.loc[rows, "cluster_type"] = np.where(known, names[best], "")
-    table.loc[rows, "confidence"] = np.where(known, values[np.arange(len(values)), best], np.nan)
-    table.loc[rows, "source"] = np.where(known, MODEL, "")
-    return table
+    confidence = values[np.arange(len(values)), best]
+    return np.where(known, names[best], ""), np.where(known, confidence, np.nan)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -166,13 +175,12 @@ def validate_table(table: pd.DataFrame) -> pd.DataFrame:
         out = _typed(table.reset_index(drop=True))
     except (TypeError, ValueError) as error:
         raise TableError(f"The column 'index' or 'frame' holds no whole number: {error}.") from None
-    known = {str(kind) for kind in TYPES} | {""}
     out["source"] = out["source"].str.strip().str.lower()
     typed = out["cluster_type"]
     words = {name: type_word(name) for name in typed.unique()}
     out["cluster_type"] = typed.map(words).astype(object)
     for line, name in enumerate(typed, start=2):
-        if words[name] not in known:
+        if words[name] not in _WORDS:
             raise TableError(
                 f"Line {line}: {name!r} is no cluster type; use one of {', '.join(TYPES)}."
             )
@@ -193,8 +201,7 @@ def usable_rows(table: pd.DataFrame) -> pd.DataFrame:
         out = _typed(table.reset_index(drop=True))
     except (TypeError, ValueError):
         return empty_table()
-    known = {str(kind) for kind in TYPES} | {""}
-    wrong = ~out["cluster_type"].map(type_word).isin(known)
+    wrong = ~out["cluster_type"].map(type_word).isin(_WORDS)
     out.loc[wrong, ["cluster_type", "source"]] = ""
     return validate_table(out[~out.duplicated(KEY)])
 
@@ -366,16 +373,13 @@ def adopt_edits(table: pd.DataFrame) -> pd.DataFrame:
     In such a row the type is not the one that the probabilities say.
     """
     out = table.copy()
-    values = out[list(PROBABILITIES)].to_numpy(float)
-    known = np.isfinite(values).all(axis=1)
-    names = np.array([str(kind) for kind in TYPES], dtype=object)
-    best = names[np.where(known, np.nan_to_num(values).argmax(axis=1), 0)]
+    best, _ = _likeliest(out)
     kinds = out["cluster_type"].to_numpy(object)
-    by_hand = (kinds != "") & (out["source"] != HUMAN).to_numpy() & (~known | (kinds != best))
+    by_hand = (kinds != "") & (out["source"] != HUMAN).to_numpy() & (kinds != best)
     out.loc[by_hand, "source"] = HUMAN
     out.loc[by_hand, "confidence"] = 1.0
     blank = (kinds == "") & (out["source"] == HUMAN).to_numpy()
-    out.loc[blank, "source"] = np.where(known[blank], MODEL, "")
+    out.loc[blank, "source"] = np.where(best[blank] != "", MODEL, "")
     return out
 
 

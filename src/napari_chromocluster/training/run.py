@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.imaging.io import write_text_atomic
-from napari_chromocluster.models.registry import home_dir
+from napari_chromocluster.models.home import home_dir
 from napari_chromocluster.training import events
 from napari_chromocluster.training.alive import is_alive
 from napari_chromocluster.training.config import ConfigError, TrainingConfig

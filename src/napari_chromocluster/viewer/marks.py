@@ -156,6 +156,12 @@ def show_letters(
     )  # fmt: skip
 
 
+def assign(layer: Any, data: NDArray[np.float64]) -> None:
+    """Give a layer of marks its data, unless it has just that."""
+    if layer.data.shape != data.shape or not np.array_equal(layer.data, data):
+        layer.data = data
+
+
 def fill_letters(
     layer: Any, places: NDArray[np.float64], words: Sequence[str], text: Mapping[str, Any]
 ) -> None:
@@ -164,10 +170,8 @@ def fill_letters(
     napari does not look anew at what of a hidden layer is in view, and reads the new letters by
     the old places; so it reads none until it has been told.
     """
-    same = layer.data.shape == places.shape and np.array_equal(layer.data, places)
     if layer.visible:
-        if not same:
-            layer.data = places
+        assign(layer, places)
     else:
         layer.text = {"string": {"constant": ""}}
         layer.data = places

@@ -51,7 +51,7 @@ def adir_mfish() -> list[LayerTuple]:
 
     The notice of its owners goes with it: beside the file, and in the layer's metadata.
     """
-    from napari_chromocluster.models.registry import cache_dir
+    from napari_chromocluster.models.home import cache_dir
 
     pixels = fetch(cache_dir() / "samples")
     options = {

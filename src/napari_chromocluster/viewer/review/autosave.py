@@ -206,7 +206,7 @@ class ReviewStore:
                 f"{foreign[0].name} was changed outside this review: choose which one to keep."
             )
         for path in foreign:
-            self.put_aside(path)
+            self._put_aside(path)
         # Until all is written, the journals hold what may be lost on the way.
         self._write_meta(writing=True)
         if labels is not None:
@@ -220,7 +220,7 @@ class ReviewStore:
             if _generation_of(path) < generation:
                 path.unlink(missing_ok=True)
 
-    def put_aside(self, path: Path) -> None:
+    def _put_aside(self, path: Path) -> None:
         """Keep a file that somebody else wrote under another name as well."""
         name = f"{path.stem}_theirs_{_now_for_names()}{path.suffix}"
         with atomic_path(path.with_name(name)) as temporary:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import ImageError, read_labels
-from napari_chromocluster.models.registry import home_dir
+from napari_chromocluster.models.home import home_dir
 from napari_chromocluster.results.table import (
     HUMAN,
     KEY,

@@ -17,6 +17,7 @@ from napari_chromocluster.viewer.layers import current_frame
 from napari_chromocluster.viewer.marks import (
     DASHES,
     LETTERS,
+    assign,
     dash_vectors,
     empty_marks,
     fill_letters,
@@ -160,7 +161,7 @@ class Painter:
         if old is None or not names:
             show_dashes(self.viewer, labels, rows)
         else:
-            _assign(old, np.concatenate([self._dashes[name] for name in names]))
+            assign(old, np.concatenate([self._dashes[name] for name in names]))
 
     def _write_letters(self, rows: pd.DataFrame, doubtful: NDArray[np.bool_]) -> None:
         labels = self.session.labels
@@ -192,12 +193,6 @@ class Painter:
 def _bare(thing: Any) -> Any:
     """Return what a proxy of napari stands for."""
     return getattr(thing, "__wrapped__", thing)
-
-
-def _assign(layer: Any, data: NDArray[np.float64]) -> None:
-    """Give a layer of marks its data, unless it has just that."""
-    if layer.data.shape != data.shape or not np.array_equal(layer.data, data):
-        layer.data = data
 
 
 @lru_cache(maxsize=64)

@@ -318,9 +318,8 @@ class TrainWidget(QWidget):
             self.banner.error(message)
 
     def _show_result(self, run: Run, report: Report | None, name: str) -> None:
-        if (
-            self._released or report is None or run != self.shown
-        ):  # another run was chosen meanwhile
+        # Another run was chosen meanwhile, or the dock was closed.
+        if self._released or report is None or run != self.shown:
             return
         self.result.show_report(run, report, name)
         self.groups["Result"].show()
