@@ -302,6 +302,20 @@ def read_beside(source: str | Path | None) -> tuple[Path | None, pd.DataFrame | 
     return labels, None if table is None else read_table(table)
 
 
+def beside_image(image: Any, path: str) -> str:
+    """Return the path of a file to be written, unless it is that of the image.
+
+    Raises
+    ------
+    LayerError
+        If it is.
+    """
+    source = source_of(image) if image is not None else ""
+    if source and Path(path).resolve() == Path(source).resolve():
+        raise LayerError(f"{Path(path).name} is the image itself: choose another name.")
+    return path
+
+
 def unique_name(viewer: Any, wanted: str) -> str:
     """Return a layer name that is not taken."""
     names: Iterable[str] = {layer.name for layer in viewer.layers}

@@ -46,7 +46,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._build()
         self._add_exports()
         self._connect()
-        self._connect_viewer()
+        self._listen(True)
         self.refresh_models()
         self._refresh_layers()
         self._open_beside()  # the image may have been opened before the dock
@@ -241,7 +241,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         for timer in self._timers:
             timer.stop()
         self._escape.setEnabled(False)
-        self._disconnect_viewer()
+        self._listen(False)
 
 
 def _reason(image: Any, labels: Any, total: int | None, busy: bool) -> str:

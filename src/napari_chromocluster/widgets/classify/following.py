@@ -46,24 +46,19 @@ class ClassifyFollowing(ClassifySelecting):
     _recount: QTimer
     _recolor: QTimer
 
-    def _connect_viewer(self) -> None:
+    def _listen(self, on: bool) -> None:
+        """Begin to listen to the viewer and its layers, or end it."""
         events = self.viewer.layers.events
-        events.inserted.connect(self._layer_inserted)
-        events.removed.connect(self._refresh_layers)
-        events.reordered.connect(self._refresh_layers)
-        for layer in self.viewer.layers:
-            layer.events.name.connect(self._refresh_layers)
-        self.viewer.dims.events.current_step.connect(self._frame_changed)
-
-    def _disconnect_viewer(self) -> None:
-        events = self.viewer.layers.events
-        events.inserted.disconnect(self._layer_inserted)
-        events.removed.disconnect(self._refresh_layers)
-        events.reordered.disconnect(self._refresh_layers)
-        for layer in self.viewer.layers:
-            layer.events.name.disconnect(self._refresh_layers)
-        self.viewer.dims.events.current_step.disconnect(self._frame_changed)
-        self._watch(None)
+        for emitter, slot in (
+            (events.inserted, self._layer_inserted),
+            (events.removed, self._refresh_layers),
+            (events.reordered, self._refresh_layers),
+            (self.viewer.dims.events.current_step, self._frame_changed),
+            *((layer.events.name, self._refresh_layers) for layer in self.viewer.layers),
+        ):
+            (emitter.connect if on else emitter.disconnect)(slot)
+        if not on:
+            self._watch(None)
 
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)

@@ -14,6 +14,7 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import keep_regions, write_table
 from napari_chromocluster.viewer.layers import (
     TABLE_SUFFIX,
+    beside_image,
     current_frame,
     frame_shape,
     has_table,
@@ -132,16 +133,11 @@ class ClassifyShowing(ClassifyBase):
             title = f"Export {text.rstrip('…').lower()}"
             path, kind = QFileDialog.getSaveFileName(self, title, self._stem(end), kinds)
             if path:
-                self._guarded(lambda: save(self._free(_complete(path, kind or kinds))))
+                self._guarded(
+                    lambda: save(beside_image(self.image, _complete(path, kind or kinds)))
+                )
 
         return ask
-
-    def _free(self, path: str) -> str:
-        """Return a path, unless it is that of the image."""
-        source = source_of(self.image) if self.image is not None else ""
-        if source and Path(path).resolve() == Path(source).resolve():
-            raise ValueError(f"{Path(path).name} is the image itself: choose another name.")
-        return path
 
     def _stem(self, end: str) -> str:
         image = self.image

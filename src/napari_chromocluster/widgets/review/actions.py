@@ -14,7 +14,13 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from napari_chromocluster.imaging.mend import MendError
 from napari_chromocluster.results.table import write_table
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.layers import current_frame, image_layers, show_only, source_of
+from napari_chromocluster.viewer.layers import (
+    beside_image,
+    current_frame,
+    image_layers,
+    show_only,
+    source_of,
+)
 from napari_chromocluster.viewer.review import exports
 from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
 from napari_chromocluster.viewer.review.order import (
@@ -289,10 +295,7 @@ class ReviewActions(ReviewBase):
         if path is None:
             start = str(self._export_folder() / f"{session.name}_{what}{suffix}")
             path, _ = QFileDialog.getSaveFileName(self, "Export", start, kinds)
-        source = source_of(session.image)
-        if path and source and Path(path).resolve() == Path(source).resolve():
-            self.banner.error(f"{Path(path).name} is the image itself: choose another name.")
-        elif path:
+        if path and self._try(lambda: beside_image(session.image, path)):
             self._write(what, path, session)
 
     def _export_folder(self) -> Path:

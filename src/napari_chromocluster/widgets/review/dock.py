@@ -70,7 +70,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._timers()
         self._table = TableFollower(self._rows_chosen)
         self._place: QDockWidget | None = None
-        self._connect_viewer()
+        self._listen(True)
         self._refresh_layers()
         self._restore()
 
@@ -310,7 +310,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._close_session()
         for timer in self._all_timers:
             timer.stop()
-        self._disconnect_viewer()
+        self._listen(False)
 
 
 class _Shrinking(QScrollArea):

@@ -41,28 +41,21 @@ _KEPT = "The regions were removed from the viewer; their review is saved."
 class ReviewOpening(ReviewFollowing, ReviewSaving):
     """The part of the dock that chooses, opens and closes reviews."""
 
-    def _connect_viewer(self) -> None:
+    def _listen(self, on: bool) -> None:
+        """Begin to listen to the viewer and its layers, or end it."""
         events = self.viewer.layers.events
-        events.inserted.connect(self._layer_inserted)
-        events.removed.connect(self._refresh_layers)
-        for layer in self.viewer.layers:
-            layer.events.name.connect(self._refresh_layers)
-        self.viewer.dims.events.current_step.connect(self._frame_changed)
+        for emitter, slot in (
+            (events.inserted, self._layer_inserted),
+            (events.removed, self._refresh_layers),
+            (self.viewer.dims.events.current_step, self._frame_changed),
+            *((layer.events.name, self._refresh_layers) for layer in self.viewer.layers),
+        ):
+            (emitter.connect if on else emitter.disconnect)(slot)
         application = QApplication.instance()
         if application is not None:
-            application.aboutToQuit.connect(self.release)
-
-    def _disconnect_viewer(self) -> None:
-        events = self.viewer.layers.events
-        events.inserted.disconnect(self._layer_inserted)
-        events.removed.disconnect(self._refresh_layers)
-        for layer in self.viewer.layers:
-            layer.events.name.disconnect(self._refresh_layers)
-        self.viewer.dims.events.current_step.disconnect(self._frame_changed)
-        application = QApplication.instance()
-        if application is not None:
-            with suppress(TypeError, RuntimeError):
-                application.aboutToQuit.disconnect(self.release)
+            quits = application.aboutToQuit
+            with suppress(TypeError, RuntimeError):  # it may have quit
+                (quits.connect if on else quits.disconnect)(self.release)
 
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
