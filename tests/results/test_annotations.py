@@ -152,13 +152,30 @@ def test_labels_under_another_name_are_not_passed_over(folder):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "image,cluster_type,note\na.png,single,größe\n".encode("cp1252"),
+        "image;cluster_type\na.png;single\n".encode("utf-16"),
+        b"image\tcluster_type\na.png\tsingle\n",
+        b"sep=|\nimage|cluster_type\na.png|single\n",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_tables_of_any_encoding_and_delimiter(folder, content, suffix):
+    path = folder / f"odd{suffix}"
+    path.write_bytes(content)
+    assert is_annotation_file(path)
+    table = read_annotations(path)
+    assert list(table["image"]) == [str(folder / "a.png")]
+    assert list(table["cluster_type"]) == ["single"]
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("image,cluster_type,note\na.png,single,größe\n".encode("cp1252"), "CSV UTF-8"),
-        ("image,cluster_type\na.png,single\n".encode("utf-16"), "CSV UTF-8"),
-        ("image,cluster_type\na.png,single\n".encode("utf-16-le"), "CSV UTF-8"),
-        (b"image\tcluster_type\na.png\tsingle\n", "separated by tabs: save it as CSV UTF-8"),
         (b"\n \n", "is empty"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "not a text file: save .* CSV UTF-8"),
+        ("image,cluster_type\nä.png,single\n".encode("mac-roman"), "is missing .* CSV UTF-8"),
     ],
 )
 def test_what_is_no_csv_says_how_to_save_it(folder, content, words):

@@ -175,6 +175,15 @@ def test_bad_tables_name_the_line(tmp_path, table):
         read_table(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_tables_of_any_encoding_and_delimiter(tmp_path, table, encoding, delimiter):
+    named = table.assign(model="Würzburg")
+    text = f"sep={delimiter}\n{named.to_csv(index=False, sep=delimiter)}"
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.csv"), validate_table(named))
+
+
 def test_labels_as_large_as_uint64(tmp_path):
     labels = np.zeros((5, 5), np.uint64)
     labels[1, 1] = np.iinfo(np.uint64).max

@@ -133,7 +133,7 @@ def test_every_command_of_the_manifest_exists():
         if "widgets" not in module:
             assert getattr(__import__(module, fromlist=[name]), name)
     patterns = [p for r in manifest.contributions.readers for p in r.filename_patterns]
-    assert patterns == ["*.csv"]
+    assert patterns == ["*.csv", "*.tsv"]
 
 
 def test_preferences_have_defaults():

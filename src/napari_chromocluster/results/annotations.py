@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path
 
@@ -11,6 +9,11 @@ import numpy as np
 import pandas as pd
 
 from napari_chromocluster.imaging.io import IMAGE_SUFFIXES, atomic_path
+from napari_chromocluster.results.delimited import (
+    DelimitedTextError,
+    read_delimited,
+    read_header,
+)
 from napari_chromocluster.results.groups import name_groups
 from napari_chromocluster.taxonomy import (
     TYPES,
@@ -25,7 +28,8 @@ COLUMNS = ("image", "labels", "label", "cluster_type", "group")
 _NEEDED = ("image", "cluster_type")
 #: Column that holds the line of each row while a file is read.
 _LINE = "line of the file"
-_ADVICE = "save it as CSV UTF-8, comma separated."
+#: Suffixes of tables: separated by commas or semicolons, and by tabs.
+TABLE_SUFFIXES = (".csv", ".tsv")
 
 
 class AnnotationError(ValueError):
@@ -35,14 +39,9 @@ class AnnotationError(ValueError):
 def is_annotation_file(path: str | Path) -> bool:
     """Whether a CSV has the columns of an annotation file."""
     file = Path(path)
-    if file.suffix.lower() != ".csv" or not file.is_file():
+    if file.suffix.lower() not in TABLE_SUFFIXES or not file.is_file():
         return False
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            header = next(csv.reader([stream.readline()]), [])
-    except (OSError, UnicodeDecodeError):
-        return False
-    return set(_NEEDED) <= {name.strip() for name in header}
+    return set(_NEEDED) <= set(read_header(file))
 
 
 def is_annotation_folder(path: str | Path) -> bool:
@@ -93,24 +92,12 @@ def read_rows(path: str | Path) -> pd.DataFrame:
         return _read_folder(file)
     if not file.is_file():
         raise AnnotationError(f"{file} does not exist: check the name.")
-    text = _text_of(file)
-    header = text.splitlines()[0]
-    separator = ";" if header.count(";") > header.count(",") else ","
-    if "\t" in header and separator not in header:
-        raise AnnotationError(f"{file.name} is separated by tabs: {_ADVICE}")
     try:
-        table = pd.read_csv(
-            io.StringIO(text), dtype=str, keep_default_na=False, sep=separator,
-            skip_blank_lines=False,
-        )  # fmt: skip
-    except ValueError as error:
-        raise AnnotationError(f"{file.name} cannot be read as CSV: {error}.") from error
-    table = table.fillna("")  # rows that end early
-    table.columns = [str(name).strip() for name in table.columns]
-    # Rows that a spreadsheet left empty; the others keep the number of their line.
-    table[_LINE] = table.index + 2
-    told = (table.drop(columns=_LINE) != "").any(axis=1)
-    table = table[told].reset_index(drop=True)
+        text = read_delimited(file)
+    except DelimitedTextError as error:
+        raise AnnotationError(str(error)) from error
+    table = text.to_frame()
+    table[_LINE] = text.lines
     for name in _NEEDED:
         if name not in table:
             raise AnnotationError(
@@ -124,26 +111,6 @@ def read_rows(path: str | Path) -> pd.DataFrame:
             f"the label image 'labels'."
         )
     return _checked(table, file)
-
-
-def _text_of(file: Path) -> str:
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise AnnotationError(
-            f"{file.name} cannot be read ({error.strerror}): check its rights."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{file.name} is no text in UTF-8: {_ADVICE}") from error
-    if "\0" in text:
-        raise AnnotationError(f"{file.name} is no text in UTF-8: {_ADVICE}")
-    if not text.strip():
-        raise AnnotationError(
-            f"{file.name} is empty: an annotation file has the columns {', '.join(COLUMNS)}."
-        )
-    text = text.lstrip("\r\n")
-    # Some spreadsheets want to be told what separates the columns.
-    return text.partition("\n")[2] if text.lower().startswith("sep=") else text
 
 
 def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
@@ -193,7 +160,10 @@ def _absolute(
             target = Path(os.path.normpath(base / name.replace("\\", "/")))
         if name == "" or not target.is_file():
             line = lines.iloc[int(np.argmax((column == name).to_numpy()))]
-            raise AnnotationError(f"{file.name}, line {line}: the file {name!r} is missing.")
+            advice = "" if name.isascii() else " (if its letters are wrong, save it as CSV UTF-8)"
+            raise AnnotationError(
+                f"{file.name}, line {line}: the file {name!r} is missing{advice}."
+            )
         places[name] = str(target)
     return column.map(places)
 

@@ -5,7 +5,6 @@ Every function returns a new table; none changes the one it is given.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.io import atomic_path
 from napari_chromocluster.imaging.regions import Region, extract_regions
+from napari_chromocluster.results.delimited import DelimitedTextError, read_delimited
 from napari_chromocluster.taxonomy import TYPES, ClusterType, type_word
 
 #: What programs write for true, spreadsheets in their user's language.
@@ -393,23 +393,15 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"{file.name} cannot be read as CSV: {error}.") from error
-    separator = (
-        ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
-    )
-    rows = list(csv.reader(text.splitlines(), delimiter=separator))
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
-    if not rows:
-        raise TableError(f"{file.name} is empty: choose a features table.")
-    header = [name.strip() for name in rows[0]]
-    for line, row in enumerate(rows[1:], start=2):
-        if len(row) != len(header):
+        text = read_delimited(file)
+    except DelimitedTextError as error:
+        raise TableError(str(error)) from error
+    for line, row in zip(text.lines, text.rows, strict=True):
+        if len(row) != len(text.header):
             raise TableError(
-                f"{file.name}, line {line}: {len(row)} values for {len(header)} columns."
+                f"{file.name}, line {line}: {len(row)} values for {len(text.header)} columns."
             )
-    table = pd.DataFrame(rows[1:], columns=header, dtype=object)
+    table = text.to_frame()
     # Decimal commas, between semicolons or in quotes.
     for name in table.columns.intersection([n for n, kind in SCHEMA.items() if kind == "float"]):
         table[name] = table[name].str.replace(",", ".", regex=False)

@@ -17,11 +17,13 @@ import pandas as pd
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import (
+    TABLE_SUFFIXES,
     is_annotation_file,
     is_annotation_folder,
     read_rows,
     resolved,
 )
+from napari_chromocluster.results.delimited import read_any_text
 from napari_chromocluster.results.sources import crop_mask
 from napari_chromocluster.results.table import build_table, set_types
 from napari_chromocluster.viewer.layers import GROUP, SOURCE
@@ -94,9 +96,10 @@ def annotations_beside(source: str | Path | None) -> tuple[Any, pd.DataFrame, st
     image = Path(source).resolve() if source else None
     if image is None or not image.is_file():
         return None
-    for file in (*sorted(image.parent.glob("*.csv")), image.parent.parent / "annotations.csv"):
+    beside = [one for one in image.parent.iterdir() if one.suffix.lower() in TABLE_SUFFIXES]
+    for file in (*sorted(beside), image.parent.parent / "annotations.csv"):
         # Most files are not about this image: its name is looked for before they are checked.
-        if not is_annotation_file(file) or image.name not in file.read_text("utf-8", "replace"):
+        if not is_annotation_file(file) or image.name not in read_any_text(file):
             continue
         rows = read_rows(file)
         rows = rows[(rows["image"] == str(image)) & (rows["labels"] != "")]
