@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from napari_chromocluster.imaging.chromatids import ChromatidStyle, splayed_chromosome
 from napari_chromocluster.imaging.chromosome import SingleChromosome, transform_chromosome
 from napari_chromocluster.imaging.compose import (
     WORKING_WIDTH,
@@ -149,12 +150,30 @@ def _bands(
     return np.asarray(np.minimum(profile, 1.5) * float(rng.normal(1, 0.05)), np.float32)
 
 
-def _cluster(rng: np.random.Generator, kind: ClusterType, members: list[int]) -> ComposedCluster:
+def _chromosome(
+    rng: np.random.Generator, kind: int, chromatids: ChromatidStyle | None
+) -> SingleChromosome:
+    """Draw a chromosome of the karyotype, with its chromatids together or apart."""
+    if chromatids is None:
+        return procedural_chromosome(rng, kind=kind)
+    share, centromere = KARYOTYPE[kind]
+    if centromere < 0.3:  # acrocentric arms are too short to be seen apart
+        centromere *= 0.3
+    return splayed_chromosome(rng, chromatids, share=share, centromere=centromere, pattern=kind)
+
+
+def _cluster(
+    rng: np.random.Generator,
+    kind: ClusterType,
+    members: list[int],
+    chromatids: ChromatidStyle | None,
+) -> ComposedCluster:
     """Compose a cluster of these chromosomes, each of them once."""
     look = Appearance(bend=0.8, opaque=0.0, loose=0.0, blur=0.4, noise=0.0)
+    width = WORKING_WIDTH if chromatids is None else chromatids.width
     while True:
-        pool = [procedural_chromosome(rng, kind=member) for member in members]
-        made = compose_one(pool, rng, kind, len(members), look)
+        pool = [_chromosome(rng, member, chromatids) for member in members]
+        made = compose_one(pool, rng, kind, len(members), look, width)
         if made is not None:
             return made
 
@@ -244,6 +263,7 @@ def synthetic_metaphase(
     size: tuple[int, int] = (560, 640),
     clusters: tuple[tuple[ClusterType, int], ...] = _PLAN,
     chromosomes: int = 46,
+    chromatids: ChromatidStyle | None = None,
 ) -> SyntheticMetaphase:
     """Make a metaphase of about 46 chromosomes, some of them in clusters.
 
@@ -259,6 +279,8 @@ def synthetic_metaphase(
         Clusters and how many chromosomes each holds.
     chromosomes : int
         How many chromosomes in all.
+    chromatids : ChromatidStyle, optional
+        Draws sister chromatids apart, in this style; by default they are together.
 
     Returns
     -------
@@ -283,10 +305,10 @@ def synthetic_metaphase(
         if len(order) - n < chromosomes / 3:  # a small metaphase has fewer clusters
             continue
         mine, order = order[:n], order[n:]
-        made = _cluster(rng, kind, mine)
+        made = _cluster(rng, kind, mine, chromatids)
         place(made.signal, made.mask, kind, n, 0.2)
     for member in order:
-        one = procedural_chromosome(rng, kind=member)
+        one = _chromosome(rng, member, chromatids)
         place(one.signal, one.mask, ClusterType.SINGLE, 1, 0.22)
     for _ in range(2):
         place(*_debris(rng), ClusterType.OTHER, 0, 0.4)
