@@ -57,6 +57,30 @@ def test_set_type_undo_redo(session):
     assert kind_of(session, key) == "overlapping"
 
 
+def test_who_is_told_of_a_change_finds_what_can_be_undone(session):
+    told = []
+    session.changed.connect(
+        lambda _: told.append((session.history.undo_text, session.history.redo_text))
+    )
+    first, second = session.region_keys()[2:4]
+    session.set_type([first], ClusterType.OVERLAPPING)
+    session.accept([second])
+    session.delete([second])
+    session.replace_table(seeded(session.labels.data, seed=1), "take the file")
+    session.undo()
+    session.redo()
+    overlapping, taken = f"region {first[1]} to overlapping", "take the file"
+    accepted, deleted = f"accept region {second[1]}", f"delete region {second[1]}"
+    assert told == [
+        (overlapping, ""),
+        (accepted, ""),
+        (deleted, ""),
+        (taken, ""),
+        (deleted, taken),
+        (taken, ""),
+    ]
+
+
 def test_undo_goes_back_through_many(session):
     keys = session.region_keys()
     before = session.table.copy()

@@ -352,6 +352,23 @@ def test_frames_are_those_of_the_regions_that_are_there(dock, qtbot):
     assert len(dock.canvas._frame_layer.data) == 1
 
 
+def test_the_undo_button_takes_back_the_first_correction(dock, qtbot):
+    key = (0, dock.gallery.gallery.entries[0].label)
+    before = row(dock, key)["cluster_type"]
+    other = next(kind for kind in TYPES if str(kind) != before)
+    choose(dock, qtbot, key)
+    assert not dock.types.undo.isEnabled()
+    press(dock, qtbot, other.key)
+    assert row(dock, key)["cluster_type"] == str(other)
+    assert dock.types.undo.isEnabled()
+    assert other.display_name in dock.types.undo.toolTip()
+    qtbot.mouseClick(dock.types.undo, Qt.MouseButton.LeftButton)
+    assert row(dock, key)["cluster_type"] == before
+    assert not dock.types.undo.isEnabled()
+    qtbot.mouseClick(dock.types.redo, Qt.MouseButton.LeftButton)
+    assert row(dock, key)["cluster_type"] == str(other)
+
+
 def test_merge_delete_and_reasons(dock, qtbot):
     dock.gallery.select([])
     dock._update_state()

@@ -257,8 +257,7 @@ class ReviewSession:
             for key in keys
         }
         change = Change(text, tuple(keys), before, after, decided_before, now)
-        self._make(change)
-        self.history.push(change)
+        self._make(change, new=True)
 
     def undo(self) -> Change | None:
         """Take the last decision back; returns it, or None if there is none."""
@@ -274,7 +273,7 @@ class ReviewSession:
             self._make(change)
         return change
 
-    def _make(self, change: Change) -> None:
+    def _make(self, change: Change, new: bool = False) -> None:
         """Carry a change out, forwards or backwards: pixels first, then rows."""
         if change.patches:
             self._write_pixels(change.patches)
@@ -289,6 +288,8 @@ class ReviewSession:
         else:
             removed, rows = [], self._with_decisions(alive, target)
         table = with_rows(self.table, rows, removed)
+        if new:  # before anybody hears of it, and asks what can be undone
+            self.history.push(change)
         self._publish(table, change.keys, removed=removed, patches=change.patches)
 
     def _with_decisions(self, keys: list[Key], target: pd.DataFrame) -> pd.DataFrame:
@@ -377,8 +378,7 @@ class ReviewSession:
         change = Change(
             text, tuple(keys), old, after, decided, dict.fromkeys(keys, 0), ((frame, patch),)
         )
-        self._make(change)
-        self.history.push(change)
+        self._make(change, new=True)
         return [(frame, label) for label in left]
 
     def _write_pixels(self, patches: Iterable[tuple[int, Patch]]) -> None:
@@ -626,8 +626,7 @@ class ReviewSession:
             for key, stale in zip(keys, target["stale"], strict=True)
         }
         change = Change(text, tuple(keys), before, target, decided, now)
-        self._make(change)
-        self.history.push(change)
+        self._make(change, new=True)
 
     def replace_regions(self, labels: NDArray[Any], table: pd.DataFrame, text: str) -> None:
         """Take other regions with their table as one step that can be undone.
@@ -672,8 +671,7 @@ class ReviewSession:
             if not stale
         }
         change = Change(text, tuple(keys), self.table, target, old, new, tuple(patches))
-        self._make(change)
-        self.history.push(change)
+        self._make(change, new=True)
 
 
 def _elsewhere(rows: pd.DataFrame, others: pd.DataFrame) -> NDArray[np.bool_]:
