@@ -143,6 +143,13 @@ def test_the_number_of_chromosomes_is_told_of_the_whole(classify, metaphase, tmp
     assert "chromosomes" not in json.loads(classify("--json", "--select", "1,2"))
 
 
+def test_an_impossible_number_of_chromosomes_is_warned_of(classify):
+    told = json.loads(classify("--json", "--expected", "400"))["count_warning"]
+    assert "Far fewer" in told
+    assert told in classify("--expected", "400")
+    assert json.loads(classify("--json", "--expected", "0"))["count_warning"] == ""
+
+
 def test_classify_only_the_selected_labels(classify, metaphase):
     chosen = sorted(metaphase.types)[3:6]
     result = json.loads(classify("--json", "--select", ", ".join(map(str, chosen))))

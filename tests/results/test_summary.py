@@ -3,7 +3,13 @@ import pandas as pd
 import pytest
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.results.summary import estimate_chromosomes, rank, score, summarise
+from napari_chromocluster.results.summary import (
+    count_warning,
+    estimate_chromosomes,
+    rank,
+    score,
+    summarise,
+)
 from napari_chromocluster.results.table import build_table, empty_table, set_types
 from napari_chromocluster.taxonomy import ClusterType
 
@@ -87,3 +93,10 @@ def test_ranking():
     order = rank({"bad": table(30, overlapping=8), "good": table(46), "fair": table(44, 1)})
     assert list(order["metaphase"]) == ["good", "fair", "bad"]
     assert order["score"][0] == pytest.approx(100)
+
+
+def test_a_number_that_no_cell_has_is_warned_of():
+    assert [count_warning(number, 46) for number in (35, 40, 46, 57)] == [""] * 4
+    assert "Far more" in count_warning(180, 46)
+    assert "Far fewer" in count_warning(12, 46)
+    assert count_warning(180, None) == count_warning(180, 0) == ""

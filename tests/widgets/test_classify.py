@@ -16,7 +16,7 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_stack
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.registry import register_model
-from napari_chromocluster.results.summary import estimate_chromosomes
+from napari_chromocluster.results.summary import count_warning, estimate_chromosomes
 from napari_chromocluster.results.table import (
     build_table,
     counts,
@@ -29,6 +29,7 @@ from napari_chromocluster.viewer.layers import set_table, table_of
 from napari_chromocluster.viewer.marks import FRAMES, marks_layer
 from napari_chromocluster.viewer.overlay import letters_layer, show_overlay
 from napari_chromocluster.widgets.classify import ClassifyWidget
+from napari_chromocluster.widgets.common.parts import AMBER
 
 
 @pytest.fixture
@@ -113,6 +114,13 @@ def test_the_number_of_chromosomes_is_that_of_the_preferences(dock, viewer, meta
             told = dock.result.chromosomes.text()
             about = estimate_chromosomes(table_of(labels))
             assert told == f"About {about} chromosomes{beside}"
+            assert dock.result.advice.text() == count_warning(about, number)
+        general.expected = 400
+        dock.show_result()
+        assert "look for regions that were missed" in dock.result.advice.text()
+        assert dock.result.advice.isVisibleTo(dock)
+        for label in (dock.result.chromosomes, dock.result.advice):
+            assert AMBER in label.styleSheet()
     finally:
         general.expected = usual
     assert found[70].sum() < found[46].sum() - 0.1

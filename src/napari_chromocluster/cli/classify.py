@@ -62,7 +62,7 @@ def classify(
         pixels, image.stem, output, classifier, labels=regions, select=chosen,
         expected=expected or None, threshold=threshold,
     )  # fmt: skip
-    result = summary_of(done, classifier, whole=chosen is None)
+    result = summary_of(done, classifier, whole=chosen is None, expected=expected or None)
     if explain:
         path = output / f"{image.stem}_explanation.tif"
         _write_explanation(
@@ -99,10 +99,13 @@ def _check_labels(path: Path, labels: Any) -> None:
 
 
 def summary_of(
-    done: Classified, classifier: ClusterClassifier, whole: bool = True
+    done: Classified,
+    classifier: ClusterClassifier,
+    whole: bool = True,
+    expected: int | None = EXPECTED_CHROMOSOMES,
 ) -> dict[str, Any]:
     """Return what is printed of a classified metaphase, in plain types."""
-    from napari_chromocluster.results.summary import estimate_chromosomes
+    from napari_chromocluster.results.summary import count_warning, estimate_chromosomes
     from napari_chromocluster.results.table import counts, unsure
 
     found: dict[str, Any] = {
@@ -118,6 +121,7 @@ def summary_of(
     }
     if whole:  # of a part nothing can be told
         found["chromosomes"] = estimate_chromosomes(done.table)
+        found["count_warning"] = count_warning(found["chromosomes"], expected)
     return found
 
 

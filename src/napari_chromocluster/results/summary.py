@@ -24,6 +24,8 @@ _LEAST = {
 }
 #: Weight of the clusters and of the missing chromosomes in the score.
 _CLUSTER_WEIGHT, _COUNT_WEIGHT = 70.0, 30.0
+#: Share of the expected number by which an estimate may be off without a warning.
+_LIKELY_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,34 @@ def estimate_chromosomes(table: pd.DataFrame) -> int:
             held = np.maximum(held, by_area)
         total += int(held.sum())
     return total
+
+
+def count_warning(chromosomes: int, expected: int | None) -> str:
+    """Say what to do about a number of chromosomes that one cell can hardly have.
+
+    Parameters
+    ----------
+    chromosomes : int
+        Estimated number.
+    expected : int or None
+        Chromosomes in a cell; None where that is not known.
+
+    Returns
+    -------
+    str
+        One sentence; empty where the number is likely enough.
+    """
+    if not expected or abs(chromosomes - expected) <= _LIKELY_SHARE * expected:
+        return ""
+    if chromosomes > expected:
+        return (
+            "Far more chromosomes than a cell has: delete debris, nuclei and other cells, or "
+            "change the number expected."
+        )
+    return (
+        "Far fewer chromosomes than a cell has: look for regions that were missed, or change the "
+        "number expected."
+    )
 
 
 def _median(areas: NDArray[np.float64]) -> float:

@@ -16,9 +16,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_chromocluster.imaging.segmentation import SegmentationParameters
+from napari_chromocluster.results.summary import count_warning
 from napari_chromocluster.viewer.preferences import Preferences
 from napari_chromocluster.widgets.common.controls import combo, form, slider
-from napari_chromocluster.widgets.common.parts import Legend
+from napari_chromocluster.widgets.common.parts import AMBER, Legend
 
 
 class InputPanel(QWidget):
@@ -129,8 +130,11 @@ class ResultPanel(QWidget):
             "Told by types and sizes. How many a cell has stands in the Preferences of "
             "Chromocluster; it tells how many clusters are likely."
         )
-        self.chromosomes.hide()
-        layout.addWidget(self.chromosomes)
+        self.advice = QLabel()
+        self.advice.setWordWrap(True)
+        for label in (self.chromosomes, self.advice):
+            label.hide()
+            layout.addWidget(label)
         self.review_button = QPushButton("Review")
         layout.addWidget(self.review_button)
         rows = form()
@@ -164,6 +168,11 @@ class ResultPanel(QWidget):
         beside = f" ({expected} expected)" if expected else ""
         self.chromosomes.setText(f"About {estimated} chromosomes{beside}" if known else "")
         self.chromosomes.setVisible(known)
+        advice = "" if estimated is None else count_warning(estimated, expected)
+        self.advice.setText(advice)
+        self.advice.setVisible(bool(advice))
+        for label in (self.chromosomes, self.advice):
+            label.setStyleSheet(f"color: {AMBER};" if advice else "")
 
     def add_export(self, text: str, tooltip: str, slot: Callable[[], None]) -> None:
         """Add a line to the export menu."""

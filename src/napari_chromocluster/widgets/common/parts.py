@@ -19,6 +19,9 @@ from qtpy.QtWidgets import (
 
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 
+#: Colour of what deserves attention but is no error.
+AMBER = "#E69F00"
+
 
 class Group(QWidget):
     """A group of controls under a heading that folds it away.

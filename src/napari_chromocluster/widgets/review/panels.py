@@ -27,9 +27,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_chromocluster.results.summary import MetaphaseSummary
+from napari_chromocluster.results.summary import MetaphaseSummary, count_warning
 from napari_chromocluster.taxonomy import TYPES
-from napari_chromocluster.widgets.common.parts import Legend
+from napari_chromocluster.widgets.common.parts import AMBER, Legend
 from napari_chromocluster.widgets.review.keys import key_of
 
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -56,7 +56,7 @@ class ChoiceBar(QFrame):
         self._label.setWordWrap(True)
         self._layout.addWidget(self._label)
         self._buttons: list[QPushButton] = []
-        self.setStyleSheet("ChoiceBar { border: 2px solid #E69F00; border-radius: 4px; }")
+        self.setStyleSheet(f"ChoiceBar {{ border: 2px solid {AMBER}; border-radius: 4px; }}")
         self.hide()
 
     @property
@@ -237,10 +237,14 @@ class SummaryPanel(QWidget):
         self.score.setToolTip(
             "0 to 100: fewer and milder clusters, and a count near the expected one, are better."
         )
+        self.advice = QLabel()
+        self.advice.setWordWrap(True)
+        self.advice.hide()
         form.addRow("Chromosomes", self.chromosomes)
         form.addRow("Expected", self.expected)
         form.addRow("Score", self.score)
         layout.addLayout(form)
+        layout.addWidget(self.advice)
         self.table = QTableWidget(0, 4)
         self.table.setHorizontalHeaderLabels(["Metaphase", "Score", "Chrom.", "Clusters"])
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -262,6 +266,11 @@ class SummaryPanel(QWidget):
         """Show the summary of a metaphase."""
         self.legend.set_counts(summary.counts)
         self.chromosomes.setText(f"about {summary.chromosomes}")
+        advice = count_warning(summary.chromosomes, summary.expected)
+        self.advice.setText(advice)
+        self.advice.setVisible(bool(advice))
+        for label in (self.chromosomes, self.advice):
+            label.setStyleSheet(f"color: {AMBER};" if advice else "")
         note = f", {stale} not up to date" if stale else ""
         self.score.setText(f"{summary.score:.0f} of 100{note}")
 
