@@ -2,13 +2,15 @@
 
 import gc
 import threading
+import time
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QObject
 
-from napari_chromocluster.widgets.common.task import Task
+from napari_chromocluster.widgets.common.task import Task, stop_all
 
 
 @pytest.fixture
@@ -46,17 +48,17 @@ def test_nothing_is_kept_of_work_that_is_done(owner, qtbot):
         task.succeeded.connect(lambda result, image=image: None)
         if end == "cancel":
             task.cancel()
-        with qtbot.waitSignal(task.ended, timeout=5000):
+        with qtbot.waitSignal(task.destroyed, timeout=5000):
             task.start()
         del image, work
-    qtbot.waitUntil(lambda: not owner.findChildren(Task), timeout=5000)
     gc.collect()
     assert [one() for one in gone] == [None] * 3
 
 
 def test_a_finished_task_can_still_be_asked(owner, qtbot):
     task = started(lambda progress, stop: 1, owner, qtbot)
-    qtbot.waitUntil(lambda: not owner.findChildren(Task), timeout=5000)
+    with qtbot.waitSignal(task.destroyed, timeout=5000):
+        pass
     task.cancel()
     task.wait()
     assert not task.running
@@ -70,7 +72,7 @@ def test_all_that_is_told_comes_before_the_end(owner, qtbot):
     task.ended.connect(lambda: said.append("ended"))
     task.start()
     task.wait()  # nothing was told yet, for nobody has listened
-    qtbot.waitUntil(lambda: not owner.findChildren(Task), timeout=5000)
+    qtbot.waitUntil(lambda: "ended" in said, timeout=5000)
     assert said == [(1, 1), "done", "ended"]
 
 
@@ -84,12 +86,47 @@ def test_progress_may_count_more_than_two_gibibytes(owner, qtbot):
 
 
 def test_an_owner_may_go_before_the_work_is_done(qapp, qtbot):
-    owner, go_on = QObject(), threading.Event()
-    task = Task(lambda progress, stop: go_on.wait(5), owner)
+    owner, go_on, said = QObject(), threading.Event(), []
+
+    def work(progress, stop):
+        go_on.wait(5)
+        return stop()
+
+    task = Task(work, owner)
+    for signal in (task.succeeded, task.cancelled, task.ended):
+        signal.connect(lambda *values: said.append(values))
     task.start()
     owner.deleteLater()
     with qtbot.waitSignal(owner.destroyed, timeout=5000):
         pass
     go_on.set()
-    task.wait()
+    with qtbot.waitSignal(task.destroyed, timeout=5000):
+        pass
     assert not task.running
+    assert said == []
+
+
+def test_all_work_is_stopped_at_the_end(owner, qtbot):
+    begun = [threading.Event(), threading.Event()]
+
+    def work(progress, stop, number):
+        begun[number].set()
+        while not stop():
+            time.sleep(0.01)
+
+    tasks = [Task(partial(work, number=number), owner) for number in range(2)]
+    for task in tasks:
+        task.start()
+    assert all(one.wait(5) for one in begun)
+    assert stop_all(10.0)
+    assert not any(task.running for task in tasks)
+
+
+def test_what_cannot_be_stopped_is_named(owner, qtbot):
+    go_on = threading.Event()
+    task = Task(lambda progress, stop: go_on.wait(30), owner)
+    task.start()
+    assert not stop_all(0.05)
+    go_on.set()
+    with qtbot.waitSignal(task.ended, timeout=5000):
+        pass

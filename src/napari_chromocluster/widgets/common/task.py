@@ -2,18 +2,94 @@
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 _log = logging.getLogger(__name__)
 #: Least seconds between two progress signals: the bar needs no more, the event loop no less.
 _PACE = 0.05
+#: Seconds that napari waits at its end for work that is being stopped.
+_PATIENCE = 1.5
+
+
+class Stoppable(Protocol):
+    """A thread that must have ended before Python ends."""
+
+    def cancel(self) -> None:
+        """Ask it to end."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+
+
+_going: set[Stoppable] = set()
+
+
+def stop_all(seconds: float) -> bool:
+    """Stop all work; returns whether it has ended.
+
+    A thread that is inside Qt or torch when Python ends would abort or block the process.
+    """
+    going = list(_going)
+    for one in going:
+        one.cancel()
+    end = time.monotonic() + seconds
+    for one in going:
+        one.wait(max(0.0, end - time.monotonic()))
+    return not any(one.running for one in going)
+
+
+class _End:
+    """Stops all work at the end of napari's event loop, and of the process."""
+
+    def __init__(self) -> None:
+        self._watched: Any = None
+        self._stuck = False
+
+    def watch(self) -> None:
+        """Listen to the application that there is."""
+        application = QCoreApplication.instance()
+        if application is not None and application is not self._watched:
+            if self._watched is None:
+                atexit.register(self._leave)
+            self._watched = application
+            application.aboutToQuit.connect(self._quit)
+
+    def _quit(self) -> None:
+        self._stuck = not stop_all(_PATIENCE)
+
+    def _leave(self) -> None:
+        if not stop_all(0.2) and self._stuck:
+            # What cannot be stopped in time, such as loading a library, must not abort the process.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+
+
+_end = _End()
+
+
+def keep_track(work: Stoppable) -> None:
+    """Have a thread stopped when napari ends."""
+    _going.add(work)
+    _end.watch()
+
+
+def forget(work: Stoppable) -> None:
+    """Do not stop a thread any more, for it has ended."""
+    _going.discard(work)
 
 
 class Task(QObject):
@@ -28,8 +104,8 @@ class Task(QObject):
     work : callable
         Called as ``work(progress, stop)``: ``progress(done, total)`` may be
         called from the thread, ``stop()`` says whether the user cancelled.
-    parent : QObject
-        Owner on the Qt side.
+    owner : QObject, optional
+        The work is cancelled, and nothing is told any more, when Qt deletes it.
     """
 
     #: No C integers: a count of bytes may be larger than these.
@@ -38,17 +114,23 @@ class Task(QObject):
     failed = Signal(str)
     cancelled = Signal()
     ended = Signal()
+    #: What the thread tells, on its way to the main thread.
+    _told = Signal(str, object)
 
-    def __init__(self, work: Callable[..., Any], parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, work: Callable[..., Any], owner: QObject | None = None) -> None:
+        # No child of its owner: Qt must not delete it while the thread tells something.
+        super().__init__()
         self._stop = threading.Event()
-        self._last = 0.0
-        # The thread lets go of the work once it is done; the task would keep it.
+        self._last, self._abandoned = 0.0, False
+        # The thread drops the work once it is done; the task would keep it.
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
-        self.ended.connect(self._delete)
+        self._told.connect(self._deliver)
+        if owner is not None:
+            owner.destroyed.connect(self._abandon)
 
     def start(self) -> None:
         """Begin."""
+        keep_track(self)
         self._thread.start()
 
     def cancel(self) -> None:
@@ -68,36 +150,39 @@ class Task(QObject):
         try:
             result = work(self._progress, self._stop.is_set)
         except Exception as error:
-            from napari_chromocluster.models.classifier import Cancelled
-
-            if isinstance(error, Cancelled) or self._stop.is_set():
-                self._tell("cancelled")
+            if self._stop.is_set():
+                self._told.emit("cancelled", ())
             else:
                 if not isinstance(error, (ValueError, OSError)):
                     _log.exception("Work beside the viewer failed")  # nobody foresaw it
-                self._tell("failed", sentence(error))
+                self._told.emit("failed", (sentence(error),))
         else:
             if self._stop.is_set():
-                self._tell("cancelled")
+                self._told.emit("cancelled", ())
             else:
-                self._tell("succeeded", result)
-        self._tell("ended")
-
-    def _delete(self) -> None:
-        # Not while the thread is still telling: Qt must not lose the teller then.
-        self._thread.join()
-        self.deleteLater()
+                self._told.emit("succeeded", (result,))
+        self._told.emit("ended", ())
 
     def _progress(self, done: int, total: int) -> None:
         now = time.monotonic()
         if done >= total or now - self._last >= _PACE:
             self._last = now
-            self._tell("progressed", done, total)
+            self._told.emit("progressed", (done, total))
 
-    def _tell(self, name: str, *values: Any) -> None:
-        # The dock may have been closed while the work ran: then there is nobody to tell.
-        with contextlib.suppress(RuntimeError):
-            getattr(self, name).emit(*values)
+    def _deliver(self, name: str, values: tuple[Any, ...]) -> None:
+        """Tell in the main thread what the thread has told."""
+        try:
+            if not self._abandoned:
+                getattr(self, name).emit(*values)
+        finally:
+            if name == "ended":
+                self._thread.join()
+                forget(self)
+                self.deleteLater()
+
+    def _abandon(self) -> None:
+        self._abandoned = True
+        self.cancel()
 
 
 def sentence(error: BaseException) -> str:

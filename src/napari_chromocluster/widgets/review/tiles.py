@@ -15,6 +15,7 @@ from qtpy.QtGui import QImage, QPixmap
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.review.thumbnails import thumbnail, usual_length
 from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.widgets.common.task import forget, keep_track
 
 _log = logging.getLogger(__name__)
 #: Side of a thumbnail, in px.
@@ -49,6 +50,7 @@ class TileMaker(QObject):
         self.made.connect(self._keep, Qt.ConnectionType.QueuedConnection)
         self.listeners: list[Any] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
+        keep_track(self)
         self._thread.start()
 
     def refresh_boxes(self) -> None:
@@ -73,11 +75,25 @@ class TileMaker(QObject):
 
     def end(self) -> None:
         """Stop the thread."""
+        self.cancel()
+        self.wait(5.0)
+        forget(self)
+
+    def cancel(self) -> None:
+        """Make no more thumbnails."""
         with self._condition:
             self._ended = True
             self._wanted.clear()
             self._condition.notify()
-        self._thread.join(5.0)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the thread."""
+        self._thread.join(seconds)
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread goes on."""
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         done: list[tuple[tuple[Key, int], NDArray[np.uint8]]] = []
