@@ -1,5 +1,7 @@
 """Letters, dashes and frames: marks that do not hang on colour."""
 
+import itertools
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -9,6 +11,7 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import build_table, set_types
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.viewer.explaining import show_explanation
+from napari_chromocluster.viewer.later import run_waiting
 from napari_chromocluster.viewer.layers import labels_of, set_table, show_only
 from napari_chromocluster.viewer.marks import (
     DASHES,
@@ -82,6 +85,7 @@ def test_marks_come_and_go_with_their_labels(viewer):
     labels.visible = False
     assert not any(layer.visible for layer in viewer.layers if layer.name != "m")
     viewer.layers.remove(labels)
+    run_waiting()
     assert [layer.name for layer in viewer.layers] == ["m"]
 
 
@@ -95,8 +99,40 @@ def test_marks_of_a_duplicate_follow_the_duplicate(viewer):
     assert not marks_layer(viewer, copy, LETTERS).visible
     assert marks_layer(viewer, labels, LETTERS).visible
     viewer.layers.remove(copy)
+    run_waiting()
     assert [layer.name for layer in viewer.layers if layer.name.startswith("copy")] == []
     assert marks_layer(viewer, labels, LETTERS) is not None
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_layers_are_removed_in_any_order(viewer, order):
+    """As napari does it with a selection; it finds each layer where it was."""
+    labels = viewer.layers["r"]
+    show_overlay(viewer, labels, threshold=0.7)
+    layers = list(viewer.layers)
+    assert len(layers) == 4
+    for number in order:
+        viewer.layers.remove(layers[number])
+    run_waiting()
+    assert not viewer.layers
+
+
+def test_all_layers_are_removed_at_once(viewer):
+    show_overlay(viewer, viewer.layers["r"], threshold=0.7)
+    viewer.layers.clear()
+    run_waiting()
+    assert not viewer.layers
+
+
+def test_regions_that_are_added_again_at_once_have_marks_of_their_own(viewer):
+    labels = viewer.layers["r"]
+    show_overlay(viewer, labels, threshold=0.7)
+    viewer.layers.remove(labels)
+    viewer.add_layer(labels)
+    show_overlay(viewer, labels, threshold=0.7)
+    run_waiting()
+    assert len(viewer.layers) == 4
+    assert marks_layer(viewer, labels, LETTERS).visible
 
 
 def test_a_layer_that_left_is_followed_no_more_until_it_is_back(viewer):
@@ -110,6 +146,7 @@ def test_a_layer_that_left_is_followed_no_more_until_it_is_back(viewer):
     labels.visible = False
     assert not marks_layer(viewer, labels, LETTERS).visible
     viewer.layers.remove(labels)
+    run_waiting()
     assert [layer.name for layer in viewer.layers] == ["m"]
 
 
@@ -130,6 +167,7 @@ def test_an_explanation_goes_with_its_labels(viewer):
     labels.visible = True
     assert not made.visible, "it comes back when it is asked for"
     viewer.layers.remove(labels)
+    run_waiting()
     assert made not in viewer.layers
 
 

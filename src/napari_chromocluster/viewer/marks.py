@@ -12,6 +12,7 @@ from skimage.measure import find_contours
 
 from napari_chromocluster.imaging.regions import topmost_point
 from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.viewer.later import remove_later
 from napari_chromocluster.viewer.layers import EXPLANATION, frame_shape, pixels, placement
 
 #: Keys of ``layer.metadata`` that say whose marks a layer holds.
@@ -244,6 +245,8 @@ def _grain(labels: Any) -> float:
 
 def _add(viewer: Any, labels: Any, mark: str, add: str, data: Any, **options: Any) -> Any:
     """Add a layer of marks that lies where the labels lie, and leave the selection as it is."""
+    if labels not in viewer.layers:
+        return None
     selected = set(viewer.layers.selection)
     layer = getattr(viewer, add)(data, opacity=1.0, **placement(labels), **options)
     layer.editable = False
@@ -281,8 +284,7 @@ def follow(viewer: Any, labels: Any) -> None:
     def gone(event: Any) -> None:
         if event.value.unique_id != owner:
             return
-        for layer in mine(LETTERS, DASHES, FRAMES, EXPLANATION):
-            viewer.layers.remove(layer)
+        take_away(viewer, mine(LETTERS, DASHES, FRAMES, EXPLANATION))
         # Nobody is followed any more; should the layer be added again, its new marks are.
         viewer.layers.events.removed.disconnect(gone)
         event.value.events.visible.disconnect(seen)
@@ -316,4 +318,12 @@ def remove_marks(viewer: Any, labels: Any, mark: str) -> None:
     """Take one kind of marks away."""
     layer = marks_layer(viewer, labels, mark)
     if layer is not None:
-        viewer.layers.remove(layer)
+        take_away(viewer, [layer])
+
+
+def take_away(viewer: Any, layers: Sequence[Any]) -> None:
+    """Hide layers of marks and remove them later; new marks get layers of their own."""
+    for layer in layers:
+        for kind in {LETTERS, DASHES, FRAMES, EXPLANATION} & layer.metadata.keys():
+            layer.metadata[kind] = None
+    remove_later(viewer, layers)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_chromocluster.viewer.later import remove_later
 from napari_chromocluster.viewer.layers import current_frame, frame_shape, placement, show_frame
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.review.tracker import Key
@@ -60,8 +61,8 @@ class Canvas:
         self.draw(False)
         if self._on_drag in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._on_drag)
-        if self._frame_layer is not None and self._frame_layer in self.viewer.layers:
-            self.viewer.layers.remove(self._frame_layer)
+        if self._frame_layer is not None:
+            remove_later(self.viewer, [self._frame_layer])
         self._frame_layer = None
 
     # ---------------------------------------------------------------- going

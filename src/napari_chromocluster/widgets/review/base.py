@@ -57,6 +57,7 @@ class ReviewBase(QWidget):
     _letter_timer: QTimer
     _check_timer: QTimer
     _settle_timer: QTimer
+    _removed_timer: QTimer
     _follow_timer: QTimer
     _focus_timer: QTimer
 

@@ -173,6 +173,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._check_timer = _timer(self, _CHECK_AFTER, self._check_pixels)
         self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
         self._settle_timer = _timer(self, 0, self._settle)
+        self._removed_timer = _timer(self, 0, self._refresh_layers)
         self._follow_timer = _timer(self, 0, self._follow_label)
         self._focus_timer = _timer(self, 0, self._take_focus)
         self._reveal_timer = _timer(self, _UNFOLDED_AFTER, self._reveal_ranking)

@@ -43,7 +43,9 @@ class ReviewFollowing(ReviewBase):
             QTimer.singleShot(0, self._classify_waiting)
 
     def _frame_changed(self, event: Any = None) -> None:
-        if self.session is not None and self.session.tracker.frames > 1:
+        if self.session is None or self.session.labels not in self.viewer.layers:
+            return
+        if self.session.tracker.frames > 1:
             self.session.check_pixels(current_frame(self.viewer, self.session.labels))
             self._show_entries()
             self._remember_order()

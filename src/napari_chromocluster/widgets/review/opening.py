@@ -46,7 +46,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         events = self.viewer.layers.events
         for emitter, slot in (
             (events.inserted, self._layer_inserted),
-            (events.removed, self._refresh_layers),
+            (events.removed, self._layer_removed),
             (self.viewer.dims.events.current_step, self._frame_changed),
             *((layer.events.name, self._refresh_layers) for layer in self.viewer.layers),
         ):
@@ -66,6 +66,10 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self._came = event.value
         # Whoever else waits for images comes first: he may open the regions beside the file.
         self._settle_timer.start()
+
+    def _layer_removed(self, event: Any) -> None:
+        # Once napari is done: closing a review and opening another takes layers away and adds some.
+        self._removed_timer.start()
 
     def _refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are open; keep the choice where it still exists."""
@@ -270,12 +274,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         if self.keeper is not None:
             self.keeper.close()
         if self.canvas is not None:
-            # It takes its layer away: that must not open the labels again meanwhile.
-            opening, self._opening = self._opening, True
-            try:
-                self.canvas.close()
-            finally:
-                self._opening = opening
+            self.canvas.close()
         if self._tiles is not None:
             self._tiles.end()
         session.labels.events.selected_label.disconnect(self._label_chosen)
