@@ -186,6 +186,33 @@ def test_gray_with_alpha_is_gray(tmp_path, rng):
     assert np.array_equal(read_image(tmp_path / "la.tif"), gray)
 
 
+@pytest.mark.parametrize(
+    "name", ["rgba.png", "la.png", "pa.png", "trns.png", "gray_trns.png", "la.tif", "rgba.tif"]
+)
+def test_what_is_transparent_stays_so(tmp_path, rng, name):
+    gray = rng.integers(1, 255, (30, 40)).astype(np.uint8)
+    alpha = np.full_like(gray, 255)
+    alpha[:10] = 0
+    path = tmp_path / name
+    picture = Image.fromarray(np.stack([gray, alpha], axis=-1), "LA")
+    if name == "la.tif":
+        tifffile.imwrite(path, np.asarray(picture), photometric="minisblack",
+                         extrasamples=["unassalpha"])  # fmt: skip
+    elif name.startswith("rgba"):
+        picture.convert("RGBA").save(path)
+    elif name == "pa.png":
+        picture.convert("RGBA").quantize(64).save(path)
+    elif name.endswith("trns.png"):
+        gray[:10] = 0
+        mode, hidden = ("L", 0) if name == "gray_trns.png" else ("RGB", (0, 0, 0))
+        Image.fromarray(gray).convert(mode).save(path, transparency=hidden)
+    else:
+        picture.save(path)
+    pixels = read_image(path)
+    assert pixels.shape == (30, 40, 4)
+    assert np.array_equal(pixels[..., 3] == 0, alpha == 0)
+
+
 def test_labels_below_zero_are_background(tmp_path):
     labels = np.array([[-1, 0, 2], [3, -7, 0]], np.int32)
     write_labels(tmp_path / "l.tif", labels)

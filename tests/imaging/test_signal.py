@@ -45,6 +45,21 @@ def test_nan_and_black_images():
     assert not chromosome_signal(np.zeros((30, 30))).values.any()
 
 
+def test_transparent_pixels_are_no_picture(metaphase):
+    alpha = np.full(metaphase.image.shape, 255, np.uint8)
+    alpha[:60] = alpha[:, :80] = 0
+    pixels = np.where(alpha == 0, 0, metaphase.image)
+    rgba = np.stack([pixels] * 3 + [alpha], axis=-1)
+    shown = alpha > 0
+    signal = chromosome_signal(rgba)
+    assert signal.dark_chromosomes
+    assert np.abs(signal.values[~shown]).max() < 0.2
+    plain = chromosome_signal(metaphase.image).values
+    assert np.abs(signal.values - plain)[shown].max() < 0.2
+    rgba[..., 3] = 0  # a program that leaves the channel empty
+    np.testing.assert_allclose(to_grayscale(rgba), to_grayscale(pixels), atol=0.01)
+
+
 def test_wrong_shapes_are_refused_in_one_sentence():
     with pytest.raises(ValueError, match="choose one frame"):
         to_grayscale(np.zeros((3, 40, 40)))

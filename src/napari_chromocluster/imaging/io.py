@@ -174,7 +174,9 @@ def _read_tiff(file: Path) -> NDArray[Any]:
         _check_one_size(tiff, file)
         pixels = tiff.asarray()
         if page.samplesperpixel == 2 and page.planarconfig != 2 and pixels.shape[-1] == 2:
-            pixels = pixels[..., 0]  # gray and how opaque it is
+            gray, alpha = pixels[..., :1], pixels[..., 1:]
+            pixels = np.concatenate([gray, gray, gray, alpha], axis=-1)
+            pixels = _without_full_alpha(pixels, gray=True)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
             pixels = np.iinfo(pixels.dtype).max - pixels
         if page.planarconfig == 2 and pixels.ndim == 3 and pixels.shape[0] in (3, 4):
@@ -220,12 +222,25 @@ def _read_picture(file: Path) -> NDArray[Any]:
         for number in range(getattr(picture, "n_frames", 1)):
             picture.seek(number)
             picture.load()
-            frame = picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr") else picture
-            frame = frame.convert("L") if frame.mode == "1" else frame
-            frame = frame.convert("RGB") if frame.mode == "PA" else frame
-            pixels = np.asarray(frame)
-            frames.append(pixels[..., 0] if frame.mode == "LA" else pixels)
+            frames.append(_pixels_of(picture))
     return frames[0] if len(frames) == 1 else np.stack(frames)
+
+
+def _pixels_of(picture: Image.Image) -> NDArray[Any]:
+    """Return a picture of Pillow as gray, RGB or, where something is transparent, RGBA."""
+    mode = picture.mode
+    if "transparency" in picture.info or mode in ("LA", "PA", "La", "RGBa"):
+        return _without_full_alpha(np.asarray(picture.convert("RGBA")), gray=mode[0] in "L1")
+    if mode in ("P", "CMYK", "YCbCr"):
+        picture = picture.convert("RGB")
+    return np.asarray(picture.convert("L") if mode == "1" else picture)
+
+
+def _without_full_alpha(pixels: NDArray[Any], gray: bool) -> NDArray[Any]:
+    """Leave out of RGBA pixels what says nothing: an alpha that is full, equal colours."""
+    if (pixels[..., 3] == 0).any():
+        return pixels
+    return pixels[..., 0] if gray else pixels[..., :3]
 
 
 def read_labels(path: str | Path) -> NDArray[Any]:

@@ -45,8 +45,8 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
     Parameters
     ----------
     image : (H, W) or (H, W, 1 | 3 | 4) array of any real dtype
-        Gray, RGB or RGBA (alpha is ignored).  Values that are not finite
-        take the median of those that are.
+        Gray, RGB or RGBA.  Transparent pixels, and values that are not
+        finite, take the median of the others.
 
     Returns
     -------
@@ -62,6 +62,7 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
     if array.ndim == 3 and array.shape[-1] in (1, 3, 4):
         color = array[..., :3].astype(np.float32)
         gray = color @ _RGB_WEIGHTS if color.shape[-1] == 3 else color[..., 0]
+        gray[transparent_pixels(array)] = np.nan
     elif array.ndim == 2:
         gray = array.astype(np.float32)
     else:
@@ -76,6 +77,15 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
         fill = float(np.median(gray[finite])) if finite.any() else 0.0
         gray = np.where(finite, gray, np.float32(fill))
     return np.ascontiguousarray(gray, dtype=np.float32)
+
+
+def transparent_pixels(image: Any) -> NDArray[np.bool_]:
+    """Return which pixels (H, W) of an image are no picture: those with an alpha of 0."""
+    array = np.asarray(image)
+    hidden = np.zeros(array.shape[:2], bool)
+    if array.ndim == 3 and array.shape[-1] == 4:
+        hidden = array[..., 3] == 0
+    return hidden if not hidden.all() else ~hidden  # some programs leave all of it at 0
 
 
 def chromosome_signal(image: Any, labels: Any = None, polarity: Polarity = "auto") -> Signal:

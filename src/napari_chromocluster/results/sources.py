@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_chromocluster.imaging.crops import RegionCrop, cut_regions, frame_region
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import Region, are_grays, extract_regions
-from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
+from napari_chromocluster.imaging.signal import (
+    chromosome_signal,
+    to_grayscale,
+    transparent_pixels,
+)
 from napari_chromocluster.results.annotations import (
     AnnotationError,
     read_rows,
@@ -24,6 +29,8 @@ from napari_chromocluster.results.groups import name_groups
 
 #: Fewest ready-made crops of a group whose median size says what a single chromosome measures.
 _FEWEST_CROPS = 8
+#: Depth of the rim of a region, in px: it mixes the region with its background.
+_RIM = 1.5
 
 
 @dataclass(frozen=True)
@@ -184,26 +191,44 @@ def _one_frame(image: NDArray[Any], name: str) -> NDArray[Any]:
     raise AnnotationError(f"{Path(name).name} holds several frames: save each as its own image.")
 
 
-def crop_mask(image: NDArray[Any]) -> NDArray[np.bool_]:
-    """Find the region in a ready-made crop.
+def open_crop(image: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the gray values of a ready-made crop, and where its region is.
 
-    A crop whose background is one exact value (as masked crops are) is taken
-    at its word; else the signal is cut at half the chromosomes' level.
+    A crop whose background is one exact value, or transparent (as masked crops
+    are), is taken at its word; else the signal is cut at half the chromosomes'
+    level.  What was put around the region may be no background of its stain,
+    such as black around Giemsa: it then takes the level at the region's rim.
 
     Parameters
     ----------
-    image : (H, W) or (H, W, 3) array
+    image : (H, W) or (H, W, 3 | 4) array
         A crop that holds one region.
     """
     gray = to_grayscale(image)
+    hidden = transparent_pixels(image)
+    if hidden.any():
+        return _on_its_background(gray, ~hidden, None), ~hidden
     border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     values, counts = np.unique(border, return_counts=True)
     usual = values[counts.argmax()]
-    mask = gray != usual
+    mask = np.asarray(gray != usual, bool)
     if counts.max() >= 0.5 * border.size and 0 < mask.mean() < 0.98:
-        return np.asarray(mask, bool)
-    mask = chromosome_signal(gray).values > 0.5
-    return np.asarray(mask if mask.any() else np.ones(gray.shape, bool), bool)
+        return _on_its_background(gray, mask, float(usual)), mask
+    mask = np.asarray(chromosome_signal(gray).values > 0.5, bool)
+    return gray, mask if mask.any() else np.ones(gray.shape, bool)
+
+
+def _on_its_background(
+    gray: NDArray[np.float32], mask: NDArray[np.bool_], around: float | None
+) -> NDArray[np.float32]:
+    """Fill what surrounds a region, unless it is as bright as the region's rim lets expect."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    rim, core = gray[mask & (depth <= _RIM)], float(np.median(gray[depth > depth.max() / 2]))
+    dark = float(np.median(rim)) > core
+    if around is not None and (around > core) == dark:
+        return gray
+    level = np.percentile(rim, 95 if dark else 5)
+    return np.where(mask, gray, level).astype(np.float32)
 
 
 def cut_ready_made(images: Sequence[NDArray[Any]]) -> list[RegionCrop]:
@@ -211,19 +236,19 @@ def cut_ready_made(images: Sequence[NDArray[Any]]) -> list[RegionCrop]:
 
     Parameters
     ----------
-    images : sequence of (h, w) or (h, w, 3) arrays
+    images : sequence of (h, w) or (h, w, 3 | 4) arrays
         Crops at one scale.  From eight of them on, their median size is the
         reference size of the group.
     """
-    masks = [crop_mask(pixels) for pixels in images]
+    opened = [open_crop(pixels) for pixels in images]
     reference = None
-    if len(masks) >= _FEWEST_CROPS:
-        reference = float(np.sqrt(np.median([mask.sum() for mask in masks])))
+    if len(opened) >= _FEWEST_CROPS:
+        reference = float(np.sqrt(np.median([mask.sum() for _, mask in opened])))
     return [
         frame_region(
-            chromosome_signal(pixels, mask.astype(np.uint8)).values, mask, reference=reference
+            chromosome_signal(gray, mask.astype(np.uint8)).values, mask, reference=reference
         )
-        for pixels, mask in zip(images, masks, strict=True)
+        for gray, mask in opened
     ]
 
 

@@ -24,7 +24,7 @@ from napari_chromocluster.results.annotations import (
     resolved,
 )
 from napari_chromocluster.results.delimited import read_any_text
-from napari_chromocluster.results.sources import crop_mask
+from napari_chromocluster.results.sources import open_crop
 from napari_chromocluster.results.table import build_table, set_types
 from napari_chromocluster.viewer.layers import GROUP, SOURCE
 from napari_chromocluster.viewer.overlay import color_dict
@@ -146,8 +146,7 @@ def _crop_sheet(rows: pd.DataFrame, name: str) -> list[LayerTuple]:
     labels = np.zeros(sheet.shape, np.int32)
     for number, place in enumerate(order, start=1):
         pixels = crops[place]
-        mask = crop_mask(pixels)
-        gray = pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=-1)
+        gray, mask = open_crop(pixels)
         top, left = (number - 1) // columns * tile, (number - 1) % columns * tile
         window = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
         # Outside its region a crop is black, so that tiles of all stains fit together.
