@@ -16,6 +16,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+import killing
 from napari_chromocluster.batch import BatchError, find_images, many, run_batch, workers
 from napari_chromocluster.batch.many import alone_in
 from napari_chromocluster.batch.naming import unique_names
@@ -318,6 +319,9 @@ def test_ctrl_c_says_how_to_go_on(small, tiny_model, tmp_path, workers):
         "chromocluster: Interrupted: run the same command again to go on."
     )
     assert "Traceback" not in said
+    recorded = [json.loads(line)["name"] for line in (out / "batch.jsonl").open()]
+    done = [path.stem.removesuffix("_overlay") for path in out.glob("*_overlay.png")]
+    assert sorted(recorded) == sorted(done)
 
 
 def test_two_workers_give_the_same(slides, tiny_model, tmp_path):
@@ -325,6 +329,64 @@ def test_two_workers_give_the_same(slides, tiny_model, tmp_path):
     result = run_batch(folders(slides), tmp_path / "two", model=tiny_model, workers=2)
     assert not result.failures
     pd.testing.assert_frame_equal(result.summary, alone.summary)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a matter of POSIX")
+def test_a_killed_worker_takes_only_its_own_file_with_it(tmp_path):
+    names = ["bad", "a", "once", "b"]
+    jobs = [workers.Job("", name, str(tmp_path), "", "cpu") for name in names]
+    processes = workers.ProcessRunner(2, killing.work, killing.begin)
+    try:
+        outcomes = {job.name: outcome for job, outcome in processes.run(jobs)}
+    finally:
+        processes.close()
+    assert sorted(outcomes) == sorted(names)
+    assert {name for name, outcome in outcomes.items() if outcome.frames} == {"a", "b", "once"}
+    assert "ended suddenly both times" in outcomes["bad"].failures[""]
+    tries = {name: len((tmp_path / name).read_text()) for name in names}
+    assert tries == {"bad": 2, "once": 2, "a": 1, "b": 1}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a matter of POSIX")
+def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(
+    slides, tiny_model, tmp_path, monkeypatch, small
+):
+    distributed = pytest.importorskip("distributed")
+    Image.fromarray(small).save(slides / "a" / "killer.png")
+    (tmp_path / "sitecustomize.py").write_text(killing.KILL_AT.format(name="killer.png"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    out = tmp_path / "out"
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        result = run_batch(
+            folders(slides), out, model=tiny_model, scheduler=cluster.scheduler_address
+        )
+    assert sorted(result.summary["metaphase"]) == ["a_m", "b_m"]
+    assert list(result.failures) == [str(slides / "a" / "killer.png")]
+    assert "ended suddenly both times" in result.failures[str(slides / "a" / "killer.png")]
+    assert not list(out.glob(".*"))
+
+
+def test_an_interruption_keeps_the_records_of_what_is_finished(
+    slides, tiny_model, tmp_path, monkeypatch
+):
+    class Interrupted(workers.SerialRunner):
+        """Is interrupted with one job done and not yielded yet."""
+
+        def run(self, jobs):
+            self.jobs = jobs
+            yield jobs[0], classify_job(jobs[0])
+            raise KeyboardInterrupt
+
+        def finish(self):
+            yield self.jobs[1], classify_job(self.jobs[1])
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(workers, "SerialRunner", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(folders(slides), out, model=tiny_model)
+    assert run_batch(folders(slides), out, model=tiny_model).skipped == 2
 
 
 @pytest.mark.slow

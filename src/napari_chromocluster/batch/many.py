@@ -22,13 +22,12 @@ from napari_chromocluster.batch.one import (
     is_reviewed,
     writable_folder,
 )
-from napari_chromocluster.batch.workers import Job, Outcome, executor, load_once, sentence
+from napari_chromocluster.batch.workers import Job, Outcome, load_once, runner, sentence
 from napari_chromocluster.imaging.io import (
     IMAGE_SUFFIXES,
     ImageError,
     atomic_path,
 )
-from napari_chromocluster.models.registry import model_card, resolve_model
 from napari_chromocluster.results.figures import batch_chart, save_figure
 from napari_chromocluster.results.summary import rank
 from napari_chromocluster.results.table import TableError, counts, read_table
@@ -198,14 +197,25 @@ def run_batch(
         skipped = len(jobs) - len(todo)
         if not overwrite:
             todo = [_rest(job, outcomes.get(job.name)) for job in todo]
-        with executor(scheduler, min(workers, len(todo))) as submit:
-            for done, (job, outcome) in enumerate(submit(todo), start=skipped + 1):
-                outcome = _recorded(folder, job, outcome)
-                outcomes[job.name] = outcome
-                if progress is not None:
-                    progress(done, len(jobs))
-                if tell is not None:
-                    tell(f"{done} of {len(jobs)}: {job.name}{_remark(outcome)}")
+
+        def take_in(job: Job, outcome: Outcome) -> None:
+            outcomes[job.name] = _recorded(folder, job, outcome)
+            finished.add(job.name)
+            done = skipped + len(finished)
+            if progress is not None:
+                progress(done, len(jobs))
+            if tell is not None:
+                tell(f"{done} of {len(jobs)}: {job.name}{_remark(outcomes[job.name])}")
+
+        finished: set[str] = set()
+        with runner(scheduler, workers) as running:
+            try:
+                for job, outcome in running.run(todo):
+                    take_in(job, outcome)
+            except KeyboardInterrupt:
+                for job, outcome in running.finish():
+                    take_in(job, outcome)
+                raise
         return _summarise(folder, jobs, outcomes, expected, skipped)
 
 
@@ -250,6 +260,8 @@ def _jobs(
     expected: int | None,
     records: dict[str, dict[str, Any]],
 ) -> list[Job]:
+    from napari_chromocluster.models.registry import model_card, resolve_model
+
     path = resolve_model(model)
     card = model_card(path)
     # A file of the list goes by its name: on another machine it lies elsewhere.

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,6 @@ from napari_chromocluster.imaging.io import (
 )
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.segmentation import segment_metaphase
-from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.results.figures import overlay_figure, save_figure
 from napari_chromocluster.results.table import (
     HUMAN,
@@ -38,6 +37,9 @@ from napari_chromocluster.results.table import (
     write_table,
 )
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
+
+if TYPE_CHECKING:
+    from napari_chromocluster.models.classifier import ClusterClassifier
 
 #: Seals of label images: regions that were found here, and such as somebody brought.
 FOUND, GIVEN = "found", "given"

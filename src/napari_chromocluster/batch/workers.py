@@ -9,19 +9,22 @@ import os
 import signal
 import threading
 import time
+import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
+    FIRST_COMPLETED,
     CancelledError,
-    Executor,
     Future,
     ProcessPoolExecutor,
-    as_completed,
+    wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_chromocluster.batch.naming import frame_name
 from napari_chromocluster.batch.one import (
@@ -31,16 +34,25 @@ from napari_chromocluster.batch.one import (
     is_reviewed,
 )
 from napari_chromocluster.imaging.io import is_full_disk, is_stack, read_image
-from napari_chromocluster.models.classifier import ClusterClassifier, load_model
-from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.training.alive import end_with_parent
+
+if TYPE_CHECKING:
+    from napari_chromocluster.models.classifier import ClusterClassifier
 
 _LOG = logging.getLogger(__name__)
 #: Seconds that a dask scheduler has to answer.
 _PATIENCE = 10
 #: Seconds between two looks at the workers of a cluster, and without any after which that is told.
 _EVERY, _WITHOUT_WORKERS = 2.0, 20.0
+#: How often a file is begun before it is held to be what ends the workers.
+_TRIES = 2
+#: How often a file is given to a cluster that says that it ended too many workers.
+_SUBMISSIONS = 4
+_ENDED = (
+    "The worker ended suddenly both times that it did this file, perhaps for lack of memory: run "
+    "the batch again with fewer workers, or crop the image."
+)
 
 
 @dataclass(frozen=True)
@@ -123,41 +135,63 @@ def sentence(error: BaseException) -> str:
     """Say in one sentence why something could not be done."""
     if is_full_disk(error):
         return "The disk is full: free some space and run the same command again."
+    if isinstance(error, MemoryError):
+        return "The memory is too small for this image: use fewer workers, or crop it."
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def load_once(model: str, device: str) -> ClusterClassifier:
     """Load a model, or return the one that this process loaded before."""
+    from napari_chromocluster.models.registry import resolve_model
+
     path = resolve_model(model)
     return _load(str(path), path.stat().st_mtime_ns if path.exists() else 0, device)
 
 
 @lru_cache(maxsize=2)
 def _load(path: str, changed: int, device: str) -> ClusterClassifier:
+    from napari_chromocluster.models.classifier import load_model
+
     return load_model(path, device)
 
 
-#: Takes jobs, yields each with its outcome as it is done.
-Submit = Callable[[list[Job]], Iterator[tuple[Job, Outcome]]]
+class Runner(Protocol):
+    """What runs the jobs of a batch."""
+
+    def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Yield each job with its outcome, as it is done."""
+
+    def finish(self) -> Iterator[tuple[Job, Outcome]]:
+        """After an interruption: begin nothing more, yield what is done and was not yielded."""
 
 
 @contextmanager
-def executor(scheduler: str | None, workers: int) -> Iterator[Submit]:
+def runner(scheduler: str | None, workers: int) -> Iterator[Runner]:
     """Give what runs jobs: this process, several of them, or a dask cluster."""
     if scheduler is not None:
         with _dask_client(scheduler) as client:
-            yield partial(_on_cluster, client)
+            yield ClusterRunner(client)
     elif workers <= 1:
-        yield lambda jobs: ((job, classify_job(job)) for job in jobs)
+        yield SerialRunner()
     else:
-        # Fork is not safe once torch has started its threads.
-        pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), _begin, (workers,)
-        )
+        processes = ProcessRunner(workers)
         try:
-            yield partial(_in_pool, pool)
+            yield processes
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            processes.close()
+
+
+class SerialRunner:
+    """Run one job after the other in this process."""
+
+    def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Run the jobs in their order."""
+        for job in jobs:
+            yield job, classify_job(job)
+
+    def finish(self) -> Iterator[tuple[Job, Outcome]]:
+        """Yield nothing: the job that was interrupted is not done."""
+        return iter(())
 
 
 def _begin(workers: int) -> None:
@@ -185,19 +219,109 @@ def _deaf_children() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _in_pool(pool: Executor, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
-    with _deaf_children():  # the pool starts its processes as it is given work
-        futures: dict[Future[Outcome], Job] = {pool.submit(classify_job, job): job for job in jobs}
-    for future in as_completed(futures):
-        try:
-            outcome = future.result()
-        except BrokenProcessPool:
-            reason = (
-                "A worker ended suddenly, perhaps for lack of memory: run the batch again with "
-                "fewer workers (in a script, below 'if __name__ == \"__main__\":')."
-            )
-            outcome = Outcome(failures={"": reason})
-        yield futures[future], outcome
+class ProcessRunner:
+    """Run jobs in several processes, each in a pool of its own.
+
+    So a process that is killed takes nothing with it but the job in it, which is tried once more
+    in a new one.
+
+    Parameters
+    ----------
+    workers : int
+        Most processes at a time.
+    work : callable
+        Run in a process with a job.
+    begin : callable
+        Run in each process first, with the number of workers.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        work: Callable[[Job], Outcome] = classify_job,
+        begin: Callable[[int], None] = _begin,
+    ) -> None:
+        self._workers, self._work, self._begin = workers, work, begin
+        self._idle: list[_Process] = []
+        self._running: dict[Future[Outcome], tuple[_Process, Job]] = {}
+        self._any_started = False
+
+    def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Keep all processes busy."""
+        waiting = deque(jobs)
+        begun: dict[Job, int] = {}
+        while waiting or self._running:
+            while waiting and len(self._running) < self._workers:
+                job = waiting.popleft()
+                begun[job] = begun.get(job, 0) + 1
+                self._start(job)
+            for job, outcome in self._done():
+                if outcome is not None:
+                    yield job, outcome
+                elif begun[job] < _TRIES:
+                    waiting.append(job)
+                else:
+                    yield job, Outcome(failures={"": _ENDED})
+
+    def finish(self) -> Iterator[tuple[Job, Outcome]]:
+        """Wait for the jobs that are in a process."""
+        while self._running:
+            for job, outcome in self._done():
+                if outcome is not None:
+                    yield job, outcome
+
+    def close(self) -> None:
+        """End the processes, once each has done what it is at."""
+        for process in [*self._idle, *(one for one, _ in self._running.values())]:
+            process.pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, job: Job) -> None:
+        """Give a job to an idle process, or to a new one; such as were killed idle are left."""
+        while True:
+            process = self._idle.pop() if self._idle else self._new_process()
+            try:
+                self._running[process.pool.submit(self._work, job)] = process, job
+                return
+            except BrokenProcessPool:
+                process.pool.shutdown()
+
+    def _new_process(self) -> _Process:
+        # Fork is not safe once torch has started its threads.
+        pool = ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn"), self._begin, (self._workers,)
+        )
+        with _deaf_children():  # a pool starts its process as it is given work
+            return _Process(pool, pool.submit(os.getpid))
+
+    def _done(self) -> Iterator[tuple[Job, Outcome | None]]:
+        """Wait for jobs; yield them with their outcome, None where the process was killed."""
+        for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+            process, job = self._running[future]
+            self._any_started |= process.started.exception() is None
+            try:
+                outcome = future.result()
+            except BrokenProcessPool:
+                outcome = None
+            if not self._any_started:
+                raise BatchError(
+                    "The workers cannot be started: in a script, call run_batch below "
+                    "'if __name__ == \"__main__\":'."
+                )
+            yield job, outcome
+            # Only now: what an interruption keeps from being taken in is yielded again.
+            del self._running[future]
+            if outcome is None:
+                process.pool.shutdown()
+            else:
+                self._idle.append(process)
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A pool of one process, and a first piece of work that tells whether it could start."""
+
+    pool: ProcessPoolExecutor
+    started: Future[int]
 
 
 @contextmanager
@@ -231,24 +355,91 @@ async def _knock(connect: Any, address: str, safety: dict[str, Any]) -> None:
     await comm.close()
 
 
-def _on_cluster(client: Any, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
-    from dask.distributed import as_completed as dask_completed
+class ClusterRunner:
+    """Run jobs on a dask cluster."""
 
-    futures = {client.submit(classify_job, job, pure=False): job for job in jobs}
-    with _told_without_workers(client):
-        try:
-            for future in dask_completed(list(futures), loop=client.loop):
-                error = future.exception()
-                if error is None:
-                    outcome = future.result()
-                else:
-                    outcome = Outcome(failures={"": sentence(error)})
-                yield futures[future], outcome
-        except (CancelledError, asyncio.CancelledError, OSError, TimeoutError) as error:
-            raise BatchError(
-                "The connection to the dask scheduler was lost: run the same command again to go "
-                "on, once it is back."
-            ) from error
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._batch = uuid.uuid4().hex[:8]
+        self._futures: dict[Any, Job] = {}
+
+    def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Leave it to the cluster which worker does what."""
+        from dask.distributed import as_completed
+
+        with _told_without_workers(self._client):
+            try:
+                completed = as_completed(
+                    [self._submit(job) for job in jobs], loop=self._client.loop
+                )
+                submitted = dict.fromkeys(jobs, 1)
+                for future in completed:
+                    job = self._futures[future]
+                    error = future.exception()
+                    if _killed_workers(error) and submitted[job] < _SUBMISSIONS:
+                        # Perhaps it only waited at a worker that another file ended.
+                        submitted[job] += 1
+                        completed.add(self._submit(job))
+                    else:
+                        yield job, self._outcome(future, error)
+                    del self._futures[future]
+            except (CancelledError, asyncio.CancelledError, OSError, TimeoutError) as error:
+                raise BatchError(
+                    "The connection to the dask scheduler was lost: run the same command again to "
+                    "go on, once it is back."
+                ) from error
+
+    def finish(self) -> Iterator[tuple[Job, Outcome]]:
+        """Yield what the workers have done; what they are at is done again another time."""
+        done = [future for future in self._futures if future.status == "finished"]
+        self._client.cancel([future for future in self._futures if future not in done])
+        for future in done:
+            yield self._futures[future], future.result()
+
+    def _submit(self, job: Job) -> Any:
+        future = self._client.submit(classify_on_cluster, job, self._batch, pure=False)
+        self._futures[future] = job
+        return future
+
+    def _outcome(self, future: Any, error: BaseException | None) -> Outcome:
+        _mark_of(self._futures[future], self._batch).unlink(missing_ok=True)
+        if error is None:
+            outcome: Outcome = future.result()
+            return outcome
+        return Outcome(failures={"": _ENDED if _killed_workers(error) else sentence(error)})
+
+
+def _killed_workers(error: BaseException | None) -> bool:
+    """Whether dask gave a job up because workers ended while they had it."""
+    from distributed import KilledWorker
+
+    return isinstance(error, KilledWorker)
+
+
+def classify_on_cluster(job: Job, batch: str) -> Outcome:
+    """Classify a file, unless two workers have ended while they did so; runs on workers.
+
+    dask itself would try it on one worker after the other, and count it against all files that
+    wait there.  So each beginning leaves a byte in a file, which goes when the work has ended.
+    """
+    mark = _mark_of(job, batch)
+    try:
+        with mark.open("ab+") as stream:
+            stream.seek(0)
+            if len(stream.read()) >= _TRIES:
+                return Outcome(failures={"": _ENDED})
+            stream.write(b".")
+    except OSError:
+        pass  # the work itself says what is wrong with the folder
+    try:
+        return classify_job(job)
+    finally:
+        with suppress(OSError):
+            mark.unlink(missing_ok=True)
+
+
+def _mark_of(job: Job, batch: str) -> Path:
+    return Path(job.folder) / f".{job.name}-{batch}.begun"
 
 
 @contextmanager

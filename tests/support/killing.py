@@ -1,0 +1,32 @@
+"""Files at which a worker is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from napari_chromocluster.batch.workers import Job, Outcome
+
+#: Kills each process that opens a file of this name; for a ``sitecustomize.py``.
+KILL_AT = """
+import os, signal, sys
+sys.addaudithook(
+    lambda event, arguments: event == "open" and str(arguments[0]).endswith({name!r})
+    and os.kill(os.getpid(), signal.SIGKILL)
+)
+"""
+
+
+def begin(workers: int) -> None:
+    """Start a worker."""
+
+
+def work(job: Job) -> Outcome:
+    """Note each try in the folder; "bad" kills its process, "once" only the first time."""
+    tries = Path(job.folder) / job.name
+    with tries.open("a") as stream:
+        stream.write(".")
+    if job.name == "bad" or (job.name == "once" and tries.read_text() == "."):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome((job.name,))
