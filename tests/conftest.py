@@ -35,6 +35,14 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    cases = REAL_DATA.with_name("cases")
+    if not cases.is_dir():
+        pytest.skip("the sample files (../shared/cases) are not here")
+    return cases
+
+
+@pytest.fixture(scope="session")
 def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Annotation file of four small synthetic metaphases, one group each."""
     folder = tmp_path_factory.mktemp("annotated")

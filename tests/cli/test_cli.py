@@ -26,6 +26,37 @@ def image(tmp_path, metaphase):
 
 
 @pytest.fixture
+def channels(tmp_path, metaphase, dapi):
+    """A hyperstack of two channels, a bright one and a dark one."""
+    path = tmp_path / "channels.tif"
+    planes = np.stack([dapi.image, metaphase.image])
+    names = {"axes": "CYX", "Labels": ["DAPI", "Giemsa"]}
+    tifffile.imwrite(path, planes, imagej=True, metadata=names)
+    return path
+
+
+def test_the_channel_is_chosen_and_said(channels, tmp_path, dapi, metaphase, capsys):
+    out = tmp_path / "out"
+
+    def found(*options):
+        assert main(["segment", str(channels), "-o", str(out), *options]) == 0
+        said = capsys.readouterr().err
+        return tifffile.imread(out / "channels_labels.tif") > 0, said
+
+    regions, said = found()
+    assert (regions == (dapi.labels > 0)).mean() > 0.95
+    assert said.startswith("note: channels.tif has 2 channels (DAPI, Giemsa): channel 1 was read")
+    for named in ("giemsa", "2"):
+        regions, said = found("--channel", named, "--polarity", "dark")
+        assert (regions == (metaphase.labels > 0)).mean() > 0.95
+        assert said == ""
+    assert main(["segment", str(channels), "-o", str(out), "--channel", "Cy3"]) == 2
+    assert "no channel 'Cy3': it has 1 DAPI, 2 Giemsa." in capsys.readouterr().err
+    assert main(["segment", str(channels), "-o", str(out), "--polarity", "grey"]) == 2
+    assert "auto, dark, bright" in capsys.readouterr().err.replace("'", "")
+
+
+@pytest.fixture
 def labels(tmp_path, metaphase):
     path = tmp_path / "regions.tif"
     write_labels(path, metaphase.labels)

@@ -28,6 +28,7 @@ from napari_chromocluster.imaging.io import (
     ImageError,
     atomic_path,
 )
+from napari_chromocluster.imaging.signal import Polarity
 from napari_chromocluster.results.figures import batch_chart, save_figure
 from napari_chromocluster.results.summary import rank
 from napari_chromocluster.results.table import TableError, counts, read_table
@@ -36,6 +37,8 @@ from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 #: Ends of the names of pictures that this program writes: no metaphases.
 _OWN = ("_labels", "_overlay", "_explanation")
 _RECORDS, _SUMMARY = "batch.jsonl", "summary.csv"
+#: Counted up where files are read in another way: what was finished before no longer holds.
+_READING = 2
 _REGIONS, _CHART = "all_regions.csv", "summary_overlay.png"
 
 
@@ -55,12 +58,15 @@ class BatchResult:
     kept : tuple of str
         Metaphases that would have been done again, but count as they are, for
         a human decided in them.
+    notes : tuple of str
+        What was chosen for the user as files were read, such as a channel.
     """
 
     summary: pd.DataFrame
     failures: dict[str, str]
     skipped: int = 0
     kept: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
@@ -133,6 +139,9 @@ def run_batch(
     workers: int = 1,
     overwrite: bool = False,
     expected: int | None = EXPECTED_CHROMOSOMES,
+    threshold: float | None = None,
+    channel: int | str | None = None,
+    polarity: Polarity = "auto",
     progress: Callable[[int, int], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> BatchResult:
@@ -158,6 +167,12 @@ def run_batch(
     expected : int, optional
         Chromosomes in a cell: they tell how many clusters are likely, and the score
         compares with them; None where that is not known.
+    threshold : float, optional
+        Confidence under which a region is unsure (default: the model's).
+    channel : int or str, optional
+        Channel of the chromosomes in files of several, see `open_image`.
+    polarity : {"auto", "dark", "bright"}
+        Whether chromosomes are darker or brighter than the background.
     progress : callable, optional
         Called with the files done and their number.
     tell : callable, optional
@@ -188,7 +203,10 @@ def run_batch(
     folder = Path(output).expanduser().resolve()
     with writable_folder(folder), alone_in(folder):
         records = _read_records(folder)
-        jobs = _jobs(files, folder, model, device, expected, records)
+        settings = {
+            "expected": expected, "threshold": threshold, "channel": channel, "polarity": polarity,
+        }  # fmt: skip
+        jobs = _jobs(files, folder, model, device, settings, records)
         # A damaged model or a wrong device fails here, not once for every file; the
         # devices of a cluster's workers are not those of this machine.
         load_once(jobs[0].model, device if scheduler is None else "cpu")
@@ -257,7 +275,7 @@ def _jobs(
     folder: Path,
     model: str | Path,
     device: str,
-    expected: int | None,
+    settings: dict[str, Any],
     records: dict[str, dict[str, Any]],
 ) -> list[Job]:
     from napari_chromocluster.models.registry import model_card, resolve_model
@@ -278,9 +296,10 @@ def _jobs(
             "bytes": size,
             "changed": changed,
             "model": [card.name, card.created],
-            "expected": expected,
+            "reading": _READING,
+            **settings,
         }
-        jobs.append(Job(str(file), name, str(folder), where, device, stamp, expected=expected))
+        jobs.append(Job(str(file), name, str(folder), where, device, stamp, **settings))
     return jobs
 
 
@@ -375,8 +394,10 @@ def _summarise(
     images: dict[str, str] = {}
     failures: dict[str, str] = {}
     kept: list[str] = []
+    notes: list[str] = []
     for job in jobs:
         outcome = outcomes[job.name]
+        notes += outcome.notes
         images |= dict.fromkeys(outcome.frames, job.image)
         kept += outcome.kept
         for part, reason in outcome.failures.items():
@@ -400,7 +421,7 @@ def _summarise(
             work()
         except (OSError, ImageError) as error:  # which images failed is told all the same
             failures[str(folder / name)] = sentence(error)
-    return BatchResult(summary, failures, skipped, tuple(kept))
+    return BatchResult(summary, failures, skipped, tuple(kept), tuple(notes))
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

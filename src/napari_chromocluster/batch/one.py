@@ -14,17 +14,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_chromocluster.imaging.image_file import ImageFile, open_image
 from napari_chromocluster.imaging.io import (
     ImageError,
     check_writable,
     is_stack,
-    read_image,
     read_labels,
     seal_of,
     write_labels,
 )
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.segmentation import segment_metaphase
+from napari_chromocluster.imaging.signal import Polarity
 from napari_chromocluster.results.figures import overlay_figure, save_figure
 from napari_chromocluster.results.table import (
     HUMAN,
@@ -130,8 +131,8 @@ def writable_folder(folder: str | Path) -> Iterator[None]:
                 one.rmdir()
 
 
-def read_frame(path: str | Path) -> NDArray[Any]:
-    """Read one metaphase.
+def read_frame(path: str | Path, channel: int | str | None = None) -> ImageFile:
+    """Read one metaphase, as `open_image` does.
 
     Raises
     ------
@@ -140,10 +141,10 @@ def read_frame(path: str | Path) -> NDArray[Any]:
     """
     if Path(path).is_dir():
         raise ImageError(f"{path} is a folder: use 'chromocluster batch' for the images in it.")
-    image = read_image(path)
-    if is_stack(image):
+    image = open_image(path, channel)
+    if is_stack(image.pixels):
         raise ImageError(
-            f"{Path(path).name} holds {len(image)} frames: use 'chromocluster batch' for it."
+            f"{Path(path).name} holds {len(image.pixels)} frames: use 'chromocluster batch' for it."
         )
     return image
 
@@ -158,6 +159,8 @@ def classify_to_files(
     select: Collection[int] | None = None,
     expected: int | None = EXPECTED_CHROMOSOMES,
     threshold: float | None = None,
+    polarity: Polarity = "auto",
+    pixel_size: float | None = None,
 ) -> Classified:
     """Classify one metaphase and write labels, table and overlay into a folder.
 
@@ -179,6 +182,11 @@ def classify_to_files(
         Chromosomes in a cell; None where that is not known.
     threshold : float, optional
         Confidence under which a region is unsure (default: the model's).
+    polarity : {"auto", "dark", "bright"}
+        Whether chromosomes are darker or brighter than the background, where
+        the regions are to be found.
+    pixel_size : float, optional
+        Micrometres of a pixel, for the scale bar.
 
     Raises
     ------
@@ -193,7 +201,7 @@ def classify_to_files(
     with writable_folder(folder):
         reviewed = _reviewed(files, labels)
         began = time.perf_counter()
-        regions = _find_regions(image, name) if labels is None else labels
+        regions = _find_regions(image, name, polarity=polarity) if labels is None else labels
         came = FOUND if labels is None else GIVEN
         if reviewed is None:  # else these are the very regions that a human decided on
             _check_labels_there(files, regions, came)
@@ -203,7 +211,9 @@ def classify_to_files(
             table = merge_tables(reviewed, table)
         limit = classifier.card.unsure_threshold if threshold is None else threshold
         title = f"{name} — {classifier.name}"
-        figure = overlay_figure(image, regions, table, threshold=limit, title=title)
+        figure = overlay_figure(
+            image, regions, table, threshold=limit, title=title, pixel_size=pixel_size
+        )
         _put_labels(files, regions, came)
         save_figure(files.overlay, figure)
         write_table(files.regions, table)
@@ -267,7 +277,8 @@ def is_reviewed(files: ResultFiles) -> bool:
 def _find_regions(image: NDArray[Any], name: str, **parameters: Any) -> NDArray[Any]:
     labels = segment_metaphase(image, **parameters)
     if not labels.any():
-        advice = "choose other values" if parameters else "give its labels"
+        by_itself = set(parameters) <= {"polarity"} and parameters.get("polarity", "auto") == "auto"
+        advice = "give its labels" if by_itself else "choose other values"
         raise BatchError(
             f"No chromosome was found in {name}: check that it is a metaphase, or {advice}."
         )

@@ -33,7 +33,9 @@ from napari_chromocluster.batch.one import (
     classify_to_files,
     is_reviewed,
 )
-from napari_chromocluster.imaging.io import is_full_disk, is_stack, read_image
+from napari_chromocluster.imaging.image_file import open_image
+from napari_chromocluster.imaging.io import is_full_disk, is_stack
+from napari_chromocluster.imaging.signal import Polarity
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.training.alive import end_with_parent
 
@@ -71,6 +73,8 @@ class Job:
         Names of frames whose earlier results hold.
     expected : int or None
         Chromosomes in a cell; None where that is not known.
+    channel, polarity, threshold
+        As in `open_image` and `classify_to_files`.
     """
 
     image: str
@@ -81,6 +85,9 @@ class Job:
     stamp: dict[str, Any] = field(default_factory=dict, hash=False)
     done: tuple[str, ...] = ()
     expected: int | None = EXPECTED_CHROMOSOMES
+    channel: int | str | None = None
+    polarity: Polarity = "auto"
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,26 +103,29 @@ class Outcome:
     failures : dict of str to str
         Frame, such as ``frame 007``, to why it could not be done; "" is the
         whole file.
+    notes : tuple of str
+        What was chosen for the user as the file was read.
     """
 
     frames: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def classify_job(job: Job) -> Outcome:
     """Classify all frames of one file, each by itself; runs on workers."""
     try:
-        pixels = read_image(job.image)
+        image = open_image(job.image, job.channel)
         classifier = load_once(job.model, job.device)
     except Exception as error:
         # Whatever it is, the other files are done all the same.
         return Outcome(failures={"": sentence(error)})
-    parts = {job.name: ("", pixels)}
-    if is_stack(pixels):
+    parts = {job.name: ("", image.pixels)}
+    if is_stack(image.pixels):
         parts = {
             frame_name(job.name, number): (f"frame {number:03d}", frame)
-            for number, frame in enumerate(pixels)
+            for number, frame in enumerate(image.pixels)
         }
     frames, kept, failures = [], [], {}
     for name, (part, frame) in parts.items():
@@ -124,11 +134,15 @@ def classify_job(job: Job) -> Outcome:
                 if is_reviewed(ResultFiles.of(job.folder, name)):
                     kept.append(name)
                 else:
-                    classify_to_files(frame, name, job.folder, classifier, expected=job.expected)
+                    classify_to_files(
+                        frame, name, job.folder, classifier, expected=job.expected,
+                        threshold=job.threshold, polarity=job.polarity,
+                        pixel_size=image.pixel_size,
+                    )  # fmt: skip
             frames.append(name)
         except Exception as error:  # so are the other frames
             failures[part] = sentence(error)
-    return Outcome(tuple(frames), tuple(kept), failures)
+    return Outcome(tuple(frames), tuple(kept), failures, image.notes)
 
 
 def sentence(error: BaseException) -> str:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_chromocluster.cli.options import (
+    Channel,
     Device,
     Json,
     Model,
     Output,
+    Polarity,
     Stopped,
+    Threshold,
     counted,
     print_json,
+    print_notes,
     progress_line,
 )
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
@@ -45,6 +49,9 @@ def batch(
             min=0, help="Chromosomes in a cell: for the types and the score (0: not known)."
         ),
     ] = EXPECTED_CHROMOSOMES,
+    threshold: Threshold = None,
+    channel: Channel = None,
+    polarity: Polarity = "auto",
     as_json: Json = False,
 ) -> None:
     """Classify many metaphases and rank them; finished ones are passed over.
@@ -65,6 +72,9 @@ def batch(
             workers=workers,
             overwrite=overwrite,
             expected=expected or None,
+            threshold=threshold,
+            channel=channel,
+            polarity=polarity,
             progress=progress_line("images"),
             tell=None if on_terminal else partial(print, file=sys.stderr, flush=True),
         )
@@ -79,6 +89,7 @@ def batch(
                 "failures": result.failures,
                 "skipped": result.skipped,
                 "kept": list(result.kept),
+                "notes": list(result.notes),
             }
         )
     else:
@@ -93,6 +104,7 @@ def _print_batch(result: BatchResult, output: Path) -> None:
         print(f"{counted(result.skipped, 'image')} finished before (--overwrite does them again)")
     if result.kept:
         print("counted as they are, for a human decided there: " + ", ".join(result.kept))
+    print_notes(result.notes)
     if result.failures:
         print("could not be done:", file=sys.stderr)
     for name, reason in result.failures.items():

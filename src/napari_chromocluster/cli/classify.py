@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_chromocluster.cli.options import (
+    Channel,
     Device,
     Expected,
     Image,
     Json,
     Model,
     Output,
+    Polarity,
     Threshold,
     numbers,
     print_classified,
     print_json,
+    print_notes,
 )
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
@@ -41,6 +44,8 @@ def classify(
     device: Device = "auto",
     expected: Expected = EXPECTED_CHROMOSOMES,
     threshold: Threshold = None,
+    channel: Channel = None,
+    polarity: Polarity = "auto",
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Also write what decided (class activation maps) as TIFF."),
@@ -53,14 +58,17 @@ def classify(
     from napari_chromocluster.models.classifier import load_model
 
     chosen = numbers(select, "--select")
-    pixels = read_frame(image)
+    opened = read_frame(image, channel)
+    print_notes(opened.notes)
+    pixels = opened.pixels
     regions = None if labels is None else read_labels(labels)
     if labels is not None:
         _check_labels(labels, regions)
     classifier = load_model(model, device)
     done = classify_to_files(
         pixels, image.stem, output, classifier, labels=regions, select=chosen,
-        expected=expected or None, threshold=threshold,
+        expected=expected or None, threshold=threshold, polarity=polarity,
+        pixel_size=opened.pixel_size,
     )  # fmt: skip
     result = summary_of(done, classifier, whole=chosen is None, expected=expected or None)
     if explain:

@@ -16,6 +16,7 @@ from napari_chromocluster.cli.options import (
     Output,
     print_classified,
     print_json,
+    print_notes,
 )
 
 _OPEN = """
@@ -42,10 +43,13 @@ def demo(
 
     if image is None:
         image = _write_synthetic(output / "synthetic_metaphase.png")
+    opened = read_frame(image)
+    print_notes(opened.notes)
     classifier = load_model(model, device)
-    result = summary_of(
-        classify_to_files(read_frame(image), image.stem, output, classifier), classifier
+    done = classify_to_files(
+        opened.pixels, image.stem, output, classifier, pixel_size=opened.pixel_size
     )
+    result = summary_of(done, classifier)
     if as_json:
         print_json(result)
     else:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,16 @@ Image = Annotated[Path, typer.Argument(help="Metaphase image: TIFF, PNG, JPEG or
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 Model = Annotated[str, typer.Option(help="Name in the model list, or a model file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        help="Channel of the chromosomes, by name or number from 1 (default: DAPI or the like)."
+    ),
+]
+Polarity = Annotated[
+    Literal["auto", "dark", "bright"],
+    typer.Option(help="Chromosomes are dark or bright (auto: found by itself)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threshold = Annotated[
     float | None,
@@ -47,6 +57,12 @@ def numbers(text: str | None, option: str) -> list[int] | None:
 def counted(number: int, noun: str) -> str:
     """Say how many there are of something: ``1 region``, ``2 regions``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Say on standard error what was chosen for the user."""
+    for text in notes:
+        print(f"note: {text}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

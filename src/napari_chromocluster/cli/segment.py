@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_chromocluster.cli.options import Image, Json, Output, counted, print_json
+from napari_chromocluster.cli.options import (
+    Channel,
+    Image,
+    Json,
+    Output,
+    Polarity,
+    counted,
+    print_json,
+    print_notes,
+)
 
 
 def segment(
@@ -28,9 +37,8 @@ def segment(
             help="Share of the signal at which bright regions end; more for blurred images."
         ),
     ] = None,
-    polarity: Annotated[
-        str | None, typer.Option(help="Chromosomes are dark or bright (default: found by itself).")
-    ] = None,
+    channel: Channel = None,
+    polarity: Polarity = "auto",
     as_json: Json = False,
 ) -> None:
     """Find the regions of a metaphase and write them as a label image."""
@@ -43,10 +51,11 @@ def segment(
         "edge": edge,
         "polarity": polarity,
     }
-    pixels = read_frame(image)
+    opened = read_frame(image, channel)
+    print_notes(opened.notes)
     # Options that are not given keep the segmentation's own values.
     given = {name: value for name, value in chosen.items() if value is not None}
-    done = segment_to_files(pixels, image.stem, output, **given)
+    done = segment_to_files(opened.pixels, image.stem, output, **given)
     found = int(done.labels.max(initial=0))
     if as_json:
         removed = [str(path) for path in done.removed]

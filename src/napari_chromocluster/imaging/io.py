@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -17,13 +16,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-_TIFF = (".tif", ".tiff")
-#: Largest share of a picture's pixels that a thumbnail of it has.
-_THUMBNAIL = 0.2
+TIFF_SUFFIXES = (".tif", ".tiff")
 #: First word of the tag that tells who wrote a label image.
 _SEAL = "napari-chromocluster"
 #: Suffixes of files that `read_image` reads.
-IMAGE_SUFFIXES = (*_TIFF, ".png", ".jpg", ".jpeg", ".bmp")
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 
 
 def _shared() -> int:
@@ -115,15 +112,17 @@ def write_text_atomic(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_image(path: str | Path) -> NDArray[Any]:
+def read_image(path: str | Path, channel: int | str | None = None) -> NDArray[Any]:
     """Read a metaphase image or a stack of them.
 
-    TIFF (palette, 12 bit, tiled, several pages), PNG, JPEG and BMP.
+    TIFF (palette, 12 bit, tiled, several pages, ImageJ, OME), PNG, JPEG and BMP.
 
     Parameters
     ----------
     path : path
         The file.
+    channel : int or str, optional
+        Which channel is read, see `open_image`, which also tells which one was.
 
     Returns
     -------
@@ -133,14 +132,15 @@ def read_image(path: str | Path) -> NDArray[Any]:
     Raises
     ------
     ImageError
-        If the file is missing, is no image, or is cut short.
+        If the file is missing, is no image, is cut short, or has no such channel.
     """
-    with _decoding(path, "an image") as file:
-        return _read_tiff(file) if file.suffix.lower() in _TIFF else _read_picture(file)
+    from napari_chromocluster.imaging.image_file import open_image
+
+    return open_image(path, channel).pixels
 
 
 @contextmanager
-def _decoding(path: str | Path, what: str) -> Iterator[Path]:
+def decoding(path: str | Path, what: str) -> Iterator[Path]:
     """Turn whatever a decoder says of a file into one sentence."""
     file = Path(path)
     if file.is_dir():
@@ -164,43 +164,13 @@ def _decoding(path: str | Path, what: str) -> Iterator[Path]:
         ) from error
 
 
-def _read_tiff(file: Path) -> NDArray[Any]:
-    with tifffile.TiffFile(file) as tiff:
-        _check_complete(tiff, file)
-        page = tiff.pages.first
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-            # tifffile gives palette indices; Pillow applies the palette.
-            return _read_picture(file)
-        _check_one_size(tiff, file)
-        pixels = tiff.asarray()
-        if page.samplesperpixel == 2 and page.planarconfig != 2 and pixels.shape[-1] == 2:
-            gray, alpha = pixels[..., :1], pixels[..., 1:]
-            pixels = np.concatenate([gray, gray, gray, alpha], axis=-1)
-            pixels = _without_full_alpha(pixels, gray=True)
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
-            pixels = np.iinfo(pixels.dtype).max - pixels
-        if page.planarconfig == 2 and pixels.ndim == 3 and pixels.shape[0] in (3, 4):
-            pixels = np.moveaxis(pixels, 0, -1)
-    return _squeezed(pixels, file)
-
-
-def _check_complete(tiff: tifffile.TiffFile, file: Path) -> None:
+def check_complete(tiff: tifffile.TiffFile, file: Path) -> None:
     """Refuse a file whose pixels lie beyond its end: some codecs would make them up."""
     size = file.stat().st_size
     for page in tiff.pages:
         for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
             if start + length > size:
                 raise ImageError(f"{file.name} is cut short: copy or export it again.")
-
-
-def _check_one_size(tiff: tifffile.TiffFile, file: Path) -> None:
-    """Refuse a file of several pictures, of which only the first would be read."""
-    first, *others = (math.prod(one.shape) for one in tiff.series)
-    # A thumbnail lies beside the picture in many files.
-    if any(one > _THUMBNAIL * first for one in others):
-        raise ImageError(
-            f"{file.name} holds pictures of different sizes: save each as a file of its own."
-        )
 
 
 def _squeezed(pixels: NDArray[Any], file: Path) -> NDArray[Any]:
@@ -216,33 +186,6 @@ def _squeezed(pixels: NDArray[Any], file: Path) -> NDArray[Any]:
     return pixels
 
 
-def _read_picture(file: Path) -> NDArray[Any]:
-    with Image.open(file) as picture:
-        frames = []
-        for number in range(getattr(picture, "n_frames", 1)):
-            picture.seek(number)
-            picture.load()
-            frames.append(_pixels_of(picture))
-    return frames[0] if len(frames) == 1 else np.stack(frames)
-
-
-def _pixels_of(picture: Image.Image) -> NDArray[Any]:
-    """Return a picture of Pillow as gray, RGB or, where something is transparent, RGBA."""
-    mode = picture.mode
-    if "transparency" in picture.info or mode in ("LA", "PA", "La", "RGBa"):
-        return _without_full_alpha(np.asarray(picture.convert("RGBA")), gray=mode[0] in "L1")
-    if mode in ("P", "CMYK", "YCbCr"):
-        picture = picture.convert("RGB")
-    return np.asarray(picture.convert("L") if mode == "1" else picture)
-
-
-def _without_full_alpha(pixels: NDArray[Any], gray: bool) -> NDArray[Any]:
-    """Leave out of RGBA pixels what says nothing: an alpha that is full, equal colours."""
-    if (pixels[..., 3] == 0).any():
-        return pixels
-    return pixels[..., 0] if gray else pixels[..., :3]
-
-
 def read_labels(path: str | Path) -> NDArray[Any]:
     """Read a label image.
 
@@ -256,21 +199,30 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     ImageError
         If the file is no image of whole numbers in one channel.
     """
-    with _decoding(path, "a label image") as file:
-        if file.suffix.lower() in _TIFF:
-            with tifffile.TiffFile(file) as tiff:
-                _check_complete(tiff, file)
+    with decoding(path, "a label image") as file:
+        if file.suffix.lower() in TIFF_SUFFIXES:
+            # Of an OME-TIFF set in several files, only the pages of this one.
+            with tifffile.TiffFile(file, is_ome=False) as tiff:
+                check_complete(tiff, file)
                 labels = _squeezed(tiff.asarray(), file)
         else:
             with Image.open(file) as picture:
                 # Indices of a palette are the labels themselves.
                 labels = np.asarray(picture)
                 labels = labels[..., 0] if picture.mode == "LA" else labels
+    if labels.dtype.kind == "f":
+        labels = _whole_numbers(labels)
     if labels.dtype.kind not in "uib" or (labels.ndim == 3 and labels.shape[-1] in (3, 4)):
         raise ImageError(
             f"{file.name} is a picture, not a label image: labels are whole numbers in one channel."
         )
     return labels
+
+
+def _whole_numbers(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels that a program saved as floats as integers, if they are whole numbers."""
+    filled = np.where(np.isnan(labels), 0, labels)  # some mark the background so
+    return filled.astype(np.int64) if (filled == np.floor(filled)).all() else labels
 
 
 def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None) -> None:
@@ -311,7 +263,7 @@ def seal_of(path: str | Path) -> str | None:
     ImageError
         If the file is no complete image.
     """
-    with _decoding(path, "a label image") as file, tifffile.TiffFile(file) as tiff:
+    with decoding(path, "a label image") as file, tifffile.TiffFile(file) as tiff:
         program, _, rest = str(tiff.pages.first.software or "").partition(" ")
         word, _, digest = rest.partition(" ")
         return word if program == _SEAL and digest == _digest(tiff.asarray()) else None

@@ -20,6 +20,10 @@ Polarity = Literal["auto", "dark", "bright"]
 _LEAST_TRANSMISSION = 0.03
 #: About how many pixels are looked at to find polarity and illumination.
 _SAMPLE_SIDE = 160
+#: About how many pixels are looked at to find how much is stained.
+_AREA_SIDE = 400
+#: A merge of fluorescences: how dark its ground is, how colourful what is bright, as shares.
+_DARK, _COLORFUL = 0.4, 0.3
 _RGB_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -45,7 +49,8 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
     Parameters
     ----------
     image : (H, W) or (H, W, 1 | 3 | 4) array of any real dtype
-        Gray, RGB or RGBA.  Transparent pixels, and values that are not
+        Gray, RGB or RGBA; of a merge of fluorescences on a dark ground, the
+        colour in which most is stained counts.  Transparent pixels, and values that are not
         finite, take the median of the others.
 
     Returns
@@ -61,7 +66,7 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[-1] in (1, 3, 4):
         color = array[..., :3].astype(np.float32)
-        gray = color @ _RGB_WEIGHTS if color.shape[-1] == 3 else color[..., 0]
+        gray = _gray_of(color) if color.shape[-1] == 3 else color[..., 0]
         gray[transparent_pixels(array)] = np.nan
     elif array.ndim == 2:
         gray = array.astype(np.float32)
@@ -77,6 +82,35 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
         fill = float(np.median(gray[finite])) if finite.any() else 0.0
         gray = np.where(finite, gray, np.float32(fill))
     return np.ascontiguousarray(gray, dtype=np.float32)
+
+
+def _gray_of(color: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the luminance, or of a merge of fluorescences the channel of the counterstain."""
+    step = max(1, min(color.shape[:2]) // _AREA_SIDE)
+    sample = color[::step, ::step]
+    sample = sample[np.isfinite(sample).all(axis=-1)]
+    if sample.size:
+        brightest = sample.max(axis=-1)
+        top = float(np.percentile(brightest, 99.8))
+        stained = brightest > max(0.5 * top, float(np.median(brightest)) + 1)
+        colorful = brightest - sample.min(axis=-1) > _COLORFUL * brightest
+        if np.median(brightest) < _DARK * top and colorful[stained].mean() > 0.5:
+            areas = [stained_area(color[..., one]) for one in range(3)]
+            return color[..., int(np.argmax(areas))].copy()
+    return color @ _RGB_WEIGHTS
+
+
+def stained_area(gray: NDArray[np.float32]) -> float:
+    """Return the share of a fluorescence image (H, W) that is far brighter than its ground."""
+    step = max(1, min(gray.shape) // _AREA_SIDE)
+    sample = gray[::step, ::step]
+    sample = sample[np.isfinite(sample)]
+    if sample.size == 0:
+        return 0.0
+    ground = float(np.median(sample))
+    noise = 1.48 * float(np.median(np.abs(sample - ground)))
+    top = float(np.percentile(sample, 99.8))
+    return float(np.mean(sample > ground + max(6 * noise, 0.25 * (top - ground))))
 
 
 def transparent_pixels(image: Any) -> NDArray[np.bool_]:

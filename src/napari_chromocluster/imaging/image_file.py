@@ -1,0 +1,486 @@
+"""Image files of microscopes: which of their planes are metaphases, channels and slices."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from napari_chromocluster.imaging.io import TIFF_SUFFIXES, ImageError, check_complete, decoding
+from napari_chromocluster.imaging.signal import sampled, stained_area, to_grayscale
+
+#: Largest share of a picture's pixels that a thumbnail of it has.
+_THUMBNAIL = 0.2
+#: What the channel is named that shows all chromosomes.
+_COUNTERSTAINS = ("dapi", "hoechst", "counterstain", "giemsa", "propidium")
+#: Correlation of neighbours above which slices show one metaphase in several planes of focus.
+_SAME_FIELD = 0.5
+#: Micrometres in units of length, and sizes of a pixel that a microscope gives, in µm.
+_MICROMETRES = {
+    "nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
+    "\\u00b5m": 1.0, "mm": 1e3, "cm": 1e4, "inch": 25_400.0, "in": 25_400.0, "m": 1e6,
+}  # fmt: skip
+_SENSIBLE = (0.005, 5.0)
+_COLORS = ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """What an image file holds.
+
+    Attributes
+    ----------
+    pixels : (H, W), (H, W, 3 | 4), (N, H, W) or (N, H, W, 3 | 4) array
+        One metaphase or a stack of them, in one channel or in colour.
+    channels : tuple of str
+        Names of all channels; empty where there is but one.
+    channel : int or None
+        The one that was read, counted from 1.
+    pixel_size : float or None
+        Micrometres of a pixel, where the file says so.
+    notes : tuple of str
+        Sentences on what was chosen for the user.
+    """
+
+    pixels: NDArray[Any]
+    channels: tuple[str, ...] = ()
+    channel: int | None = None
+    pixel_size: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """One plane of a file: where it belongs, and what reads it."""
+
+    frame: tuple[int, ...]
+    z: int
+    channel: int
+    read: Callable[[], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Planes:
+    planes: list[_Plane]
+    names: tuple[str, ...] = ()
+    #: Whether slices are planes of focus for sure, not perhaps metaphases.
+    focus: bool = False
+
+
+def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
+    """Read an image file, and what is known of it beside its pixels.
+
+    Parameters
+    ----------
+    path : path
+        TIFF, PNG, JPEG or BMP.
+    channel : int or str, optional
+        Which channel is read: its number, from 1, or its name or part of it; a colour of a
+        picture in colours.  By default the one that is named after a counterstain such as DAPI,
+        else the one in which most is stained.
+
+    Returns
+    -------
+    ImageFile
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, is no image, is cut short, or has no such channel.
+    """
+    with decoding(path, "an image") as file:
+        tiff = file.suffix.lower() in TIFF_SUFFIXES
+        opened = _open_tiff(file, channel) if tiff else _open_picture(file)
+        return _one_color(opened, channel, file.name)
+
+
+def _open_tiff(file: Path, channel: int | str | None) -> ImageFile:
+    """Read the pages of a TIFF as metaphases; of channels and planes of focus, one is chosen.
+
+    Of an OME-TIFF set in several files, only the pages of the named file are read.
+    """
+    with tifffile.TiffFile(file, is_ome=False) as tiff:
+        check_complete(tiff, file)
+        first = tiff.pages.first
+        found = _ome_planes(tiff, file) or _series_planes(tiff, file)
+        chosen = _chosen(found, file, channel)
+        size = _ome_pixel_size(tiff) or _tiff_pixel_size(tiff)
+        turned = int(getattr(first.tags.get("Orientation"), "value", 1) or 1)
+    return replace(
+        chosen, pixel_size=size, notes=(*chosen.notes, *_orientation_note(file.name, turned))
+    )
+
+
+def _orientation_note(name: str, orientation: int) -> tuple[str, ...]:
+    """Say that a file asks to be shown turned, which neither napari nor this program does."""
+    if orientation in (0, 1):
+        return ()
+    return (
+        f"{name} says that it is to be shown turned or mirrored (orientation {orientation}): it is "
+        f"read as it is stored, as napari does; labels from a program that turns it do not fit.",
+    )
+
+
+# ------------------------------------------------------------------- planes of a TIFF
+
+
+def _series_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes:
+    """Return the planes of all series of one size, by the axes that the file names."""
+    planes: list[_Plane] = []
+    first, *others = tiff.series
+    same = [first, *(one for one in others if _size(one) == _size(first))]
+    # A thumbnail lies beside the picture in many files.
+    large = _THUMBNAIL * np.prod(_size(first))
+    if any(_size(one) != _size(first) and np.prod(_size(one)) > large for one in others):
+        raise ImageError(
+            f"{file.name} holds pictures of different sizes: save each as a file of its own."
+        )
+    for number, series in enumerate(same):
+        planes += _planes_of(series, number)
+    imagej = tiff.imagej_metadata or {}
+    names = _imagej_names(imagej, 1 + max(plane.channel for plane in planes))
+    return _Planes(planes, names)  # in ImageJ the metaphases of a plain stack are slices, too
+
+
+def _size(series: Any) -> tuple[int, int]:
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    return sizes.get("Y", 1), sizes.get("X", 1)
+
+
+def _planes_of(series: Any, number: int) -> list[_Plane]:
+    page = series.keyframe
+    pixels, axes = series.asarray(), series.axes
+    samples = "S"
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    if "S" in axes:
+        pixels = np.moveaxis(pixels, axes.index("S"), -1)
+        axes = axes.replace("S", "") + "S"
+        if not _is_color(page):
+            # Samples that are no colours, and no alpha, are channels.
+            axes, samples = axes.replace("C", "Q")[:-1] + "C", ""
+    image = [axis for axis in ("Y", "X", *([samples] if samples and "S" in axes else []))]
+    outer = [axis for axis in axes if axis not in image]
+    pixels = np.transpose(pixels, [axes.index(axis) for axis in (*outer, *image)])
+    planes = []
+    for place in np.ndindex(*pixels.shape[: len(outer)]):
+        at = dict(zip(outer, place, strict=True))
+        frame = (number, *(at[axis] for axis in outer if axis not in "CZ"))
+        plane = _shown(pixels[place], page)
+        planes.append(_Plane(frame, at.get("Z", 0), at.get("C", 0), _given(plane)))
+    return planes
+
+
+def _given(pixels: NDArray[Any]) -> Callable[[], NDArray[Any]]:
+    return lambda: pixels
+
+
+def _is_color(page: Any) -> bool:
+    """Whether the samples of a page are colours, or a gray and its alpha, not channels."""
+    if page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
+        extra = tuple(page.extrasamples)
+        alpha = bool(extra) and extra[-1] in (
+            tifffile.EXTRASAMPLE.ASSOCALPHA,
+            tifffile.EXTRASAMPLE.UNASSALPHA,
+        )
+        return page.samplesperpixel == 2 and alpha
+    return True
+
+
+def _shown(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+    """Return the pixels of a plane as gray, RGB or RGBA."""
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        colors = np.moveaxis(np.asarray(page.colormap), 0, -1)
+        return np.asarray(colors[pixels] >> 8, np.uint8)
+    if pixels.ndim == 3 and pixels.shape[-1] == 2:
+        gray, alpha = pixels[..., :1], pixels[..., 1:]
+        return _without_full_alpha(np.concatenate([gray, gray, gray, alpha], axis=-1), gray=True)
+    if pixels.ndim == 3 and pixels.shape[-1] > 4:
+        return pixels[..., :3]
+    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
+
+
+def _without_full_alpha(pixels: NDArray[Any], gray: bool) -> NDArray[Any]:
+    """Leave out of RGBA pixels what says nothing: an alpha without holes, equal colours."""
+    if (pixels[..., 3] == 0).any():
+        return pixels
+    return pixels[..., 0] if gray else pixels[..., :3]
+
+
+def _imagej_names(metadata: dict[str, Any], channels: int) -> tuple[str, ...]:
+    """Return the names of channels, from the labels of the first planes or from Micro-Manager."""
+    labels = [str(one) for one in metadata.get("Labels") or ()][:channels]
+    if len(set(labels)) == channels > 1:
+        return tuple(labels)
+    try:
+        names = json.loads(str(metadata.get("Info", "")))["ChNames"]
+    except (ValueError, KeyError, TypeError):
+        return ()
+    return tuple(str(one) for one in names) if len(names) == channels else ()
+
+
+# ------------------------------------------------------------------- OME-XML
+
+
+def _ome_root(tiff: tifffile.TiffFile) -> ElementTree.Element | None:
+    text = str(tiff.pages.first.description or "")
+    if not text.rstrip().endswith("OME>"):
+        return None
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        return None
+
+
+def _children(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return [one for one in element if one.tag.rpartition("}")[2] == name]
+
+
+def _ome_pixels(tiff: tifffile.TiffFile) -> list[ElementTree.Element]:
+    root = _ome_root(tiff)
+    images = [] if root is None else _children(root, "Image")
+    return [pixels for image in images for pixels in _children(image, "Pixels")]
+
+
+def _ome_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes | None:
+    """Return the planes that OME-XML describes in this very file; None where it describes none."""
+    root = _ome_root(tiff)
+    if root is None:
+        return None
+    planes: dict[int, _Plane] = {}
+    names: tuple[str, ...] = ()
+    for field, pixels in enumerate(_ome_pixels(tiff)):
+        entries = _children(pixels, "Channel")
+        names = names or tuple(
+            one.get("Name") or one.get("Fluor") or f"channel {number}"
+            for number, one in enumerate(entries, start=1)
+        )
+        order = pixels.get("DimensionOrder", "XYCZT")[2:]
+        sizes = {axis: int(pixels.get(f"Size{axis}", "1")) for axis in order}
+        samples = max([int(one.get("SamplesPerPixel", "1")) for one in entries], default=1)
+        sizes["C"] = max(1, sizes["C"] // samples)
+        for data in _children(pixels, "TiffData"):
+            if not _is_here(data, root, file):
+                continue
+            page = int(data.get("IFD", "0"))
+            usual = "1" if "IFD" in data.attrib else "0"  # 0: all that follow
+            count = int(data.get("PlaneCount", data.get("NumPlanes", usual)))
+            begin = [int(data.get(f"First{axis}", "0")) for axis in order]
+            start = begin[0] + sizes[order[0]] * (begin[1] + sizes[order[1]] * begin[2])
+            for number in range(count or len(tiff.pages) - page):
+                if page + number >= len(tiff.pages):
+                    break
+                rest, at = start + number, {}
+                for axis in order:
+                    rest, at[axis] = divmod(rest, sizes[axis])
+                read = _page_reader(tiff, page + number)
+                planes[page + number] = _Plane((field, at["T"]), at["Z"], at["C"], read)
+    if not planes:
+        return None
+    shapes = {tuple(tiff.pages[page].shape[:2]) for page in planes}
+    if len(shapes) > 1:
+        raise ImageError(
+            f"{file.name} holds pictures of different sizes: save each as a file of its own."
+        )
+    return _Planes(list(planes.values()), names, focus=True)
+
+
+def _is_here(data: ElementTree.Element, root: ElementTree.Element, file: Path) -> bool:
+    """Whether a TiffData element is about the file itself, not another one of its set."""
+    uuids = _children(data, "UUID")
+    if not uuids:
+        return True
+    if root.get("UUID") is not None and uuids[0].text == root.get("UUID"):
+        return True
+    return uuids[0].get("FileName", "").casefold() == file.name.casefold()
+
+
+def _page_reader(tiff: tifffile.TiffFile, number: int) -> Callable[[], NDArray[Any]]:
+    def read() -> NDArray[Any]:
+        page = tiff.pages[number]
+        pixels = page.asarray()
+        if page.planarconfig == 2 and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+        return _shown(pixels, page)
+
+    return read
+
+
+# ------------------------------------------------------------------- what is chosen
+
+
+def _chosen(found: _Planes, file: Path, channel: int | str | None) -> ImageFile:
+    """Read the planes of one channel, in each frame the sharpest of the planes of focus."""
+    planes = found.planes
+    numbers = sorted({plane.channel for plane in planes})
+    names = tuple(
+        found.names[number] if number < len(found.names) else f"channel {number + 1}"
+        for number in numbers
+    )
+    notes: list[str] = []
+    place = 0
+    if len(numbers) > 1:
+        if channel is None:
+            place = _counterstain(names, [_example(planes, number) for number in numbers])
+            notes.append(
+                f"{file.name} has {len(numbers)} channels ({', '.join(names)}): channel "
+                f"{place + 1} was read; name another if it is not the one of the chromosomes."
+            )
+        else:
+            place = _channel_place(channel, names, file.name)
+    frames: dict[tuple[int, ...], list[_Plane]] = {}
+    for plane in sorted(planes, key=lambda one: (one.frame, one.z)):
+        if plane.channel == numbers[place]:
+            frames.setdefault(plane.frame, []).append(plane)
+    pictures = []
+    for slices in frames.values():
+        read = [plane.read() for plane in slices]
+        if len(read) > 1 and (found.focus or _one_field(read)):
+            best = int(np.argmax([_sharpness(one) for one in read]))
+            notes.append(f"{file.name}: the sharpest of {len(read)} slices, {best + 1}, was taken.")
+            read = [read[best]]
+        pictures += read
+    if len({one.shape for one in pictures}) > 1:
+        raise ImageError(
+            f"{file.name} holds pictures of different kinds: save each as a file of its own."
+        )
+    if pictures[0].ndim not in (2, 3) or 0 in pictures[0].shape:
+        raise ImageError(f"{file.name} is no image of pixels in rows: save it as another format.")
+    if len(notes) > 4:
+        notes = [*notes[:3], f"{file.name}: so were slices of {len(notes) - 3} more frames."]
+    pixels = pictures[0] if len(pictures) == 1 else np.stack(pictures)
+    several = len(numbers) > 1
+    return ImageFile(
+        pixels, names if several else (), place + 1 if several else None, None, tuple(notes)
+    )
+
+
+def _channel_place(channel: int | str, names: Sequence[str], file: str) -> int:
+    """Return the place of a channel that is given by its name, part of it, or its number from 1."""
+    word = str(channel).strip().casefold()
+    folded = [name.casefold() for name in names]
+    if word in folded:
+        return folded.index(word)
+    if word.isdecimal() and 1 <= int(word) <= len(names):
+        return int(word) - 1
+    partly = [place for place, name in enumerate(folded) if word and word in name]
+    if len(partly) == 1 and not word.isdecimal():
+        return partly[0]
+    listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1))
+    raise ImageError(f"{file} has no channel {channel!r}: it has {listed}.")
+
+
+def _example(planes: Iterable[_Plane], channel: int) -> Callable[[], NDArray[Any]]:
+    """Return what reads the middle slice of the first frame of a channel."""
+    mine = [plane for plane in planes if plane.channel == channel]
+    first = min(plane.frame for plane in mine)
+    slices = sorted((one for one in mine if one.frame == first), key=lambda one: one.z)
+    return slices[len(slices) // 2].read
+
+
+def _counterstain(names: Sequence[str], examples: Sequence[Callable[[], NDArray[Any]]]) -> int:
+    """Return which channel shows all chromosomes: by its name, else the one most stained."""
+    for word in _COUNTERSTAINS:
+        for place, name in enumerate(names):
+            if word in name.casefold():
+                return place
+    return int(np.argmax([stained_area(to_grayscale(read())) for read in examples]))
+
+
+def _one_field(slices: Sequence[NDArray[Any]]) -> bool:
+    """Whether slices show one metaphase in planes of focus, not several metaphases."""
+    flat = [ndimage.gaussian_filter(sampled(to_grayscale(one)), 2).ravel() for one in slices]
+    if any(float(np.ptp(one)) == 0 for one in flat):
+        return False
+    pairs = itertools.pairwise(flat)
+    return bool(np.median([np.corrcoef(a, b)[0, 1] for a, b in pairs]) > _SAME_FIELD)
+
+
+def _sharpness(pixels: NDArray[Any]) -> float:
+    gray = ndimage.gaussian_filter(to_grayscale(pixels), 1)
+    return float(ndimage.laplace(gray).var())
+
+
+# ------------------------------------------------------------------- size of a pixel
+
+
+def _ome_pixel_size(tiff: tifffile.TiffFile) -> float | None:
+    for pixels in _ome_pixels(tiff):
+        try:
+            size = float(pixels.get("PhysicalSizeX", ""))
+        except ValueError:
+            continue
+        return _sensible(size, pixels.get("PhysicalSizeXUnit", "µm"))
+    return None
+
+
+def _tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
+    """Return what ImageJ or the resolution tags say; a screen's 72 dpi is no size of a pixel."""
+    page = tiff.pages.first
+    unit = str((tiff.imagej_metadata or {}).get("unit", "")).casefold()
+    if not unit:
+        unit = {2: "inch", 3: "cm"}.get(int(page.resolutionunit or 1), "")
+    try:
+        numerator, denominator = page.tags["XResolution"].value
+        return _sensible(denominator / numerator, unit)
+    except (KeyError, ZeroDivisionError, TypeError, ValueError):
+        return None
+
+
+def _sensible(size: float, unit: str) -> float | None:
+    micrometres = size * _MICROMETRES.get(unit.strip().casefold(), float("nan"))
+    return micrometres if _SENSIBLE[0] <= micrometres <= _SENSIBLE[1] else None
+
+
+# ------------------------------------------------------------------- PNG, JPEG, BMP
+
+
+def _open_picture(file: Path) -> ImageFile:
+    """Read what Pillow reads; of the pictures of a telephone (MPO), the first."""
+    notes: list[str] = []
+    with Image.open(file) as picture:
+        orientation = int(picture.getexif().get(0x0112, 1) or 1)
+        number = getattr(picture, "n_frames", 1)
+        if picture.format == "MPO" and number > 1:
+            notes.append(f"{file.name} holds {number} pictures: the first was read.")
+            number = 1
+        frames = []
+        for one in range(number):
+            picture.seek(one)
+            picture.load()
+            frames.append(_pixels_of(picture))
+    if len({one.shape for one in frames}) > 1:
+        raise ImageError(
+            f"{file.name} holds pictures of different sizes: save each as a file of its own."
+        )
+    pixels = frames[0] if len(frames) == 1 else np.stack(frames)
+    return ImageFile(pixels, notes=(*notes, *_orientation_note(file.name, orientation)))
+
+
+def _pixels_of(picture: Image.Image) -> NDArray[Any]:
+    """Return a picture of Pillow as gray, RGB or, where something is transparent, RGBA."""
+    mode = picture.mode
+    if "transparency" in picture.info or mode in ("LA", "PA", "La", "RGBa"):
+        return _without_full_alpha(np.asarray(picture.convert("RGBA")), gray=mode[0] in "L1")
+    if mode in ("P", "CMYK", "YCbCr"):
+        picture = picture.convert("RGB")
+    return np.asarray(picture.convert("L") if mode == "1" else picture)
+
+
+def _one_color(opened: ImageFile, channel: int | str | None, name: str) -> ImageFile:
+    """Take one colour out of a picture in colours, where a channel is asked for."""
+    pixels = opened.pixels
+    if channel is None or opened.channels or pixels.ndim < 3 or pixels.shape[-1] not in (3, 4):
+        return opened
+    place = _channel_place(channel, _COLORS, name)
+    return replace(opened, pixels=pixels[..., place], channels=_COLORS, channel=place + 1)
