@@ -18,6 +18,7 @@ _WHERE = {
     "SegmentationParameters": "imaging.segmentation",
     "compose_clusters": "imaging.compose",
     "synthetic_metaphase": "imaging.synthetic",
+    "read_image": "imaging.io",
     "load_model": "models.classifier",
     "ClusterClassifier": "models.classifier",
     "list_models": "models.registry",
@@ -34,6 +35,7 @@ __all__ = [
     "evaluate",
     "list_models",
     "load_model",
+    "read_image",
     "segment_metaphase",
     "synthetic_metaphase",
     "train",
@@ -43,6 +45,7 @@ __all__ = [
 if TYPE_CHECKING:
     from napari_chromocluster import viewer
     from napari_chromocluster.imaging.compose import compose_clusters
+    from napari_chromocluster.imaging.io import read_image
     from napari_chromocluster.imaging.segmentation import (
         SegmentationParameters,
         segment_metaphase,

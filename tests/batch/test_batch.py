@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from PIL import Image
 
 import killing
 from napari_chromocluster.batch import BatchError, find_images, many, run_batch, workers
-from napari_chromocluster.batch.many import alone_in
+from napari_chromocluster.batch.many import alone_in, not_read
 from napari_chromocluster.batch.naming import unique_names
 from napari_chromocluster.batch.one import segment_to_files
 from napari_chromocluster.batch.workers import classify_job
@@ -64,6 +65,37 @@ def test_images_of_files_folders_and_patterns(slides, tmp_path):
         find_images([slides / "none*"])
     with pytest.raises(ImageError, match="no image"):
         find_images([slides])
+
+
+def test_a_pattern_in_a_folder_with_brackets(tmp_path, small):
+    folder = tmp_path / "[2026] slides"
+    (folder / "deep").mkdir(parents=True)
+    for path in (folder / "m.png", folder / "deep" / "n.png"):
+        Image.fromarray(small).save(path)
+    assert find_images([str(folder / "*.png")]) == [folder / "m.png"]
+    assert len(find_images([str(folder / "**" / "*.png")])) == 2
+    assert find_images([str(tmp_path / "[[]2026*" / "[a-m].png")]) == [folder / "m.png"]
+
+
+def test_files_that_are_not_read_are_named(slides):
+    for name in ("a.czi", "b.nd2", "notes.txt", ".hidden.lif"):
+        (slides / "a" / name).touch()
+    assert not_read([slides / "b"]) == ()
+    said = not_read([slides / "a"])
+    assert said == (f"not read in {slides / 'a'}: a.czi, b.nd2 (save images as TIFF or PNG)",)
+    (slides / "a" / "m.png").unlink()
+    with pytest.raises(ImageError, match=r"a\.czi, b\.nd2 .*There is no image"):
+        find_images([slides / "a"])
+
+
+def test_no_figure_ends_a_batch(slides, tiny_model, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr(many, "batch_chart", broken)
+    result = run_batch(folders(slides), tmp_path / "out", model=tiny_model)
+    assert len(result.summary) == 2
+    assert list(result.failures.values()) == ["no such font"]
 
 
 def test_names_are_unique(tmp_path):
@@ -219,8 +251,8 @@ def test_a_bad_frame_does_not_stop_the_rest_of_its_stack(stack, tiny_model, tmp_
     def run():
         result = run_batch([stack], out, model=tiny_model)
         assert sorted(result.summary["metaphase"]) == ["s_000", "s_002"]
-        assert list(result.failures) == [f"{stack}, frame 001"]
-        assert "No chromosome" in result.failures[f"{stack}, frame 001"]
+        assert list(result.failures) == [f"{stack}, frame 2"]
+        assert "No chromosome" in result.failures[f"{stack}, frame 2"]
 
     run()
     when = (out / "s_000_regions.csv").stat().st_mtime_ns
@@ -363,24 +395,23 @@ def test_a_killed_worker_takes_only_its_own_file_with_it(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a matter of POSIX")
-def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(
-    slides, tiny_model, tmp_path, monkeypatch, small
-):
+def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
-    Image.fromarray(small).save(slides / "a" / "killer.png")
-    (tmp_path / "sitecustomize.py").write_text(killing.KILL_AT.format(name="killer.png"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    out = tmp_path / "out"
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as cluster:
-        result = run_batch(
-            folders(slides), out, model=tiny_model, scheduler=cluster.scheduler_address
-        )
-    assert sorted(result.summary["metaphase"]) == ["a_m", "b_m"]
-    assert list(result.failures) == [str(slides / "a" / "killer.png")]
-    assert "ended suddenly both times" in result.failures[str(slides / "a" / "killer.png")]
-    assert not list(out.glob(".*"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(killing.__file__).parent))
+    names = ["bad", "a", "once", "b"]
+    jobs = [workers.Job("", name, str(tmp_path), "", "cpu") for name in names]
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        runner = workers.ClusterRunner(client, killing.work)
+        outcomes = {job.name: outcome for job, outcome in runner.run(jobs)}
+    assert {name for name, outcome in outcomes.items() if outcome.frames} == {"a", "b", "once"}
+    assert "ended suddenly both times" in outcomes["bad"].failures[""]
+    assert len((tmp_path / "bad").read_text()) == 2
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_an_interruption_keeps_the_records_of_what_is_finished(

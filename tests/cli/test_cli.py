@@ -56,6 +56,22 @@ def test_the_channel_is_chosen_and_said(channels, tmp_path, dapi, metaphase, cap
     assert "auto, dark, bright" in capsys.readouterr().err.replace("'", "")
 
 
+def test_an_option_by_its_former_name(image, tmp_path, capsys):
+    def found(*options):
+        out = tmp_path / "-".join(options)
+        assert main(["segment", str(image), "-o", str(out), *options]) == 0
+        return tifffile.imread(out / "metaphase_labels.tif")
+
+    new = found("--threshold-factor", "1.5")
+    np.testing.assert_array_equal(new, found("--threshold", "1.5"))
+    np.testing.assert_array_equal(new, found("--threshold=1.5"))
+    assert (new != found()).any()
+    for command in ("segment", "train", "evaluate"):
+        assert main([command, "--help"]) == 0
+        shown = capsys.readouterr().out.split()
+        assert not {"--threshold", "--out", "--json-file"} & set(shown)
+
+
 @pytest.fixture
 def labels(tmp_path, metaphase):
     path = tmp_path / "regions.tif"

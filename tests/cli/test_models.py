@@ -33,3 +33,10 @@ def test_a_name_that_no_file_can_have_is_found_as_it_was_given_and_as_it_is_list
         assert resolve_model(one).stem == listed
         assert main(["models", one]) == 0
         assert capsys.readouterr().out.splitlines()[0] == f"model    {listed}"
+
+
+def test_a_file_is_added_once(tiny_model, capsys):
+    for words in ("added as 'tiny'", "is in the list already, as 'tiny'"):
+        assert main(["models", "--add", str(tiny_model)]) == 0
+        assert capsys.readouterr().out.strip() == words
+    assert [entry.name for entry in list_models()].count("tiny") == 1

@@ -101,7 +101,8 @@ def test_of_planes_of_focus_the_sharpest_is_taken(tmp_path, dapi):
 
 def test_slices_that_are_metaphases_are_frames(tmp_path, dapi):
     frames = np.stack([dapi.image, dapi.image[::-1, ::-1], np.roll(dapi.image, 90, axis=0)])
-    tifffile.imwrite(tmp_path / "s.tif", frames, imagej=True)  # ImageJ calls them slices
+    # What ImageJ makes of a plain stack.
+    tifffile.imwrite(tmp_path / "s.tif", frames, imagej=True, metadata={"axes": "ZYX"})
     np.testing.assert_array_equal(read_image(tmp_path / "s.tif"), frames)
 
 

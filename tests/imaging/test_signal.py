@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
 
 
@@ -67,3 +70,9 @@ def test_wrong_shapes_are_refused_in_one_sentence():
         chromosome_signal(np.eye(40), np.zeros((20, 20), int))
     with pytest.raises(ValueError, match="empty"):
         to_grayscale(np.zeros((0, 5)))
+
+
+def test_the_name_of_a_file_is_no_image():
+    for name in ("x.tif", Path("x.tif")):
+        with pytest.raises(ValueError, match=r"read it with .*read_image\('x.tif'\)"):
+            segment_metaphase(name)

@@ -9,6 +9,7 @@ from napari_chromocluster.results.figures import (
     confusion_figure,
     contact_sheet,
     overlay_figure,
+    printable,
     reliability_figure,
     save_figure,
 )
@@ -104,6 +105,28 @@ def test_contact_sheet_shows_large_regions_whole(metaphase, table):
         tile = axes.images[0].get_array()
         assert min(tile.shape) >= max(y1 - y0, x1 - x0)
         assert ("×" in axes.get_title()) == (max(y1 - y0, x1 - x0) > side)
+
+
+NAMES = ["cost$x$", "$", "中期相_01", "染色体メタフェーズ", "a_\U000f1234", "tab\there", "_leading"]
+
+
+def test_names_are_drawn_as_they_are(tmp_path, metaphase, table):
+    """A glyph that a font lacks is a warning, and so an error here."""
+    chart = batch_chart(dict.fromkeys(NAMES, counts(table)))
+    save_figure(tmp_path / "chart.svg", chart)
+    drawn = (tmp_path / "chart.svg").read_text(encoding="utf-8")
+    for name in NAMES:
+        assert printable(name)[0] in drawn
+        figure = overlay_figure(metaphase.image, metaphase.labels, table, title=name)
+        save_figure(tmp_path / "overlay.png", figure, dpi=30)
+    assert "cost$x$" in drawn
+    assert "a_U+F1234" in drawn
+    assert "tabU+0009here" in drawn
+
+
+def test_a_chart_of_thousands_can_be_saved(tmp_path, table):
+    chart = batch_chart({f"m{number}": counts(table) for number in range(2500)})
+    assert chart.get_figheight() * 150 < 65536
 
 
 def test_unknown_format_is_refused(tmp_path):

@@ -8,15 +8,6 @@ from pathlib import Path
 
 from napari_chromocluster.batch.workers import Job, Outcome
 
-#: Kills each process that opens a file of this name; for a ``sitecustomize.py``.
-KILL_AT = """
-import os, signal, sys
-sys.addaudithook(
-    lambda event, arguments: event == "open" and str(arguments[0]).endswith({name!r})
-    and os.kill(os.getpid(), signal.SIGKILL)
-)
-"""
-
 
 def begin(workers: int) -> None:
     """Start a worker."""

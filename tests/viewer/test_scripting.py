@@ -31,6 +31,14 @@ def viewer(metaphase):
     return viewer
 
 
+def test_regions_that_are_found_again_hide_the_former(metaphase):
+    viewer = ViewerModel()
+    viewer.add_image(metaphase.image, name="metaphase")
+    first = cc.viewer.segment_layer(viewer, "metaphase")
+    second = cc.viewer.segment_layer(viewer, "metaphase", threshold=1.2)
+    assert (first.visible, second.visible) == (False, True)
+
+
 def test_segment_then_classify_then_look(viewer, tiny_model):
     labels = cc.viewer.segment_layer(viewer, "metaphase")
     assert tuple(labels.scale) == (0.1, 0.1)

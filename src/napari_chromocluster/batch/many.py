@@ -36,6 +36,9 @@ from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
 #: Ends of the names of pictures that this program writes: no metaphases.
 _OWN = ("_labels", "_overlay", "_explanation")
+#: Files that nobody takes for pictures, and how many others are named.
+_NO_PICTURES = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".ini", ".db", ".safetensors")
+_NAMED = 5
 _RECORDS, _SUMMARY = "batch.jsonl", "summary.csv"
 #: Counted up where files are read in another way: what was finished before no longer holds.
 _READING = 2
@@ -89,7 +92,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
         elif path.is_file() or path.is_symlink():  # a link to nothing is told with what failed
             if not _is_result_beside(path):
                 found.append(path)
-        elif matches := glob.glob(str(path), recursive=True):
+        elif matches := _matches(path):
             found += _images_among(Path(match) for match in matches)
         else:
             raise ImageError(f"{path} does not exist: check the name.")
@@ -100,6 +103,36 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     )
 
 
+def _matches(pattern: Path) -> list[str]:
+    """Return the files of a pattern; what exists of its beginning is a name, brackets or not."""
+    parts = pattern.parts
+    for number in range(len(parts), 0, -1):
+        if (start := Path(*parts[:number])).exists():
+            rest = os.path.join(glob.escape(str(start)), *parts[number:])
+            return glob.glob(rest, recursive=True)
+    return glob.glob(str(pattern), recursive=True)
+
+
+def not_read(paths: Iterable[str | Path]) -> tuple[str, ...]:
+    """Say of each folder which files in it are no images that can be read."""
+    notes = []
+    for folder in (Path(one).expanduser() for one in paths):
+        if not folder.is_dir():
+            continue
+        others = sorted(
+            one.name
+            for one in folder.iterdir()
+            if one.is_file()
+            and not one.name.startswith(".")
+            and one.suffix.lower() not in (*IMAGE_SUFFIXES, *_NO_PICTURES)
+        )
+        if others:
+            named = ", ".join(others[:_NAMED])
+            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            notes.append(f"not read in {folder}: {named}{more} (save images as TIFF or PNG)")
+    return tuple(notes)
+
+
 def _no_image(folders: Iterable[Path]) -> str:
     for folder in folders:
         if any(one.is_dir() and not one.name.startswith(".") for one in folder.iterdir()):
@@ -107,7 +140,9 @@ def _no_image(folders: Iterable[Path]) -> str:
                 f"There is no image in {folder} itself, but there are folders: name these, or a "
                 f"pattern such as '{folder / '**' / '*.tif'}'."
             )
-    return "There is no image: name images or folders that hold some."
+    return ". ".join(
+        [*not_read(folders), "There is no image: name images or folders that hold some."]
+    )
 
 
 def _is_result_beside(path: Path) -> bool:
@@ -199,7 +234,8 @@ def run_batch(
             f"A cell has at least one chromosome, not {expected!r}: give their number, or None "
             f"if it is not known."
         )
-    files = find_images([images] if isinstance(images, (str, Path)) else images)
+    named = [images] if isinstance(images, (str, Path)) else list(images)
+    files = find_images(named)
     folder = Path(output).expanduser().resolve()
     with writable_folder(folder), alone_in(folder):
         records = _read_records(folder)
@@ -234,7 +270,8 @@ def run_batch(
                 for job, outcome in running.finish():
                     take_in(job, outcome)
                 raise
-        return _summarise(folder, jobs, outcomes, expected, skipped)
+        result = _summarise(folder, jobs, outcomes, expected, skipped)
+        return replace(result, notes=(*result.notes, *not_read(named)))
 
 
 @contextmanager
@@ -410,16 +447,18 @@ def _summarise(
             failures[image] = f"{frame}_regions.csv: {error}"
     summary = rank(tables, expected)
     summary["image"] = [images[name] for name in summary["metaphase"]]
-    works = {_SUMMARY: partial(_write_csv, folder / _SUMMARY, summary)}
+    works: dict[str, Callable[[], None]] = {
+        _SUMMARY: partial(_write_csv, folder / _SUMMARY, summary)
+    }
     if tables:
         named = [table.assign(metaphase=name) for name, table in tables.items()]
         works[_REGIONS] = partial(_write_csv, folder / _REGIONS, pd.concat(named))
         order = {name: counts(tables[name]) for name in summary["metaphase"]}
-        works[_CHART] = partial(save_figure, folder / _CHART, batch_chart(order))
+        works[_CHART] = lambda: save_figure(folder / _CHART, batch_chart(order))
     for name, work in works.items():
         try:
             work()
-        except (OSError, ImageError) as error:  # which images failed is told all the same
+        except Exception as error:  # which images failed is told all the same
             failures[str(folder / name)] = sentence(error)
     return BatchResult(summary, failures, skipped, tuple(kept), tuple(notes))
 

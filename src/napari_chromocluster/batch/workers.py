@@ -101,7 +101,7 @@ class Outcome:
     kept : tuple of str
         Those of them that were left as they are, for a human decided there.
     failures : dict of str to str
-        Frame, such as ``frame 007``, to why it could not be done; "" is the
+        Frame, such as ``frame 7``, counted from 1, to why it could not be done; "" is the
         whole file.
     notes : tuple of str
         What was chosen for the user as the file was read.
@@ -124,7 +124,7 @@ def classify_job(job: Job) -> Outcome:
     parts = {job.name: ("", image.pixels)}
     if is_stack(image.pixels):
         parts = {
-            frame_name(job.name, number): (f"frame {number:03d}", frame)
+            frame_name(job.name, number): (f"frame {number + 1}", frame)
             for number, frame in enumerate(image.pixels)
         }
     frames, kept, failures = [], [], {}
@@ -370,10 +370,18 @@ async def _knock(connect: Any, address: str, safety: dict[str, Any]) -> None:
 
 
 class ClusterRunner:
-    """Run jobs on a dask cluster."""
+    """Run jobs on a dask cluster.
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    Parameters
+    ----------
+    client : dask.distributed.Client
+        Connected to the scheduler.
+    work : callable
+        Run on a worker with a job.
+    """
+
+    def __init__(self, client: Any, work: Callable[[Job], Outcome] = classify_job) -> None:
+        self._client, self._work = client, work
         self._batch = uuid.uuid4().hex[:8]
         self._futures: dict[Any, Job] = {}
 
@@ -411,7 +419,7 @@ class ClusterRunner:
             yield self._futures[future], future.result()
 
     def _submit(self, job: Job) -> Any:
-        future = self._client.submit(classify_on_cluster, job, self._batch, pure=False)
+        future = self._client.submit(work_on_cluster, self._work, job, self._batch, pure=False)
         self._futures[future] = job
         return future
 
@@ -430,8 +438,8 @@ def _killed_workers(error: BaseException | None) -> bool:
     return isinstance(error, KilledWorker)
 
 
-def classify_on_cluster(job: Job, batch: str) -> Outcome:
-    """Classify a file, unless two workers have ended while they did so; runs on workers.
+def work_on_cluster(work: Callable[[Job], Outcome], job: Job, batch: str) -> Outcome:
+    """Do a job, unless two workers have ended while they did so; runs on workers.
 
     dask itself would try it on one worker after the other, and count it against all files that
     wait there.  So each beginning leaves a byte in a file, which goes when the work has ended.
@@ -446,7 +454,7 @@ def classify_on_cluster(job: Job, batch: str) -> Outcome:
     except OSError:
         pass  # the work itself says what is wrong with the folder
     try:
-        return classify_job(job)
+        return work(job)
     finally:
         with suppress(OSError):
             mark.unlink(missing_ok=True)

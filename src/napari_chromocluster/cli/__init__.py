@@ -28,6 +28,12 @@ BAD_INPUT, INTERRUPTED = 2, 130
 #: Loggers whose warnings tell a user nothing that the one line of ours does not.
 _CHATTER = ("tifffile", "torch.utils.flop_counter")
 
+#: Options by the names that they had: they still work, and no help shows them.
+_FORMER_NAMES = {
+    "train": {"--out": "--output"},
+    "segment": {"--threshold": "--threshold-factor"},
+}
+
 app = typer.Typer(
     add_completion=False,
     help="Find the regions of metaphase images and tell single chromosomes from clusters.",
@@ -73,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = app(args=arguments, prog_name="chromocluster", standalone_mode=False)
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        status = app(args=_present_names(given), prog_name="chromocluster", standalone_mode=False)
         if status == INTERRUPTED:  # typer makes a status of Ctrl+C
             return _say("Interrupted.", INTERRUPTED)
         return status if isinstance(status, int) else 0
@@ -98,6 +105,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command = getattr(getattr(error, "ctx", None), "command_path", "chromocluster")
             return _say(f"{error.format_message()} See '{command} --help'.")
         raise
+
+
+def _present_names(arguments: list[str]) -> list[str]:
+    """Put the present names of options in place of former ones."""
+    command = arguments[0] if arguments else ""
+    former = _FORMER_NAMES.get(command, {})
+    found = []
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if command == "evaluate" and name == "--json":
+            # It once took a file; now it prints, as everywhere.
+            value = value or next(iter(arguments[place + 1 :]), "")
+            if value.lower().endswith(".json"):
+                name = "--json-file"
+        found.append(former.get(name, name) + equals + argument.partition("=")[2])
+    return found
 
 
 def _say(message: str, status: int = BAD_INPUT) -> int:

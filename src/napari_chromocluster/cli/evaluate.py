@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_chromocluster.cli.options import Device, Expected, Model, progress_line
+from napari_chromocluster.cli.options import Device, Expected, Json, Model, progress_line
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
 
@@ -17,13 +17,12 @@ def evaluate(
     model: Model = "default",
     device: Device = "auto",
     expected: Expected = EXPECTED_CHROMOSOMES,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures into this file.")
-    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the figures and the confusion matrix."),
     ] = None,
+    as_json: Json = False,
+    json_file: Annotated[Path | None, typer.Option("--json-file", hidden=True)] = None,
 ) -> None:
     """Compare a model with annotations: every figure of the paper and more."""
     from napari_chromocluster.imaging.io import check_writable, write_text_atomic
@@ -44,7 +43,7 @@ def evaluate(
     if output is not None:
         write_text_atomic(output / "evaluation.json", text)
         save_figure(output / "confusion_matrix.png", confusion_figure(result["confusion_matrix"]))
-    print_evaluation(result)
+    print(text, end="") if as_json else print_evaluation(result)
 
 
 def print_evaluation(result: dict[str, Any]) -> None:

@@ -51,8 +51,10 @@ def models(
         path = download_backbone(download, accept=accept_licence, progress=progress_line("MB", 1e6))
         print_json({"path": str(path)}) if as_json else print(path)
     elif add is not None:
-        entry = registry.register_model(add, _name_of(add))
-        print_json(_plain(entry)) if as_json else print(f"added as {entry.name!r}")
+        there = _listed_already(add, registry.list_models())
+        entry = there or registry.register_model(add, _name_of(add))
+        said = "is in the list already, as" if there else "added as"
+        print_json(_plain(entry)) if as_json else print(f"{said} {entry.name!r}")
     elif name is not None:
         card = registry.model_card(name)
         listed = registry.listed_name(registry.resolve_model(name)) or card.name
@@ -60,6 +62,19 @@ def models(
         print(card.to_json() if as_json else card_text(replace(card, name=listed)))
     else:
         _print_list(registry.list_models(), as_json)
+
+
+def _listed_already(path: Path, entries: list[ModelEntry]) -> ModelEntry | None:
+    """Return the model of the list that is the very file, byte by byte."""
+    import filecmp
+
+    if not path.is_file():
+        return None  # it is said where it is to be read
+    for entry in entries:
+        there = entry.path
+        if there is not None and there.is_file() and filecmp.cmp(path, there, shallow=False):
+            return entry
+    return None
 
 
 def _name_of(path: Path) -> str:

@@ -29,7 +29,10 @@ def segment(
         float | None, typer.Option(help="Largest region, in areas of the median chromosome.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Factor of the automatic threshold; above 1 is stricter.")
+        float | None,
+        typer.Option(
+            "--threshold-factor", help="Factor of the automatic threshold; above 1 is stricter."
+        ),
     ] = None,
     edge: Annotated[
         float | None,

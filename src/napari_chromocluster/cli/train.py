@@ -32,7 +32,7 @@ _NO_SETTINGS = ("out", "resume", "find_rate", "as_json")
 
 def train(
     context: typer.Context,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Run folder.")],
     annotations: Annotated[
         list[Path] | None, typer.Argument(help="Annotation CSVs and folders per type.")
     ] = None,

@@ -8,6 +8,7 @@ add up (optical density for a stain that absorbs, intensity for one that emits).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -63,7 +64,7 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
     ValueError
         If the array is not one image.
     """
-    array = np.asarray(image)
+    array = pixels_of(image)
     if array.ndim == 3 and array.shape[-1] in (1, 3, 4):
         color = array[..., :3].astype(np.float32)
         gray = _gray_of(color) if color.shape[-1] == 3 else color[..., 0]
@@ -82,6 +83,16 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
         fill = float(np.median(gray[finite])) if finite.any() else 0.0
         gray = np.where(finite, gray, np.float32(fill))
     return np.ascontiguousarray(gray, dtype=np.float32)
+
+
+def pixels_of(image: Any) -> NDArray[Any]:
+    """Return an image as an array; the name of a file is refused, with what reads it."""
+    if isinstance(image, (str, PathLike)):
+        raise ValueError(
+            f"{str(image)!r} is the name of a file, not its pixels: read it with "
+            f"napari_chromocluster.read_image({str(image)!r})."
+        )
+    return np.asarray(image)
 
 
 def _gray_of(color: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.crops import RegionCrop, render_crop
 from napari_chromocluster.imaging.regions import Region, Selection, extract_regions
+from napari_chromocluster.imaging.signal import pixels_of
 from napari_chromocluster.models.calibration import calibrate, prior_weights, to_five
 from napari_chromocluster.models.expected_number import with_expected_number
 from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
@@ -470,7 +471,7 @@ def as_array(values: Any) -> Any:
     if hasattr(values, "shape"):
         return values
     try:
-        return np.asarray(values)
+        return pixels_of(values)
     except ValueError as error:
         raise ClassifyError("Image and labels are arrays: their rows differ in length.") from error
 

@@ -7,6 +7,7 @@ window or a global state.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ from napari_chromocluster.results.table import counts, unsure
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 
 _INCHES = 8.0
+#: Height of the tallest figure: what is drawn has at most 65535 px.
+_TALLEST = 400.0
+#: The usual font, and words in the names of fonts that hold many scripts.
+_FONT = "DejaVu Sans"
+_WIDE_FONTS = (  # no others: to look through all that are installed takes long
+    "CJK", "Source Han", "Fallback", "YaHei", "SimHei", "SimSun", "PingFang", "Hiragino", "Gothic",
+    "Meiryo", "WenQuanYi", "Unicode", "Noto Sans",
+)  # fmt: skip
 _FORMATS = (".png", ".svg", ".pdf")
 #: Outline of regions that have no type: as in the viewer.
 _UNCLASSIFIED = "#56B4E9"
@@ -54,6 +63,46 @@ def save_figure(path: str | Path, figure: Figure, dpi: int = 150) -> None:
     # Text stays text in an SVG, so that it can be edited and searched.
     with atomic_path(path) as temporary, mpl.rc_context({"svg.fonttype": "none"}):
         figure.savefig(temporary, dpi=dpi, bbox_inches="tight", pad_inches=0.08)
+
+
+def printable(text: str) -> tuple[str, list[str]]:
+    """Return text that can be drawn, and the fonts that hold its letters, in order.
+
+    A letter that no installed font has is written as its code, such as U+4E2D.
+    """
+    missing = set(text) - _letters_of(_FONT)
+    families = [_FONT]
+    for name in _fonts_beyond_latin() if missing else ():
+        if missing & _letters_of(name):
+            families.append(name)
+            missing -= _letters_of(name)
+        if not missing:
+            break
+    shown = "".join(f"U+{ord(letter):04X}" if letter in missing else letter for letter in text)
+    return shown, families
+
+
+@cache
+def _letters_of(family: str) -> frozenset[str]:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties(family=[family])))
+    return frozenset(map(chr, font.get_charmap()))
+
+
+@cache
+def _fonts_beyond_latin() -> list[str]:
+    """Return the installed fonts that are known to hold many scripts, those of China first."""
+    from matplotlib.font_manager import fontManager
+
+    installed = dict.fromkeys(font.name for font in fontManager.ttflist)
+    return [name for word in _WIDE_FONTS for name in installed if word in name]
+
+
+def _set_title(axes: Any, title: str) -> None:
+    if title:
+        text, families = printable(title)
+        axes.set_title(text, fontsize=10, parse_math=False, fontfamily=families)
 
 
 def overlay_figure(
@@ -97,8 +146,7 @@ def overlay_figure(
     axes = figure.add_subplot()
     axes.imshow(gray, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     axes.set_axis_off()
-    if title:
-        axes.set_title(title, fontsize=10, parse_math=False)
+    _set_title(axes, title)
     doubtful = dict(zip(table["index"], unsure(table, threshold), strict=True))
     kinds = dict(zip(table["index"], table["cluster_type"], strict=True))
     for region in extract_regions(labels):
@@ -267,8 +315,7 @@ def confusion_figure(matrix: Sequence[Sequence[int]], title: str = "") -> Figure
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    if title:
-        axes.set_title(title, fontsize=10, parse_math=False)
+    _set_title(axes, title)
     return figure
 
 
@@ -300,14 +347,20 @@ def batch_chart(
 ) -> Figure:
     """Draw the counts per type of many metaphases as stacked bars."""
     names = list(totals)
-    figure = Figure(figsize=(_INCHES, 0.6 + 0.22 * max(len(names), 4)), layout="constrained")
+    height = min(0.6 + 0.22 * max(len(names), 4), _TALLEST)
+    figure = Figure(figsize=(_INCHES, height), layout="constrained")
     axes = figure.add_subplot()
+    places = np.arange(len(names))
     left = np.zeros(len(names))
     for kind in TYPES:
         values = np.array([totals[name].get(kind, 0) for name in names], float)
-        axes.barh(names, values, left=left, color=_color(kind, colors),
+        axes.barh(places, values, left=left, color=_color(kind, colors),
                   label=f"{kind.letter} {kind.display_name}")  # fmt: skip
         left += values
+    drawn = [printable(name) for name in names]
+    axes.set_yticks(places, [text for text, _ in drawn], parse_math=False)
+    for label, (_, families) in zip(axes.get_yticklabels(), drawn, strict=True):
+        label.set_fontfamily(families)
     axes.invert_yaxis()
     axes.set_xlabel("regions")
     axes.legend(ncols=3, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))

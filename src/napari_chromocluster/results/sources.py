@@ -167,6 +167,12 @@ def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMeta
     """
     array = read_labels(Path(labels))
     picture = _one_frame(read_image(Path(image)), image)
+    if array.shape != picture.shape[:2]:
+        sizes = " and ".join("×".join(map(str, one.shape[:2])) for one in (picture, array))
+        raise AnnotationError(
+            f"{Path(image).name} and its labels {Path(labels).name} differ in size ({sizes} px): "
+            f"name the labels that belong to this image."
+        )
     everything = extract_regions(array)
     if are_grays(everything):
         raise AnnotationError(
@@ -179,7 +185,8 @@ def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMeta
         region = regions.get(int(label))
         if region is None:
             raise AnnotationError(
-                f"Label {label} does not occur in {Path(labels).name}: mend the annotation file."
+                f"Label {label} does not occur in {Path(labels).name}, the labels of "
+                f"{Path(image).name}: correct the annotation file."
             )
         chosen.append(region)
     return AnnotatedMetaphase(picture, array, chosen, list(regions.values()))

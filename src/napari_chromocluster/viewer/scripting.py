@@ -90,11 +90,15 @@ def segment_layer(
     Returns
     -------
     Labels layer
-        The new layer, named after the image.
+        The new layer, named after the image.  Regions of the image that were there before are
+        hidden.
     """
     layer = find_layer(viewer, image, "image")
     chosen = SegmentationParameters(**{**vars(parameters or SegmentationParameters()), **overrides})
     labels = segment_frames(pixels(layer), bool(layer.rgb), chosen)
+    for other in viewer.layers:
+        if other.metadata.get(IMAGE) == layer.unique_id:
+            other.visible = False
     return add_regions(viewer, layer, labels)
 
 
