@@ -237,7 +237,7 @@ def flat_otsu(image: NDArray[Any]) -> Labels:
     """One threshold after the background is flattened, then the filters of the segmentation."""
     chosen = SegmentationParameters()
     signal = ndimage.gaussian_filter(chromosome_signal(image).values, chosen.smoothing)
-    nuclei, _ = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area)
+    nuclei = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area, 8.0)
     mask = signal > threshold_otsu(np.clip(signal, 0, 2))
     return filter_regions(label_mask(mask, signal, nuclei), chosen)
 

@@ -111,6 +111,8 @@ def test_segment_writes_labels(image, tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     labels = tifffile.imread(result["labels"])
     assert labels.max() == result["regions"] > 20
+    # The synthetic metaphase has one nucleus.
+    assert result["left_out"]["nucleus"] == 1
 
 
 def test_segment_obeys_its_options(image, tmp_path, capsys):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_chromocluster.imaging.nuclei import find_nuclei, level_beside
+from napari_chromocluster.imaging.nuclei import find_nuclei, without_cytoplasm
 from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.taxonomy import ClusterType
@@ -21,27 +21,34 @@ def rods_and_discs(discs, rods=12, level=1.0):
 
 
 def test_nuclei_are_what_is_much_thicker_than_the_chromosomes():
-    nuclei, half = find_nuclei(rods_and_discs(2), 2.9, 8.0)
-    assert half == pytest.approx(4, abs=1)
+    nuclei = find_nuclei(rods_and_discs(2), 2.9, 8.0, 4.0)
     assert ndimage.label(nuclei)[1] == 2
     assert not nuclei[:140].any()
-    assert not find_nuclei(rods_and_discs(2), 0.0, 8.0)[0].any()
-    assert not find_nuclei(rods_and_discs(0), 2.9, 8.0)[0].any()
+    assert not find_nuclei(rods_and_discs(2), 0.0, 8.0, 4.0).any()
+    assert not find_nuclei(rods_and_discs(0), 2.9, 8.0, 4.0).any()
 
 
-@pytest.mark.parametrize("level", [0.1, 0.5, 1.0])
-def test_level_of_chromosomes_is_told_beside_nuclei(level):
-    signal = rods_and_discs(2, level=level)
-    nuclei, half = find_nuclei(signal, 2.9, 8.0)
-    # At a tenth only the nuclei are seen at first, and taken for chromosomes.
-    assert nuclei.any() == (level > 0.1)
-    assert level_beside(nuclei, half, signal, 2.9) == pytest.approx(level, rel=0.15)
+def test_a_thick_body_that_holds_chromosomes_is_cytoplasm_and_no_nucleus():
+    rods = rods_and_discs(0)
+    signal = np.maximum(rods, 0.0)
+    signal[5:130, 5:280] = np.maximum(signal[5:130, 5:280], 0.5)
+    signal = ndimage.gaussian_filter(signal, 1).astype(np.float32)
+    chromosomes = rods > 0.5
+    assert not find_nuclei(signal, 2.9, 8.0, 4.0, chromosomes).any()
+    flat = without_cytoplasm(signal, 2.9, 4.0, chromosomes)
+    assert flat[chromosomes].min() > 2 * flat[5:130, 5:280][~chromosomes[5:130, 5:280]].max() / 3
+    assert np.median(flat[40:120, 20:260][~chromosomes[40:120, 20:260]]) < 0.1
+    alone = rods_and_discs(2).astype(np.float32)
+    assert without_cytoplasm(alone, 2.9, 4.0, chromosomes) is alone
 
 
-def test_level_is_one_where_no_nuclei_are_or_nothing_lies_beside_them():
-    for signal in (rods_and_discs(0), rods_and_discs(2, rods=0), rods_and_discs(2, rods=3)):
-        nuclei, half = find_nuclei(signal, 2.9, 8.0)
-        assert level_beside(nuclei, half, signal, 2.9) == pytest.approx(1.0, rel=0.15)
+def test_chromosomes_that_their_glow_joins_are_no_nucleus():
+    signal = np.zeros((400, 400))
+    for column in range(40, 360, 14):
+        signal[100:300, column : column + 8] = 1.0
+    signal = ndimage.gaussian_filter(np.maximum(signal, 0.0), 1.0)
+    signal[100:300, 40:350] = np.maximum(signal[100:300, 40:350], 0.45)
+    assert not find_nuclei(signal, 2.9, 8.0, 4.0).any()
 
 
 def with_bright_nuclei(picture, brightness):

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from napari_chromocluster.imaging.io import (
     write_labels,
 )
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.segmentation import segment_metaphase
+from napari_chromocluster.imaging.segmentation import FoundRegions, find_regions
 from napari_chromocluster.imaging.signal import Polarity
 from napari_chromocluster.results.figures import overlay_figure, save_figure
 from napari_chromocluster.results.table import (
@@ -83,6 +83,8 @@ class Classified:
         Confidence under which a region counts as unsure.
     seconds : float
         For finding and classifying the regions; reading and writing not counted.
+    left_out : dict of str to int
+        How many objects are no regions, for each reason, where the regions were found.
     """
 
     table: pd.DataFrame
@@ -90,6 +92,7 @@ class Classified:
     files: ResultFiles
     threshold: float
     seconds: float
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,14 @@ class Segmented:
         The label image.
     removed : tuple of Path
         Results of the model on other regions, which are gone.
+    left_out : dict of str to int
+        How many objects are no regions, for each reason.
     """
 
     labels: NDArray[Any]
     path: Path
     removed: tuple[Path, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @contextmanager
@@ -201,7 +207,8 @@ def classify_to_files(
     with writable_folder(folder):
         reviewed = _reviewed(files, labels)
         began = time.perf_counter()
-        regions = _find_regions(image, name, polarity=polarity) if labels is None else labels
+        found = _find_regions(image, name, polarity=polarity) if labels is None else None
+        regions = labels if found is None else found.labels
         came = FOUND if labels is None else GIVEN
         if reviewed is None:  # else these are the very regions that a human decided on
             _check_labels_there(files, regions, came)
@@ -217,7 +224,8 @@ def classify_to_files(
         _put_labels(files, regions, came)
         save_figure(files.overlay, figure)
         write_table(files.regions, table)
-    return Classified(table, regions, files, limit, seconds)
+    left_out = {} if found is None else _counts(found)
+    return Classified(table, regions, files, limit, seconds, left_out)
 
 
 def segment_to_files(
@@ -250,7 +258,8 @@ def segment_to_files(
     files = ResultFiles.of(folder, name)
     with writable_folder(folder):
         old = _table_there(files)
-        labels = _find_regions(image, name, **parameters)
+        found = _find_regions(image, name, **parameters)
+        labels = found.labels
         _check_labels_there(files, labels, FOUND)
         removed: list[Path] = []
         if _has_human(old):
@@ -260,7 +269,7 @@ def segment_to_files(
         for path in removed:  # before the labels: an interruption leaves no contradiction
             path.unlink()
         _put_labels(files, labels, FOUND)
-    return Segmented(labels, files.labels, tuple(removed))
+    return Segmented(labels, files.labels, tuple(removed), _counts(found))
 
 
 def is_reviewed(files: ResultFiles) -> bool:
@@ -274,15 +283,19 @@ def is_reviewed(files: ResultFiles) -> bool:
     return _has_human(_table_there(files))
 
 
-def _find_regions(image: NDArray[Any], name: str, **parameters: Any) -> NDArray[Any]:
-    labels = segment_metaphase(image, **parameters)
-    if not labels.any():
+def _find_regions(image: NDArray[Any], name: str, **parameters: Any) -> FoundRegions:
+    found = find_regions(image, **parameters)
+    if not found.labels.any():
         by_itself = set(parameters) <= {"polarity"} and parameters.get("polarity", "auto") == "auto"
         advice = "give its labels" if by_itself else "choose other values"
         raise BatchError(
             f"No chromosome was found in {name}: check that it is a metaphase, or {advice}."
         )
-    return labels
+    return found
+
+
+def _counts(found: FoundRegions) -> dict[str, int]:
+    return {reason.value: count for reason, count in found.counts().items()}
 
 
 def _table_there(files: ResultFiles) -> pd.DataFrame | None:

@@ -126,6 +126,7 @@ def summary_of(
         "unsure": int(unsure(done.table, done.threshold).sum()),
         "threshold": done.threshold,
         "seconds": round(done.seconds, 2),
+        "left_out": done.left_out,
     }
     if whole:  # of a part nothing can be told
         found["chromosomes"] = estimate_chromosomes(done.table)

@@ -62,8 +62,17 @@ def segment(
     found = int(done.labels.max(initial=0))
     if as_json:
         removed = [str(path) for path in done.removed]
-        print_json({"labels": str(done.path), "regions": found, "removed": removed})
+        print_json(
+            {
+                "labels": str(done.path),
+                "regions": found,
+                "removed": removed,
+                "left_out": done.left_out,
+            }
+        )
         return
     print(f"{counted(found, 'region')} in {done.path}")
+    if done.left_out:
+        print("left out:", ", ".join(f"{count} {why}" for why, count in done.left_out.items()))
     for path in done.removed:
         print(f"removed {path}: a model made it of other regions", file=sys.stderr)

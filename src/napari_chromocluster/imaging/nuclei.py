@@ -1,11 +1,10 @@
-"""Interphase nuclei: bodies much thicker than the chromosomes, and often far brighter."""
+"""Bodies much thicker than the chromosomes: interphase nuclei, and cytoplasm around chromosomes."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 from skimage.morphology import remove_small_holes
 
 from napari_chromocluster.imaging.measure import (
@@ -13,26 +12,31 @@ from napari_chromocluster.imaging.measure import (
     SPECK,
     Floats,
     Mask,
+    block_mean,
     chromosome_area,
-    half_width,
-    plausible_areas,
+    depths,
+    enlarge,
+    interpolate,
     without_specks,
 )
 
-#: Share of the automatic threshold for the first look at an image, and the signal below which
-#: nothing is seen at it.
-_FIRST_LOOK, _FAINTEST = 0.9, 0.3
+#: Signal above which a nucleus is stained.
+_STAINED = 0.42
 #: Share of a nucleus that may be all the border of the image leaves of it.
 _CUT_NUCLEUS = 0.25
-#: Signal of what lies beside nuclei from which on it need not be brought to 1, and how many
-#: standard deviations of the background are no noise.
-FAINT_BESIDE_NUCLEI, _ABOVE_NOISE = 0.75, 5.0
-#: Where nuclei are all that is seen at first: fewest pieces like chromosomes beside them, and
-#: their least area, as a share of that of the nuclei.
-_FEWEST_BESIDE_NUCLEI, _LEAST_BESIDE_NUCLEI = 10, 0.25
+#: Share of a thick body from which on chromosomes in it say that it is no nucleus.
+_INHABITED = 0.1
+#: A nucleus is thick above this share of the signal that is greater than in so many percent of it.
+_SOLID, _STRONG = 0.6, 80
+#: Half the width of a chromosome in the reduced picture on which thick bodies are found, in px.
+_HALF = 3.0
+#: Signal of cytoplasm: what is fainter does not matter, what is stronger is a nucleus.
+_FAINTEST_CYTOPLASM, _STRONGEST_CYTOPLASM = 0.2, 0.75
 
 
-def find_nuclei(signal: Floats, width: float, area: float) -> tuple[Mask, float]:
+def find_nuclei(
+    signal: Floats, width: float, area: float, half: float, chromosomes: Mask | None = None
+) -> Mask:
     """Find bodies much thicker than the chromosomes; what only touches them is not part of them.
 
     Parameters
@@ -43,83 +47,109 @@ def find_nuclei(signal: Floats, width: float, area: float) -> tuple[Mask, float]
         Thickness from which a body is a nucleus, in widths of a chromosome; 0 finds none.
     area : float
         Smallest area of a nucleus, in areas of the median chromosome.
+    half : float
+        Half the width of a chromosome, in px.
+    chromosomes : (H, W) bool array, optional
+        Where chromosomes are at a first look: a body that holds many of them is no nucleus.
 
     Returns
     -------
-    nuclei : (H, W) bool array
+    (H, W) bool array
         Pixels of interphase nuclei.
-    half : float
-        Half the width of a chromosome, in px.
     """
-    mask = _first_look(signal)
-    depth = ndimage.distance_transform_edt(mask)
-    half = half_width(depth) or 3.0
-    none = np.zeros(mask.shape, bool)
-    core = depth > width * half
-    if not width or not core.any():
-        return none, half
-    body = ndimage.distance_transform_edt(~core) <= width * half + 2.0
+    if not width:
+        return np.zeros(signal.shape, bool)
+    step = max(1, int(half / _HALF))
+    half = half / step
+    small = block_mean(signal, step)
+    mask = small > _STAINED
+    mask = without_specks(remove_small_holes(mask, max_size=SPECK))
+    body = _thick(mask, width * half, 2.0 / step)
+    if not body.any():
+        return np.zeros(signal.shape, bool)
     rest, _ = ndimage.label(mask & ~body, EIGHT)
     usual = chromosome_area(np.bincount(rest.ravel())[1:], half)
-    pieces, _ = ndimage.label(body)
-    least = np.full(int(pieces.max()) + 1, area * usual)
-    border = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
-    least[border] *= _CUT_NUCLEUS
+    pieces, count = ndimage.label(body)
+    least = np.full(count + 1, area * usual)
+    for side in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
+        least[side] = _CUT_NUCLEUS * area * usual
     keep = np.bincount(pieces.ravel()) >= least
+    if chromosomes is not None:
+        keep &= _share_inside(pieces, count, chromosomes, step) < _INHABITED
     keep[0] = False
-    return np.asarray(keep[pieces]), half
+    smooth = ndimage.gaussian_filter(small, 0.5 * half)
+    nuclei = _solid(np.where(keep[pieces], pieces, 0), smooth, width * half)
+    return np.asarray(enlarge(nuclei, step, signal.shape))
 
 
-def level_beside(nuclei: Mask, half: float, signal: Floats, width: float) -> float:
-    """Tell the level of the chromosomes, where nuclei far brighter than these have set it.
+def without_cytoplasm(
+    signal: NDArray[np.float32], width: float, half: float, chromosomes: Mask
+) -> NDArray[np.float32]:
+    """Flatten stained cytoplasm around chromosomes, as the background is flattened.
 
     Parameters
     ----------
-    nuclei : (H, W) bool array
-        Pixels of nuclei.
-    half : float
-        Half the width of a chromosome, in px; both from `find_nuclei`.
-    signal : (H, W) float array
+    signal : (H, W) float32 array
         Chromosome signal, smoothed.
     width : float
-        Thickness from which a body is a nucleus, in widths of a chromosome.
+        Thickness from which a body is no chromosome, in widths of a chromosome.
+    half : float
+        Half the width of a chromosome, in px.
+    chromosomes : (H, W) bool array
+        Where chromosomes are at a first look: cytoplasm holds many of them.
 
     Returns
     -------
-    float
-        Median signal of what is stained beside nuclei and their glow.  1 without nuclei, and
-        where nothing that could be chromosomes lies beside them.
+    (H, W) float32 array
+        The signal; the same array where there is no cytoplasm.
     """
-    bodies, reach = nuclei, 2 * half
-    alone = not nuclei.any()
-    if alone:
-        # Chromosomes may be too faint to be seen beside bodies that were taken for them.
-        bodies, reach = _first_look(signal), half / 4
-        if _like_chromosomes(bodies, half).size >= _FEWEST_BESIDE_NUCLEI:
-            return 1.0
-    beside = ndimage.distance_transform_edt(~bodies) > reach
-    values = signal[beside]
-    if not values.size or float(np.ptp(values)) == 0.0:
-        return 1.0
-    least = float(threshold_otsu(np.clip(values, 0.0, 2.0)))
-    stained = beside & (signal > least)
-    if alone:
-        narrow = half_width(ndimage.distance_transform_edt(without_specks(stained)))
-        pieces = _like_chromosomes(stained, narrow)
-        enough = pieces.size >= _FEWEST_BESIDE_NUCLEI and narrow * width <= half
-        if not enough or pieces.sum() < _LEAST_BESIDE_NUCLEI * bodies.sum():
-            return 1.0
-    level = float(np.median(signal[stained]))
-    return level if level > _ABOVE_NOISE * float(np.std(values[values <= least])) else 1.0
+    step = max(1, int(half / _HALF))
+    small = block_mean(signal, step)
+    side = 2 * round(width * half / step) + 1
+    # Whatever is thinner than a nucleus does not survive an opening, and all else is kept.
+    haze = ndimage.grey_opening(small, size=(side, side))
+    haze[haze > _STRONGEST_CYTOPLASM] = 0.0
+    pieces, count = ndimage.label(haze > _FAINTEST_CYTOPLASM)
+    if not count:
+        return signal
+    inhabited = _share_inside(pieces, count, chromosomes, step) >= _INHABITED
+    inhabited[0] = False
+    if not inhabited.any():
+        return signal
+    near = ndimage.binary_dilation(inhabited[pieces], EIGHT, iterations=max(1, side // 2))
+    haze = ndimage.gaussian_filter(np.where(near, haze, 0.0).astype(np.float32), half / step)
+    level = interpolate(haze, step, signal.shape, (step - 1) / 2)
+    return np.asarray((signal - level) / (1 - level), np.float32)
 
 
-def _like_chromosomes(mask: Mask, half: float) -> NDArray[np.intp]:
-    """Areas of the pieces that may each be one chromosome, from half the width of one, in px."""
-    return plausible_areas(np.bincount(ndimage.label(mask, EIGHT)[0].ravel())[1:], half)
+def _thick(mask: Mask, radius: float, more: float) -> Mask:
+    """Return what discs of some radius reach inside a mask, and a little more."""
+    core = depths(mask, radius + 1) > radius
+    if not core.any():
+        return core
+    return np.asarray(ndimage.distance_transform_edt(~core) <= radius + more)
 
 
-def _first_look(signal: Floats) -> Mask:
-    """Find what is stained by one threshold for the whole image."""
-    level = float(threshold_otsu(np.clip(signal, 0.0, 2.0)))
-    mask = signal > max(_FAINTEST, _FIRST_LOOK * level)
-    return without_specks(remove_small_holes(mask, max_size=SPECK))
+def _solid(pieces: NDArray[np.integer], smooth: Floats, radius: float) -> Mask:
+    """Return what is thick still where the stain is weighed against the strong parts of its piece.
+
+    Chromosomes that their glow joins fall apart then, and a nucleus does not.
+    """
+    solid = np.zeros(pieces.shape, bool)
+    for number, window in enumerate(ndimage.find_objects(pieces), start=1):
+        if window is None:
+            continue
+        mine = pieces[window] == number
+        strong = float(np.percentile(smooth[window][mine], _STRONG))
+        core = _thick(mine & (smooth[window] > _SOLID * strong), radius, 0.0)
+        if core.any():
+            solid[window] |= mine & (ndimage.distance_transform_edt(~core) <= radius)
+    return solid
+
+
+def _share_inside(
+    pieces: NDArray[np.integer], count: int, chromosomes: Mask, step: int
+) -> NDArray[np.float64]:
+    """Share of each piece of a reduced picture that chromosomes cover."""
+    covered = np.bincount(pieces[block_mean(chromosomes, step) > 0.5], minlength=count + 1)
+    return np.asarray(covered / np.maximum(np.bincount(pieces.ravel(), minlength=count + 1), 1))

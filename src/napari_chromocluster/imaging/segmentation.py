@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -24,11 +27,24 @@ from napari_chromocluster.imaging.measure import (
     SPECK,
     Floats,
     Mask,
+    block_mean,
     chromosome_area,
+    deepest,
+    depths,
+    enlarge,
     half_width,
+    interpolate,
+    outline_lengths,
 )
-from napari_chromocluster.imaging.nuclei import FAINT_BESIDE_NUCLEI, find_nuclei, level_beside
-from napari_chromocluster.imaging.signal import Polarity, Signal, chromosome_signal
+from napari_chromocluster.imaging.missing import fill_thin, missing_pixels
+from napari_chromocluster.imaging.nuclei import find_nuclei, without_cytoplasm
+from napari_chromocluster.imaging.population import Population, find_population
+from napari_chromocluster.imaging.signal import (
+    Polarity,
+    Signal,
+    stain_above_background,
+    to_grayscale,
+)
 
 Labels = NDArray[np.int32]
 
@@ -52,6 +68,17 @@ _GLOW_REACH = 1.2
 _RIM_CONTACT = 0.45
 #: Area from which a region may be a cluster of any shape, in median chromosomes.
 _CLUSTER = 2.5
+#: Wider chromosomes are looked at in a reduced picture in which they are this wide or wider, in px.
+_ENOUGH = 12.0
+#: Half the width of a chromosome where no object is like one, in px.
+_UNKNOWN_HALF = 3.0
+#: Ridges of chromosomes, in half widths of the population.
+_RIDGES = (0.5, 1.8)
+#: Depth up to which thickness is measured, in half widths.
+_DEEPEST = 8.0
+#: Where chromosomes are thicker or more ragged than usual, as with sister chromatids apart, the
+#: limit is this many times their median.
+_BESIDE_OTHERS = 1.6
 
 
 @dataclass(frozen=True)
@@ -139,6 +166,23 @@ class SegmentationParameters:
         )
 
 
+class LeftOut(StrEnum):
+    """Why an object of the foreground is no region."""
+
+    CONSTANT_AREA = "constant area"
+    NUCLEUS = "nucleus"
+    NUCLEUS_RIM = "rim of a nucleus"
+    TOO_SMALL = "too small"
+    TOO_LARGE = "too large"
+    TOO_THIN = "too thin"
+    TOO_THICK = "too thick"
+    TOO_RAGGED = "too ragged"
+    TOO_FAINT = "too faint"
+
+
+Reasons = NDArray[np.object_]
+
+
 @dataclass(frozen=True)
 class Foreground:
     """Everything stained in an image, before regions are left out.
@@ -146,15 +190,17 @@ class Foreground:
     Attributes
     ----------
     labels : (H, W) int32 array
-        Connected pieces, numbered from 1.
+        Connected pieces, numbered from 1; nuclei and constant areas come last.
     areas : (n + 1,) int array
-        Area of each label in px; 0 for the background and for what belongs to a nucleus.
+        Area of each label in px; 0 for the background.
     thickness : (n + 1,) float array
         Thickness of each label at its thickest place, in px.
     raggedness : (n + 1,) float array
         Outline of each label times thickness, divided by area.
     strength : (n + 1,) float array
         Mean signal of each label.
+    reasons : (n + 1,) object array
+        Why a label is left out whatever the limits are (`LeftOut`), or None.
     median_area : float
         Area of the median chromosome, in px; 0 when there is nothing.
     width : float
@@ -166,8 +212,32 @@ class Foreground:
     thickness: NDArray[np.float64]
     raggedness: NDArray[np.float64]
     strength: NDArray[np.float64]
+    reasons: Reasons
     median_area: float
     width: float
+
+
+@dataclass(frozen=True)
+class FoundRegions:
+    """The regions of a metaphase, and what was left out.
+
+    Attributes
+    ----------
+    labels : (H, W) int32 array
+        Regions numbered from 1, 0 background.
+    left_out : (H, W) int32 array
+        Objects that are no regions, numbered from 1.
+    reasons : dict of int to LeftOut
+        Why each of them was left out.
+    """
+
+    labels: Labels
+    left_out: Labels
+    reasons: dict[int, LeftOut] = field(default_factory=dict)
+
+    def counts(self) -> dict[LeftOut, int]:
+        """Return how many objects were left out for each reason that occurs."""
+        return count_reasons(self.reasons.values())
 
 
 def segment_metaphase(
@@ -205,6 +275,34 @@ def segment_metaphase(
     return filter_regions(label_foreground(image, chosen), chosen)
 
 
+def find_regions(
+    image: Any, parameters: SegmentationParameters | None = None, **overrides: Any
+) -> FoundRegions:
+    """Find the regions of a metaphase, and tell what was left out and why.
+
+    Parameters
+    ----------
+    image, parameters, **overrides
+        As for `segment_metaphase`.
+
+    Returns
+    -------
+    FoundRegions
+        Regions, and the objects that are no regions with the reason for each.
+    """
+    chosen = dataclasses.replace(parameters or SegmentationParameters(), **overrides)
+    foreground = label_foreground(image, chosen)
+    reasons = why_left_out(foreground, chosen)
+    out = np.flatnonzero(_has_reason(reasons))
+    numbers = np.zeros(reasons.size, np.int32)
+    numbers[out] = np.arange(1, out.size + 1)
+    return FoundRegions(
+        filter_regions(foreground, chosen),
+        numbers[foreground.labels],
+        dict(enumerate(reasons[out], start=1)),
+    )
+
+
 def label_foreground(image: Any, parameters: SegmentationParameters | None = None) -> Foreground:
     """Label everything that is stained, with nuclei taken out.
 
@@ -216,37 +314,93 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
         Threshold, smoothing, nucleus, gap, edge and polarity are used.
     """
     chosen = parameters or SegmentationParameters()
-    found = chromosome_signal(image, polarity=chosen.polarity)
-    signal = ndimage.gaussian_filter(found.values, chosen.smoothing)
-    if not signal.any():
-        return label_mask(np.zeros(signal.shape, bool), signal)
-    nuclei, half = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area)
-    if chosen.nucleus_width and not found.dark_chromosomes:
-        level = level_beside(nuclei, half, signal, chosen.nucleus_width)
-        if level < FAINT_BESIDE_NUCLEI:
-            # What was taken for the level of the chromosomes is that of nuclei.
-            found = Signal(found.values / np.float32(level), found.dark_chromosomes)
-            signal = signal / np.float32(level)
-            nuclei, half = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area)
-    if 0 < chosen.smoothing < _SMOOTHING * half:
-        signal = ndimage.gaussian_filter(found.values, _SMOOTHING * half)
+    gray = to_grayscale(image)
+    missing = missing_pixels(gray)
+    stain, level = stain_above_background(gray, missing, chosen.polarity)
+    del gray
+    blank = None if missing is None else fill_thin(stain.values, missing)
+    population = find_population(stain.values)
+    if population is None:
+        population = Population(level, _UNKNOWN_HALF, np.zeros(stain.values.shape, bool), 1)
+    step = max(1, int(2 * population.half / _ENOUGH))
+    values = block_mean(stain.values, step)
+    values /= np.float32(population.level)
+    members = population.members_in(values.shape, step)
+    mask, nuclei, signal = _stained(
+        Signal(values, stain.dark_chromosomes), population.half / step, members, chosen
+    )
+    found = label_mask(mask, signal, nuclei, population.half / step)
+    if step > 1:
+        found = _enlarged(found, step, stain.values.shape)
+    return found if missing is None or blank is None else _with_missing(found, missing, blank)
+
+
+def _stained(
+    found: Signal, half: float, members: Mask, chosen: SegmentationParameters
+) -> tuple[Mask, Mask, NDArray[np.float32]]:
+    """Return what is stained, the nuclei, and the smoothed signal."""
+    signal = ndimage.gaussian_filter(
+        found.values, max(chosen.smoothing, _SMOOTHING * half) if chosen.smoothing else 0.0
+    )
+    nuclei = np.zeros(signal.shape, bool)
+    if chosen.nucleus_width:
+        signal = without_cytoplasm(signal, chosen.nucleus_width, half, members)
+        nuclei = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area, half, members)
     # A dark nucleus must not hide the chromosomes against it; a bright one glows, and its
     # share in the mean keeps the glow from looking like a chromosome.
     outside = (~nuclei | (not found.dark_chromosomes)).astype(np.float32)
     # Clipped, so that a bright neighbour does not hide a faint chromosome.
-    around = local_mean(np.clip(signal, 0, 1) * outside, _LOCAL_REACH * half)
-    around /= np.maximum(local_mean(outside, _LOCAL_REACH * half), 0.2)
+    threshold = local_mean(np.clip(signal, 0, 1) * outside, _LOCAL_REACH * half)
+    threshold /= np.maximum(local_mean(outside, _LOCAL_REACH * half), 0.2)
+    threshold *= _LOCAL_SHARE
     least = _FAINTEST_DARK if found.dark_chromosomes else _FAINTEST_BRIGHT
-    mask = signal > chosen.threshold * np.maximum(_LOCAL_SHARE * around, least)
-    mask = remove_small_holes(mask & ~nuclei, max_size=SPECK)
-    if found.dark_chromosomes:
-        return label_mask(mask, signal, nuclei, half)
-    if chosen.gap:
-        near = local_mean(np.clip(signal, 0, 3) * outside, _GAP_REACH * half)
-        mask = _cut_gaps(mask, signal > chosen.gap * near, signal, half)
-    if chosen.edge:
-        mask = _without_glow(mask, signal, chosen.edge, half)
-    return label_mask(mask, signal, nuclei, half)
+    np.maximum(threshold, least, out=threshold)
+    threshold *= chosen.threshold
+    mask = remove_small_holes((signal > threshold) & ~nuclei, max_size=SPECK)
+    if not found.dark_chromosomes:
+        if chosen.gap:
+            near = local_mean(np.clip(signal, 0, 3) * outside, _GAP_REACH * half)
+            mask = _cut_gaps(mask, signal > chosen.gap * near, signal, half)
+        if chosen.edge:
+            mask = _without_glow(mask, signal, chosen.edge, half)
+    return mask, nuclei, signal
+
+
+def _enlarged(found: Foreground, step: int, shape: tuple[int, ...]) -> Foreground:
+    """Return a foreground of a reduced picture in the pixels of the whole one."""
+    # Between pixels an outline is where the labelled share is a half.
+    inside = interpolate(found.labels > 0, step, shape, (step - 1) / 2) > 0.5
+    nearest = ndimage.maximum_filter(found.labels, size=3)
+    nearest = np.where(found.labels > 0, found.labels, nearest)
+    labels = enlarge(nearest, step, shape)
+    labels[~inside] = 0
+    return dataclasses.replace(
+        found,
+        labels=labels,
+        areas=np.append(0, np.bincount(labels.ravel(), minlength=found.areas.size)[1:]),
+        thickness=step * found.thickness,
+        median_area=step**2 * found.median_area,
+        width=step * found.width,
+    )
+
+
+def _with_missing(found: Foreground, missing: Mask, blank: Mask) -> Foreground:
+    """Add what is no picture to what is left out; regions go on below lines and letters."""
+    labels, areas = found.labels, found.areas
+    pieces, count = ndimage.label(missing, EIGHT)
+    missing = missing & (blank | (labels == 0))
+    labels[missing] = pieces[missing] + (areas.size - 1)
+    blank = np.zeros(count)
+    counted = np.bincount(labels.ravel(), minlength=areas.size + count)
+    counted[0] = 0
+    return dataclasses.replace(
+        found,
+        areas=counted,
+        thickness=np.concatenate([found.thickness, blank]),
+        raggedness=np.concatenate([found.raggedness, blank]),
+        strength=np.concatenate([found.strength, blank]),
+        reasons=np.concatenate([found.reasons, np.full(count, LeftOut.CONSTANT_AREA, object)]),
+    )
 
 
 def label_mask(
@@ -263,8 +417,8 @@ def label_mask(
     nuclei : (H, W) bool array, optional
         Nuclei, whose rims are not regions.
     half : float
-        Half the width of a chromosome, in px, where a first look has told it: in a large picture
-        specks are as wide as chromosomes in a small one.
+        Half the width of a chromosome, in px, where a first look has told it: rims of nuclei and
+        specks have ridges of other depths.
     """
     if nuclei is not None:
         mask = mask & ~nuclei
@@ -272,21 +426,46 @@ def label_mask(
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     total = np.bincount(labels.ravel(), weights=signal.ravel(), minlength=count + 1)
     areas[0], total[0] = 0, 0.0
-    depth = ndimage.distance_transform_edt(mask)
-    thickness = np.zeros(count + 1)
-    thickness[1:] = 2 * np.asarray(ndimage.maximum(depth, labels, np.arange(1, count + 1)))
-    width = 2 * half_width(depth, max(SHALLOWEST, _SPECK_WIDTH * half))
+    depth = depths(mask, _DEEPEST * half if half else max(mask.shape))
+    thickness = 2 * deepest(depth, labels, count)
+    few, many = (share * half for share in _RIDGES) if half else (SHALLOWEST, math.inf)
+    width = 2 * (half_width(depth, max(SHALLOWEST, few), many) or half)
     median = chromosome_area(areas[thickness >= 0.7 * width], width / 2)
-    strength = total / np.maximum(areas, 1)
-    raggedness = _outlines(labels, count) * thickness / np.maximum(areas, 1)
-    if nuclei is not None and nuclei.any():
-        distance = ndimage.distance_transform_edt(~nuclei)
-        near = np.bincount(labels[distance <= max(2.0, 0.4 * width)], minlength=count + 1)
-        touching = np.bincount(labels[distance <= 2.0], minlength=count + 1) > 0
-        rim = near >= _RIM_CONTACT * np.maximum(areas, 1)
-        areas[rim | (touching & (areas < 0.35 * median))] = 0
-    return Foreground(
-        labels.astype(np.int32), areas, thickness, raggedness, strength, median, width
+    found = Foreground(
+        labels,
+        areas,
+        thickness,
+        outline_lengths(labels, count) * thickness / np.maximum(areas, 1),
+        total / np.maximum(areas, 1),
+        np.full(count + 1, None, object),
+        median,
+        width,
+    )
+    return found if nuclei is None or not nuclei.any() else _with_nuclei(found, signal, nuclei)
+
+
+def _with_nuclei(found: Foreground, signal: Floats, nuclei: Mask) -> Foreground:
+    """Mark the rims of nuclei, and add the nuclei to what is left out."""
+    labels, areas = found.labels, found.areas
+    reach = max(2.0, 0.4 * found.width)
+    distance = depths(~nuclei, reach + 1)
+    near = np.bincount(labels[distance <= reach], minlength=areas.size)
+    touching = np.bincount(labels[distance <= 2.0], minlength=areas.size) > 0
+    rim = near >= _RIM_CONTACT * np.maximum(areas, 1)
+    rim |= touching & (areas < 0.35 * found.median_area)
+    rim[0] = False
+    reasons = found.reasons.copy()
+    reasons[rim] = LeftOut.NUCLEUS_RIM
+    bodies, count = ndimage.label(nuclei, EIGHT)
+    labels[nuclei] = bodies[nuclei] + (areas.size - 1)
+    blank = np.zeros(count)
+    return dataclasses.replace(
+        found,
+        areas=np.concatenate([areas, np.bincount(bodies.ravel())[1:]]),
+        thickness=np.concatenate([found.thickness, blank]),
+        raggedness=np.concatenate([found.raggedness, blank]),
+        strength=np.concatenate([found.strength, blank]),
+        reasons=np.concatenate([reasons, np.full(count, LeftOut.NUCLEUS, object)]),
     )
 
 
@@ -308,19 +487,70 @@ def filter_regions(foreground: Foreground, parameters: SegmentationParameters) -
     (H, W) int32 array
         Regions numbered from 1.
     """
-    areas = foreground.areas
-    keep = areas >= max(SPECK, parameters.smallest_region * foreground.median_area)
-    keep &= areas <= parameters.largest_region * foreground.median_area
-    keep &= foreground.thickness >= parameters.thinnest_region * foreground.width
-    shapely = foreground.thickness <= parameters.thickest_region * foreground.width
-    shapely &= foreground.raggedness <= parameters.most_ragged
-    keep &= shapely | (areas >= _CLUSTER * foreground.median_area)
-    if keep.any():
-        usual = float(np.median(foreground.strength[keep]))
-        keep &= foreground.strength >= parameters.faintest_region * usual
-    numbers = np.zeros(areas.size, np.int32)
+    keep = ~_has_reason(why_left_out(foreground, parameters))
+    keep[0] = False
+    numbers = np.zeros(keep.size, np.int32)
     numbers[keep] = np.arange(1, int(keep.sum()) + 1)
     return np.asarray(numbers[foreground.labels])
+
+
+def why_left_out(foreground: Foreground, parameters: SegmentationParameters) -> Reasons:
+    """Tell for each label of a foreground why it is no region.
+
+    Parameters
+    ----------
+    foreground : Foreground
+        From `label_foreground`.
+    parameters : SegmentationParameters
+        As for `filter_regions`.
+
+    Returns
+    -------
+    (n + 1,) object array
+        A `LeftOut` for each label that is no region, None for regions and the background.
+    """
+    reasons = foreground.reasons.copy()
+    areas, median, width = foreground.areas, foreground.median_area, foreground.width
+
+    def leave_out(which: Mask, reason: LeftOut) -> None:
+        which[0] = False
+        reasons[which & ~_has_reason(reasons)] = reason
+
+    leave_out(areas < max(SPECK, parameters.smallest_region * median), LeftOut.TOO_SMALL)
+    leave_out(areas > parameters.largest_region * median, LeftOut.TOO_LARGE)
+    leave_out(foreground.thickness < parameters.thinnest_region * width, LeftOut.TOO_THIN)
+    small = areas < _CLUSTER * median
+    for values, limit, reason in (
+        (foreground.thickness, parameters.thickest_region * width, LeftOut.TOO_THICK),
+        (foreground.raggedness, parameters.most_ragged, LeftOut.TOO_RAGGED),
+    ):
+        most = max(limit, _BESIDE_OTHERS * _median(values, ~_has_reason(reasons)))
+        leave_out(small & (values > most), reason)
+    faintest = parameters.faintest_region * _median(foreground.strength, ~_has_reason(reasons))
+    leave_out(foreground.strength < faintest, LeftOut.TOO_FAINT)
+    return reasons
+
+
+def count_reasons(reasons: Iterable[LeftOut | None]) -> dict[LeftOut, int]:
+    """Count how many objects were left out for each reason that occurs.
+
+    Parameters
+    ----------
+    reasons : iterable of LeftOut or None
+        From `why_left_out`.
+    """
+    counted = Counter(reasons)
+    return {reason: counted[reason] for reason in LeftOut if counted[reason]}
+
+
+def _has_reason(reasons: Reasons) -> Mask:
+    return np.array([reason is not None for reason in reasons])
+
+
+def _median(values: NDArray[np.float64], which: Mask) -> float:
+    """Median of the chosen labels, without the background; 0 where there are none."""
+    chosen = values[1:][which[1:]]
+    return float(np.median(chosen)) if chosen.size else 0.0
 
 
 def local_mean(values: Floats, sigma: float) -> NDArray[np.float32]:
@@ -335,24 +565,7 @@ def local_mean(values: Floats, sigma: float) -> NDArray[np.float32]:
     """
     step = max(1, int(sigma / 4))
     coarse = ndimage.gaussian_filter(values[::step, ::step].astype(np.float32), sigma / step)
-    for axis, size in enumerate(values.shape):
-        place = np.arange(size, dtype=np.float32) / step
-        low = np.minimum(place.astype(int), coarse.shape[axis] - 1)
-        high = np.minimum(low + 1, coarse.shape[axis] - 1)
-        share = (place - low).reshape((-1, 1) if axis == 0 else (1, -1)).astype(np.float32)
-        coarse = coarse.take(low, axis) * (1 - share) + coarse.take(high, axis) * share
-    return np.asarray(coarse, np.float32)
-
-
-def _outlines(labels: NDArray[np.integer], count: int) -> NDArray[np.float64]:
-    """Length of the outline of each label, in px: sides of pixels, as a tilted line has them."""
-    sides = np.zeros(count + 1)
-    for one, other in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
-        differ = one != other
-        for side in (one, other):
-            sides += np.bincount(side[differ], minlength=count + 1)
-    # A straight line of any direction crosses 4/pi sides for its length, on average.
-    return sides * np.pi / 4
+    return interpolate(coarse, step, values.shape)
 
 
 def _cut_gaps(mask: Mask, bright: Mask, signal: Floats, half: float) -> Mask:

@@ -164,16 +164,44 @@ def chromosome_signal(image: Any, labels: Any = None, polarity: Polarity = "auto
     if float(np.ptp(gray)) == 0.0:
         return Signal(np.zeros_like(gray), polarity != "bright")
     dark = _dark_chromosomes(gray, inside) if polarity == "auto" else polarity == "dark"
-    background = _background(gray, inside, dark)
-    if dark:
-        floor = max(float(np.median(background)), 1e-6) * _LEAST_TRANSMISSION
-        offset = min(float(gray.min()), 0.0)
-        transmission = np.maximum(gray - offset, floor) / np.maximum(background - offset, floor)
-        values = -np.log(np.maximum(transmission, _LEAST_TRANSMISSION))
-    else:
-        values = gray - background
+    values = _stain(gray, _background(gray, inside, dark), dark)
     level = _chromosome_level(values, inside)
     return Signal((values / level).astype(np.float32), dark)
+
+
+def stain_above_background(
+    gray: NDArray[np.float32], missing: NDArray[np.bool_] | None, polarity: Polarity
+) -> tuple[Signal, float]:
+    """Measure the stain of one metaphase whose regions are not known, in its own unit.
+
+    Parameters
+    ----------
+    gray : (H, W) float32 array
+        Gray values.
+    missing : (H, W) bool array, optional
+        Pixels that are no picture; there is no stain in them.
+    polarity : {"auto", "dark", "bright"}
+        Whether chromosomes are darker or brighter than the background.
+
+    Returns
+    -------
+    Signal
+        Optical density or intensity above the background, and polarity.
+    float
+        The level that a threshold for the whole picture would give to chromosomes.
+    """
+    shown = gray if missing is None else gray[~missing]
+    if not shown.size or float(np.ptp(shown)) == 0.0:
+        return Signal(np.zeros_like(gray), polarity != "bright"), 1.0
+    outside = missing if missing is not None and missing.any() else None
+    if polarity == "auto":
+        dark = _tail_is_dark(sampled(gray) if outside is None else _every_few(shown))
+    else:
+        dark = polarity == "dark"
+    values = _stain(gray, _background(gray, outside, dark), dark)
+    if outside is not None:
+        values[outside] = 0.0
+    return Signal(values, dark), _chromosome_level(values, None)
 
 
 def sampled(array: NDArray[Any]) -> NDArray[Any]:
@@ -189,9 +217,39 @@ def _dark_chromosomes(gray: NDArray[np.float32], inside: NDArray[np.bool_] | Non
         mask = sampled(inside)
         if mask.any() and not mask.all():
             return bool(np.median(sample[mask]) < np.median(sample[~mask]))
+    return _tail_is_dark(sample)
+
+
+def _tail_is_dark(sample: NDArray[np.float32]) -> bool:
+    """Tell whether the longer tail of the histogram is on the dark side."""
     low, high = np.percentile(sample, [0.5, 99.5])
     mode = _mode(sample)
     return bool(mode - low > high - mode)
+
+
+def _every_few(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return as many values as `sampled` returns of an image."""
+    return values[:: max(1, values.size // _SAMPLE_SIDE**2)]
+
+
+def _stain(
+    gray: NDArray[np.float32], background: NDArray[np.float32], dark: bool
+) -> NDArray[np.float32]:
+    """Optical density of a stain that absorbs, or intensity above the background."""
+    if not dark:
+        np.subtract(gray, background, out=background)
+        return background
+    floor = max(float(np.median(sampled(background))), 1e-6) * _LEAST_TRANSMISSION
+    offset = min(float(gray.min()), 0.0)
+    # In place: pictures are large.
+    background -= offset
+    np.maximum(background, floor, out=background)
+    values = np.maximum(gray - np.float32(offset), np.float32(floor))
+    values /= background
+    np.maximum(values, _LEAST_TRANSMISSION, out=values)
+    np.log(values, out=values)
+    np.negative(values, out=values)
+    return np.asarray(values, np.float32)
 
 
 def _mode(sample: NDArray[np.float32]) -> float:
@@ -223,7 +281,9 @@ def _background(
     for width in (0.15, 0.08, 0.08):
         if keep.sum() < 50:
             return np.full(gray.shape, mode, np.float32)
-        coefficients, *_ = np.linalg.lstsq(terms[keep], values[keep], rcond=None)
+        # The normal equations are far faster than a decomposition of all pixels.
+        mine = terms[keep]
+        coefficients = np.linalg.lstsq(mine.T @ mine, mine.T @ values[keep], rcond=None)[0]
         fitted = terms @ coefficients
         residual = side * (values - fitted)
         keep = (residual < width * spread) & (residual > -2 * width * spread)
@@ -238,8 +298,11 @@ def _evaluate(coefficients: NDArray[np.float64], shape: tuple[int, ...]) -> NDAr
     y = np.arange(shape[0], dtype=np.float64)[:, None] / shape[0]
     x = np.arange(shape[1], dtype=np.float64)[None, :] / shape[1]
     c = coefficients
-    surface = c[0] + c[1] * y + c[2] * x + c[3] * y * y + c[4] * x * x + c[5] * y * x
-    return np.asarray(surface, dtype=np.float32)
+    down, across = c[0] + c[1] * y + c[3] * y * y, c[2] * x + c[4] * x * x
+    surface = (c[5] * y).astype(np.float32) * x.astype(np.float32)
+    surface += down.astype(np.float32)
+    surface += across.astype(np.float32)
+    return np.asarray(surface, np.float32)
 
 
 def _chromosome_level(values: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> float:

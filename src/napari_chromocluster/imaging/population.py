@@ -1,0 +1,204 @@
+"""The chromosomes of an image as a population: many objects alike in width and stain.
+
+What is darkest or brightest in a picture need not be a chromosome: nuclei, ink, scale bars and
+frames are stronger, cytoplasm and dirt are larger or more.  So the level of the stain and the width
+of the chromosomes are measured on objects that are alike, not on all pixels: at each of a ladder
+of thresholds the objects that hardly grow when the threshold is lowered (maximally stable extremal
+regions) are grouped by their width, and the best group of all thresholds is the population.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_chromocluster.imaging.measure import (
+    EIGHT,
+    Floats,
+    Mask,
+    block_mean,
+    half_width,
+    outline_lengths,
+)
+
+#: About how many pixels are looked at, at first and where chromosomes are small.
+_FEW_PIXELS = 160_000
+#: Width of a chromosome from which on a reduced picture shows enough of it, in px.
+_WIDE_ENOUGH = 4.5
+#: Width in px at which a chromosome is measured.
+_WIDE = 5.5
+#: How far around a member its pale edge is looked for, in px of the reduced picture.
+_AROUND = 2
+#: Smoothing of a reduced picture, in its px.
+_BLUR = 0.7
+#: Distance of pixels whose noise differs, in px.
+_APART = 3
+#: Ratio of neighboring thresholds, and most of them.
+_RATIO, _MOST_THRESHOLDS = 1.4, 12
+#: Lowest threshold: as a share of the strongest signal, and in standard deviations of the noise.
+_LOWEST, _ABOVE_NOISE = 1 / 60, 5.0
+#: A stable object grows by less than this factor from one threshold to the next lower one.
+_GROWTH = 2.0
+#: Mean stain of an object in thresholds: that of noise is just above any threshold.
+_ABOVE_THRESHOLD = 1.15
+#: Least share of all that is stained that a population has: grains around nuclei have less.
+_SHARE = 0.03
+#: Fewest pixels of an object of a reduced picture.
+_FEWEST_PIXELS = 9
+#: Ratio of the greatest width of a population to the least.
+_ALIKE = 2.2
+#: What an object counts at least, and what its length adds at most, in its widths: chromosomes are
+#: longer than wide, nuclei and specks are round.
+_ROUND, _LONG = 0.25, 2.0
+#: How strongly width and stain count: specks and dirt are many, but small and faint.
+_POWER_OF_WIDTH, _POWER_OF_STAIN = 0.5, 0.25
+#: Share of the level at which a chromosome ends, and above which its stain is measured.
+_EDGE, _CORE = 0.45, 0.55
+
+
+@dataclass(frozen=True)
+class Population:
+    """The chromosomes of an image, at a first look.
+
+    Attributes
+    ----------
+    level : float
+        Median signal of the chromosomes, in the unit of the signal.
+    half : float
+        Half the width of a chromosome, in px of the picture.
+    members : (h, w) bool array
+        Where they are, in a picture reduced by ``step``.
+    step : int
+        Pixels of the picture for each of ``members``, a side.
+    """
+
+    level: float
+    half: float
+    members: Mask
+    step: int
+
+    def members_in(self, shape: tuple[int, ...], step: int) -> Mask:
+        """Return where the chromosomes are in a picture of ``shape``, reduced by ``step``."""
+        rows, columns = (
+            np.minimum((np.arange(size) * step + step // 2) // self.step, have - 1)
+            for size, have in zip(shape, self.members.shape, strict=True)
+        )
+        return np.asarray(self.members.take(rows, 0).take(columns, 1))
+
+
+def find_population(signal: Floats) -> Population | None:
+    """Find the chromosomes of a picture as the largest population of objects that are alike.
+
+    Parameters
+    ----------
+    signal : (H, W) float array
+        Stain above the background, in any unit.
+
+    Returns
+    -------
+    Population or None
+        None where no object is stable, as in an empty picture.
+    """
+    step = max(1, math.ceil(math.sqrt(signal.size / _FEW_PIXELS)))
+    while True:
+        found = _look(block_mean(signal, step), step)
+        if step == 1 or (found is not None and 2 * found.half >= _WIDE_ENOUGH * step):
+            break
+        step = max(1, step // 2)
+    if found is None:
+        return None
+    finer = max(1, int(2 * found.half / _WIDE))
+    if finer < step:
+        reduced = block_mean(signal, finer)
+        members = found.members_in(reduced.shape, finer)
+        found = _measured(ndimage.gaussian_filter(reduced, _BLUR), members, found.level, finer)
+    return found
+
+
+def _look(signal: Floats, step: int) -> Population | None:
+    """Look for the population in a reduced picture."""
+    if min(signal.shape) <= _APART:
+        return None
+    values = ndimage.gaussian_filter(signal, _BLUR)
+    # Of pixels near each other, for half the picture may be stained cytoplasm.
+    noise = 1.4826 / math.sqrt(2) * float(np.median(np.abs(values[_APART:] - values[:-_APART])))
+    top = float(values.max())
+    threshold = max(_ABOVE_NOISE * noise, _LOWEST * top)
+    best, members, level = 0.0, None, 0.0
+    lower: tuple[NDArray[np.integer], NDArray[np.intp]] | None = None
+    for _ in range(_MOST_THRESHOLDS):
+        if not 0 < threshold < top:
+            break
+        labels, count = ndimage.label(values > threshold, EIGHT)
+        areas = np.bincount(labels.ravel(), minlength=count + 1)
+        if lower is not None:
+            stain = np.bincount(labels.ravel(), weights=values.ravel()) / np.maximum(areas, 1)
+            stable = _stable(labels, areas, *lower)
+            stable = stable[stain[stable] > _ABOVE_THRESHOLD * threshold]
+            score, group = _best_group(stable, areas, outline_lengths(labels, count))
+            if group.size:
+                score *= max(float(np.median(stain[group])), 0.0) ** _POWER_OF_STAIN
+            if score > best and areas[group].sum() >= _SHARE * areas[1:].sum():
+                chosen = np.zeros(count + 1, bool)
+                chosen[group] = True
+                best, members, level = score, chosen[labels], float(np.median(stain[group]))
+        lower = labels, areas
+        threshold *= _RATIO
+    if members is None:
+        return None
+    found = _measured(values, members, level, step)
+    return found if found.level > _ABOVE_NOISE * noise else None
+
+
+def _stable(
+    labels: NDArray[np.integer],
+    areas: NDArray[np.intp],
+    lower_labels: NDArray[np.integer],
+    lower_areas: NDArray[np.intp],
+) -> NDArray[np.intp]:
+    """Labels that hardly grow at the next lower threshold; what meets the border is not whole."""
+    somewhere = np.zeros(areas.size, np.intp)
+    somewhere[labels.ravel()] = np.arange(labels.size)
+    grown = lower_areas[lower_labels.ravel()[somewhere]]
+    stable = (grown < _GROWTH * areas) & (areas >= _FEWEST_PIXELS)
+    stable[0] = False
+    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        stable[side] = False
+    return np.flatnonzero(stable)
+
+
+def _best_group(
+    stable: NDArray[np.intp], areas: NDArray[np.intp], outlines: NDArray[np.float64]
+) -> tuple[float, NDArray[np.intp]]:
+    """Return the score and the labels of the best group of stable objects of like width."""
+    if not stable.size:
+        return 0.0, stable
+    area, outline = areas[stable].astype(float), outlines[stable]
+    # The width of the rod that has this area and this outline.
+    width = (outline - np.sqrt(np.maximum(outline**2 - 16 * area, 0.0))) / 4
+    order = np.argsort(width)
+    width, area = width[order], area[order]
+    worth = _ROUND + np.clip(area / width**2 - 1, 0, _LONG)
+    total = np.concatenate([[0.0], np.cumsum(worth)])
+    end = np.searchsorted(width, _ALIKE * width, "right")
+    scores = (total[end] - total[:-1]) * width**_POWER_OF_WIDTH
+    first = int(scores.argmax())
+    return float(scores[first]), stable[order[first : end[first]]]
+
+
+def _measured(values: Floats, members: Mask, level: float, step: int) -> Population:
+    """Measure level and width of a population, whatever the threshold at which it was found."""
+    zone = ndimage.binary_dilation(members, EIGHT, iterations=_AROUND)
+    stained = values[zone]
+    for _ in range(6):
+        above = stained[stained > _CORE * level]
+        if above.size:
+            level = float(np.median(above))
+    zone &= values > _EDGE * level
+    half = half_width(ndimage.distance_transform_edt(zone), 1.0) or 1.0
+    # A distance is measured to the middle of the next pixel, half a pixel too far.
+    return Population(level, step * (half - 0.5) + 0.5, zone, step)
