@@ -26,6 +26,7 @@ from skimage.transform import resize
 
 from napari_chromocluster.imaging.io import atomic_path, read_image, read_labels
 from napari_chromocluster.imaging.nuclei import find_nuclei
+from napari_chromocluster.imaging.population import find_population
 from napari_chromocluster.imaging.segmentation import (
     Labels,
     SegmentationParameters,
@@ -237,7 +238,9 @@ def flat_otsu(image: NDArray[Any]) -> Labels:
     """One threshold after the background is flattened, then the filters of the segmentation."""
     chosen = SegmentationParameters()
     signal = ndimage.gaussian_filter(chromosome_signal(image).values, chosen.smoothing)
-    nuclei = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area, 8.0)
+    population = find_population(signal)
+    half = population.half if population else 0.0
+    nuclei = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area, half)
     mask = signal > threshold_otsu(np.clip(signal, 0, 2))
     return filter_regions(label_mask(mask, signal, nuclei), chosen)
 

@@ -293,7 +293,7 @@ def find_regions(
     chosen = dataclasses.replace(parameters or SegmentationParameters(), **overrides)
     foreground = label_foreground(image, chosen)
     reasons = why_left_out(foreground, chosen)
-    out = np.flatnonzero(_has_reason(reasons))
+    out = np.flatnonzero(_has_reason(reasons) & (foreground.areas > 0))
     numbers = np.zeros(reasons.size, np.int32)
     numbers[out] = np.arange(1, out.size + 1)
     return FoundRegions(
@@ -387,8 +387,8 @@ def _enlarged(found: Foreground, step: int, shape: tuple[int, ...]) -> Foregroun
 def _with_missing(found: Foreground, missing: Mask, blank: Mask) -> Foreground:
     """Add what is no picture to what is left out; regions go on below lines and letters."""
     labels, areas = found.labels, found.areas
-    pieces, count = ndimage.label(missing, EIGHT)
     missing = missing & (blank | (labels == 0))
+    pieces, count = ndimage.label(missing, EIGHT)
     labels[missing] = pieces[missing] + (areas.size - 1)
     blank = np.zeros(count)
     counted = np.bincount(labels.ravel(), minlength=areas.size + count)
