@@ -72,10 +72,11 @@ def main() -> None:
     sums = counted.groupby(["set", "disturbance"], sort=False).sum().reset_index()
     print("| set | disturbance | chromosomes found | regions | that hold a chromosome |")
     print("|---|---|---|---|---|")
-    for row in sums.itertuples():
+    for row in sums.to_dict("records"):
+        found = row["found"] / max(row["chromosomes"], 1)
+        held = row["inside"] / max(row["regions"], 1)
         print(
-            f"| {row.set} | {row.disturbance} | {row.found / max(row.chromosomes, 1):.1%} "
-            f"| {row.regions} | {row.inside / max(row.regions, 1):.1%} |"
+            f"| {row['set']} | {row['disturbance']} | {found:.1%} | {row['regions']} | {held:.1%} |"
         )
 
 

@@ -207,8 +207,13 @@ def classify_to_files(
     with writable_folder(folder):
         reviewed = _reviewed(files, labels)
         began = time.perf_counter()
-        found = _find_regions(image, name, polarity=polarity) if labels is None else None
-        regions = labels if found is None else found.labels
+        left_out: dict[str, int] = {}
+        if labels is None:
+            found = _find_regions(image, name, polarity=polarity)
+            regions: NDArray[Any] = found.labels
+            left_out = _counts(found)
+        else:
+            regions = labels
         came = FOUND if labels is None else GIVEN
         if reviewed is None:  # else these are the very regions that a human decided on
             _check_labels_there(files, regions, came)
@@ -224,7 +229,6 @@ def classify_to_files(
         _put_labels(files, regions, came)
         save_figure(files.overlay, figure)
         write_table(files.regions, table)
-    left_out = {} if found is None else _counts(found)
     return Classified(table, regions, files, limit, seconds, left_out)
 
 

@@ -56,6 +56,8 @@ _ALIKE = 2.2
 _ROUND, _LONG = 0.25, 2.0
 #: How strongly width and stain count: specks and dirt are many, but small and faint.
 _POWER_OF_WIDTH, _POWER_OF_STAIN = 0.5, 0.25
+#: Half the width of what may be a chromosome and no grain, in px of the reduced picture.
+_THINNEST = 1.5
 #: Share of the level at which a chromosome ends, and above which its stain is measured.
 _EDGE, _CORE = 0.45, 0.55
 
@@ -151,7 +153,8 @@ def _look(signal: Floats, step: int) -> Population | None:
     if members is None:
         return None
     found = _measured(values, members, level, step)
-    return found if found.level > _ABOVE_NOISE * noise else None
+    grains = found.half < _THINNEST * step or found.level < _ABOVE_NOISE * noise
+    return None if grains else found
 
 
 def _stable(

@@ -299,7 +299,7 @@ def find_regions(
     return FoundRegions(
         filter_regions(foreground, chosen),
         numbers[foreground.labels],
-        dict(enumerate(reasons[out], start=1)),
+        {number: LeftOut(reason) for number, reason in enumerate(reasons[out], start=1)},
     )
 
 

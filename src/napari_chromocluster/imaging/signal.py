@@ -25,6 +25,8 @@ _SAMPLE_SIDE = 160
 _AREA_SIDE = 400
 #: A merge of fluorescences: how dark its ground is, how colourful what is bright, as shares.
 _DARK, _COLORFUL = 0.4, 0.3
+#: Bins of the histogram over which the values of the background may be spread.
+_WINDOW = 13
 _RGB_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -258,6 +260,11 @@ def _mode(sample: NDArray[np.float32]) -> float:
     if high <= low:
         return float(np.median(sample))
     counts, edges = np.histogram(sample, bins=128, range=(float(low), float(high)))
+    # Black nuclei may have one gray value, and so more of one value than the background has.
+    around = np.convolve(counts, np.ones(_WINDOW), mode="same")
+    middle = int(np.argmax(around))
+    counts[: max(0, middle - _WINDOW // 2)] = 0
+    counts[middle + _WINDOW // 2 + 1 :] = 0
     smooth = np.convolve(counts, [0.25, 0.5, 0.25], mode="same")
     peak = int(np.argmax(smooth))
     return float((edges[peak] + edges[peak + 1]) / 2)
