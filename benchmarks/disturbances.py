@@ -58,7 +58,11 @@ def rows(data: Path, every: int, names: list[str]) -> Iterator[dict[str, object]
         gband_cases(data / "gband_metaphases", wanted), mfish_cases(data / "mfish", wanted)
     ):
         for name in names:
-            yield {"set": case.name.split("/")[0], "disturbance": name} | measure(case, name)
+            yield {
+                "set": case.name.split("/")[0],
+                "disturbance": name,
+                **measure(case, name),
+            }
 
 
 def main() -> None:
