@@ -260,12 +260,12 @@ def _mode(sample: NDArray[np.float32]) -> float:
     if high <= low:
         return float(np.median(sample))
     counts, edges = np.histogram(sample, bins=128, range=(float(low), float(high)))
-    # Black nuclei may have one gray value, and so more of one value than the background has.
-    around = np.convolve(counts, np.ones(_WINDOW), mode="same")
-    middle = int(np.argmax(around))
-    counts[: max(0, middle - _WINDOW // 2)] = 0
-    counts[middle + _WINDOW // 2 + 1 :] = 0
     smooth = np.convolve(counts, [0.25, 0.5, 0.25], mode="same")
+    if int(np.argmax(smooth)) in (0, 1, counts.size - 2, counts.size - 1):
+        # Black nuclei have one gray value, and so may have more of it than the background of any.
+        middle = int(np.argmax(np.convolve(counts, np.ones(_WINDOW), mode="same")))
+        smooth[: max(0, middle - _WINDOW // 2)] = 0
+        smooth[middle + _WINDOW // 2 + 1 :] = 0
     peak = int(np.argmax(smooth))
     return float((edges[peak] + edges[peak + 1]) / 2)
 
