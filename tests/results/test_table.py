@@ -5,6 +5,7 @@ import pytest
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import (
     COLUMNS,
+    PROBABILITIES,
     TableError,
     accept,
     build_table,
@@ -207,3 +208,71 @@ def test_decimal_commas_in_quotes_and_truth_in_other_languages(tmp_path, table):
 def test_source_may_be_typed_with_a_capital(table):
     typed = validate_table(table.assign(source=[" Human", "model", ""]))
     assert list(typed["source"]) == ["human", "model", ""]
+
+
+def as_shown(table, number):
+    """The table as a spreadsheet saves it: each number as the cell shows it."""
+    shown = table.copy()
+    for name in ("confidence", *PROBABILITIES):
+        shown[name] = [number(one) for one in table[name]]
+    return shown
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        lambda p: f"{p:.0%}",
+        lambda p: f"{100 * p:.1f} %".replace(".", ","),
+        lambda p: f"{100 * p:.0f}\u00a0%",
+        lambda p: f"{p:.2f}".replace(".", ","),
+    ],
+)
+def test_percent_and_decimal_commas_stay_the_models(tmp_path, table, number):
+    chances = np.array([[0.504, 0.496, 0, 0, 0], [0.496, 0.504, 0, 0, 0], [0, 0, 1, 0, 0]])
+    table = build_table(extract_regions(LABELS), chances, model="m")
+    as_shown(table, number).to_csv(tmp_path / "t.csv", sep=";", index=False)
+    back = read_table(tmp_path / "t.csv")
+    assert list(back["source"]) == ["model"] * 3
+    assert list(back["cluster_type"]) == list(table["cluster_type"])
+    np.testing.assert_allclose(back["confidence"], table["confidence"], atol=0.006)
+    # The type alone was changed.
+    text = (tmp_path / "t.csv").read_text().replace(";overlapping;", ";other;", 1)
+    (tmp_path / "t.csv").write_text(text)
+    assert list(read_table(tmp_path / "t.csv")["source"]) == ["model", "model", "human"]
+
+
+def test_percent_regions_of_the_shared_cases(shared_cases):
+    table = read_table(shared_cases / "percent_regions.csv")
+    assert "human" not in set(table["source"])
+    assert table["confidence"].between(0, 1).all()
+    assert (table["confidence"] < 1).any()
+
+
+@pytest.mark.parametrize("cell", ["very likely", "86", "01. Mai", "-0.2"])
+def test_probabilities_that_cannot_be_read_are_refused(tmp_path, table, cell):
+    shown = table.astype({"p_touching": object})
+    shown.loc[1, "p_touching"] = cell
+    shown.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(TableError, match=r"line 3: .*'p_touching' is no probability"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_row_of_the_model_without_probabilities_stays_the_models(tmp_path, table):
+    table[["index", "cluster_type", "source"]].to_csv(tmp_path / "t.csv", index=False)
+    assert set(read_table(tmp_path / "t.csv")["source"]) == {"model"}
+    # Without a source somebody has filled it in by hand.
+    table[["index", "cluster_type"]].to_csv(tmp_path / "t.csv", index=False)
+    assert set(read_table(tmp_path / "t.csv")["source"]) == {"human"}
+
+
+def test_a_type_changed_in_a_spreadsheet_is_a_decision_wherever_the_table_is_read(tmp_path, table):
+    table.assign(cluster_type=["single", "other", "overlapping"], grade=[1.5, 2, 3]).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    back = read_table(tmp_path / "t.csv")
+    assert list(back["source"]) == ["model", "human", "model"]
+    assert back["confidence"][1] == 1.0
+    fresh = build_table(extract_regions(LABELS), CHANCES, model="new")
+    merged = merge_tables(back, fresh, complete=True)
+    assert list(merged["cluster_type"]) == ["single", "other", "overlapping"]
+    assert list(merged["grade"]) == [1.5, 2.0, 3.0]

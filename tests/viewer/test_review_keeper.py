@@ -19,7 +19,7 @@ from napari_chromocluster.imaging.io import read_image, read_labels, write_label
 from napari_chromocluster.imaging.mend import MendError
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.results.table import build_table, read_table, set_types
+from napari_chromocluster.results.table import build_table, read_table, set_types, write_table
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.review import autosave as saving
 from napari_chromocluster.viewer.review import keeper as rooms
@@ -427,3 +427,54 @@ def test_pixels_below_nothing_are_no_region(folder):
     session.delete(session.region_keys()[:1])
     assert (session.labels.data[:5, :5] == -1).all()
     keeper.close()
+
+
+def with_results(folder, table, suffix="_labels.tif"):
+    """Results of a batch beside the image, opened as the Classify dock does."""
+    write_labels(folder / f"metaphase_017{suffix}", MADE.labels)
+    write_table(folder / "metaphase_017_regions.csv", table)
+    return started(folder / "metaphase_017.png", table=table)
+
+
+@pytest.mark.parametrize("suffix", ["_labels.tif", "_labels.png"])
+def test_results_beside_the_image_are_reviewed_where_they_are(folder, suffix):
+    session, keeper = with_results(folder, table_for(MADE.labels), suffix)
+    before = (folder / f"metaphase_017{suffix}").read_bytes()
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
+    keeper.close()
+    assert not list(folder.glob("*-2*"))
+    assert read_table(folder / "metaphase_017_regions.csv").equals(session.table)
+    np.testing.assert_array_equal(read_labels(folder / "metaphase_017_labels.tif"), MADE.labels)
+    # Untouched, with whatever says where they come from.
+    assert (folder / f"metaphase_017{suffix}").read_bytes() == before
+
+
+def test_results_are_reviewed_in_place_after_another_run_and_a_split(folder):
+    session, keeper = with_results(folder, table_for(MADE.labels))
+    session.labels.features = table_for(MADE.labels, seed=9)
+    touching = next(n for n, kind in MADE.types.items() if kind == "touching")
+    session.split_watershed((0, touching))
+    keeper.close()
+    assert not list(folder.glob("*-2*"))
+    saved = look_for(session.image, None, None).saved
+    np.testing.assert_array_equal(saved.labels, session.labels.data)
+    np.testing.assert_array_equal(
+        read_labels(folder / "metaphase_017_labels.tif"), session.labels.data
+    )
+
+
+@pytest.mark.parametrize("what", ["other regions", "a decision", "a type"])
+def test_results_that_say_more_stay_as_they_are(folder, what):
+    table = table_for(MADE.labels)
+    there = set_types(table, [3], ClusterType.OTHER) if what == "a decision" else table
+    labels = MADE.labels.copy()
+    if what == "other regions":
+        labels[labels == 3] = 0
+    write_labels(folder / "metaphase_017_labels.tif", labels)
+    write_table(folder / "metaphase_017_regions.csv", there)
+    mine = build_table(extract_regions(MADE.labels)) if what == "a type" else table
+    session, keeper = started(folder / "metaphase_017.png", table=mine)
+    session.set_type(session.region_keys()[:1], ClusterType.OTHER)
+    keeper.close()
+    assert keeper.store.table_path.name == "metaphase_017-2_regions.csv"
+    assert read_table(folder / "metaphase_017_regions.csv").equals(there)

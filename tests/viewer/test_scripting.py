@@ -73,9 +73,9 @@ def test_a_slip_in_the_table_costs_one_row(viewer, tiny_model):
     features = set_types(table, decided, "other")
     # As napari's features table writes into it.
     features.iloc[4, features.columns.get_loc("cluster_type")] = "singel"
-    labels.features = features
     with pytest.warns(UserWarning, match="'singel' is no cluster type"):
-        cc.viewer.classify_layer(viewer, "metaphase", labels, model=tiny_model)
+        labels.features = features
+    cc.viewer.classify_layer(viewer, "metaphase", labels, model=tiny_model)
     after = table_of(labels).set_index("index")
     assert list(after.loc[decided[:4], "cluster_type"]) == ["other"] * 4
     assert list(after.loc[decided[:4], "source"]) == ["human"] * 4

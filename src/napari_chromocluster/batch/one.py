@@ -31,7 +31,6 @@ from napari_chromocluster.results.table import (
     HUMAN,
     KEY,
     TableError,
-    adopt_edits,
     build_table,
     merge_tables,
     read_table,
@@ -306,7 +305,7 @@ def _table_there(files: ResultFiles) -> pd.DataFrame | None:
     if not files.regions.exists():
         return None
     try:
-        return adopt_edits(read_table(files.regions))
+        return read_table(files.regions)
     except TableError as error:
         raise BatchError(
             f"{files.regions} is there already and is no features table: move it away, "

@@ -299,6 +299,20 @@ def merge_regions(labels: NDArray[Any], selected: Sequence[int]) -> Patch:
     return Patch(window[0].start, window[1].start, before, np.where(mask, keeper, before))
 
 
+def hang_together(labels: NDArray[Any], selected: Sequence[int]) -> bool:
+    """Whether some regions touch each other, as one piece, gaps of two px included.
+
+    Raises
+    ------
+    MendError
+        If one does not occur.
+    """
+    _, mask = _cut_out(labels, *(int(label) for label in selected))
+    # Regions that were split by a line have a gap of background between them.
+    grown = ndimage.binary_dilation(np.pad(mask, 1), np.ones((3, 3), bool))
+    return int(ndimage.label(grown, np.ones((3, 3), bool))[1]) == 1
+
+
 def delete_regions(labels: NDArray[Any], selected: Sequence[int]) -> Patch:
     """Turn regions into background.
 

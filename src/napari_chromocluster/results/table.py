@@ -6,6 +6,7 @@ Every function returns a new table; none changes the one it is given.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ SCHEMA: dict[str, str] = {
 }
 #: Columns of the features table, in order.
 COLUMNS: tuple[str, ...] = tuple(SCHEMA)
+#: How much more than 1 a probability may be that was written with few digits.
+_ROUNDED = 0.005
 #: What identifies a row.
 KEY = ["frame", "index"]
 MODEL, HUMAN = "model", "human"
@@ -370,17 +373,139 @@ def counts(table: pd.DataFrame) -> dict[ClusterType, int]:
 def adopt_edits(table: pd.DataFrame) -> pd.DataFrame:
     """Take a type that was changed in a spreadsheet for the decision of a human.
 
-    In such a row the type is not the one that the probabilities say.
+    In such a row another type has a higher probability than the one that is written.  Equal ones
+    do not count: a spreadsheet may have rounded them.  Without probabilities nothing says that
+    a row of the model was changed; one that names no source was filled in by hand.
     """
     out = table.copy()
     best, _ = _likeliest(out)
     kinds = out["cluster_type"].to_numpy(object)
-    by_hand = (kinds != "") & (out["source"] != HUMAN).to_numpy() & (kinds != best)
+    values = out[list(PROBABILITIES)].to_numpy(float)
+    names = [str(kind) for kind in TYPES]
+    column = [names.index(kind) if kind else 0 for kind in kinds]
+    written = values[np.arange(len(values)), column] if len(values) else np.zeros(0)
+    with np.errstate(invalid="ignore"):
+        other = (best != "") & (written < np.nan_to_num(values).max(axis=1, initial=0.0))
+    source = out["source"].to_numpy(object)
+    by_hand = (kinds != "") & (source != HUMAN) & (other | ((source == "") & (best == "")))
     out.loc[by_hand, "source"] = HUMAN
     out.loc[by_hand, "confidence"] = 1.0
-    blank = (kinds == "") & (out["source"] == HUMAN).to_numpy()
+    blank = (kinds == "") & (source == HUMAN)
     out.loc[blank, "source"] = np.where(best[blank] != "", MODEL, "")
     return out
+
+
+def is_features_table(table: pd.DataFrame) -> bool:
+    """Whether a table is one of ours, if perhaps with a slip, and not another program's."""
+    if not {"index", "cluster_type"} <= set(table.columns):
+        return False
+    types = table["cluster_type"]
+    words = [type_word(str(word)) for word in types[types.notna()].unique()]
+    return set(COLUMNS) <= set(table.columns) or all(word in _WORDS for word in words)
+
+
+def join_tables(known: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
+    """Put a table that somebody else has made together with what is known of the regions.
+
+    Rows and types that are known stay where the new table lacks them, a human's decision stays
+    where it has the model's opinion, and a type that was changed in it is a human's decision.
+    Of a table that is not ours (`is_features_table`) the columns are added, by the label.
+
+    Parameters
+    ----------
+    known : DataFrame
+        A features table.
+    given : DataFrame
+        Any table of the same regions.
+
+    Returns
+    -------
+    DataFrame
+        A features table with the columns of both.
+    """
+    if not is_features_table(given):
+        return with_columns_of(known, given)
+    given = adopt_edits(usable_rows(given))
+    if known.empty:
+        return given
+    known = validate_table(known)
+    out = merge_tables(known, given)
+    old = known.set_index(KEY).reindex(pd.MultiIndex.from_frame(out[KEY]))
+    new = given.set_index(KEY).reindex(old.index)
+    typed = (old["cluster_type"].fillna("") != "").to_numpy()
+    blank = (new["cluster_type"].fillna("") == "").to_numpy()
+    opinion = ["model", *PROBABILITIES]
+    decision = ["cluster_type", "confidence", "source", "stale"]
+
+    def take(rows: NDArray[np.bool_], columns: Sequence[str], given: pd.DataFrame) -> None:
+        for name in columns:
+            mine, theirs = out[name].to_numpy(object), given[name].to_numpy(object)
+            out[name] = np.where(rows, theirs, mine)
+
+    # Whoever read the table before a human decided does not undo that with it; a newer decision
+    # counts, and what it was decided against may be missing from its row.
+    take((new["source"] == HUMAN).to_numpy(), decision, new)
+    take(typed & blank, decision, old)
+    take(typed & new[list(PROBABILITIES)].isna().any(axis=1).to_numpy(), opinion, old)
+    said = ["cluster_type", "source", *opinion]
+    equal = ((out[said].set_axis(old.index) == old[said]) | old[said].isna()).all(axis=1)
+    take(typed & equal.to_numpy() & old["stale"].eq(True).to_numpy(), ["stale"], old)
+    for name in ("area", "centroid_y", "centroid_x", "bbox"):
+        missing = (new[name].isna() | (new[name] == "")).to_numpy()
+        take(missing & old[name].notna().to_numpy(), [name], old)
+    return with_columns_of(validate_table(out), known)
+
+
+def with_columns_of(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Add the further columns of another table of the same regions, by the label.
+
+    The label is in a column ``index`` or ``label``.  Without one the rows are those of the
+    regions in order if there are as many, else row n is of label n, as napari has it.  A column
+    named as one of ours is added as ``NAME_other`` where it says something else.
+    """
+    ours = is_features_table(other)
+    names = [
+        name
+        for name in other.columns
+        if name not in table.columns or not (ours or name in (*KEY, "label"))
+    ]
+    if table.empty or other.empty or not names:
+        return table
+    keys = _keys_in(other, table)
+    if keys is None:
+        return table
+    rows = other[names].set_axis(keys, axis=0)
+    rows = rows[~rows.index.duplicated()]
+    wanted: pd.Index[Any] = pd.MultiIndex.from_frame(table[KEY])
+    if rows.index.nlevels == 1:
+        wanted = wanted.get_level_values("index")
+    rows = rows.reindex(wanted).set_axis(table.index, axis=0)
+    out = table.copy()
+    for name in names:
+        place = f"{name}_other" if name in SCHEMA else name
+        if place == name or not _says_the_same(out[name], rows[name]):
+            out[place] = rows[name]
+    return out
+
+
+def _says_the_same(one: pd.Series[Any], other: pd.Series[Any]) -> bool:
+    try:
+        return bool(np.allclose(one.astype(float), other.astype(float), equal_nan=True))
+    except (TypeError, ValueError):
+        return list(one) == list(other)
+
+
+def _keys_in(other: pd.DataFrame, table: pd.DataFrame) -> pd.Index[Any] | None:
+    """Return frame and label of the rows of another table, or the label alone; None if unknown."""
+    name = next((one for one in ("index", "label") if one in other.columns), "")
+    if name:
+        labels = pd.to_numeric(other[name], errors="coerce").fillna(0).astype(np.int64)
+        if "frame" in other.columns and is_features_table(other):
+            return pd.MultiIndex.from_arrays([other["frame"].astype(int), labels], names=KEY)
+        return pd.Index(labels)
+    if len(other) == len(table):
+        return pd.MultiIndex.from_frame(table.sort_values(KEY)[KEY])
+    return pd.Index(np.arange(len(other)))
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -402,11 +527,43 @@ def read_table(path: str | Path) -> pd.DataFrame:
                 f"{file.name}, line {line}: {len(row)} values for {len(text.header)} columns."
             )
     table = text.to_frame()
-    # Decimal commas, between semicolons or in quotes.
     for name in table.columns.intersection([n for n, kind in SCHEMA.items() if kind == "float"]):
-        table[name] = table[name].str.replace(",", ".", regex=False)
+        table[name] = _numbers(table[name], file.name, text.lines)
+    for name in [one for one in table.columns if one not in SCHEMA]:
+        with suppress(ValueError):
+            table[name] = pd.to_numeric(table[name].replace("", np.nan))
     table = table.replace("", np.nan).infer_objects()
-    return validate_table(table)
+    return adopt_edits(validate_table(table))
+
+
+def _numbers(cells: pd.Series[Any], file: str, lines: Sequence[int]) -> pd.Series[Any]:
+    """Read numbers as programs and spreadsheets write them: 0.5, 0,5, 50 %, 1.234,5.
+
+    Raises
+    ------
+    TableError
+        If a probability or the confidence cannot be read.
+    """
+    text = cells.astype(str).str.replace(r"[\s\u00a0\u202f']", "", regex=True)
+    percent = text.str.endswith("%")
+    text = text.str.removesuffix("%")
+    both = text.str.contains(",") & text.str.contains(".", regex=False)
+    comma_last = text.str.rfind(",") > text.str.rfind(".")
+    text = text.mask(both & comma_last, text.str.replace(".", "", regex=False))
+    text = text.mask(both & ~comma_last, text.str.replace(",", "", regex=False))
+    out = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce")
+    out = out.where(~percent, out / 100)
+    if str(cells.name) in (*PROBABILITIES, "confidence"):
+        empty = text.str.lower().isin(["", "nan", "none"])
+        wrong = ~empty & ~out.between(0, 1 + _ROUNDED)
+        if wrong.any():
+            place = int(np.argmax(wrong.to_numpy()))
+            raise TableError(
+                f"{file}, line {lines[place]}: {str(cells.iloc[place])!r} in the column "
+                f"{cells.name!r} is no probability from 0 to 1 or 0 % to 100 %: correct the "
+                f"column, or leave it empty."
+            )
+    return out
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:

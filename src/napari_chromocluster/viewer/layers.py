@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
@@ -16,23 +18,31 @@ from napari_chromocluster.results.table import (
     COLUMNS,
     TableError,
     empty_table,
+    is_features_table,
+    join_tables,
     read_table,
-    usable_rows,
     validate_table,
+    with_columns_of,
 )
 
 #: Ends of file names under which results lie beside an image.
 TABLE_SUFFIX = "_regions.csv"
+#: End of the file that says of which image such results are a review.
+REVIEW_SUFFIX = "_review.json"
 LABEL_SUFFIXES = ("_labels.tif", "_labels.tiff", "_labels.png")
 #: Keys of ``layer.metadata`` that hold the file and the group of an image which an annotation
 #: file named.
 SOURCE, GROUP = "chromocluster_source", "chromocluster_group"
-#: Key of ``layer.metadata`` that says in which image layer regions were found.
-IMAGE = "chromocluster_image"
+#: Keys of ``layer.metadata`` that say to which image layer regions belong, and what it shows.
+IMAGE, CONTENT = "chromocluster_image", "chromocluster_image_content"
+#: Pixels of an image that are looked at to tell it from others.
+_LOOKED_AT = 1 << 20
 #: What names of label files have after that of their image.
 _NAMED = ("_labels", "-labels", "_label", "_mask", "_seg", "_regions")
 #: Key of ``layer.metadata`` that says whose explanation an image layer holds.
 EXPLANATION = "chromocluster_explanation_of"
+#: Key of ``layer.metadata`` of the frame that a review draws.
+REVIEW_FRAME = "chromocluster_review_frame"
 
 
 class LayerError(ValueError):
@@ -153,21 +163,41 @@ def matching_labels(viewer: Any, image: Any) -> list[Any]:
 def image_of(viewer: Any, labels: Any) -> Any:
     """Return the image layer that a labels layer belongs to, None where there is none.
 
-    Metaphases of one camera have one shape.  So regions that were found here know their image;
-    of others the name decides where it can, else the image that lies next below the labels.
+    Metaphases of one camera have one shape, and often one name.  So regions that were found,
+    classified or reviewed here know their image, and what it shows: its file may be closed and
+    opened again.  Of others the name decides where it can, else the image that lies next below
+    the labels.
     """
     fitting = [one for one in image_layers(viewer) if frame_shape(one) == frame_shape(labels)]
-    owner = labels.metadata.get(IMAGE)
+    owner, content = labels.metadata.get(IMAGE), labels.metadata.get(CONTENT)
     if owner is not None and any(one.unique_id == owner for one in fitting):
         return next(one for one in fitting if one.unique_id == owner)
+    if content:
+        fitting = [one for one in fitting if content_of(pixels(one)) == content]
     named = [one for one in fitting if _named_after(labels.name, one.name)]
-    if owner is not None and not named:
+    if owner is not None and not content and not named:
         return None  # its image was closed: another one of that shape is not its own
     longest = max((len(_plain(one.name)) for one in named), default=0)
     likely = [one for one in named if len(_plain(one.name)) == longest] or fitting
     place = viewer.layers.index(labels)
     below = [one for one in likely if viewer.layers.index(one) < place]
     return (below or likely or [None])[-1]
+
+
+def content_of(array: Any) -> str:
+    """Return what tells the pixels of an image from those of others, "" for lazy arrays."""
+    if not isinstance(array, np.ndarray) or array.size == 0:
+        return ""
+    values = array.reshape(-1)
+    digest = hashlib.sha256(f"{array.shape} {array.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(values[:: max(1, len(values) // _LOOKED_AT)]).tobytes())
+    return digest.hexdigest()
+
+
+def belong_together(image: Any, labels: Any) -> None:
+    """Note that labels are regions of an image, so that they are not taken for another's."""
+    labels.metadata[IMAGE] = image.unique_id
+    labels.metadata[CONTENT] = content_of(pixels(image))
 
 
 def _plain(name: str) -> str:
@@ -204,20 +234,76 @@ def check_pair(image: Any, labels: Any) -> None:
         )
 
 
+class _Known:
+    """The features table of a labels layer as it was last known.
+
+    Other programs assign ``layer.features``, some with a table of their own, some with one that
+    they read before a human decided: `join_tables` takes from it what is new.
+    """
+
+    def __init__(self) -> None:
+        self.table = empty_table()
+        self._busy = False
+
+    def read(self, layer: Any) -> pd.DataFrame:
+        """Return the table with what others have added to it since."""
+        features = pd.DataFrame(layer.features)
+        ours = is_features_table(features)
+        if features.equals(self.table) or not (ours or len(self.table)):
+            return self.table
+        if ours:
+            try:
+                validate_table(features)
+            except TableError as error:
+                warnings.warn(f"In the features of {layer.name!r}: {error}", stacklevel=4)
+        self.table = join_tables(self.table, features)
+        return self.table
+
+    def write(self, layer: Any, table: pd.DataFrame) -> pd.DataFrame:
+        """Give a layer its table; columns of others stay.  Returns the table with them."""
+        features = pd.DataFrame(layer.features)
+        further = not set(features.columns) <= set(table.columns)
+        self.table = with_columns_of(table, features) if further else table
+        busy, self._busy = self._busy, True
+        try:
+            layer.features = self.table
+        finally:
+            self._busy = busy
+        return self.table
+
+    def follow(self, event: Any) -> None:
+        """Put back what a table that was assigned lacks."""
+        if self._busy:
+            return
+        layer = event.source
+        table = self.read(layer)
+        if len(table) and not pd.DataFrame(layer.features).equals(table):
+            self.write(layer, table)
+
+
+#: By the id of a layer; they live as long as the events of the layer, which call them.
+_KNOWN: WeakValueDictionary[Any, _Known] = WeakValueDictionary()
+
+
+def _known(layer: Any) -> _Known:
+    found = _KNOWN.get(layer.unique_id)
+    if found is None:
+        made = found = _KNOWN[layer.unique_id] = _Known()
+
+        def follow(event: Any) -> None:
+            made.follow(event)
+
+        layer.events.features.connect(follow)
+    return found
+
+
 def table_of(layer: Any) -> pd.DataFrame:
     """Return the features table of a labels layer (empty where it has none).
 
     Somebody may have typed into it.  A type that is none is warned of and left out, so that one
-    slip does not cost the decisions in all other rows.
+    slip does not cost the decisions in all other rows; nor does a table that lacks them.
     """
-    features = layer.features
-    if "index" not in features or "cluster_type" not in features:
-        return empty_table()
-    try:
-        return validate_table(pd.DataFrame(features))
-    except TableError as error:
-        warnings.warn(f"In the features of {layer.name!r}: {error}", stacklevel=2)
-        return usable_rows(pd.DataFrame(features))
+    return _known(layer).read(layer)
 
 
 def has_table(layer: Any) -> bool:
@@ -225,12 +311,26 @@ def has_table(layer: Any) -> bool:
     return set(COLUMNS) <= set(layer.features.columns)
 
 
-def set_table(layer: Any, table: pd.DataFrame) -> None:
-    """Give a labels layer a new features table.
+def set_table(layer: Any, table: pd.DataFrame, *, checked: bool = False) -> pd.DataFrame:
+    """Give a labels layer a new features table; columns that others have added stay.
 
     napari tells nobody of changes in place, so a new frame is assigned.
+
+    Parameters
+    ----------
+    layer : Labels layer
+        The layer.
+    table : DataFrame
+        A features table.
+    checked : bool
+        Whether it was checked already: with thousands of rows that takes a while.
+
+    Returns
+    -------
+    DataFrame
+        The table, with the columns of others.
     """
-    layer.features = validate_table(table)
+    return _known(layer).write(layer, table if checked else validate_table(table))
 
 
 def current_frame(viewer: Any, layer: Any) -> int:
@@ -290,10 +390,13 @@ def beside(source: str | Path | None) -> tuple[Path | None, Path | None]:
         return None, None
     file = Path(source)
     table = file.with_name(file.stem + TABLE_SUFFIX)
-    labels = next(
-        (p for s in LABEL_SUFFIXES if (p := file.with_name(file.stem + s)).is_file()), None
-    )
-    return labels, table if table.is_file() else None
+    return labels_in(file.parent, file.stem), table if table.is_file() else None
+
+
+def labels_in(folder: Path, name: str) -> Path | None:
+    """Return the label image of a metaphase in a folder, where there is one."""
+    places = (folder / f"{name}{suffix}" for suffix in LABEL_SUFFIXES)
+    return next((place for place in places if place.is_file()), None)
 
 
 def read_beside(source: str | Path | None) -> tuple[Path | None, pd.DataFrame | None]:
@@ -303,7 +406,7 @@ def read_beside(source: str | Path | None) -> tuple[Path | None, pd.DataFrame | 
 
 
 def beside_image(image: Any, path: str) -> str:
-    """Return the path of a file to be written, unless it is that of the image.
+    """Return the path of a file to be written, unless it is that of the image or of a review.
 
     Raises
     ------
@@ -313,6 +416,14 @@ def beside_image(image: Any, path: str) -> str:
     source = source_of(image) if image is not None else ""
     if source and Path(path).resolve() == Path(source).resolve():
         raise LayerError(f"{Path(path).name} is the image itself: choose another name.")
+    file = Path(path)
+    for end in (TABLE_SUFFIX, LABEL_SUFFIXES[0]):
+        own = file.with_name(file.name.removesuffix(end) + REVIEW_SUFFIX)
+        if file.name.endswith(end) and own.is_file() and file.is_file():
+            raise LayerError(
+                f"{file.name} belongs to a review, which is saved there by itself: choose another "
+                f"name."
+            )
     return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -94,7 +94,7 @@ def show_colors(
     rows = frame_rows(table_of(labels), current_frame(viewer, labels))
     color_labels(labels, rows, colors)
     for name, value in (
-        ("contour", 0 if fill else outline_width(labels)),
+        ("contour", 0 if fill else outline_width(frame_shape(labels))),
         ("opacity", 0.5 if fill else 1.0),
     ):
         if getattr(labels, name) != value:
@@ -162,9 +162,9 @@ def plain_colormap() -> Any:
     return DirectLabelColormap(color_dict={0: "transparent", None: UNCLASSIFIED})
 
 
-def outline_width(layer: Any) -> int:
-    """Return a width of outlines that is seen, yet leaves the bands visible, in px."""
-    return int(min(4, max(1, round(max(frame_shape(layer)[-2:]) / 450))))
+def outline_width(shape: Sequence[int]) -> int:
+    """Return a width of outlines that is seen, yet leaves the bands of an image visible, in px."""
+    return int(min(4, max(1, round(max(shape[-2:]) / 450))))
 
 
 def letters_layer(viewer: Any, labels: Any) -> Any:

@@ -6,11 +6,13 @@ columns say that it is ours, and a folder only when its subfolders are types.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import napari
 import numpy as np
 import pandas as pd
 
@@ -26,10 +28,14 @@ from napari_chromocluster.results.annotations import (
 from napari_chromocluster.results.delimited import read_any_text
 from napari_chromocluster.results.sources import open_crop
 from napari_chromocluster.results.table import build_table, set_types
-from napari_chromocluster.viewer.layers import GROUP, SOURCE
-from napari_chromocluster.viewer.overlay import color_dict
+from napari_chromocluster.viewer.layers import CONTENT, GROUP, SOURCE, content_of, frame_shape
+from napari_chromocluster.viewer.overlay import UNCLASSIFIED, color_dict, outline_width
 
 LayerTuple = tuple[Any, dict[str, Any], str]
+#: Colour of regions that have no annotation, which are most: the annotated ones must stand out.
+_QUIET = f"{UNCLASSIFIED}4D"
+#: Key of ``layer.metadata`` of labels that are to be outlined.
+_OUTLINE = "chromocluster_to_be_outlined"
 #: Most crops shown in one sheet, and most px of it.
 _MOST_CROPS, _MOST_PIXELS = 600, 64_000_000
 
@@ -53,21 +59,27 @@ def read(path: str | Sequence[str]) -> list[LayerTuple]:
     layers: list[LayerTuple] = []
     whole = table["labels"] == ""
     for (image, labels), rows in table[~whole].groupby(["image", "labels"], sort=False):
-        layers += _metaphase(str(image), str(labels), rows)
+        # Of many over each other none could be read.
+        layers += _metaphase(str(image), str(labels), rows, visible=not layers)
     if whole.any():
         layers += _crop_sheet(resolved(table[whole]), Path(str(path)).stem)
+    if "napari.viewer" in sys.modules and (viewer := napari.current_viewer()) is not None:
+        outline_what_comes(viewer, sum(kind == "labels" for _, _, kind in layers))
     return layers
 
 
-def _metaphase(image: str, labels: str, rows: pd.DataFrame) -> list[LayerTuple]:
+def _metaphase(image: str, labels: str, rows: pd.DataFrame, visible: bool) -> list[LayerTuple]:
     pixels = read_image(image)
     array, table = _annotated(labels, rows)
     name = Path(image).stem
     # napari notes the annotation file as where the layer comes from.
     origin = {SOURCE: image, GROUP: str(rows["group"].iloc[0])}
+    options = _labels_options(f"{name} regions", table) | {"visible": visible}
+    options["metadata"][CONTENT] = content_of(pixels)
+    color = _is_color(pixels)
     return [
-        (pixels, {"name": name, "rgb": _is_color(pixels), "metadata": origin}, "image"),
-        (array, _labels_options(f"{name} regions", table), "labels"),
+        (pixels, {"name": name, "rgb": color, "metadata": origin, "visible": visible}, "image"),
+        (array, options, "labels"),
     ]
 
 
@@ -116,8 +128,35 @@ def _is_color(pixels: Any) -> bool:
 def _labels_options(name: str, table: pd.DataFrame) -> dict[str, Any]:
     from napari.utils.colormaps import DirectLabelColormap
 
-    colors = DirectLabelColormap(color_dict=color_dict(table))
-    return {"name": name, "features": table, "colormap": colors, "opacity": 0.5}
+    colors = color_dict(table)
+    bare = table.loc[table["cluster_type"] == "", "index"]
+    colors |= dict.fromkeys((int(label) for label in bare), _QUIET)
+    return {
+        "name": name,
+        "features": table,
+        "colormap": DirectLabelColormap(color_dict=colors),
+        "opacity": 0.5,
+        "metadata": {_OUTLINE: True},
+    }
+
+
+def outline_what_comes(viewer: Any, number: int) -> None:
+    """Outline the next labels layers that this reader has made, once napari adds them.
+
+    The width of outlines is nothing that a layer can be made with.
+    """
+    inserted = viewer.layers.events.inserted
+    left = [number]
+
+    def outline(event: Any) -> None:
+        layer = event.value
+        if layer.metadata.pop(_OUTLINE, False):
+            layer.contour, layer.opacity = outline_width(frame_shape(layer)), 1.0
+            left[0] -= 1
+            if left[0] == 0:
+                inserted.disconnect(outline)
+
+    inserted.connect(outline)
 
 
 def _crop_sheet(rows: pd.DataFrame, name: str) -> list[LayerTuple]:

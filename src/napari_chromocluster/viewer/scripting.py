@@ -17,8 +17,10 @@ from napari_chromocluster.results.table import merge_tables, read_table, validat
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.layers import (
     IMAGE,
+    belong_together,
     check_pair,
     find_layer,
+    frame_shape,
     pixels,
     placement,
     set_table,
@@ -117,8 +119,8 @@ def add_regions(
         colormap=plain_colormap(),
         features=None if table is None else validate_table(table),
     )
-    made.metadata[IMAGE] = image.unique_id
-    made.contour = outline_width(made)
+    belong_together(image, made)
+    made.contour = outline_width(frame_shape(made))
     made.opacity = 1.0
     return made
 
@@ -170,6 +172,7 @@ def classify_layer(
     image_layer = find_layer(viewer, image, "image")
     labels_layer = find_layer(viewer, labels, "labels")
     check_pair(image_layer, labels_layer)
+    belong_together(image_layer, labels_layer)
     classifier = loaded(model, device)
     table = classifier.classify(
         pixels(image_layer), pixels(labels_layer), select, expected=expected,

@@ -81,7 +81,7 @@ class OpenPair:
     picture, regions : array
         Their pixels, not copied.
     features : DataFrame
-        The features table of the labels layer, as it stands there.
+        The features table of the labels layer; empty where it has none.
     named_group : str
         Group that an annotation file gave the image; empty where none did.
     """
@@ -113,7 +113,7 @@ class OpenPair:
 
     def rows(self, promoted: bool = False) -> pd.DataFrame:
         """Return the rows that a human decided (or all, if promoted), but for stale ones."""
-        table = table_of(self)
+        table = self.features
         table = table[~table["stale"]]  # it was told of other pixels
         known = table["cluster_type"] != ""
         return table[known if promoted else known & (table["source"] == HUMAN)]
@@ -146,7 +146,7 @@ def look_at(image: Any, labels: Any) -> OpenPair:
         stack=len(frame_shape(labels)) == 3,
         picture=pixels(image),
         regions=pixels(labels),
-        features=labels.features,
+        features=table_of(labels),
         named_group=str(image.metadata.get(GROUP, "")),
     )
 

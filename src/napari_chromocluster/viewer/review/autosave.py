@@ -34,16 +34,14 @@ from napari_chromocluster.imaging.io import (
 )
 from napari_chromocluster.results.table import (
     TableError,
-    adopt_edits,
     read_table,
     write_table,
 )
-from napari_chromocluster.viewer.layers import TABLE_SUFFIX
+from napari_chromocluster.viewer.layers import REVIEW_SUFFIX, TABLE_SUFFIX
 from napari_chromocluster.viewer.review import journal
 from napari_chromocluster.viewer.review.journal import Record
 from napari_chromocluster.viewer.review.prepared import Prepared
 
-_META = "_review.json"
 #: Frames of a long stack that its hash looks at.
 _HASHED_FRAMES = 16
 
@@ -123,7 +121,7 @@ class ReviewStore:
         self.folder, self.name, self.content = Path(folder), name, content
         self.labels_path = self.folder / f"{name}_labels.tif"
         self.table_path = self.folder / f"{name}{TABLE_SUFFIX}"
-        self.meta_path = self.folder / f"{name}{_META}"
+        self.meta_path = self.folder / f"{name}{REVIEW_SUFFIX}"
         self.generation = 0
         # The first journal that the files do not contain.
         self._contained = 0
@@ -145,8 +143,9 @@ class ReviewStore:
             (prepared.labels_path, self.labels_path),
             (prepared.table_path, self.table_path),
         ):
-            with atomic_path(path) as temporary:
-                shutil.copyfile(source, temporary)
+            if path not in prepared.reviewed:
+                with atomic_path(path) as temporary:
+                    shutil.copyfile(source, temporary)
             self._remember(path)
         self._contained = self.generation
         self._write_meta(writing=False)
@@ -272,8 +271,6 @@ class ReviewStore:
         edited = not meta.get("writing") and file_hash(self.table_path) != self._known.get(
             self.table_path.name
         )
-        if edited:
-            table = adopt_edits(table)
         labels = np.array(base)
         labels = labels.astype(np.int32) if labels.max(initial=0) < 1 << 31 else labels
         self._contained = int(meta["generation"])
@@ -292,7 +289,7 @@ def find_saved(folders: list[Path], content: str) -> ReviewStore | None:
     for folder in folders:
         for path, meta in _metas(folder):
             if meta.get("image_sha256") == content:
-                store = ReviewStore(folder, path.name.removesuffix(_META), content)
+                store = ReviewStore(folder, path.name.removesuffix(REVIEW_SUFFIX), content)
                 if store.labels_path.is_file() and store.table_path.is_file():
                     found.append((str(meta.get("saved", "")), store))
     return max(found, key=lambda one: one[0])[1] if found else None
@@ -301,7 +298,7 @@ def find_saved(folders: list[Path], content: str) -> ReviewStore | None:
 def _metas(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     if not folder.is_dir():
         return
-    for path in sorted(folder.glob(f"*{_META}")):
+    for path in sorted(folder.glob(f"*{REVIEW_SUFFIX}")):
         try:
             meta = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -47,6 +47,9 @@ class Record:
                 "rows": json.loads(
                     self.rows[list(SCHEMA)].to_json(orient="values", double_precision=15)
                 ),
+                "further": json.loads(
+                    self.rows[[n for n in self.rows if n not in SCHEMA]].to_json(orient="split")
+                ),
                 "removed": [list(key) for key in self.removed],
                 "patches": [_packed(frame, patch) for frame, patch in self.patches],
             },
@@ -58,6 +61,9 @@ class Record:
         """Read a record; raises ValueError for a line that was cut short."""
         values = json.loads(line)
         rows = pd.DataFrame(values["rows"], columns=list(SCHEMA))
+        further = values.get("further", {"columns": [], "data": []})
+        for place, name in enumerate(further["columns"]):
+            rows[name] = [row[place] for row in further["data"]]
         return cls(
             validate_table(rows),
             tuple((int(frame), int(label)) for frame, label in values["removed"]),

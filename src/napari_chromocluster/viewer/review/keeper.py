@@ -20,11 +20,16 @@ from napari_chromocluster.results.table import (
     KEY,
     MODEL,
     PROBABILITIES,
-    adopt_edits,
     merge_tables,
     read_table,
 )
-from napari_chromocluster.viewer.layers import pixels, source_of, table_of
+from napari_chromocluster.viewer.layers import (
+    TABLE_SUFFIX,
+    labels_in,
+    pixels,
+    source_of,
+    table_of,
+)
 from napari_chromocluster.viewer.review.autosave import (
     ConflictError,
     ReviewStore,
@@ -212,6 +217,8 @@ class Keeper:
         self._labels_dirty = store is None
         self._lock = threading.Lock()
         self._content = store.content if store is not None else ""
+        #: Label images there were before, of the regions that are reviewed.
+        self._reviewed: set[Path] = set()
         self._prepared = self._prepare() if store is None else None
         session.recorded.connect(self._record)
 
@@ -220,8 +227,14 @@ class Keeper:
         if isinstance(labels, np.ndarray):
             labels = labels.copy()
         image = pixels(self.session.image)
+        name = name_for(self.session.image)
+        results = [
+            (labels_path, folder / f"{name}{TABLE_SUFFIX}")
+            for folder in self.folders
+            if (labels_path := labels_in(folder, name)) is not None
+        ]
         try:
-            return Prepared(image, labels, self.session.table, self._content)
+            return Prepared(image, labels, self.session.table, self._content, results)
         except OSError:
             return None  # Without room for temporary files the first correction writes them.
 
@@ -233,7 +246,7 @@ class Keeper:
         try:
             if not prepared.wait():
                 return False
-            self._content = prepared.content
+            self._content, self._reviewed = prepared.content, prepared.reviewed
             store = self._new_store()
             store.begin(prepared)
         except (ImageError, OSError):
@@ -249,7 +262,7 @@ class Keeper:
             # What a model says is no reason to write files.  Those that lie ready lack it now.
             if self._prepared is not None:
                 self._prepared.discard()
-                self._prepared = None
+                self._reviewed, self._prepared = self._prepared.reviewed, None
             return
         self.dirty = True
         # The first change of a new review: from here on there is something to lose.
@@ -274,7 +287,14 @@ class Keeper:
         self._content = content
         for folder in self.folders:
             if _writable(folder):
-                return new_store(folder, name_for(self.session.image), content)
+                name = name_for(self.session.image)
+                # The results that are reviewed become the reviewed ones: who goes on with them
+                # has what was decided.
+                store = ReviewStore(folder, name, content)
+                if labels_in(folder, name) in self._reviewed and not store.meta_path.exists():
+                    store.adopt()
+                    return store
+                return new_store(folder, name, content)
         raise ImageError("No folder can be written to: choose a folder for the review.")
 
     def snapshot(self) -> tuple[NDArray[Any] | None, pd.DataFrame, int] | None:
@@ -336,7 +356,7 @@ class Keeper:
         if store is None:
             return
         foreign = store.changed_on_disk()
-        table = adopt_edits(read_table(store.table_path))
+        table = read_table(store.table_path)
         # Settled first: whoever follows the session would ask again.
         conflict, self.conflict = self.conflict, ""
         try:

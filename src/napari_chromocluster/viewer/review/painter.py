@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_chromocluster.results.table import unsure
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.hover import THRESHOLD, follow_mouse
-from napari_chromocluster.viewer.layers import current_frame
+from napari_chromocluster.viewer.layers import current_frame, frame_shape
 from napari_chromocluster.viewer.marks import (
     DASHES,
     LETTERS,
@@ -72,7 +72,7 @@ class Painter:
         """Outline the regions instead of filling them: the bands must stay visible."""
         labels = self.session.labels
         if labels.contour == 0:
-            labels.contour = outline_width(labels)
+            labels.contour = outline_width(frame_shape(labels))
         if labels.opacity != 1.0:
             labels.opacity = 1.0
 

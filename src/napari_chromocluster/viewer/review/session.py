@@ -32,7 +32,14 @@ from napari_chromocluster.results.table import (
     validate_table,
 )
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.layers import check_pair, frame_shape, pixels, table_of
+from napari_chromocluster.viewer.layers import (
+    belong_together,
+    check_pair,
+    frame_shape,
+    pixels,
+    set_table,
+    table_of,
+)
 from napari_chromocluster.viewer.review.history import Change, History
 from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
 from napari_chromocluster.viewer.review.journal import Record, with_rows
@@ -85,6 +92,7 @@ class ReviewSession:
 
     def __init__(self, image: Any, labels: Any, shown: Callable[[], int] | None = None) -> None:
         check_pair(image, labels)
+        belong_together(image, labels)
         self.image, self.labels = image, labels
         self.name = str(image.name)
         # Layers are asked in the main thread only; their arrays may be read in any.
@@ -122,7 +130,7 @@ class ReviewSession:
         fresh = [key for key in self.region_keys() if key not in before]
         self._adopt_decisions(fresh)
         with self.quiet():
-            self.labels.features = self.table
+            self.table = set_table(self.labels, self.table, checked=True)
         if fresh:
             self.changed.emit(fresh)
 
@@ -135,7 +143,7 @@ class ReviewSession:
             found = self.tracker.regions(frame)
             missing = [(frame, label) for label in found if (frame, label) not in rows]
             # A table that was begun before a region was mended cannot tell of the pieces.
-            ours = self.rows(missing if rows else ())
+            ours = self.rows(missing)
             parts.append(ours)
             fresh = [label for _, label in sorted({*missing} - {*keys_of(ours)})]
             if fresh:
@@ -335,6 +343,13 @@ class ReviewSession:
         frame = self._one_frame(keys)
         patch = mend.merge_regions(self._writable(frame), [label for _, label in keys])
         return self._mend(frame, patch, f"merge {count_text(keys)}")
+
+    def are_apart(self, keys: Sequence[Key]) -> bool:
+        """Whether regions of one frame do not hang together, so that joining them is unusual."""
+        if len(frames_of(keys)) != 1 or len(keys) < 2:
+            return False  # refused, with the reason, by `merge`
+        frame = self.tracker.frame(keys[0][0])
+        return not mend.hang_together(frame, [label for _, label in keys])
 
     def delete(self, keys: Sequence[Key]) -> None:
         """Turn regions of one frame into background."""
@@ -573,9 +588,8 @@ class ReviewSession:
         for place in np.flatnonzero(is_among(table, wanted)) if wanted else ():
             key = (int(table["frame"].iloc[place]), int(table["index"].iloc[place]))
             stale[place] = typed[place] and self._decided.get(key, 0) != self.tracker.hash_of(key)
-        self.table = table.assign(stale=stale)
         with self.quiet():
-            self.labels.features = self.table
+            self.table = set_table(self.labels, table.assign(stale=stale), checked=True)
         if wanted:
             self.recorded.emit(Record(self.rows(wanted), tuple(removed), tuple(patches)))
             self.changed.emit(list(keys))

@@ -15,6 +15,7 @@ from napari_chromocluster.imaging.regions import Selection
 from napari_chromocluster.results.table import mark_changed, merge_tables
 from napari_chromocluster.viewer.explaining import explanation_layer, show_explanation
 from napari_chromocluster.viewer.layers import (
+    belong_together,
     frame_shape,
     pixels,
     set_table,
@@ -132,6 +133,7 @@ class ClassifyWorking(ClassifyBase):
                 "Image and regions differ in shape: choose regions that belong to the image."
             )
             return None
+        belong_together(image, labels)
         self._take_choice()
         return labels, pixels(image), still(labels)
 
