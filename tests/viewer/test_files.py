@@ -6,18 +6,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from napari.components import ViewerModel
 from npe2 import PluginManifest
 from PIL import Image
 
-from napari_chromocluster.imaging.io import read_labels
+from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import read_annotations, write_annotations
 from napari_chromocluster.results.table import TableError, build_table, read_table, set_types
 from napari_chromocluster.viewer import preferences as preferences_room
 from napari_chromocluster.viewer import reader
+from napari_chromocluster.viewer.layers import set_table, table_of
+from napari_chromocluster.viewer.overlay import show_overlay
 from napari_chromocluster.viewer.preferences import preferences
-from napari_chromocluster.viewer.reader import annotations_beside, get_reader
+from napari_chromocluster.viewer.reader import annotations_beside, get_reader, outline_what_comes
 from napari_chromocluster.viewer.sample_data import synthetic_dapi, synthetic_giemsa
+from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.viewer.writer import write_regions
 
 
@@ -139,3 +143,53 @@ def test_every_command_of_the_manifest_exists():
 def test_preferences_have_defaults():
     assert preferences().model == "default"
     assert preferences().colors["single"] == "#009E73"
+
+
+@pytest.fixture
+def plugins():
+    """The plugins, as napari finds them when it starts."""
+    from napari.plugins import _initialize_plugins
+
+    _initialize_plugins()
+
+
+@pytest.mark.parametrize("unsure", [True, False])
+def test_all_layers_are_saved_with_the_types_of_their_regions(tmp_path, metaphase, plugins, unsure):
+    viewer = ViewerModel()
+    image = viewer.add_image(metaphase.image, name="m: 1")
+    chances = np.tile([0.9, 0.1, 0, 0, 0], (len(metaphase.types), 1))
+    table = build_table(extract_regions(metaphase.labels), chances, model="m")
+    labels = add_regions(viewer, image, metaphase.labels, set_types(table, [3], "other"))
+    show_overlay(viewer, labels, threshold=0.95 if unsure else 0.0)
+    viewer.add_points(np.array([[3.0, 4.0]]), name="m: 1")
+    written = viewer.layers.save(str(tmp_path / "saved"))
+    names = sorted(Path(one).name for one in written)
+    assert names == ["m_ 1 [1].csv", "m_ 1.tif", "m_ 1_labels.tif", "m_ 1_regions.csv"]
+    folder = tmp_path / "saved"
+    assert sorted(one.name for one in folder.iterdir()) == names
+    np.testing.assert_array_equal(read_labels(folder / "m_ 1_labels.tif"), metaphase.labels)
+    np.testing.assert_array_equal(read_image(folder / "m_ 1.tif"), metaphase.image)
+    assert read_table(folder / "m_ 1_regions.csv").equals(table_of(labels))
+    # Once more, without the decision that the files hold.
+    set_table(labels, table)
+    with pytest.raises(TableError, match="a human decided"):
+        viewer.layers.save(str(folder))
+    assert (read_table(folder / "m_ 1_regions.csv")["source"] == "human").sum() == 1
+
+
+def test_of_many_annotated_metaphases_the_first_is_shown_in_outlines(annotated, tmp_path):
+    rows = read_annotations(annotated)
+    first = rows["image"] == rows["image"].iloc[0]
+    few = pd.concat([rows[first].iloc[:2], rows[~first]])
+    write_annotations(tmp_path / "few.csv", few)
+    viewer = ViewerModel()
+    outline_what_comes(viewer, 4)
+    for data, options, kind in get_reader(str(tmp_path / "few.csv"))(str(tmp_path / "few.csv")):
+        getattr(viewer, f"add_{kind}")(data, **options)
+    assert [one.visible for one in viewer.layers] == [True, True] + [False] * 6
+    labels = viewer.layers[1]
+    assert (labels.contour, labels.opacity) == (1, 1.0)
+    colors = labels.colormap.color_dict
+    annotated_ones = set(few.loc[few["labels"] == few["labels"].iloc[0], "label"])
+    for label in labels.features["index"]:
+        assert (colors[label][3] == 1) == (label in annotated_ones)

@@ -1,10 +1,13 @@
-"""Write a labels layer with its features table."""
+"""Write labels layers with their features tables, alone or with all other layers."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import npe2
 import numpy as np
 import pandas as pd
 
@@ -12,11 +15,13 @@ from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.results.table import (
     HUMAN,
     TableError,
+    is_features_table,
     read_table,
     validate_table,
     write_table,
 )
-from napari_chromocluster.viewer.layers import TABLE_SUFFIX
+from napari_chromocluster.viewer.layers import REVIEW_FRAME, TABLE_SUFFIX
+from napari_chromocluster.viewer.marks import DASHES, FRAMES, LETTERS
 
 
 def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -48,11 +53,81 @@ def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     if target.suffix.lower() != ".csv":
         write_labels(target, np.asarray(data))
         written.append(str(target))
-    if "cluster_type" in features and "index" in features:
+    if is_features_table(features):
         table = target if not written else table_path(target)
         write_table(table, validate_table(features))
         written.append(str(table))
     return written
+
+
+#: Files of the layers that napari itself writes.
+_SUFFIXES = {
+    "image": ".tif", "labels": ".tif", "points": ".csv", "shapes": ".csv", "vectors": ".svg"
+}  # fmt: skip
+#: What a layer holds that is drawn over regions and made again with them.
+_DRAWN = (LETTERS, DASHES, FRAMES, REVIEW_FRAME)
+
+
+def write_folder(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
+    """Write layers into a folder: regions with their types, all others as napari does.
+
+    Letters, dashes and frames are left out: they come again with the types.
+
+    Parameters
+    ----------
+    path : str
+        The folder.
+    layers : list of layer data
+        Data, attributes and kind of each layer.
+
+    Returns
+    -------
+    list of str
+        The files written.
+
+    Raises
+    ------
+    TableError
+        If a file there holds decisions of a human that would be lost.
+    """
+    folder = Path(path)
+    chosen = [one for one in layers if not set(_DRAWN) & set(one[1].get("metadata", {}))]
+    names = _file_names([str(attributes.get("name", kind)) for _, attributes, kind in chosen])
+    regions = [
+        (folder / f"{name.removesuffix(' regions')}_labels.tif", data, attributes)
+        for name, (data, attributes, kind) in zip(names, chosen, strict=True)
+        if kind == "labels" and _has_types(attributes)
+    ]
+    for file, _, attributes in regions:  # nothing is written if one of them may not be
+        check_decisions(file, pd.DataFrame(attributes["features"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [name for one in regions for name in write_regions(str(one[0]), *one[1:])]
+    for name, (data, attributes, kind) in zip(names, chosen, strict=True):
+        if not (kind == "labels" and _has_types(attributes)):
+            target = str(folder / f"{name}{_SUFFIXES[kind]}")
+            try:
+                written += npe2.write(target, [(data, attributes, kind)])
+            except ValueError:  # no plugin for it is installed
+                warnings.warn(f"The {kind} layer {name!r} was not saved.", stacklevel=2)
+    return written
+
+
+def _has_types(attributes: dict[str, Any]) -> bool:
+    features = pd.DataFrame(attributes.get("features", {}))
+    return len(features) > 0 and is_features_table(features)
+
+
+def _file_names(names: Sequence[str]) -> list[str]:
+    """Return names of layers as file names, each once."""
+    out: list[str] = []
+    for name in names:
+        plain = "".join("_" if one in '<>:"/\\|?*' or ord(one) < 32 else one for one in name)
+        wanted, number = plain.strip(" .") or "layer", 2
+        made = wanted
+        while made.lower() in {one.lower() for one in out}:
+            made, number = f"{wanted}-{number}", number + 1
+        out.append(made)
+    return out
 
 
 def table_path(labels: str | Path) -> Path:
@@ -77,7 +152,7 @@ def check_decisions(target: str | Path, table: pd.DataFrame) -> None:
         If the table that is there holds decisions that the new one lacks.
     """
     file = Path(target) if Path(target).suffix.lower() == ".csv" else table_path(target)
-    if not file.is_file() or not {"cluster_type", "index"} <= set(table):
+    if not file.is_file() or not is_features_table(table):
         return
     table, key = validate_table(table), ["frame", "index"]
     try:
