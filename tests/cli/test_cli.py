@@ -315,6 +315,7 @@ def test_events_in_words():
     epoch = {"kind": "epoch", "epoch": 2, "epochs": 3, "train_loss": 0.5,
              "metrics": {"macro_sensitivity": 0.75}}  # fmt: skip
     assert event_text(epoch) == "  epoch 2 of 3: loss 0.500, validation: macro sensitivity 0.750"
+    assert event_text({**epoch, "eta_s": 300.0}).endswith("sensitivity 0.750; 5 min left")
     assert event_text({"kind": "batch"}) == ""
 
 

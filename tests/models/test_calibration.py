@@ -56,3 +56,32 @@ def test_a_model_of_three_types_fills_five_columns():
     spread = to_five(np.array([[0.2, 0.7, 0.1]]), ("touching", "single", "other"))
     assert spread.dtype == np.float32
     assert np.allclose(spread, [[0.7, 0.2, 0, 0, 0.1]])
+
+
+def unsure_share(logits, temperature):
+    return (calibrate(logits, temperature, np.ones(5)).max(axis=1) < 0.7).mean()
+
+
+@pytest.mark.parametrize("start", [0.8, 1.0, 1.7])
+def test_a_few_regions_that_are_all_right_do_not_take_the_doubt_away(rng, start):
+    logits = rng.normal(size=(1, 28, 5)) * 2.5
+    right = logits[0].argmax(axis=1)
+    assert fit_temperature(logits, right, np.ones(5)) == pytest.approx(0.3)
+    found = fit_temperature(logits, right, np.ones(5), start=start)
+    assert 0.8 * start < found <= start
+    elsewhere = rng.normal(size=(1, 1000, 5)) * 2.5
+    assert unsure_share(elsewhere, found) > 0.75 * unsure_share(elsewhere, start)
+    assert fit_temperature(logits[:, :0], right[:0], np.ones(5), start=start) == start
+
+
+def test_many_regions_win_over_the_start(rng):
+    honest = rng.normal(size=(2000, 5)) * 1.5
+    true = np.array([rng.choice(5, p=row) for row in softmax(honest)])
+    found = fit_temperature(2.5 * honest[None], true, np.ones(5), start=1.0)
+    assert found == pytest.approx(2.5, rel=0.15)
+
+
+def test_a_few_regions_with_mistakes_make_it_more_careful(rng):
+    logits = rng.normal(size=(1, 40, 5)) * 4
+    wrong = logits[0].argsort(axis=1)[:, -2]
+    assert fit_temperature(logits, wrong, np.ones(5), start=1.0) > 1.2

@@ -63,3 +63,38 @@ def test_report_folds_and_end():
     progress.take({"kind": "report", "done": True, "message": "No old model."})
     progress.take({"kind": "end", "seconds": 3.0})
     assert (progress.ended, progress.done, progress.message) == ("end", 1.0, "No old model.")
+    assert not progress.stopped
+
+
+def test_time_left_holds_from_stage_to_stage_and_counts_all_folds():
+    progress = RunProgress(preset("quick").replace(folds=3))
+    for event in (
+        {"kind": "start"},
+        {"kind": "stage", "stage": "coarse", "epochs": 3, "time": 100.0},
+        batch("coarse", 0, 1, 1, 1.0, eta_s=None, time=101.0),
+    ):
+        progress.take(event)
+    assert progress.eta_s is None
+    progress.take(batch("coarse", 0, 1, 5, 1.0, eta_s=50.0, time=110.0))
+    assert progress.eta_s == 50 + 2 * (10 + 50)
+    progress.take({**epoch("coarse", 0, 3, 0.4), "eta_s": 30.0, "time": 130.0})
+    assert progress.eta_s == 30 + 2 * (30 + 30)
+    progress.take({"kind": "stage", "stage": "fine", "epochs": 3, "time": 131.0})
+    progress.take(batch("fine", 1, 1, 1, 1.0, eta_s=None, time=132.0))
+    assert progress.eta_s == 150, "what a new stage does not know is not forgotten"
+    fold = {"kind": "fold", "folds": 3, "stage": "coarse", "epoch": 1, "epochs": 3}
+    progress.take({**fold, "fold": 2, "eta_s": None, "time": 170.0})
+    progress.take({**fold, "fold": 2, "eta_s": 40.0, "time": 180.0})
+    assert progress.eta_s == 40 + (10 + 40)
+    progress.take({**fold, "fold": 3, "eta_s": 40.0, "time": 230.0})
+    assert progress.eta_s == 40
+    progress.take({"kind": "end", "seconds": 3.0})
+    assert progress.eta_s is None
+
+
+def test_a_training_that_was_stopped_is_not_done():
+    progress = gathered({"kind": "start"}, epoch("coarse", 0, 3, 0.9))
+    progress.take({"kind": "end", "seconds": 3.0, "stopped": True})
+    assert (progress.ended, progress.stopped, progress.done) == ("end", True, 0.5)
+    progress.take({"kind": "start", "resume": True})
+    assert not progress.stopped

@@ -75,6 +75,18 @@ def test_what_a_model_keeps_of_its_start_is_told(run, share, networks, said):
     assert report.what_was_kept() == said
 
 
+def test_on_how_much_the_calibration_rests_is_told(run):
+    report = read_report(run)
+    assert report.start_temperature == 1.0
+    page = (run.report_folder / "report.html").read_text("utf-8")
+    few = dataclasses.replace(report, new={**report.new, "n": 28}, groups=["a"])
+    assert "28 regions of 1 metaphase or slide. They are too few" in few.what_calibration_rests_on()
+    many = dataclasses.replace(report, new={**report.new, "n": 2000})
+    assert "2000 regions of" in many.what_calibration_rests_on()
+    assert "too few" not in many.what_calibration_rests_on()
+    assert report.what_calibration_rests_on() in page
+
+
 def test_the_page_says_what_was_kept(run):
     report = read_report(run)
     assert report.share_of_start == read_card(run.model_path).training["share_of_start"]

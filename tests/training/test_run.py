@@ -5,10 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 
 import pytest
 
 from napari_chromocluster.training import alive, events
+from napari_chromocluster.training.api import prepare
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.run import (
     Run,
@@ -158,6 +160,14 @@ def test_a_damaged_configuration_says_which_file(run):
     run.config_path.write_text('{"stages": [')
     with pytest.raises(RunError, match=r"config\.json"):
         _ = run.config
+
+
+def test_trainings_without_a_name_are_named_by_day_and_data(annotated, tiny_model):
+    runs = [prepare(annotated, base_model=tiny_model) for _ in range(2)]
+    name = f"{datetime.now():%Y-%m-%d}, 4 metaphases"
+    assert [run.config.model_name for run in runs] == [name, f"{name} (2)"]
+    named = prepare(annotated, base_model=tiny_model, model_name="of the lab")
+    assert named.config.model_name == "of the lab"
 
 
 def test_runs_are_listed_newest_first_and_can_be_discarded_and_restored(tmp_path):

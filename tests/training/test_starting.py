@@ -11,7 +11,7 @@ from napari_chromocluster.models.registry import RegistryError, backbone_path, r
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import ConfigError, preset
 from napari_chromocluster.training.run import Run
-from napari_chromocluster.training.starting import begin_with, check_start
+from napari_chromocluster.training.starting import begin_with, check_start, shaped_for
 from napari_chromocluster.training.worker import work
 
 WSL = "resnext101_32x8d_wsl"
@@ -39,6 +39,16 @@ def test_a_downloaded_backbone_is_changed_gently():
     assert {stage.image_size for stage in config.stages} == {224}
     assert begin_with(preset("paper"), WSL).stages == preset("paper").stages
     assert check_start(preset("paper")).backbone_weights == str(path)
+
+
+def test_a_backbone_is_shown_with_its_stages_before_it_is_downloaded():
+    path = backbone_path(WSL)
+    shown = shaped_for(preset("default"), WSL)
+    assert {stage.image_size for stage in shown.stages} == {224}
+    path.parent.mkdir(parents=True)
+    torch.save({}, path)
+    assert shown.replace(backbone_weights=str(path)) == begin_with(preset("default"), WSL)
+    assert shaped_for(preset("paper"), WSL).stages == preset("paper").stages
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path):

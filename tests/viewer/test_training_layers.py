@@ -12,9 +12,9 @@ from napari_chromocluster.results.sources import read_sources
 from napari_chromocluster.results.table import build_table, mark_stale, set_types
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.inventory import take_inventory
-from napari_chromocluster.viewer.layers import GROUP, image_of
+from napari_chromocluster.viewer.layers import GROUP, image_of, set_table
 from napari_chromocluster.viewer.reader import get_reader
-from napari_chromocluster.viewer.review.exports import save_annotations
+from napari_chromocluster.viewer.review.exports import ExportError, save_annotations
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.viewer.training import (
@@ -114,7 +114,9 @@ def test_regions_know_their_image_whatever_it_is_called(viewer):
     viewer.layers.remove(tenth)
     assert image_of(viewer, found) is None
     found.name = "met_1 regions"
-    assert image_of(viewer, found) == first
+    assert image_of(viewer, found) is None, "a name makes them no regions of another picture"
+    loaded.name = "met_1 regions"
+    assert image_of(viewer, loaded) == first
 
 
 def test_two_metaphases_of_one_name_keep_their_regions(viewer):
@@ -205,6 +207,25 @@ def test_frames_of_a_stack_are_no_image_in_two_groups(viewer):
     said = " ".join(take_inventory({"stack": table}, preset("quick")).warnings)
     assert "two groups" not in said
     assert "two sources" not in said
+
+
+def test_why_there_are_no_annotations_is_told_right(viewer, tmp_path):
+    add_file(viewer, tmp_path / "m.tif", "m", r1="single")
+    image, labels = viewer.layers
+    set_table(labels, build_table(extract_regions(labels.data)))
+    session = ReviewSession(image, labels)
+    out, file = tmp_path / "m.csv", str(tmp_path / "m.tif")
+    with pytest.raises(ExportError, match="Nothing is decided by hand yet"):
+        save_annotations(out, session, file, None)
+    session.set_type(session.region_keys()[:1], "single")
+    with pytest.raises(ExportError, match="the review is not saved"):
+        save_annotations(out, session, file, None)
+    with pytest.raises(ExportError, match="save the image and open it again"):
+        save_annotations(out, session, None, tmp_path / "m_labels.tif")
+    labels.data_setitem(tuple(np.argwhere(labels.data)[:2].T), 0)
+    with pytest.raises(ExportError, match="pixels that have changed"):
+        save_annotations(out, session, file, tmp_path / "m_labels.tif")
+    session.close()
 
 
 @pytest.mark.parametrize("group", ["patient 1", ""])

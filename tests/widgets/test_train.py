@@ -185,6 +185,10 @@ def test_few_of_a_type_is_amber_and_said(dock, viewer, qtbot):
     total = tree.topLevelItem(tree.topLevelItemCount() - 1)
     assert total.foreground(4).color().name().upper() == "#E69F00"
     assert dock.train_button.isEnabled()
+    assert dock.data.split.text() == "2 metaphases: learn from 1, check on 1"
+    dock.stages.folds.setValue(2)
+    counted(dock, qtbot)
+    assert "2 metaphases in 2 folds: each is checked on once." in dock.data.split.text()
 
 
 def test_a_start_that_has_learnt_from_all_groups_is_warned_of(dock, annotated, tmp_path, qtbot):
@@ -338,6 +342,7 @@ def test_train_watch_stop_see_mistakes_and_use_the_model(dock, viewer, qtbot):
     assert "fine: epoch" in dock.live.epoch_bar.text()
     assert dock.live.where.text().startswith("CPU, ")
     assert [line.value() for line in dock.live.loss._lines] == [0, 1], "where the stages begin"
+    qtbot.waitUntil(lambda: dock.live.eta.text() != "–", timeout=LONG)
     assert not dock.groups["Result"].isVisible()
     assert fits(dock)
     dock.train_button.click()
@@ -356,6 +361,9 @@ def test_train_watch_stop_see_mistakes_and_use_the_model(dock, viewer, qtbot):
     assert not dock.result.use_button.isEnabled()
     assert dock.start.start_combo.findText("slides of May") >= 0
     assert dock.live.resume_button.isVisible(), "a stopped training can go on"
+    assert dock.live.headline.text() == "Stopped: the best so far is kept."
+    qtbot.waitUntil(lambda: dock.runs.line is not None, timeout=20_000)
+    assert dock.runs.tree.selectedItems()[0].text(2) == "stopped"
     classify.release()
 
 

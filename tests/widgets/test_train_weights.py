@@ -75,6 +75,11 @@ def test_four_bodies_are_offered_with_size_and_licence(panel):
         assert f"{BACKBONES[name].megabytes} MB, CC-BY-NC" in offered[name]
         panel.choose(name)
         assert not panel.ready
+        # The combo box cuts names off at this width.
+        assert (
+            panel.about.text() == f"{BACKBONES[name].megabytes} MB, CC-BY-NC-4.0 (non-commercial)"
+        )
+        assert {stage.image_size for stage in panel.applied(preset("default")).stages} == {224}
         assert panel.licence_box.isVisible()
         assert panel.licence_box.text() == "I accept CC-BY-NC-4.0 (non-commercial)"
         assert panel.download_button.text() == f"Download {BACKBONES[name].megabytes} MB"

@@ -294,13 +294,17 @@ def _words(line: bytes) -> str:
 
 def event_text(event: dict[str, Any]) -> str:
     """Say an event of a training in one line; "" for those that say nothing new."""
+    from napari_chromocluster.training.progress import duration
+
     kind = event.get("kind")
     if kind == "prepare":
         return f"{event['what']}…"
     if kind == "stage":
         return f"{event['stage']} stage: {event['epochs']} epochs"
     if kind == "epoch":
-        return f"  epoch {event['epoch']} of {event['epochs']}: {_figures(event)}"
+        left = event.get("eta_s")
+        rest = f"; {duration(left)} left" if left else ""
+        return f"  epoch {event['epoch']} of {event['epochs']}: {_figures(event)}{rest}"
     if kind == "fold":
         return f"fold {event['fold']} of {event['folds']}…"
     if kind == "report":

@@ -22,6 +22,9 @@ NATURAL_PRIOR: dict[str, float] = {
     "other": 0.03,
 }
 
+#: Regions that it takes to outweigh the temperature of the model that a training began with.
+PRIOR_REGIONS = 200
+
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """Softmax over the last axis."""
@@ -75,8 +78,14 @@ def fit_temperature(
     true: NDArray[np.integer],
     weights: NDArray[np.floating],
     shifts: NDArray[np.floating] | float = 0.0,
+    *,
+    start: float | None = None,
 ) -> float:
     """Find the temperature that makes validation regions most likely.
+
+    Few regions say little of it, and if the model is right on all of them, they say that it may
+    be as sure as it likes.  With ``start`` they are weighed against `PRIOR_REGIONS` regions whose
+    types are distributed as the model says at that temperature.
 
     Parameters
     ----------
@@ -88,14 +97,21 @@ def fit_temperature(
         As in `calibrate`.
     shifts : (N, K) float array, optional
         As in `calibrate`.
+    start : float, optional
+        Temperature that is believed without any region (default: none is).
     """
     if true.size == 0:
-        return 1.0
+        return 1.0 if start is None else start
     grid = np.exp(np.linspace(np.log(0.3), np.log(4.0), 80))
+    weight = np.eye(len(weights))[true]
+    if start is not None:
+        grid = np.append(grid, start)
+        expected = calibrate(logits, start, weights, shifts)
+        weight = weight + expected * PRIOR_REGIONS / true.size
     losses = []
     for temperature in grid:
-        p = calibrate(logits, float(temperature), weights, shifts)[np.arange(true.size), true]
-        losses.append(float(-np.log(np.clip(p, 1e-9, None)).sum()))
+        p = calibrate(logits, float(temperature), weights, shifts)
+        losses.append(float(-(weight * np.log(np.clip(p, 1e-9, None))).sum()))
     return float(grid[int(np.argmin(losses))])
 
 

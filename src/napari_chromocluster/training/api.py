@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_chromocluster.results.sources import trainable
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.config import preset as preset_named
 from napari_chromocluster.training.inventory import data_warnings
 from napari_chromocluster.training.process import start
-from napari_chromocluster.training.run import Run, new_run_folder
-from napari_chromocluster.training.split import check_annotations
+from napari_chromocluster.training.run import Run, name_for, new_run_folder
+from napari_chromocluster.training.split import check_annotations, read_tables
 from napari_chromocluster.training.starting import begin_with, check_start
 
 _LOG = logging.getLogger(__name__)
@@ -42,6 +43,9 @@ def prepare(
         config=config,
         **changes,
     )
+    if chosen.model_name == TrainingConfig.model_name:  # no name was given
+        groups = trainable(read_tables(chosen))["group"].nunique()
+        chosen = chosen.replace(model_name=name_for(int(groups)))
     return Run.create(out or new_run_folder(), chosen)
 
 

@@ -143,8 +143,6 @@ class RunEvents(Callback):
         if now - self._last < 0.5 or not trainer.is_global_zero:
             return
         self._last = now
-        began, first = self._began
-        rate = (now - began) / max(done - first, 1)
         self.run.emit(
             {
                 "kind": "batch",
@@ -152,11 +150,19 @@ class RunEvents(Callback):
                 "batch": batch_idx + 1,
                 "batches": trainer.num_training_batches,
                 "loss": self._loss,
-                "eta_s": round(rate * max(self.total - done, 0), 1) if done > first else None,
+                "eta_s": self._seconds_left(done),
                 "device": str(pl_module.device),
                 "memory_mb": round(memory_megabytes(), 1),
             }
         )
+
+    def _seconds_left(self, done: int) -> float | None:
+        """Estimate how long the training still takes; None before there is anything to go by."""
+        if self._began is None or done <= self._began[1]:
+            return None
+        began, first = self._began
+        rate = (time.monotonic() - began) / (done - first)
+        return round(rate * max(self.total - done, 0), 1)
 
     def _obey(self, trainer: pl.Trainer) -> None:
         """Stop where the user asked to; all processes of a training stop after the same batch."""
@@ -186,6 +192,7 @@ class RunEvents(Callback):
                 **self._place(trainer),
                 "train_loss": sum(losses) / len(losses) if losses else None,
                 "metrics": metrics,
+                "eta_s": self._seconds_left(self.before + trainer.global_step),
                 "device": str(pl_module.device),
                 "memory_mb": round(memory_megabytes(), 1),
             }

@@ -34,7 +34,7 @@ class _Fold:
     def emit(self, event: dict[str, Any]) -> None:
         """Say how far the fold is; its numbers would only disturb the curves of the run."""
         if event["kind"] in ("batch", "epoch"):
-            kept = ("stage", "epoch", "epochs", "device", "memory_mb")
+            kept = ("stage", "epoch", "epochs", "eta_s", "device", "memory_mb")
             told = {name: event[name] for name in kept if name in event}
             self.whole.emit({"kind": "fold", "fold": self.number, "folds": self.folds, **told})
 

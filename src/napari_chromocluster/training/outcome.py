@@ -86,7 +86,11 @@ def save_outcome(
         deployment_prior=origin.deployment_prior,
         # Nor does where debris lies.
         surroundings=origin.surroundings,
-        training={**_training_facts(config, data), **told},
+        training={
+            **_training_facts(config, data),
+            "start_temperature": origin.temperature,
+            **told,
+        },
         data_licences=origin.data_licences,
         weight_licence=origin.weight_licence,
         citations=tuple(dict.fromkeys((PAPER, *origin.citations))),
@@ -98,7 +102,7 @@ def save_outcome(
     logits = classifier.logits(crops)
     weights = prior_weights(card.training_prior, card.deployment_prior, card.classes)
     shifts = classifier.shifts(data.validation_crops)
-    temperature = fit_temperature(logits, true, weights, shifts=shifts)
+    temperature = fit_temperature(logits, true, weights, shifts=shifts, start=origin.temperature)
     card = dataclasses.replace(card, temperature=temperature)
     # The outputs are at hand: to run the network again would take as long as an epoch or two.
     probabilities = to_five(calibrate(logits, temperature, weights, shifts), card.classes)

@@ -57,6 +57,8 @@ class RunProgress:
         Whether the report is being written.
     ended : str
         Last turn: ``""`` while it runs, else ``end``, ``stopped`` or ``error``.
+    stopped : bool
+        Whether the user stopped it; the best until then may be kept.
     message : str
         What the last turn said.
     """
@@ -78,14 +80,18 @@ class RunProgress:
         self.memory_mb: float | None = None
         self.preparing: tuple[str, int, int] | None = None
         self.fold = self.folds = 1
+        self._all_folds = config.folds
+        # Number of the fold that runs, and when its first stage began.
+        self._fold_began: tuple[int, float] | None = None
         self.reporting = False
         self.ended = ""
+        self.stopped = False
         self.message = ""
 
     @property
     def done(self) -> float:
         """Share of all epochs that is done, 0 to 1."""
-        if self.ended == "end":
+        if self.ended == "end" and not self.stopped:
             return 1.0
         last = max(self.batch_loss.x[-1:] + self.train_loss.x[-1:], default=0.0)
         return min(1.0, last / self.bounds[-1]) if self.bounds[-1] else 0.0
@@ -94,27 +100,37 @@ class RunProgress:
         """Take one event; kinds that are not known are passed over."""
         kind = event.get("kind")
         if kind == "start":
-            self.ended = self.message = ""
-            self.eta_s, self.reporting = None, False
+            self.ended, self.message, self.stopped = "", "", False
+            self.eta_s, self.reporting, self._fold_began = None, False, None
         elif kind == "prepare":
             self.preparing = (str(event["what"]), int(event["done"]), int(event["total"]))
         elif kind == "stage":
             self.preparing, self.stage = None, str(event["stage"])
             self.epoch, self.epochs, self.batch = 0, int(event["epochs"]), 0
+            self._estimate({"time": event.get("time", 0.0)}, 1)
         elif kind in ("batch", "epoch"):
             self._take_numbers(event, kind == "epoch")
         elif kind == "fold":
             self.fold, self.folds = int(event["fold"]), int(event["folds"])
             self.stage = str(event["stage"])
             self.epoch, self.epochs = int(event["epoch"]), int(event["epochs"])
-            self.eta_s = None
+            self._estimate(event, self.fold)
         elif kind == "report":
             self.reporting = not event["done"]
             self.message = str(event.get("message", self.message))
         elif kind in ("end", "stopped", "error"):
-            self.ended = str(kind)
+            self.ended, self.stopped = str(kind), bool(event.get("stopped", kind == "stopped"))
             self.message = str(event.get("message", self.message))
             self.eta_s, self.preparing, self.reporting = None, None, False
+
+    def _estimate(self, event: dict[str, Any], fold: int) -> None:
+        """Take the time that a fold still takes, and add that of the folds after it."""
+        now, left = float(event.get("time", 0.0)), event.get("eta_s")
+        if self._fold_began is None or self._fold_began[0] != fold:
+            self._fold_began = (fold, now)
+        if left is not None:  # a stage that has just begun knows none: the last one counts
+            whole = now - self._fold_began[1] + float(left)
+            self.eta_s = float(left) + max(self._all_folds - fold, 0) * whole
 
     def _take_numbers(self, event: dict[str, Any], whole: bool) -> None:
         self.preparing, self.stage = None, str(event["stage"])
@@ -129,7 +145,16 @@ class RunProgress:
             self.macro_sensitivity.add(begin + 1, metrics.get("macro_sensitivity"))
             self.accuracy.add(begin + 1, metrics.get("accuracy"))
             self.batch = self.batches
+            self._estimate(event, 1)
             return
         self.batch, self.batches = int(event["batch"]), int(event["batches"])
-        self.eta_s = event.get("eta_s")
+        self._estimate(event, 1)
         self.batch_loss.add(begin + self.batch / max(self.batches, 1), event.get("loss"))
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as a user says it."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -19,6 +19,7 @@ from PIL import Image
 
 from napari_chromocluster.imaging.crops import RegionCrop
 from napari_chromocluster.imaging.io import atomic_path, write_text_atomic
+from napari_chromocluster.models.calibration import PRIOR_REGIONS
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.model_file import read_card
 from napari_chromocluster.models.registry import RegistryError, listed_name, resolve_model
@@ -105,6 +106,8 @@ class Report:
         Share of the model it began with in its weights (see `way_back.go_back`).
     networks : int
         How many networks answer together in it.
+    start_temperature : float or None
+        Temperature of the model it began with; None in reports of older versions.
     """
 
     new: dict[str, Any]
@@ -120,6 +123,31 @@ class Report:
     share_of_start: float = 0.0
     networks: int = 1
     unchecked: int = 0
+    start_temperature: float | None = None
+
+    @property
+    def calibration_known(self) -> bool:
+        """Whether there are regions enough to judge the calibration by."""
+        return int(self.new["n"]) >= PRIOR_REGIONS
+
+    def what_calibration_rests_on(self) -> str:
+        """Return a sentence or two about the temperature and how far it can be trusted."""
+        n, groups = self.new["n"], len(self.groups)
+        begun = (
+            ""
+            if self.start_temperature is None
+            else f" (at the start {self.start_temperature:.2f})"
+        )
+        text = (
+            f"Temperature {self.temperature:.2f}{begun}, fitted on these {n} regions of {groups} "
+            f"{'metaphase or slide' if groups == 1 else 'metaphases or slides'}"
+        )
+        if self.calibration_known:
+            return f"{text}, so the calibration error is a little too good."
+        return (
+            f"{text}. They are too few to tell how sure the model may be: the temperature stays "
+            f"near that of the start, and the calibration error says little."
+        )
 
     def what_was_kept(self) -> str:
         """Return a sentence about what the model keeps of its start; empty where nothing."""
@@ -202,6 +230,7 @@ def write_report(run: Run) -> Report:
         share_of_start=float(card.training.get("share_of_start", 0.0)),
         networks=card.members,
         unchecked=0 if pooled is None else _unchecked(run, pooled),
+        start_temperature=card.training.get("start_temperature"),
     )
     write_text_atomic(run.report_folder / METRICS, json.dumps(dataclasses.asdict(report), indent=1))
     from napari_chromocluster.training.report_page import write_page

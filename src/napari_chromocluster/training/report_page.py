@@ -116,8 +116,7 @@ def _page(run: Run, report: Report, figures: list[str]) -> str:
         f"Measured on {new['n']} regions of {len(report.groups)} metaphases or slides that the "
         f"new model never learnt from. Accuracy lies between {low:.1%} and {high:.1%} with 95 % "
         f"certainty.",
-        f"Temperature {report.temperature:.2f}, fitted on these regions, so the calibration "
-        f"error is a little too good.",
+        report.what_calibration_rests_on(),
     ]
     if report.what_was_kept():
         notes.append(report.what_was_kept())
@@ -181,9 +180,11 @@ def _compared(new: float | None, old: float | None, less: bool = False) -> str:
 
 def _overall_table(report: Report) -> str:
     old: dict[str, Any] = report.old or {}
+    untold = () if report.calibration_known else ("ece",)
     rows = "".join(
         f"<tr><td>{title}</td><td>{_number(old.get(name))}</td>"
-        f"{_compared(report.new[name], old.get(name), name == 'ece')}</tr>"
+        f"{_compared(report.new[name], None if name in untold else old.get(name), name == 'ece')}"
+        "</tr>"
         for name, title in _OVERALL
     )
     return (

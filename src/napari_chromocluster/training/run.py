@@ -295,6 +295,20 @@ def new_run_folder() -> Path:
     return folder
 
 
+def name_for(groups: int) -> str:
+    """Return a name for a new training that says when it was begun and on how much."""
+    metaphases = "1 metaphase" if groups == 1 else f"{groups} metaphases"
+    wanted = f"{datetime.now():%Y-%m-%d}, {metaphases}"
+    taken = set()
+    for run in list_runs():
+        with contextlib.suppress(RunError):
+            taken.add(run.config.model_name)
+    name, number = wanted, 2
+    while name in taken:
+        name, number = f"{wanted} ({number})", number + 1
+    return name
+
+
 def discard(run: Run) -> Path:
     """Put a run out of sight, beside the others; `restore` brings it back.
 

@@ -77,14 +77,21 @@ def begin_with(
 
 
 def _with_backbone(config: TrainingConfig, name: str, weights: str | Path | None) -> TrainingConfig:
-    spec = BACKBONES[name]
-    config = config.replace(base_model=None, backbone=name, backbone_weights=None)
-    if spec.is_compact:
-        return config.replace(channels="signal_mask_scale")
+    config = shaped_for(config, name)
+    if BACKBONES[name].is_compact:
+        return config
     path = Path(weights).expanduser().resolve() if weights is not None else backbone_path(name)
     if not path.is_file():
         raise ConfigError(_missing(name, None))
-    config = config.replace(backbone_weights=str(path), channels="gray")
+    return config.replace(backbone_weights=str(path))
+
+
+def shaped_for(config: TrainingConfig, backbone: str) -> TrainingConfig:
+    """Return a configuration with the stages that a backbone wants, its weights there or not."""
+    config = config.replace(base_model=None, backbone=backbone, backbone_weights=None)
+    if BACKBONES[backbone].is_compact:
+        return config.replace(channels="signal_mask_scale")
+    config = config.replace(channels="gray")
     if config.preset == "paper":
         return config
     return config.replace(

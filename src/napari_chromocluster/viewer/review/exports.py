@@ -84,13 +84,25 @@ def save_annotations(
     ExportError
         If there is nothing decided by hand, or no file to refer to.
     """
-    if not image or labels is None or session.tracker.frames > 1:
-        raise ExportError(
-            "Annotations need one image that lies in a file: save the image and open it again."
-        )
-    rows = session.table[(session.table["source"] == HUMAN) & ~session.table["stale"]]
+    human = session.table["source"] == HUMAN
+    rows = session.table[human & ~session.table["stale"]]
     if rows.empty:
-        raise ExportError("Nothing is decided by hand yet: accept regions or give them a type.")
+        raise ExportError(
+            "All decisions are on pixels that have changed since: look at these regions again."
+            if human.any()
+            else "Nothing is decided by hand yet: accept regions or give them a type."
+        )
+    if session.tracker.frames > 1:
+        raise ExportError(
+            "Annotations name one image: let the Train dock learn from the open stack."
+        )
+    if not image:
+        raise ExportError("Annotations name the image's file: save the image and open it again.")
+    if labels is None:
+        raise ExportError(
+            "Annotations name the file of the regions, and the review is not saved: choose a "
+            "folder for it first."
+        )
     table = pd.DataFrame(
         {
             "image": str(Path(image).resolve()),

@@ -349,7 +349,9 @@ class DataPanel(QWidget):
     def _add_groups(self, parent: QTreeWidgetItem, groups: pd.DataFrame) -> None:
         for row in groups.head(_MOST_GROUPS).to_dict("records"):
             child = QTreeWidgetItem([f"{row['group']} ({row['side']})"])
-            child.setToolTip(0, f"{row['group']}: used to {row['side']}")
+            folds = self.config is not None and self.config.folds > 1
+            model = "the model that is kept: " if folds else ""
+            child.setToolTip(0, f"{row['group']}: {model}used to {row['side']}")
             _set_counts(child, [int(row[str(kind)]) for kind in TYPES])
             parent.addChild(child)
 
@@ -357,9 +359,7 @@ class DataPanel(QWidget):
         sides = inventory.groups.drop_duplicates("group")["side"]
         number, checked = len(sides), int(sides.eq(CHECK).sum())
         self.split.setText(
-            f"{_many(number, 'metaphase')}: learn from {number - checked}, check on {checked}"
-            if checked
-            else ""
+            _split_text(number, checked, 1 if self.config is None else self.config.folds)
         )
         self.split.setVisible(bool(checked))
         total = QTreeWidgetItem(["Total"])
@@ -399,6 +399,19 @@ class DataPanel(QWidget):
             layer.events.features.disconnect(self._features_changed)
             layer.events.name.disconnect(self._features_changed)
         self._connected = []
+
+
+def _split_text(number: int, checked: int, folds: int) -> str:
+    """Say what is learnt from and checked on."""
+    if not checked:
+        return ""
+    metaphases = _many(number, "metaphase")
+    if folds > 1:
+        return (
+            f"{metaphases} in {folds} folds: each is checked on once. The model that is kept "
+            f"learns from {number - checked} and is checked on {checked}"
+        )
+    return f"{metaphases}: learn from {number - checked}, check on {checked}"
 
 
 def _short(name: str) -> str:

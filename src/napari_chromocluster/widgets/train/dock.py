@@ -140,11 +140,10 @@ class TrainWidget(QWidget):
     def _restart_recipe(self) -> None:
         """Show the chosen preset as it is with the chosen start."""
         config = preset(self.stages.preset_combo.currentText())
-        if self.start.ready:
-            try:
-                config = self.start.applied(config)
-            except ValueError as error:
-                self.banner.error(sentence(error))
+        try:
+            config = self.start.applied(config)
+        except ValueError as error:
+            self.banner.error(sentence(error))
         self.stages.show_config(config)
         self._update()
 
@@ -161,8 +160,8 @@ class TrainWidget(QWidget):
         ConfigError
             If it cannot be run.
         """
-        name = self.start.name_edit.text().strip() or "my model"
-        return self.stages.config().replace(model_name=name)
+        name = self.start.name_edit.text().strip()
+        return self.stages.config().replace(model_name=name or TrainingConfig.model_name)
 
     def find_rate(self) -> None:
         """Search a learning rate for the selected stage."""

@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from napari_chromocluster.training.progress import Curve, RunProgress
+from napari_chromocluster.training.progress import Curve, RunProgress, duration
 from napari_chromocluster.widgets.train.parts import button, form
 
 _GRAY, _BLUE, _GREEN = "#999999", "#56B4E9", "#009E73"
@@ -159,7 +159,7 @@ def _bar(tooltip: str) -> QProgressBar:
 def headline(progress: RunProgress) -> str:
     """Say in a few words what a training is doing."""
     if progress.ended == "end":
-        return "Finished."
+        return "Stopped: the best so far is kept." if progress.stopped else "Finished."
     if progress.ended:
         return progress.message
     if progress.reporting:
@@ -192,14 +192,6 @@ def _batch_state(progress: RunProgress) -> tuple[float, str]:
         part = progress.batch / progress.batches
         return part, f"batch {progress.batch} of {progress.batches}"
     return 0.0, "batches"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as a user says it."""
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def device_name(device: str) -> str:

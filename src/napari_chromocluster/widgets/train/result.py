@@ -217,7 +217,8 @@ def headline(report: Report) -> str:
     )
     if report.old is None:
         return text
-    gains = [gained(new[name], report.old[name], less) for name, less in _OVERALL]
+    known = [(name, less) for name, less in _OVERALL if name != "ece" or report.calibration_known]
+    gains = [gained(new[name], report.old[name], less) for name, less in known]
     better = f"{gains.count(True)} of the {len(gains)} figures over all types"
     return f"{text} Better than {report.old_name} on {better}."
 
@@ -245,6 +246,8 @@ def notes(report: Report) -> list[str]:
             f"{report.old_name} had learnt from {len(report.seen_by_old)} of these groups, so its "
             f"numbers are too good."
         )
+    if not report.calibration_known:
+        found.append(report.what_calibration_rests_on())
     if report.new["n"] < 50:
         found.append("Few regions to judge by: take the numbers with care.")
     return found

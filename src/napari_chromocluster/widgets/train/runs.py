@@ -22,6 +22,7 @@ from napari_chromocluster.training.report import read_report
 from napari_chromocluster.training.run import (
     FINISHED,
     RUNNING,
+    STOPPED,
     Run,
     RunError,
     discard,
@@ -45,6 +46,7 @@ class RunLine:
     run: Run
     name: str
     state: str
+    shown: str
     message: str
     score: float | None
     resumable: bool
@@ -56,10 +58,12 @@ def read_line(run: Run) -> RunLine | None:
     try:
         config = run.config
         state = run.state()
+        # The model of a training that was stopped is there as that of one that went to its end.
+        shown = STOPPED if state == FINISHED and run.should_stop() else state
         report = read_report(run) if state == FINISHED else None
         score = None if report is None else float(report.new["macro_sensitivity"])
         resumable, stamp = run.can_resume(), _stamp(run)
-        return RunLine(run, config.model_name, state, run.message(), score, resumable, stamp)
+        return RunLine(run, config.model_name, state, shown, run.message(), score, resumable, stamp)
     except (RunError, KeyError, TypeError):
         return None
 
@@ -184,7 +188,7 @@ class RunsPanel(QWidget):
         self.tree.clear()
         for line in lines:
             score = "" if line.score is None else f"{line.score:.2f}"
-            item = QTreeWidgetItem([_when(line.run), line.name, line.state, score])
+            item = QTreeWidgetItem([_when(line.run), line.name, line.shown, score])
             item.setData(0, _RUN, line)
             for column in range(4):
                 item.setToolTip(column, line.message or str(line.run.folder))

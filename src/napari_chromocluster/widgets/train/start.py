@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QProgressBar,
     QVBoxLayout,
@@ -17,10 +18,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_chromocluster.models.download import download_backbone, licence_accepted
-from napari_chromocluster.models.network import BACKBONES
+from napari_chromocluster.models.network import BACKBONES, BackboneSpec
 from napari_chromocluster.models.registry import ModelEntry, backbone_path, list_models
 from napari_chromocluster.training.config import TrainingConfig
-from napari_chromocluster.training.starting import begin_with
+from napari_chromocluster.training.starting import begin_with, shaped_for
 from napari_chromocluster.widgets.common.task import Task
 from napari_chromocluster.widgets.train.parts import button, combo, form
 
@@ -46,9 +47,15 @@ class StartPanel(QWidget):
         self.start_combo = combo(
             "The model or the pretrained weights that the training begins with."
         )
-        self.name_edit = QLineEdit("my model")
-        self.name_edit.setToolTip("Name of the new model in the list.")
+        self.about = QLabel("")
+        self.about.setWordWrap(True)
+        self.name_edit = QLineEdit()
+        self.name_edit.setPlaceholderText("the day and the number of metaphases")
+        self.name_edit.setToolTip(
+            "Name of the new model in the list; empty: the day and the number of metaphases."
+        )
         rows.addRow("Start from", self.start_combo)
+        rows.addRow(self.about)
         rows.addRow("New name", self.name_edit)
         layout.addLayout(rows)
         self.licence_box = QCheckBox("")
@@ -85,6 +92,10 @@ class StartPanel(QWidget):
         place = self.start_combo.findData(chosen)
         self.start_combo.setCurrentIndex(max(place, 0))
         self.start_combo.blockSignals(False)
+        names = self.start_combo.view()
+        names.setMinimumWidth(
+            names.sizeHintForColumn(0) + names.verticalScrollBar().sizeHint().width()
+        )
         self._update()
 
     @property
@@ -116,16 +127,16 @@ class StartPanel(QWidget):
         return self._local.get(self.choice) or (str(path) if path.is_file() else None)
 
     def applied(self, config: TrainingConfig) -> TrainingConfig:
-        """Return a configuration that begins with what is chosen.
+        """Return a configuration that begins with what is chosen, once that is downloaded.
 
         Raises
         ------
         ConfigError
-            If that is not on this machine.
+            If it cannot be begun with.
         """
-        name = self.name_edit.text().strip() or "my model"
-        weights = self._local.get(self.choice)
-        return begin_with(config, self.choice, weights).replace(model_name=name)
+        if not self.ready:
+            return shaped_for(config, self.choice)
+        return begin_with(config, self.choice, self._local.get(self.choice))
 
     def _chosen(self) -> None:
         self._update()
@@ -191,9 +202,14 @@ class StartPanel(QWidget):
         self.download_button.setVisible(missing and not busy)
         self.bar.setVisible(busy)
         self.cancel_button.setVisible(busy)
+        terms = "" if spec is None else _terms(spec)
+        known = spec is not None and not spec.is_compact
+        self.about.setVisible(known)
+        if spec is not None:
+            where = "" if missing else ", on this machine"
+            self.about.setText(f"{spec.megabytes} MB, {terms}{where}")
         if spec is None or not missing:
             return
-        terms = spec.licence + (" (non-commercial)" if "NC" in spec.licence else "")
         self.licence_box.setText(f"I accept {terms}")
         self.licence_box.setToolTip(f"Trained on {spec.source}. Asked once.")
         self.download_button.setText(f"Download {spec.megabytes} MB")
@@ -204,6 +220,10 @@ class StartPanel(QWidget):
             if ready
             else "Accept the licence first."
         )
+
+
+def _terms(spec: BackboneSpec) -> str:
+    return spec.licence + (" (non-commercial)" if "NC" in spec.licence else "")
 
 
 def _title(entry: ModelEntry) -> str:
