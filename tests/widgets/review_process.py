@@ -80,7 +80,6 @@ def review(dock: ReviewWidget) -> list[int]:
     for number in range(len(waiting)):
         if number % 2:
             press(dock, str(1 + number % 5))
-            press(dock, "N")
         else:
             press(dock, "Space")
     # Regret, and regret of the regret.
@@ -94,6 +93,7 @@ def mend(dock: ReviewWidget) -> list[int]:
 
     Returns the regions whose decision goes with that: given back, deleted, split.
     """
+    dock.go_on.setChecked(False)
     plain, control = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
     areas = dock.session.table.set_index("index")["area"].sort_values()
     small, middle, large = areas.index[0], areas.index[len(areas) // 2], areas.index[-1]

@@ -1,9 +1,11 @@
 """The classify and the review dock beside each other, and images that were there before them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
 
 from napari_chromocluster.imaging.io import read_labels, write_labels
 from napari_chromocluster.results.table import read_table, set_types, write_table
@@ -12,7 +14,7 @@ from napari_chromocluster.viewer.review.autosave import ReviewStore, image_hash
 from napari_chromocluster.viewer.review.journal import Record
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
-from review_dock import MADE, seeded
+from review_dock import MADE, OTHER, seeded
 
 
 @pytest.fixture
@@ -127,10 +129,7 @@ def test_the_image_is_not_written_over(viewer, tmp_path, monkeypatch):
     viewer.open(tmp_path / "m.tif", plugin="napari")
     viewer.add_labels(MADE.labels.copy(), name="m regions", features=seeded(MADE.labels))
     classify, review = docked(viewer, ClassifyWidget, ReviewWidget)
-    monkeypatch.setattr(
-        "napari_chromocluster.widgets.classify.showing.QFileDialog.getSaveFileName",
-        lambda *_: (str(tmp_path / "m.tif"), ""),
-    )
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "m.tif"), ""))
     classify.result.export_menu.actions()[0].trigger()
     assert "is the image itself" in classify.banner.text
     review.export("csv", str(tmp_path / "m.tif"))
@@ -151,6 +150,58 @@ def test_the_metaphase_that_is_chosen_for_review_is_shown(viewer):
         "first",
         "first regions",
     ]
+
+
+def test_another_image_of_that_name_is_not_reviewed_with_the_types_of_the_first(
+    viewer, qtbot, tmp_path
+):
+    for folder, made in (("a", MADE), ("b", OTHER)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(made.image).save(tmp_path / folder / "m.tif")
+    viewer.open(tmp_path / "a" / "m.tif", plugin="napari")
+    labels = viewer.add_labels(MADE.labels.copy(), name="m regions", features=seeded(MADE.labels))
+    classify, review = docked(viewer, ClassifyWidget, ReviewWidget)
+    review.session.set_type(review.session.region_keys()[:2], "other")
+    viewer.layers.remove("m")
+    assert review.session is None
+    viewer.open(tmp_path / "b" / "m.tif", plugin="napari")
+    qtbot.waitUntil(lambda: review.image is not None, timeout=5000)
+    assert review.session is None
+    assert classify.labels is None
+    assert labels in viewer.layers
+    assert not list((tmp_path / "b").glob("m_*"))
+
+
+def test_a_table_of_another_program_costs_no_decision_with_both_docks(viewer, qtbot, tmp_path):
+    Image.fromarray(MADE.image).save(tmp_path / "m.tif")
+    viewer.open(tmp_path / "m.tif", plugin="napari")
+    labels = viewer.add_labels(MADE.labels.copy(), name="m regions", features=seeded(MADE.labels))
+    classify, review = docked(viewer, ClassifyWidget, ReviewWidget)
+    keys = review.session.region_keys()[:2]
+    review.session.set_type(keys, "other")
+    labels.features = pd.DataFrame({"label": labels.features["index"], "mean": 3.5})
+    assert list(review.session.rows(keys)["cluster_type"]) == ["other", "other"]
+    review.keeper.save_now()
+    saved = read_table(tmp_path / "m_regions.csv")
+    assert list(saved["cluster_type"][:2]) == ["other", "other"]
+    assert set(saved["mean"]) == {3.5}
+    assert classify.result.export_button.isEnabled()
+    review.undo()
+    assert (table_of(labels)["source"] == "model").all()
+    assert set(table_of(labels)["mean"]) == {3.5}
+
+
+def test_a_type_corrected_in_a_spreadsheet_is_shown_as_decided(viewer, tmp_path):
+    Image.fromarray(MADE.image).save(tmp_path / "m.png")
+    write_labels(tmp_path / "m_labels.tif", MADE.labels)
+    table = seeded(MADE.labels)
+    other = "single" if table["cluster_type"][0] != "single" else "touching"
+    table.loc[0, "cluster_type"] = other
+    write_table(tmp_path / "m_regions.csv", table)
+    viewer.open(tmp_path / "m.png", plugin="napari")
+    (dock,) = docked(viewer, ClassifyWidget)
+    row = table_of(dock.labels).iloc[0]
+    assert (row["cluster_type"], row["source"], row["confidence"]) == (other, "human", 1.0)
 
 
 def test_keys_are_for_the_review_once_a_line_is_drawn(review, qtbot):

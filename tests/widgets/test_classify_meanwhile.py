@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from qtpy.QtWidgets import QDockWidget, QFileDialog
+from qtpy.QtWidgets import QDockWidget
 
 from classify_dock import done, drag, find, saved
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import build_table, read_table, set_types
 from napari_chromocluster.viewer.layers import has_table, set_table, table_of
 from napari_chromocluster.viewer.marks import FRAMES, marks_layer
-from napari_chromocluster.widgets.classify import ClassifyWidget, showing
+from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.classify import dock as dock_room
 
 
@@ -173,39 +173,12 @@ def test_changed_preferences_hold_in_an_open_dock(dock, viewer, metaphase, qtbot
     assert dock.result.threshold.value() == pytest.approx(0.5, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("typed", "kind", "saved"),
-    [
-        ("m", "PNG (*.png)", "m.png"),
-        ("m", "SVG (*.svg)", "m.svg"),
-        ("m.pdf", "PNG (*.png)", "m.pdf"),
-    ],
-)
-def test_a_file_gets_the_end_of_its_kind(
-    typed, kind, saved, dock, viewer, metaphase, qtbot, monkeypatch, tmp_path
-):
-    paths = []
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / typed), kind))
-    dock._asking("Figure…", "_overlay.png", "PNG (*.png);;SVG (*.svg)", paths.append)()
-    assert paths == [str(tmp_path / saved)]
-
-
-def test_a_file_is_not_replaced_unasked(dock, monkeypatch, tmp_path):
-    (tmp_path / "m.png").write_text("mine")
-    monkeypatch.setattr(
-        QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "m"), "PNG (*.png)")
-    )
-    dock._asking("Figure…", "_overlay.png", "PNG (*.png)", lambda _: pytest.fail("it was saved"))()
-    assert "exists already" in dock.banner.text
-
-
 def test_regions_do_not_go_into_a_table_alone(dock, viewer, metaphase, qtbot, tmp_path):
     labels = find(qtbot, dock, viewer, metaphase)
     assert not has_table(labels)
     dock._guarded(dock.export_regions, str(tmp_path / "a.csv"))
     assert "ends in .tif" in dock.banner.text
     assert not (tmp_path / "a.csv").exists()
-    assert showing._LABELS_SUFFIX.endswith(showing._LABELS_FILES)
 
 
 def test_types_of_regions_that_are_painted_are_stale(dock, viewer, metaphase, qtbot):

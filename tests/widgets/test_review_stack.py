@@ -81,7 +81,8 @@ def test_next_goes_on_to_the_frame_that_has_one(stack, qtbot):
 def test_the_last_of_a_frame_leads_to_the_next(stack, qtbot):
     table = settle(stack.session.table, 0)
     label = table["index"][0]
-    table.loc[0, ["source", "confidence"]] = ["model", 0.5]
+    kind = stack.session.table["cluster_type"][0]
+    table.loc[0, ["cluster_type", "source", "confidence"]] = [kind, "model", 0.5]
     stack.labels.features = table
     press(stack, qtbot, "N")
     assert stack.gallery.selected_keys() == [(0, label)]

@@ -10,16 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_chromocluster.viewer.later import remove_later
-from napari_chromocluster.viewer.layers import current_frame, frame_shape, placement, show_frame
+from napari_chromocluster.viewer.layers import (
+    REVIEW_FRAME,
+    current_frame,
+    frame_shape,
+    placement,
+    show_frame,
+)
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.review.tracker import Key
 
-_MARK = "chromocluster_review_frame"
 #: Colour of the frame and of a drawn line: none of the types has it.
 FRAME_COLOR = "#0072B2"
 #: Regions that are framed at most; more would only be confusing.
 _MOST_FRAMES = 60
 _PAD = 4.0
+#: Share of the view that lies between a region that was moved into it and its edge.
+_EDGE = 0.05
 
 
 class Canvas:
@@ -68,21 +75,41 @@ class Canvas:
     # ---------------------------------------------------------------- going
 
     def go_to(self, key: Key, pick: bool = True) -> None:
-        """Show the frame of a region, bring it into the middle and pick its label."""
+        """Show the frame of a region, move it into view where it is not, and pick its label."""
         rows = self.session.rows([key])
         if rows.empty:
             return
         labels = self.session.labels
-        place = [float(rows["centroid_y"].iloc[0]), float(rows["centroid_x"].iloc[0])]
         if len(frame_shape(labels)) == 3:
             self.show_frame(key[0])
-            place = [float(key[0]), *place]
-        if not np.isfinite(place).all():
-            return
-        centre = tuple(float(one) for one in labels.data_to_world(place)[-2:])
-        self.viewer.scene.camera.center = centre
+        self._move_into_view(key[0], str(rows["bbox"].iloc[0]))
         if pick and labels.selected_label != key[1]:
             labels.selected_label = key[1]
+
+    def _move_into_view(self, frame: int, box: str) -> None:
+        """Move the picture no more than a region needs to be seen whole; the zoom stays."""
+        if not box or self.viewer.dims.ndisplay != 2:
+            return
+        labels = self.session.labels
+        y0, x0, y1, x1 = (float(one) for one in box.split(","))
+        before = [float(frame)] if len(frame_shape(labels)) == 3 else []
+        corners = np.array(
+            [labels.data_to_world([*before, y, x])[-2:] for y in (y0, y1) for x in (x0, x1)], float
+        )
+        camera = self.viewer.scene.camera
+        half = np.array(self.viewer.canvas.size, float) / camera.zoom / 2
+        now = np.array(camera.center[-2:], float)
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        hidden = (low < now - half) | (high > now + half)
+        if not hidden.any():
+            return
+        edge = 2 * _EDGE * half
+        least, most = high + edge - half, low - edge + half
+        # What is larger than the view is shown by its middle.
+        wanted = np.where(
+            least > most, (low + high) / 2, np.clip(now, least, np.maximum(least, most))
+        )
+        camera.center = tuple(float(one) for one in np.where(hidden, wanted, now))
 
     def show_frame(self, frame: int) -> None:
         """Bring a frame of a stack up."""
@@ -135,7 +162,7 @@ class Canvas:
                 **placement(labels, 2),
             )
             self._frame_layer.editable = False
-            self._frame_layer.metadata[_MARK] = True
+            self._frame_layer.metadata[REVIEW_FRAME] = True
             self.viewer.layers.selection = chosen
         return self._frame_layer
 
@@ -232,7 +259,7 @@ class Canvas:
 
 def is_review_frame(layer: Any) -> bool:
     """Whether a layer is the frame that a review draws."""
-    return bool(layer.metadata.get(_MARK))
+    return bool(layer.metadata.get(REVIEW_FRAME))
 
 
 def frame_table(session: ReviewSession, viewer: Any) -> Any:

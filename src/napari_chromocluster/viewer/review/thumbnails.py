@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_chromocluster.imaging.chromosome import principal_angle
+from napari_chromocluster.imaging.regions import usual_area
 
-#: Signal that is drawn black (on a light ground); the bands stay visible.
-_FULL = 1.9
+#: Least range of signal, as a share of the most, that is drawn from light to dark: what a region
+#: without bands shows is noise.
+_LEAST_RANGE = 0.35
+#: How dark the faintest place of a region is drawn.
+_FAINTEST = 0.12
 #: Share of the tile that the usual region's length takes.
 _USUAL_SHARE = 0.68
 
@@ -21,11 +25,12 @@ def usual_length(areas: NDArray[Any]) -> float:
     """Return how long a region is that fills a tile well, in px, from all areas.
 
     A chromosome is about three times as long as wide; a tile holds one of
-    more than usual size.
+    more than usual size.  Specks, which may be most, do not count.
     """
     if len(areas) == 0:
         return 60.0
-    return max(12.0, 2.2 * math.sqrt(float(np.median(areas))))
+    usual = usual_area(areas) or float(np.median(areas))
+    return max(12.0, 2.2 * math.sqrt(usual))
 
 
 def thumbnail(
@@ -53,7 +58,7 @@ def thumbnail(
     values = np.zeros((2, reach, reach), np.float32)
     top, left = (reach - mask.shape[0]) // 2, (reach - mask.shape[1]) // 2
     inside = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
-    values[0][inside] = np.clip(np.where(mask, signal, 0.0) / _FULL, 0.0, 1.0) * 255
+    values[0][inside] = np.where(mask, _contrasted(signal, mask), 0.0) * 255
     values[1][inside] = mask * 255.0
     scale = min(_USUAL_SHARE * size / length, 0.94 * size / _extent(mask, turn))
     # One affine step from tile to source: turn about the centre, then scale.
@@ -73,6 +78,18 @@ def thumbnail(
         for plane in values
     ]
     return np.asarray(np.clip(np.stack(planes, axis=-1), 0, 255), np.uint8)
+
+
+def _contrasted(signal: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return the signal from 0 to 1 in the range of this region: bands and crossings are seen."""
+    inside = signal[mask]
+    if inside.size == 0:
+        return np.zeros_like(signal)
+    low, high = (float(one) for one in np.percentile(inside, (2, 99)))
+    missing = max(_LEAST_RANGE * abs(high) - (high - low), 0.0)
+    low, high = low - missing / 2, high + missing / 2
+    part = np.clip((signal - low) / max(high - low, 1e-6), 0.0, 1.0)
+    return np.asarray(_FAINTEST + (1 - _FAINTEST) * part)
 
 
 def _extent(mask: NDArray[np.bool_], turn: float) -> float:

@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import keep_regions, write_table
 from napari_chromocluster.viewer.layers import (
-    TABLE_SUFFIX,
-    beside_image,
     current_frame,
     frame_shape,
     has_table,
     pixels,
-    source_of,
     still,
     table_of,
 )
@@ -27,10 +23,10 @@ from napari_chromocluster.viewer.overlay import show_colors, show_overlay, show_
 from napari_chromocluster.viewer.writer import check_decisions, write_regions
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import choose
+from napari_chromocluster.widgets.common.exporting import EXPORTS, ask_where
 from napari_chromocluster.widgets.common.task import Task
 
 _PLUGIN = "napari-chromocluster"
-_LABELS_SUFFIX = "_labels.tif"
 _LABELS_FILES = (".tif", ".tiff", ".png")
 
 
@@ -116,33 +112,22 @@ class ClassifyShowing(ClassifyBase):
     # ---------------------------------------------------------------- saving
 
     def _add_exports(self) -> None:
-        for text, tooltip, end, kinds, save in (
-            ("Regions and table…", "So that all of it is back when the image is opened again.",
-             _LABELS_SUFFIX, "TIFF (*.tif)", self.export_regions),
-            ("Table as CSV…", "The features table, exactly as it is shown.",
-             TABLE_SUFFIX, "CSV (*.csv)", self.export_csv),
-            ("Figure…", "The outlined metaphase with its legend.",
-             "_overlay.png", "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)", self.export_figure),
+        for what, tooltip, save in (
+            ("regions", "So that all of it is back when the image is opened again.",
+             self.export_regions),
+            ("csv", "The features table, exactly as it is shown.", self.export_csv),
+            ("overlay", "The outlined metaphase with its legend.", self.export_figure),
         ):  # fmt: skip
-            self.result.add_export(text, tooltip, self._asking(text, end, kinds, save))
+            self.result.add_export(f"{EXPORTS[what].title}…", tooltip, self._asking(what, save))
 
-    def _asking(
-        self, text: str, end: str, kinds: str, save: Callable[[str], None]
-    ) -> Callable[[], None]:
-        def ask() -> None:
-            title = f"Export {text.rstrip('…').lower()}"
-            path, kind = QFileDialog.getSaveFileName(self, title, self._stem(end), kinds)
+    def _asking(self, what: str, save: Callable[[str], None]) -> Callable[[], None]:
+        def work() -> None:
+            image = self.image
+            path = ask_where(self, what, image, "metaphase" if image is None else image.name)
             if path:
-                self._guarded(
-                    lambda: save(beside_image(self.image, _complete(path, kind or kinds)))
-                )
+                save(path)
 
-        return ask
-
-    def _stem(self, end: str) -> str:
-        image = self.image
-        source = source_of(image) if image is not None else ""
-        return str(Path(source).with_name(Path(source).stem + end)) if source else f"metaphase{end}"
+        return lambda: self._guarded(work)
 
     def export_regions(self, path: str) -> None:
         """Save the label image, and its features table beside it."""
@@ -210,21 +195,3 @@ class ClassifyShowing(ClassifyBase):
         task.failed.connect(self.banner.error)
         self.saving = task
         task.start()
-
-
-def _complete(path: str, kind: str) -> str:
-    """Return a file name with the suffix of the kind that was chosen, if it has none.
-
-    Raises
-    ------
-    FileExistsError
-        If there is such a file: the user was not asked whether it may be replaced.
-    """
-    if Path(path).suffix:
-        return path
-    whole = path + kind.partition("(*")[2].partition(")")[0].split()[0]
-    if Path(whole).exists():
-        raise FileExistsError(
-            f"{Path(whole).name} exists already: choose another name, or this one with its end."
-        )
-    return whole

@@ -32,6 +32,7 @@ from napari_chromocluster.viewer.review.order import (
 )
 from napari_chromocluster.viewer.review.rows import count_text
 from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.widgets.common.exporting import ask_where
 from napari_chromocluster.widgets.common.task import Task
 from napari_chromocluster.widgets.review.base import ReviewBase
 from napari_chromocluster.widgets.review.keys import help_sheet
@@ -53,12 +54,14 @@ class ReviewActions(ReviewBase):
         return keys
 
     def set_type(self, kind: ClusterType) -> None:
-        """Give the selected regions a type."""
+        """Give the selected regions a type, and go on to the next that waits."""
         keys = self._chosen()
         if self.session is not None and keys:
             self.banner.clear()
             self.session.set_type(keys, kind)
             self.gallery.select(keys)
+            if self.go_on.isChecked():
+                self.go(1)
 
     def drop(self, keys: Sequence[Key], kind: str) -> None:
         """Give regions the type on which they were dropped."""
@@ -85,6 +88,27 @@ class ReviewActions(ReviewBase):
     def undo(self) -> None:
         """Take the last decision back and go to where it was."""
         self._step(self.session.undo() if self.session is not None else None, "undo")
+
+    def undo_in_picture(self) -> None:
+        """Take the last decision back, or the last stroke while the user paints."""
+        labels = self.labels
+        if labels is not None and labels == self._painted_on():
+            labels.undo()
+        else:
+            self.undo()
+
+    def redo_in_picture(self) -> None:
+        """Make the last undone decision, or stroke, again."""
+        labels = self.labels
+        if labels is not None and labels == self._painted_on():
+            labels.redo()
+        else:
+            self.redo()
+
+    def _painted_on(self) -> Any:
+        """Return the layer that the user paints, None where the mouse moves the picture."""
+        active = self.viewer.layers.selection.active
+        return active if active is not None and str(active.mode) != "pan_zoom" else None
 
     def redo(self) -> None:
         """Make the last undone decision again."""
@@ -204,8 +228,19 @@ class ReviewActions(ReviewBase):
     def merge(self) -> None:
         """Join the selected regions."""
         session, keys = self.session, self._chosen()
-        if session is not None and keys:
+        if session is None or not keys:
+            return
+
+        def merge() -> None:
             self._mended(self._try(lambda: session.merge(keys)))
+
+        if session.are_apart(keys):
+            self.choice.ask(
+                f"These {len(keys)} regions do not touch each other: shall they be one region?",
+                {"Merge them all the same": merge, "Leave them": lambda: None},
+            )
+        else:
+            merge()
 
     def delete(self) -> None:
         """Turn the selected regions into background."""
@@ -291,11 +326,15 @@ class ReviewActions(ReviewBase):
         if session is None:
             self.banner.info("Open a metaphase with its regions first.")
             return
-        suffix, kinds = _FILES[what]
-        if path is None:
-            start = str(self._export_folder() / f"{session.name}_{what}{suffix}")
-            path, _ = QFileDialog.getSaveFileName(self, "Export", start, kinds)
-        if path and self._try(lambda: beside_image(session.image, path)):
+        folder = self._export_folder()
+        path = self._try(
+            lambda: (
+                ask_where(self, what, session.image, session.name, folder)
+                if path is None
+                else beside_image(session.image, path)
+            )
+        )
+        if path:
             self._write(what, path, session)
 
     def _export_folder(self) -> Path:
@@ -359,6 +398,7 @@ class ReviewActions(ReviewBase):
 
     def _show_ranking(self, tables: dict[str, pd.DataFrame]) -> None:
         self._ranked = tables
+        self._update_state()
         self.summary.show_ranking(exports.ranking(tables, self.summary.expected.value()))
         self._show_ranking_table()
 
@@ -382,12 +422,3 @@ class ReviewActions(ReviewBase):
 
 def _refuse(message: str) -> None:
     raise MendError(message)
-
-
-_FILES = {
-    "csv": (".csv", "Table (*.csv)"),
-    "overlay": (".png", "Picture (*.png);;Drawing (*.svg);;Document (*.pdf)"),
-    "sheet": (".png", "Picture (*.png);;Drawing (*.svg);;Document (*.pdf)"),
-    "chart": (".png", "Picture (*.png);;Drawing (*.svg);;Document (*.pdf)"),
-    "annotations": (".csv", "Annotations (*.csv)"),
-}

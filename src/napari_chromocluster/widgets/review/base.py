@@ -14,7 +14,7 @@ from napari_chromocluster.widgets.common.task import sentence
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QTimer
-    from qtpy.QtWidgets import QComboBox
+    from qtpy.QtWidgets import QCheckBox, QComboBox, QSlider
 
     from napari_chromocluster.viewer.preferences import Preferences
     from napari_chromocluster.viewer.review.canvas import Canvas
@@ -50,6 +50,8 @@ class ReviewBase(QWidget):
     summary: SummaryPanel
     saving: SavePanel
     keys: Keys
+    tile_size: QSlider
+    go_on: QCheckBox
     image_combo: QComboBox
     labels_combo: QComboBox
     _save_timer: QTimer
@@ -99,6 +101,11 @@ class ReviewBase(QWidget):
     def labels(self) -> Any:
         """The labels layer that is chosen."""
         return self.labels_combo.currentData()
+
+    def _hold_keys(self) -> None:
+        """Let the keys hold in the picture while regions are reviewed and the dock is seen."""
+        on = self.session is not None and self.isVisible() and not self._released
+        self.keys.hold_in_canvas(on)
 
     def leave_line(self) -> None:
         """Draw no line."""

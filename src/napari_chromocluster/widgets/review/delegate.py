@@ -15,7 +15,7 @@ from napari_chromocluster.widgets.review.tiles import TILE
 
 _MARGIN = 3
 _HEAD = 24
-_CELL = TILE + 2 * _MARGIN + 2
+_AROUND = 2 * _MARGIN + 2
 _GROUND = {True: "#c9c9c9", False: "#f2f2f2"}
 
 
@@ -34,17 +34,19 @@ class TileDelegate(QStyledItemDelegate):
         super().__init__(view)
         self._view = view
         self.colors = colors
-        self._sizes = (-1, QSize(), QSize())
+        #: Side of a thumbnail, in px.
+        self.tile = TILE
+        self._sizes = ((-1, -1), QSize(), QSize())
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """Return the size of a tile; the head of a group takes a whole line."""
         # Called for every region whenever the list is laid out: thousands of times.
         view = self._view
-        if view.line != self._sizes[0]:
+        if (view.line, self.tile) != self._sizes[0]:
             # Tiles share the width evenly, so that no column stays empty.
-            width = view.line - 2
-            tile = QSize(max(_CELL, width // max(1, width // _CELL)), _CELL)
-            self._sizes = (view.line, QSize(max(40, width), _HEAD), tile)
+            width, cell = view.line - 2, self.tile + _AROUND
+            tile = QSize(max(cell, width // max(1, width // cell)), cell)
+            self._sizes = ((view.line, self.tile), QSize(max(40, width), _HEAD), tile)
         return self._sizes[1 if index.row() in view.gallery.heads else 2]
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDockWidget,
     QFormLayout,
     QFrame,
+    QHBoxLayout,
     QLabel,
     QScrollArea,
     QSizePolicy,
+    QSlider,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +30,7 @@ from napari_chromocluster.viewer.layers import (
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.viewer.review.order import waiting_rows
+from napari_chromocluster.widgets.common.exporting import EXPORTS
 from napari_chromocluster.widgets.common.parts import Banner, Group, group
 from napari_chromocluster.widgets.review.actions import ReviewActions
 from napari_chromocluster.widgets.review.delegate import TileDelegate
@@ -41,14 +45,16 @@ from napari_chromocluster.widgets.review.panels import (
     TypeBar,
 )
 from napari_chromocluster.widgets.review.table import TableFollower
+from napari_chromocluster.widgets.review.tiles import LARGEST, SMALLEST, TILE
 
 if TYPE_CHECKING:
     import napari
 
+RANK_STACK = "Rank the frames of this stack"
 #: Milliseconds without a change after which the files are written; the journal is never late.
 _SAVE_AFTER = 1500
 _RECOLOR_AFTER = 40
-_LETTERS_AFTER = 500
+_LETTERS_AFTER = 120
 _CHECK_AFTER = 120
 #: Milliseconds after which Qt has laid out a group that was unfolded.
 _UNFOLDED_AFTER = 50
@@ -66,7 +72,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, preferences())
         self._build()
-        self.keys = Keys(self.gallery, self)
+        self.keys = Keys(self.gallery, self, self.viewer)
         self._timers()
         self._table = TableFollower(self._rows_chosen)
         self._place: QDockWidget | None = None
@@ -93,7 +99,17 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         layout.addWidget(self.choice)
         self.status = QLabel("")
         self.status.setWordWrap(True)
-        layout.addWidget(self.status)
+        self.tile_size = QSlider(Qt.Orientation.Horizontal)
+        self.tile_size.setRange(SMALLEST, LARGEST)
+        self.tile_size.setValue(TILE)
+        self.tile_size.setFixedWidth(70)
+        self.tile_size.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.tile_size.setToolTip("Size of the pictures of the regions.")
+        self.tile_size.setAccessibleName("Size of the pictures")
+        row = QHBoxLayout()
+        row.addWidget(self.status, 1)
+        row.addWidget(self.tile_size)
+        layout.addLayout(row)
         self.gallery = GalleryView()
         self.setFocusProxy(self.gallery)
         self.delegate = TileDelegate(self.gallery, self.preferences.colors)
@@ -101,12 +117,18 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         layout.addWidget(self.gallery, 1)
         self.types = TypeBar(self.preferences.colors, self)
         layout.addWidget(self.types)
+        self.go_on = QCheckBox("Go on to the next region after a type")
+        self.go_on.setChecked(True)
+        self.go_on.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.go_on.setToolTip("Off: keys and buttons of the types stay at the region.")
+        layout.addWidget(self.go_on)
         layout.addWidget(self._build_groups())
         self.saving = SavePanel(self._menu())
         layout.addWidget(self.saving)
         self.banner = Banner()
         layout.addWidget(self.banner)
         self.types.chosen.connect(self.set_type)
+        self.tile_size.valueChanged.connect(self._resize_tiles)
         self.gallery.visited.connect(self._visited)
         self.gallery.pressed.connect(lambda _: self._remember_order())
         self.gallery.gallery.dropped.connect(self.drop)
@@ -114,6 +136,14 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.labels_combo.currentIndexChanged.connect(lambda _: self._open())
         for combo in (self.image_combo, self.labels_combo):
             combo.activated.connect(lambda _: show_only(self.viewer, self.image, self.labels))
+
+    def _resize_tiles(self, size: int) -> None:
+        """Show the regions larger or smaller."""
+        self.delegate.tile = size
+        if self._tiles is not None:
+            self._tiles.set_size(size)
+        self.gallery.scheduleDelayedItemsLayout()
+        self.gallery.viewport().update()
 
     def _build_groups(self) -> QWidget:
         inner = QWidget()
@@ -152,15 +182,15 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             return lambda: self.export(what)
 
         return [
-            ("Table as CSV…", "The features table, exactly as it is shown.", export("csv")),
-            ("Annotations for training…", "What you decided, for the Train dock.",
+            (_title("csv"), "The features table, exactly as it is shown.", export("csv")),
+            (_title("annotations"), "What you decided, for the Train dock.",
              export("annotations")),
             ("", "", None),
-            ("Annotated metaphase…", "PNG, SVG or PDF with legend.", export("overlay")),
-            ("Contact sheet…", "All regions by type.", export("sheet")),
-            ("Bar chart of many…", "Types in each ranked metaphase.", export("chart")),
+            (_title("overlay"), "The outlined metaphase with its legend.", export("overlay")),
+            (_title("sheet"), "All regions by type.", export("sheet")),
+            (_title("chart"), "Types in each ranked metaphase.", export("chart")),
             ("", "", None),
-            ("Rank the frames of this stack", "From best to worst.", self.rank_stack),
+            (RANK_STACK, "From best to worst.", self.rank_stack),
             ("Rank a folder…", "All reviewed metaphases in it.", self.rank_folder),
             ("", "", None),
             ("Save the review in another folder…", "From now on.", self.choose_folder),
@@ -202,6 +232,11 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             if left
             else f"{place}{len(shown)} regions, none left to look at{more}"
         )
+        stack = session.tracker.frames > 1
+        alone = "" if stack else "This image is no stack."
+        self.saving.enable(RANK_STACK, alone)
+        many = stack or self._ranked is not None
+        self.saving.enable(_title("chart"), "" if many else "Rank a folder first, or open a stack.")
         self.types.set_steps(session.history.undo_text, session.history.redo_text)
         self.mend.set_state(
             len(self.gallery.selected_keys()),
@@ -256,6 +291,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         super().showEvent(event)
         if not self._released:
             self.keys.bind()
+            self._hold_keys()
             self._take_focus()
             self._watch_place()
 
@@ -343,6 +379,10 @@ class _Shrinking(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         """Return a height at which the headings are seen."""
         return QSize(10, min(self.sizeHint().height(), 60))
+
+
+def _title(what: str) -> str:
+    return f"{EXPORTS[what].title}…"
 
 
 def _combo(tooltip: str) -> QComboBox:

@@ -37,7 +37,9 @@ class ReviewFollowing(ReviewBase):
         if self._uncolored is not None:
             self._uncolored.update(keys)
         self._color_timer.start()
-        self._letter_timer.start()
+        # Not once the keys rest: who decides fast would see the marks of long ago.
+        if not self._letter_timer.isActive():
+            self._letter_timer.start()
         self._save_timer.start()
         if self.mend.automatic.isChecked():
             QTimer.singleShot(0, self._classify_waiting)

@@ -1,8 +1,8 @@
 """The keys of the review: one registry that binds them and prints the help sheet.
 
-The keys hold where the gallery has the focus, so none of them takes a key from
-napari's canvas, but for the one that ends drawing a line there, while one is to
-be drawn; they are bound when the dock opens and unbound when it closes.
+The keys hold where the gallery has the focus, and those that decide and step hold in
+napari's canvas, too, so that nobody paints by accident; napari's own are back there when
+the dock is closed or nothing is reviewed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class KeyCommand:
         What the method is called with, None for nothing.
     leaves : bool
         Whether it ends drawing in the picture: then it holds there, too, and only meanwhile.
+    canvas : str
+        Method of the dock that the key calls in the picture; empty where napari's holds there.
     """
 
     key: str
@@ -41,17 +43,21 @@ class KeyCommand:
     action: str
     argument: Any = None
     leaves: bool = False
+    canvas: str = ""
 
 
 #: All keys of the review, in the order of the help sheet.
 COMMANDS: tuple[KeyCommand, ...] = (
-    *(KeyCommand(k.key, f"{k.letter}  {k.display_name}", "set_type", k) for k in TYPES),
-    KeyCommand("N", "next region that waits for you", "go", 1),
-    KeyCommand("P", "previous region that waits for you", "go", -1),
-    KeyCommand("Space", "accept the type, then the next one", "accept"),
-    KeyCommand("U", "back to the model's opinion", "restore_model"),
-    KeyCommand("Ctrl+Z", "undo the last decision", "undo"),
-    KeyCommand("Ctrl+Y", "redo it", "redo"),
+    *(
+        KeyCommand(k.key, f"{k.letter}  {k.display_name}", "set_type", k, canvas="set_type")
+        for k in TYPES
+    ),
+    KeyCommand("N", "next region that waits for you", "go", 1, canvas="go"),
+    KeyCommand("P", "previous region that waits for you", "go", -1, canvas="go"),
+    KeyCommand("Space", "accept the type, then the next one", "accept", canvas="accept"),
+    KeyCommand("U", "back to the model's opinion", "restore_model", canvas="restore_model"),
+    KeyCommand("Ctrl+Z", "undo the last decision", "undo", canvas="undo_in_picture"),
+    KeyCommand("Ctrl+Y", "redo it", "redo", canvas="redo_in_picture"),
     KeyCommand("F", "next frame of a stack", "next_frame"),
     KeyCommand("Esc", "leave Split by a line", "leave_line", leaves=True),
     KeyCommand("?", "this sheet", "show_keys"),
@@ -87,10 +93,15 @@ class Keys:
         The keys hold while it, or a widget in it, has the focus.
     target : object
         Has the methods that the registry names.
+    viewer : napari.Viewer
+        In whose canvas some of them hold.
     """
 
-    def __init__(self, widget: QWidget, target: Any) -> None:
-        self._widget, self._target = widget, target
+    def __init__(self, widget: QWidget, target: Any, viewer: Any) -> None:
+        self._widget, self._target, self._viewer = widget, target, viewer
+        self._in_canvas = False
+        #: Whose keys were taken in the canvas, and what they did.
+        self._taken: list[tuple[Any, str, Any]] = []
         self._shortcuts: list[QShortcut] = []
         self._leaving: list[QShortcut] = []
 
@@ -117,8 +128,42 @@ class Keys:
             shortcut.activatedAmbiguously.connect(lambda one=command: self._call(one))
             self._shortcuts.append(shortcut)
 
+    def hold_in_canvas(self, on: bool) -> None:
+        """Let keys hold in the picture, whichever layer is active; or give them back to napari."""
+        if on == self._in_canvas:
+            return
+        self._in_canvas = on
+        active = self._viewer.layers.selection.events.active
+        (active.connect if on else active.disconnect)(self._follow_active)
+        if on:
+            self._bind_canvas(self._viewer)
+            self._follow_active()
+        else:
+            for provider, key, old in self._taken:
+                provider.bind_key(key, old, overwrite=True)
+            self._taken.clear()
+
+    def _follow_active(self, event: Any = None) -> None:
+        """Take the keys of the active layer, which come before those of the viewer."""
+        layer = self._viewer.layers.selection.active
+        if layer is not None and not any(one == layer for one, _, _ in self._taken):
+            self._bind_canvas(layer)
+
+    def _bind_canvas(self, provider: Any) -> None:
+        for command in COMMANDS:
+            if not command.canvas:
+                continue
+            key = command.key.replace("Ctrl+", "Control-")
+
+            def press(_provider: Any, one: KeyCommand = command) -> None:
+                self._call(one, one.canvas)
+
+            old = provider.bind_key(key, press, overwrite=True)
+            self._taken.append((provider, key, old))
+
     def unbind(self) -> None:
         """Give all keys back."""
+        self.hold_in_canvas(False)
         for shortcut in self._shortcuts:
             shortcut.setEnabled(False)
             shortcut.setParent(None)
@@ -131,8 +176,8 @@ class Keys:
         for shortcut in self._leaving:
             shortcut.setEnabled(on)
 
-    def _call(self, command: KeyCommand) -> None:
-        method = getattr(self._target, command.action)
+    def _call(self, command: KeyCommand, action: str = "") -> None:
+        method = getattr(self._target, action or command.action)
         if command.argument is None:
             method()
         else:

@@ -244,8 +244,10 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         self._uncolored = None
         self.canvas = Canvas(self.viewer, session, self._picked, self.split_line, self.leave_line)
         self._tiles = TileMaker(session)
+        self._tiles.set_size(self.tile_size.value())
         self._tiles.listeners.append(self.gallery.gallery.tiles_made)
         self.gallery.gallery.tiles = self._tiles
+        self._hold_keys()
         self._label = int(labels.selected_label)
         labels.events.selected_label.connect(self._label_chosen)
         self._show_entries()
@@ -269,6 +271,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             return
         if self.task is not None:
             self.task.cancel()
+        self._hold_keys()
         self.leave_line()
         self._end_saving()
         if self.keeper is not None:

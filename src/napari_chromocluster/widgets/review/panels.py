@@ -303,6 +303,8 @@ class SavePanel(QWidget):
         self.menu_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.menu_button.setToolTip("Tables, figures and rankings; and where the review is saved.")
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._tooltips: dict[str, str] = {}
+        self._entries = {}
         menu = QMenu(self.menu_button)
         menu.setToolTipsVisible(True)
         for text, tooltip, action in exports:
@@ -312,6 +314,12 @@ class SavePanel(QWidget):
             entry = menu.addAction(text)
             entry.setToolTip(tooltip)
             entry.triggered.connect(lambda _checked=False, one=action: one())
+            self._entries[text], self._tooltips[text] = entry, tooltip
         self.menu_button.setMenu(menu)
         row.addWidget(self.label, 1)
         row.addWidget(self.menu_button)
+
+    def enable(self, text: str, why_not: str) -> None:
+        """Enable a line of the menu, or say in its tooltip why it cannot be used."""
+        self._entries[text].setEnabled(not why_not)
+        self._entries[text].setToolTip(why_not or self._tooltips[text])

@@ -18,8 +18,8 @@ from napari_chromocluster.viewer.review.tracker import Key
 from napari_chromocluster.widgets.common.task import forget, keep_track
 
 _log = logging.getLogger(__name__)
-#: Side of a thumbnail, in px.
-TILE = 72
+#: Side of a thumbnail, in px: the least, the usual and the most.
+SMALLEST, TILE, LARGEST = 48, 72, 160
 #: Thumbnails that are kept (each about 20 kB).
 _KEPT = 6000
 #: Thumbnails that are told of at once.
@@ -43,6 +43,7 @@ class TileMaker(QObject):
         self._boxes = dict(_boxes(session))
         areas = session.table["area"].to_numpy(float)
         self._length = usual_length(areas[np.isfinite(areas)])
+        self._size = TILE
         self._pixmaps: OrderedDict[tuple[Key, int], QPixmap] = OrderedDict()
         self._wanted: OrderedDict[tuple[Key, int], tuple[int, ...]] = OrderedDict()
         self._condition = threading.Condition()
@@ -56,6 +57,13 @@ class TileMaker(QObject):
     def refresh_boxes(self) -> None:
         """Learn where regions are after an edit."""
         self._boxes = dict(_boxes(self._session))
+
+    def set_size(self, size: int) -> None:
+        """Make thumbnails of another size from now on."""
+        with self._condition:
+            self._size = size
+            self._wanted.clear()
+            self._pixmaps.clear()
 
     def pixmap(self, key: Key) -> QPixmap | None:
         """Return a thumbnail, or None and make it; the old one serves until then."""
@@ -114,12 +122,13 @@ class TileMaker(QObject):
                 done = []
 
     def _draw(self, key: Key, box: tuple[int, ...]) -> NDArray[np.uint8]:
+        size = self._size
         y0, x0, y1, x1 = box
         frame, label = key
         try:
             mask = self._session.tracker.frame(frame)[y0:y1, x0:x1] == label
             signal = self._session.signal(frame)[y0:y1, x0:x1]
-            return thumbnail(signal, mask, TILE, self._length)
+            return thumbnail(signal, mask, size, self._length)
         except (ValueError, IndexError):
             pass  # The labels changed under our hands; the edit asks for a new tile.
         except Exception:
@@ -127,10 +136,12 @@ class TileMaker(QObject):
             if not self._failed:
                 _log.warning("A thumbnail could not be made", exc_info=True)
             self._failed = True
-        return np.zeros((TILE, TILE, 2), np.uint8)
+        return np.zeros((size, size, 2), np.uint8)
 
     def _keep(self, done: list[tuple[tuple[Key, int], NDArray[np.uint8]]]) -> None:
         for name, planes in done:
+            if len(planes) != self._size:  # another size was chosen meanwhile
+                continue
             self._pixmaps[name] = _pixmap(planes)
         while len(self._pixmaps) > _KEPT:
             self._pixmaps.popitem(last=False)
