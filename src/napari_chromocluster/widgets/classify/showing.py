@@ -186,7 +186,7 @@ class ClassifyShowing(ClassifyBase):
 
     def _save(self, write: Callable[[], list[str]]) -> None:
         """Write files off the main thread: a figure takes a second, a large table as long."""
-        task = Task(lambda _progress, _stop: write(), self)
+        task = Task(lambda _progress, _stop: write(), self, writes=True)
         task.succeeded.connect(
             lambda written: self.banner.info(
                 f"Saved {' and '.join(Path(one).name for one in written)}."

@@ -16,12 +16,16 @@ from qtpy.QtCore import QCoreApplication, QObject, Signal
 _log = logging.getLogger(__name__)
 #: Least seconds between two progress signals: the bar needs no more, the event loop no less.
 _PACE = 0.05
-#: Seconds that napari waits at its end for work that is being stopped.
-_PATIENCE = 1.5
+#: Seconds that napari waits at its end for work that is being stopped, and for files that are
+#: being written.
+_PATIENCE, _WRITING = 1.0, 10.0
 
 
 class Stoppable(Protocol):
     """A thread that must have ended before Python ends."""
+
+    #: Whether it writes files, which are waited for longer.
+    writes: bool
 
     def cancel(self) -> None:
         """Ask it to end."""
@@ -38,16 +42,17 @@ _going: set[Stoppable] = set()
 
 
 def stop_all(seconds: float) -> bool:
-    """Stop all work; returns whether it has ended.
+    """Stop all work within some seconds; returns whether it has ended.
 
     A thread that is inside Qt or torch when Python ends would abort or block the process.
     """
     going = list(_going)
     for one in going:
         one.cancel()
-    end = time.monotonic() + seconds
+    begun = time.monotonic()
     for one in going:
-        one.wait(max(0.0, end - time.monotonic()))
+        limit = max(seconds, _WRITING) if one.writes else seconds
+        one.wait(max(0.0, begun + limit - time.monotonic()))
     return not any(one.running for one in going)
 
 
@@ -106,6 +111,8 @@ class Task(QObject):
         called from the thread, ``stop()`` says whether the user cancelled.
     owner : QObject, optional
         The work is cancelled, and nothing is told any more, when Qt deletes it.
+    writes : bool
+        Whether files are written, for which napari waits when it is closed.
     """
 
     #: No C integers: a count of bytes may be larger than these.
@@ -117,9 +124,12 @@ class Task(QObject):
     #: What the thread tells, on its way to the main thread.
     _told = Signal(str, object)
 
-    def __init__(self, work: Callable[..., Any], owner: QObject | None = None) -> None:
+    def __init__(
+        self, work: Callable[..., Any], owner: QObject | None = None, *, writes: bool = False
+    ) -> None:
         # No child of its owner: Qt must not delete it while the thread tells something.
         super().__init__()
+        self.writes = writes
         self._stop = threading.Event()
         self._last, self._abandoned = 0.0, False
         # The thread drops the work once it is done; the task would keep it.

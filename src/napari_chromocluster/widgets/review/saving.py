@@ -20,7 +20,7 @@ class ReviewSaving(ReviewBase):
         keeper = self.keeper
         snapshot = keeper.snapshot()
         if snapshot is not None:
-            task = Task(lambda _progress, _stop: keeper.write(snapshot), self)
+            task = Task(lambda _progress, _stop: keeper.write(snapshot), self, writes=True)
             task.failed.connect(self.banner.error)
             task.ended.connect(self._saved)
             self._saving = task

@@ -36,6 +36,7 @@ class TileMaker(QObject):
     """
 
     made = Signal(object)
+    writes = False
 
     def __init__(self, session: ReviewSession, parent: QObject | None = None) -> None:
         super().__init__(parent)
