@@ -140,20 +140,3 @@ def test_all_layers_go_during_work(docked, viewer, qtbot, work):
     remove_selected(viewer, qtbot, "key")
     done(qtbot, classify)
     all_gone(viewer, qtbot)
-
-
-def test_regions_are_binned_and_found_again(docked, viewer, qtbot):
-    (classify,) = docked("Classify")
-    viewer.add_image(MADE.image, name="metaphase")
-    for _ in range(3):
-        classify.input.find_button.click()
-        done(qtbot, classify)
-        classify.run.all_button.click()
-        done(qtbot, classify)
-        qtbot.waitUntil(lambda: letters_layer(viewer, classify.labels) is not None, timeout=30000)
-        classify.select({2})
-        viewer.screenshot(canvas_only=True, flash=False)
-        viewer.layers.selection = {classify.labels}
-        remove_selected(viewer, qtbot, "bin")
-        qtbot.waitUntil(lambda: [one.name for one in viewer.layers] == ["metaphase"], timeout=30000)
-        viewer.screenshot(canvas_only=True, flash=False)
