@@ -11,6 +11,7 @@ from PIL import Image
 from napari_chromocluster.cli import main
 from napari_chromocluster.cli.train import event_text
 from napari_chromocluster.imaging.io import write_labels
+from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.results.summary import estimate_chromosomes
 from napari_chromocluster.results.table import COLUMNS, read_table, set_types, write_table
@@ -54,6 +55,29 @@ def test_the_channel_is_chosen_and_said(channels, tmp_path, dapi, metaphase, cap
     assert "no channel 'Cy3': it has 1 DAPI, 2 Giemsa." in capsys.readouterr().err
     assert main(["segment", str(channels), "-o", str(out), "--polarity", "grey"]) == 2
     assert "auto, dark, bright" in capsys.readouterr().err.replace("'", "")
+
+
+def test_a_folder_of_crops(tiny_model, tmp_path, metaphase, capsys):
+    folder, out = tmp_path / "cells", tmp_path / "out"
+    folder.mkdir()
+    for number, region in enumerate(extract_regions(metaphase.labels)[:9]):
+        y0, x0, y1, x1 = region.bbox
+        pixels = np.where(metaphase.labels == region.label, metaphase.image, 255)
+        Image.fromarray(pixels[y0:y1, x0:x1].astype(np.uint8)).save(folder / f"a_{number}.png")
+    (folder / "broken.png").write_text("no image")
+    command = ["classify", str(folder), "--crops", "-o", str(out), "--model", str(tiny_model)]
+    assert main([*command, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    table = pd.read_csv(told["table"])
+    assert len(table) == sum(told["counts"].values()) == 9
+    assert set(table["group"]) == {"a"}
+    assert table["image"].str.endswith(".png").all()
+    with Image.open(told["sheet"]) as sheet:
+        assert min(sheet.size) > 50
+    assert "broken.png is not an image" in next(iter(told["failures"].values()))
+    assert main([*command, "--labels", "l.tif"]) == 2
+    assert main([part for part in command if part != "--crops"]) == 2
+    assert "with --crops" in capsys.readouterr().err
 
 
 def test_an_option_by_its_former_name(image, tmp_path, capsys):

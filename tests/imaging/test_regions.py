@@ -9,6 +9,7 @@ from napari_chromocluster.imaging.regions import (
     Region,
     RegionError,
     extract_regions,
+    label_doubt,
     reference_size,
     region_mask,
     topmost_point,
@@ -189,3 +190,15 @@ def test_lazy_arrays_read_only_what_is_needed():
 def test_other_shapes_are_refused_in_one_sentence():
     with pytest.raises(RegionError, match="is needed"):
         extract_regions(np.zeros((2, 2, 2, 2), int))
+
+
+def test_what_looks_wrong_with_labels_is_said(metaphase):
+    labels = metaphase.labels
+    assert label_doubt(labels) is None
+    assert label_doubt(np.stack([labels, labels])) is None
+    assert label_doubt(np.zeros_like(labels)) is None
+    assert "label 1 surrounds all others" in label_doubt(labels + 1)
+    with_zero = np.where(labels > 0, labels + 1, 1)
+    with_zero[labels == labels.max()] = 0
+    assert "label 1 surrounds all others" in label_doubt(with_zero)
+    assert "separate parts: if it is a mask" in label_doubt((labels > 0) * 255)

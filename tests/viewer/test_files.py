@@ -6,20 +6,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from npe2 import PluginManifest
 from PIL import Image
 
-from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import read_annotations, write_annotations
 from napari_chromocluster.results.table import TableError, build_table, read_table, set_types
 from napari_chromocluster.viewer import preferences as preferences_room
 from napari_chromocluster.viewer import reader
-from napari_chromocluster.viewer.layers import set_table, table_of
+from napari_chromocluster.viewer.layers import SOURCE, set_table, table_of
 from napari_chromocluster.viewer.overlay import show_overlay
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.reader import annotations_beside, get_reader, outline_what_comes
+from napari_chromocluster.viewer.review.exports import micrometres_per_pixel
 from napari_chromocluster.viewer.sample_data import synthetic_dapi, synthetic_giemsa
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.viewer.writer import write_regions
@@ -193,3 +195,20 @@ def test_of_many_annotated_metaphases_the_first_is_shown_in_outlines(annotated, 
     annotated_ones = set(few.loc[few["labels"] == few["labels"].iloc[0], "label"])
     for label in labels.features["index"]:
         assert (colors[label][3] == 1) == (label in annotated_ones)
+
+
+def test_the_size_of_a_pixel_reaches_layers_and_figures(tmp_path, metaphase):
+    tifffile.imwrite(tmp_path / "m.tif", metaphase.image, imagej=True, resolution=(8, 8),
+                     metadata={"unit": "micron"})  # fmt: skip
+    write_labels(tmp_path / "l.tif", metaphase.labels)
+    (tmp_path / "a.csv").write_text("image,labels,label,cluster_type\nm.tif,l.tif,1,single\n")
+    for _, options, _ in reader.read(str(tmp_path / "a.csv")):
+        assert options["scale"] == (0.125, 0.125)
+        assert options["units"] == ("um", "um")
+    # As napari's own reader opens it, with the file alone to go by.
+    plain = ViewerModel().add_image(metaphase.image, metadata={SOURCE: str(tmp_path / "m.tif")})
+    assert micrometres_per_pixel(plain) == pytest.approx(0.125)
+    plain.metadata = {}
+    assert micrometres_per_pixel(plain) is None
+    known = ViewerModel().add_image(metaphase.image, scale=(0.2, 0.2), units=("um", "um"))
+    assert micrometres_per_pixel(known) == pytest.approx(0.2)

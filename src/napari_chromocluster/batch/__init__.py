@@ -1,5 +1,6 @@
 """From image files to result files: one metaphase, or many, here or on a cluster."""
 
+from napari_chromocluster.batch.crops import classify_crops_to_files
 from napari_chromocluster.batch.many import BatchResult, find_images, run_batch
 from napari_chromocluster.batch.one import (
     BatchError,
@@ -17,6 +18,7 @@ __all__ = [
     "Classified",
     "ResultFiles",
     "Segmented",
+    "classify_crops_to_files",
     "classify_to_files",
     "find_images",
     "read_frame",

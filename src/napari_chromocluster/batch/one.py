@@ -145,7 +145,10 @@ def read_frame(path: str | Path, channel: int | str | None = None) -> ImageFile:
         If it cannot be read, or is a stack or a folder.
     """
     if Path(path).is_dir():
-        raise ImageError(f"{path} is a folder: use 'chromocluster batch' for the images in it.")
+        raise ImageError(
+            f"{path} is a folder: use 'chromocluster batch' for the images in it, or "
+            f"'chromocluster classify' with --crops if each holds one region."
+        )
     image = open_image(path, channel)
     if is_stack(image.pixels):
         raise ImageError(

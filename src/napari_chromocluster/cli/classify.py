@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from napari_chromocluster.batch import Classified
     from napari_chromocluster.models.classifier import ClusterClassifier
 
-#: Separate parts from which on a single region is rather a mask of many.
-_PARTS = 5
-
 
 def classify(
     image: Image,
@@ -50,9 +47,18 @@ def classify(
         bool,
         typer.Option("--explain", help="Also write what decided (class activation maps) as TIFF."),
     ] = False,
+    crops: Annotated[
+        bool,
+        typer.Option("--crops", help="IMAGE is a folder of crops that hold one region each."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Classify the regions of a metaphase: labels, table and picture."""
+    if crops:
+        if labels is not None or select is not None or explain:
+            raise ValueError("Crops have no labels: leave --labels, --select and --explain out.")
+        _classify_crops(image, output, model, device, as_json)
+        return
     from napari_chromocluster.batch import classify_to_files, read_frame
     from napari_chromocluster.imaging.io import read_labels
     from napari_chromocluster.models.classifier import load_model
@@ -83,12 +89,39 @@ def classify(
         print_classified(result)
 
 
+def _classify_crops(source: Path, output: Path, model: str, device: str, as_json: bool) -> None:
+    """Classify a folder of ready-made crops; status 1 when some could not be read."""
+    from napari_chromocluster.batch import classify_crops_to_files
+    from napari_chromocluster.models.classifier import load_model
+    from napari_chromocluster.results.table import counts
+    from napari_chromocluster.taxonomy import ClusterType
+
+    table, failures = classify_crops_to_files(source, output, load_model(model, device))
+    base = output / f"{source.resolve().stem}_crops"
+    found = counts(table)
+    if as_json:
+        print_json(
+            {
+                "table": f"{base}.csv",
+                "sheet": f"{base}.png",
+                "counts": {str(kind): number for kind, number in found.items()},
+                "failures": failures,
+            }
+        )
+    else:
+        for kind, number in found.items():
+            print(f"{number:5d}  {ClusterType(kind).display_name}")
+        print(f"table:       {base}.csv\nsheet:       {base}.png")
+        for name, reason in failures.items():
+            print(f"could not be read: {name}: {reason}", file=sys.stderr)
+    if failures:
+        raise typer.Exit(1)
+
+
 def _check_labels(path: Path, labels: Any) -> None:
     """Refuse a picture, and say so where one region in many parts should be many regions."""
-    from scipy import ndimage
-
     from napari_chromocluster.imaging.io import ImageError
-    from napari_chromocluster.imaging.regions import are_grays, extract_regions
+    from napari_chromocluster.imaging.regions import are_grays, extract_regions, label_doubt
 
     if labels.ndim != 2 or not labels.any():
         return
@@ -97,13 +130,8 @@ def _check_labels(path: Path, labels: Any) -> None:
             f"{path.name} looks like a picture, not like labels: give the label image of the "
             f"metaphase."
         )
-    parts = ndimage.label(labels)[1]
-    if parts >= _PARTS and (labels[labels != 0] == labels.max()).all():
-        print(
-            f"chromocluster: {path.name} holds one region in {parts} separate parts: if it is a "
-            f"mask, give each part a label of its own.",
-            file=sys.stderr,
-        )
+    if doubt := label_doubt(labels):
+        print_notes([f"{path.name}: {doubt}"])
 
 
 def summary_of(

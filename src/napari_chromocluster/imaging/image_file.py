@@ -414,6 +414,18 @@ def _sharpness(pixels: NDArray[Any]) -> float:
 # ------------------------------------------------------------------- size of a pixel
 
 
+def pixel_size(path: str | Path) -> float | None:
+    """Return the micrometres of a pixel, where an image file says so; its pixels are not read."""
+    file = Path(path)
+    if file.suffix.lower() not in TIFF_SUFFIXES or not file.is_file():
+        return None
+    try:
+        with tifffile.TiffFile(file, is_ome=False) as tiff:
+            return _ome_pixel_size(tiff) or _tiff_pixel_size(tiff)
+    except (OSError, ValueError, tifffile.TiffFileError):
+        return None
+
+
 def _ome_pixel_size(tiff: tifffile.TiffFile) -> float | None:
     for pixels in _ome_pixels(tiff):
         try:

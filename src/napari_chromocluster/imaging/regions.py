@@ -20,6 +20,9 @@ _FEWEST = 5
 #: Fewest values that make a picture, the share of all that the box of a gray value takes at least,
 #: and how much of its box it fills at most.  Chromosomes take a hundredth and fill half of it.
 _FEWEST_GRAYS, _STREWN, _THIN = 10, 0.1, 0.1
+#: Share of an image above which a region around all others is its background, and separate parts
+#: from which on a single region is rather a mask of many.
+_GROUND, _PARTS = 0.5, 5
 
 
 #: A label, or a frame of a stack and a label in it.
@@ -308,3 +311,32 @@ def region_mask(labels: Any, region: Region, pad: int = 0) -> NDArray[np.bool_]:
         # One index, so that an array on disk reads this window and not the whole frame.
         window = (region.frame, *window)
     return np.pad(np.asarray(labels[window]) == region.label, pad)
+
+
+def label_doubt(labels: Any) -> str | None:
+    """Say what looks wrong with a label image (H, W); None where nothing does.
+
+    A mask has one value for all regions; other programs give the background a label.
+    """
+    if labels.ndim != 2:
+        return None
+    labels = np.asarray(labels)
+    if not labels.any():
+        return None
+    sides = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    values, counts = np.unique(np.concatenate(sides), return_counts=True)
+    usual = int(values[counts.argmax()])
+    around = usual > 0 and all((side == usual).any() for side in sides)
+    if around and (not (labels == 0).any() or (labels == usual).mean() > _GROUND):
+        return (
+            f"label {usual} surrounds all others and is taken for a region: if it is the "
+            f"background, give it the label 0."
+        )
+    if (labels[labels != 0] == labels.max()).all():
+        parts = ndimage.label(labels)[1]
+        if parts >= _PARTS:
+            return (
+                f"one region in {parts} separate parts: if it is a mask, give each part a label "
+                f"of its own."
+            )
+    return None

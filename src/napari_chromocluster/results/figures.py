@@ -261,6 +261,31 @@ def contact_sheet(
     regions = {region.label: region for region in extract_regions(labels)}
     table = table[table["index"].isin(regions)]
     side = side or _usual_side(list(regions.values()))
+    tiles = {label: _tile(signal, labels, regions[label], side) for label in table["index"]}
+    return crop_sheet(tiles, table, columns, side, colors)
+
+
+def crop_sheet(
+    tiles: Mapping[int, NDArray[Any]],
+    table: pd.DataFrame,
+    columns: int = 12,
+    side: int = 0,
+    colors: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw pictures of regions by type, at one scale, the least sure first.
+
+    Parameters
+    ----------
+    tiles : mapping of label to (n, n) array
+        The signal of each region; a tile that is larger than ``side`` is drawn smaller.
+    table : DataFrame
+        ``index``, ``cluster_type`` and ``confidence`` of those to draw.
+    columns, colors
+        As in `contact_sheet`.
+    side : int
+        Side of a tile in px (0: that of the largest).
+    """
+    side = side or max((max(tile.shape) for tile in tiles.values()), default=16)
     rows: list[tuple[ClusterType, list[int]]] = []
     for kind in TYPES:
         mine = table[table["cluster_type"] == str(kind)].sort_values("confidence")
@@ -271,7 +296,7 @@ def contact_sheet(
         for place, label in enumerate(members):
             box = (place / columns, 1 - (number + 0.9) / len(rows), 0.96 / columns, 0.8 / len(rows))
             axes = figure.add_axes(box)
-            tile = _tile(signal, labels, regions[label], side)
+            tile = _padded(tiles[label], side)
             axes.imshow(tile, cmap="gray_r", vmin=0, vmax=2)
             axes.set_xticks([])
             axes.set_yticks([])
@@ -292,10 +317,15 @@ def _usual_side(regions: Sequence[Any]) -> int:
 def _tile(signal: NDArray[np.float32], labels: Any, region: Any, side: int) -> NDArray[np.float32]:
     y0, x0, y1, x1 = region.bbox
     cut = np.where(region_mask(labels, region), signal[y0:y1, x0:x1], 0)
-    side = max(side, *cut.shape)
+    return _padded(cut, side)
+
+
+def _padded(tile: NDArray[Any], side: int) -> NDArray[np.float32]:
+    """Put a tile in the middle of a square, which is no smaller than the tile."""
+    side = max(side, *tile.shape)
     out = np.zeros((side, side), np.float32)
-    top, left = (side - cut.shape[0]) // 2, (side - cut.shape[1]) // 2
-    out[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
+    top, left = (side - tile.shape[0]) // 2, (side - tile.shape[1]) // 2
+    out[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return out
 
 

@@ -135,6 +135,17 @@ def placement(layer: Any, ndim: int | None = None) -> dict[str, Any]:
     }
 
 
+def physical(ndim: int, pixel_size: float | None) -> dict[str, Any]:
+    """Return the scale and the units of a layer whose pixels measure so many micrometres."""
+    if pixel_size is None:
+        return {}
+    outer = ndim - 2
+    return {
+        "scale": (*[1.0] * outer, pixel_size, pixel_size),
+        "units": (*["pixel"] * outer, "um", "um"),
+    }
+
+
 def source_of(layer: Any) -> str:
     """Return the file that a layer's pixels come from, empty where there is none.
 

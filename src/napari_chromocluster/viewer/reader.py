@@ -16,6 +16,7 @@ import napari
 import numpy as np
 import pandas as pd
 
+from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import (
@@ -28,7 +29,14 @@ from napari_chromocluster.results.annotations import (
 from napari_chromocluster.results.delimited import read_any_text
 from napari_chromocluster.results.sources import open_crop
 from napari_chromocluster.results.table import build_table, set_types
-from napari_chromocluster.viewer.layers import CONTENT, GROUP, SOURCE, content_of, frame_shape
+from napari_chromocluster.viewer.layers import (
+    CONTENT,
+    GROUP,
+    SOURCE,
+    content_of,
+    frame_shape,
+    physical,
+)
 from napari_chromocluster.viewer.overlay import UNCLASSIFIED, color_dict, outline_width
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -69,17 +77,20 @@ def read(path: str | Sequence[str]) -> list[LayerTuple]:
 
 
 def _metaphase(image: str, labels: str, rows: pd.DataFrame, visible: bool) -> list[LayerTuple]:
-    pixels = read_image(image)
+    opened = open_image(image)
+    for note in opened.notes:  # napari shows it as a notification
+        warnings.warn(note, stacklevel=2)
+    pixels, color = opened.pixels, _is_color(opened.pixels)
     array, table = _annotated(labels, rows)
     name = Path(image).stem
     # napari notes the annotation file as where the layer comes from.
     origin = {SOURCE: image, GROUP: str(rows["group"].iloc[0])}
+    shown = {"name": name, "rgb": color, "metadata": origin, "visible": visible}
     options = _labels_options(f"{name} regions", table) | {"visible": visible}
     options["metadata"][CONTENT] = content_of(pixels)
-    color = _is_color(pixels)
     return [
-        (pixels, {"name": name, "rgb": color, "metadata": origin, "visible": visible}, "image"),
-        (array, options, "labels"),
+        (pixels, {**shown, **physical(pixels.ndim - color, opened.pixel_size)}, "image"),
+        (array, {**options, **physical(array.ndim, opened.pixel_size)}, "labels"),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.io import read_image, read_labels
-from napari_chromocluster.imaging.regions import Selection
+from napari_chromocluster.imaging.image_file import open_image
+from napari_chromocluster.imaging.io import read_labels
+from napari_chromocluster.imaging.regions import Selection, label_doubt
 from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
 from napari_chromocluster.results.table import merge_tables, read_table, validate_table
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
@@ -21,6 +23,7 @@ from napari_chromocluster.viewer.layers import (
     check_pair,
     find_layer,
     frame_shape,
+    physical,
     pixels,
     placement,
     set_table,
@@ -173,6 +176,8 @@ def classify_layer(
     labels_layer = find_layer(viewer, labels, "labels")
     check_pair(image_layer, labels_layer)
     belong_together(image_layer, labels_layer)
+    if doubt := label_doubt(pixels(labels_layer)):
+        warnings.warn(f"{labels_layer.name}: {doubt}", stacklevel=2)
     classifier = loaded(model, device)
     table = classifier.classify(
         pixels(image_layer), pixels(labels_layer), select, expected=expected,
@@ -203,8 +208,14 @@ def open_result(
     Labels layer
         The regions.
     """
-    pixels_ = read_image(image)
-    layer = viewer.add_image(pixels_, name=Path(image).stem, rgb=pixels_.shape[-1] in (3, 4))
+    opened = open_image(image)
+    array, color = opened.pixels, opened.pixels.shape[-1] in (3, 4)
+    layer = viewer.add_image(
+        array,
+        name=Path(image).stem,
+        rgb=color,
+        **physical(array.ndim - color, opened.pixel_size),
+    )
     made = add_regions(viewer, layer, read_labels(labels))
     if table is not None:
         set_table(made, read_table(table))

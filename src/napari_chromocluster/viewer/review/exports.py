@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from napari_chromocluster.imaging.image_file import pixel_size
 from napari_chromocluster.imaging.io import IMAGE_SUFFIXES
 from napari_chromocluster.results.annotations import write_annotations
 from napari_chromocluster.results.figures import (
@@ -20,7 +21,7 @@ from napari_chromocluster.results.figures import (
 from napari_chromocluster.results.summary import rank
 from napari_chromocluster.results.table import HUMAN, TableError, counts, read_table
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.layers import GROUP, TABLE_SUFFIX
+from napari_chromocluster.viewer.layers import GROUP, TABLE_SUFFIX, source_of
 from napari_chromocluster.viewer.review.session import ReviewSession
 
 
@@ -29,11 +30,14 @@ class ExportError(ValueError):
 
 
 def micrometres_per_pixel(image: Any) -> float | None:
-    """Return micrometres of a pixel where the layer knows them, else None."""
+    """Return micrometres of a pixel where the layer or its file knows them, else None."""
     units = [str(one) for one in getattr(image, "units", ())][-2:]
     scale = float(np.asarray(image.scale)[-1])
     factor = {"micrometer": 1.0, "micrometre": 1.0, "nanometer": 1e-3, "millimeter": 1e3}
-    return scale * factor[units[-1]] if units and units[-1] in factor else None
+    if units and units[-1] in factor:
+        return scale * factor[units[-1]]
+    # napari's own reader leaves out what ImageJ and OME-TIFF say.
+    return pixel_size(source_of(image)) if scale == 1 else None
 
 
 def save_overlay(

@@ -1,0 +1,97 @@
+"""A folder of ready-made crops without types: a table and a contact sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from napari_chromocluster.batch.many import find_images
+from napari_chromocluster.batch.one import BatchError, writable_folder
+from napari_chromocluster.imaging.crops import RegionCrop
+from napari_chromocluster.imaging.io import ImageError, atomic_path, is_stack, read_image
+from napari_chromocluster.results.figures import crop_sheet, save_figure
+from napari_chromocluster.results.sources import cut_ready_made
+from napari_chromocluster.results.table import PROBABILITIES
+from napari_chromocluster.taxonomy import TYPES
+
+if TYPE_CHECKING:
+    from napari_chromocluster.models.classifier import ClusterClassifier
+
+#: Most crops on a contact sheet: of more, the least sure.
+_MOST_SHOWN = 600
+
+
+def classify_crops_to_files(
+    source: str | Path, folder: str | Path, classifier: ClusterClassifier
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Classify images that hold one region each, and write a table and a contact sheet.
+
+    Crops whose names are equal up to the first ``_`` are of one metaphase: from eight of them
+    on, their sizes tell which are large.
+
+    Parameters
+    ----------
+    source : path
+        A folder of crops, or one crop.
+    folder : path
+        For ``NAME_crops.csv`` and ``NAME_crops.png``, where NAME is that of the source.
+    classifier : ClusterClassifier
+        The model.
+
+    Returns
+    -------
+    DataFrame, dict of str to str
+        A row for each crop: ``index`` (its number on the sheet), ``image``, ``group``,
+        ``cluster_type``, ``confidence`` and a probability for each type; and why files could not
+        be read.
+
+    Raises
+    ------
+    BatchError
+        If no crop can be read.
+    ImageError
+        If there is no image, or the folder cannot be written to.
+    """
+    files, crops, failures = [], [], {}
+    for file in find_images([source]):
+        try:
+            pixels = read_image(file)
+            if is_stack(pixels):
+                raise ImageError(f"{file.name} holds several frames: save each crop as a file.")
+        except ImageError as error:
+            failures[str(file)] = str(error)
+        else:
+            files.append(file)
+            crops.append(pixels)
+    if not files:
+        raise BatchError(" ".join(failures.values()))
+    groups = np.array([file.stem.partition("_")[0] for file in files], object)
+    probabilities = np.zeros((len(files), len(TYPES)), np.float32)
+    cut: list[tuple[int, RegionCrop]] = []
+    for group in dict.fromkeys(groups):
+        mine = np.flatnonzero(groups == group)
+        opened = cut_ready_made([crops[one] for one in mine])
+        probabilities[mine] = classifier.predict_regions(opened)
+        cut += zip(mine.tolist(), opened, strict=True)
+    table = pd.DataFrame(
+        {
+            "index": np.arange(1, len(files) + 1),
+            "image": [str(file) for file in files],
+            "group": groups,
+            "cluster_type": [str(TYPES[one]) for one in probabilities.argmax(axis=1)],
+            "confidence": probabilities.max(axis=1),
+            **dict(zip(PROBABILITIES, probabilities.T, strict=True)),
+            "model": classifier.name,
+        }
+    )
+    tiles = {place + 1: crop.signal * crop.mask for place, crop in cut}
+    name = Path(source).resolve().stem
+    with writable_folder(folder):
+        shown = table.nsmallest(_MOST_SHOWN, "confidence")
+        save_figure(Path(folder) / f"{name}_crops.png", crop_sheet(tiles, shown))
+        with atomic_path(Path(folder) / f"{name}_crops.csv") as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+    return table, failures
