@@ -16,6 +16,7 @@ from napari_chromocluster.models.classifier import (
     choose_device,
     load_model,
 )
+from napari_chromocluster.models.familiarity import fit_feature_statistics
 from napari_chromocluster.models.network import ClusterEnsemble
 from napari_chromocluster.results.table import COLUMNS, PROBABILITIES
 from napari_chromocluster.taxonomy import TYPES
@@ -57,7 +58,7 @@ def test_the_number_of_chromosomes_weighs_on_all_regions(classifier, metaphase):
 
 def test_what_lies_beside_a_selection_is_looked_at_once(classifier, metaphase):
     seen = []
-    classifier.network.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    classifier.network.body.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
     number = len(without_specks(extract_regions(metaphase.labels)))
     classifier.classify(metaphase.image, metaphase.labels, select=7, tta=1)
     assert sum(seen) == number
@@ -186,6 +187,45 @@ def test_eight_copies_make_turning_and_mirroring_irrelevant(classifier):
         assert np.allclose(classifier.predict_crops(turned, tta=8), plain, atol=1e-4)
     one = classifier.predict_crops(crops, tta=1)
     assert np.abs(one - classifier.predict_crops(np.rot90(crops, 1, (2, 3)), tta=1)).max() > 1e-4
+
+
+def test_only_regions_that_are_unsure_at_first_sight_are_turned(classifier):
+    crops = np.random.default_rng(0).random((40, 3, 48, 48), np.float32)
+    one, eight = (classifier.predict_crops(crops, tta=views) for views in (1, 8))
+    threshold = float(np.median(one.max(axis=1)))
+    sure = one.max(axis=1) >= threshold
+    seen = []
+    classifier.network.body.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    card = dataclasses.replace(classifier.card, tta=8, view_threshold=threshold)
+    classifier.card = card
+    staged = classifier.predict_crops(crops)
+    np.testing.assert_allclose(staged[sure], one[sure], atol=1e-5)
+    np.testing.assert_allclose(staged[~sure], eight[~sure], atol=1e-5)
+    assert sum(seen) == len(crops) + 7 * int((~sure).sum())
+    # The batches do not matter, and a number of views can still be asked for.
+    classifier.batch_size = 3
+    np.testing.assert_allclose(classifier.predict_crops(crops), staged, atol=1e-5)
+    np.testing.assert_allclose(classifier.predict_crops(crops, tta=8), eight, atol=1e-5)
+
+
+def test_a_metaphase_unlike_those_of_the_training_lowers_the_confidence(classifier, metaphase):
+    plain = classifier.classify(metaphase.image, metaphase.labels)
+    assert plain.attrs["familiarity"] == {0: None}  # this model cannot tell
+    crops = list(cut_regions(metaphase.image, metaphase.labels, extract_regions(metaphase.labels)))
+    inputs = torch.from_numpy(classifier.render(crops))
+    with torch.inference_mode():
+        logits, features = (one.numpy() for one in classifier.network.logits_and_features(inputs))
+    known = fit_feature_statistics(features, logits, usual=1.5)
+    other = fit_feature_statistics(features + 3 * features.std(), logits, usual=1.5)
+    card = classifier.card
+    for statistics, familiar in ((known, True), (other, False)):
+        classifier.card = dataclasses.replace(card, feature_statistics=statistics.to_dict())
+        table = classifier.classify(metaphase.image, metaphase.labels)
+        assert (table.attrs["familiarity"][0] == 1.0) == familiar
+        assert (table["confidence"].mean() < plain["confidence"].mean() - 0.05) != familiar
+        # Whatever is selected, the metaphase is as familiar.
+        some = classifier.classify(metaphase.image, metaphase.labels, select=[3, 7])
+        assert some.attrs["familiarity"][0] == pytest.approx(table.attrs["familiarity"][0])
 
 
 def test_temperature_of_the_card(classifier):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from napari_chromocluster.imaging.regions import Region, Selection, extract_regi
 from napari_chromocluster.imaging.signal import pixels_of
 from napari_chromocluster.models.calibration import calibrate, prior_weights, to_five
 from napari_chromocluster.models.expected_number import with_expected_number
+from napari_chromocluster.models.familiarity import (
+    FeatureStatistics,
+    familiarity,
+    less_confident,
+)
 from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
 from napari_chromocluster.models.model_file import ModelCard, load_model_file
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
@@ -41,6 +47,40 @@ class ClassifyError(ValueError):
 
 class Cancelled(Exception):
     """The caller stopped the work."""
+
+
+@dataclass(frozen=True)
+class RegionPredictions:
+    """What a model predicts of regions.
+
+    Attributes
+    ----------
+    probabilities : (N, 5) float32 array
+        In the order of ``taxonomy.TYPES``.
+    distances : (N,) float32 array
+        Distance of each from the training regions, see `familiarity.FeatureStatistics`; NaN
+        where the model has no such statistics.
+    """
+
+    probabilities: NDArray[np.float32]
+    distances: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MetaphasePredictions:
+    """What a model predicts of the regions of one metaphase.
+
+    Attributes
+    ----------
+    probabilities : (N, 5) float32 array
+        In the order of ``taxonomy.TYPES``.
+    familiarity : float or None
+        1 where the metaphase looks like those of the training, less where it does not; None
+        where that is not known.
+    """
+
+    probabilities: NDArray[np.float32]
+    familiarity: float | None
 
 
 class ClusterClassifier:
@@ -73,6 +113,7 @@ class ClusterClassifier:
         self.network.to(memory_format=self._layout)
         self.batch_size = _BATCH.get(self.device.type, 16)
         self._recall = Recall(card)
+        self._statistics = FeatureStatistics.from_dict(card.feature_statistics)
 
     @property
     def name(self) -> str:
@@ -120,7 +161,9 @@ class ClusterClassifier:
         Returns
         -------
         DataFrame
-            The features table, one row a region.
+            The features table, one row a region.  ``attrs["familiarity"]`` gives for each frame
+            how much it looks like the metaphases of the training: 1 if it does, less if not,
+            None where that is not known.
 
         Raises
         ------
@@ -138,18 +181,22 @@ class ClusterClassifier:
         selected = extract_regions(labels, select)
         total, done = len(selected), 0
         parts = []
-        self._weights(prior)  # a wrong prior is told before any work
+        familiar: dict[int, float | None] = {}
+        self._weights(prior)  # a wrong prior is an error before any work
         for cut in self._cut_frames(frames, selected, expected, stop):
-            probabilities = self.predict_metaphase(
+            predicted = self.classify_metaphase(
                 cut,
                 prior=prior,
                 tta=tta,
                 stop=stop,
                 progress=shifted(progress, done, total),
             )
-            parts.append(build_table(cut.regions, probabilities, model=self.name))
+            familiar[cut.regions[0].frame] = predicted.familiarity
+            parts.append(build_table(cut.regions, predicted.probabilities, model=self.name))
             done += len(cut.regions)
-        return pd.concat(parts, ignore_index=True)
+        table = pd.concat(parts, ignore_index=True)
+        table.attrs["familiarity"] = familiar
+        return table
 
     def _cut_frames(
         self,
@@ -217,7 +264,7 @@ class ClusterClassifier:
             progress=progress, stop=stop,
         )  # fmt: skip
 
-    def predict_metaphase(
+    def classify_metaphase(
         self,
         cut: CutMetaphase,
         *,
@@ -226,7 +273,7 @@ class ClusterClassifier:
         again: bool = True,
         progress: Progress | None = None,
         stop: Stop | None = None,
-    ) -> NDArray[np.float32]:
+    ) -> MetaphasePredictions:
         """Classify the regions of one metaphase that were cut out (see `cut_metaphase`).
 
         Parameters
@@ -237,33 +284,38 @@ class ClusterClassifier:
             As in `classify`.
         again : bool
             Whether regions are looked at that were classified before.
-
-        Returns
-        -------
-        (N, 5) float32 array
-            Probabilities in the order of ``taxonomy.TYPES``.
         """
-        if self._recall.card is not self.card:  # another one says other things
+        if self._recall.card is not self.card:  # another card gives other probabilities
             self._recall = Recall(self.card)
+            self._statistics = FeatureStatistics.from_dict(self.card.feature_statistics)
         setting = (tta, tuple(sorted((prior or {}).items())))
 
         def predict(crops: list[RegionCrop], shown: Progress | None = None) -> NDArray[np.float32]:
-            return self.predict_regions(crops, prior=prior, tta=tta, progress=shown, stop=stop)
+            found = self._predict(crops, prior=prior, tta=tta, progress=shown, stop=stop)
+            return np.column_stack([found.probabilities, found.distances])
 
-        # Those beside a selection were classified before, as a rule.
+        # The other regions of a selection were classified before, as a rule.
         others = self._recall.ask(cut.others, setting, predict)
         if again:
             alone = predict(cut.crops, progress)
             self._recall.keep(cut.crops, setting, alone)
         else:
             alone = self._recall.ask(cut.crops, setting, predict)
-        if cut.expected is None:
-            return alone
-        together = with_expected_number(
-            np.concatenate([alone[cut.counted], others]), cut.sizes, cut.expected
-        )
-        alone[cut.counted] = together[: int(cut.counted.sum())]
-        return alone
+        counted = cut.counted if cut.expected is not None else np.ones(len(alone), bool)
+        together = np.concatenate([alone[counted], others])
+        familiar = self._familiarity(together[:, -1])
+        out = less_confident(alone[:, :-1], familiar)
+        if cut.expected is not None:
+            flat = less_confident(together[:, :-1], familiar)
+            weighed = with_expected_number(flat, cut.sizes, cut.expected)
+            out[counted] = weighed[: int(counted.sum())]
+        return MetaphasePredictions(out, familiar)
+
+    def _familiarity(self, distances: NDArray[np.floating]) -> float | None:
+        """Return how familiar a metaphase is, where the model can tell."""
+        if self._statistics is None:
+            return None
+        return familiarity(distances, self._statistics.usual)
 
     def predict_regions(
         self,
@@ -274,29 +326,43 @@ class ClusterClassifier:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> NDArray[np.float32]:
-        """Classify regions that were cut out (see ``imaging.crops.cut_region``).
-
-        They are rendered a few hundred at a time, so any number fits into memory.
+        """Classify regions that were cut out (see ``imaging.crops.cut_region``), each by itself.
 
         Returns
         -------
         (N, 5) float32 array
             Probabilities in the order of ``taxonomy.TYPES``.
         """
-        parts = [np.zeros((0, len(TYPES)), np.float32)]
+        found = self._predict(crops, prior=prior, tta=tta, progress=progress, stop=stop)
+        return found.probabilities
+
+    def _predict(
+        self,
+        crops: Sequence[RegionCrop],
+        *,
+        prior: Mapping[str, float] | None,
+        tta: int | None,
+        progress: Progress | None,
+        stop: Stop | None,
+    ) -> RegionPredictions:
+        """Classify regions, rendered a few hundred at a time, so that any number fits in memory."""
+        parts = [RegionPredictions(np.zeros((0, len(TYPES)), np.float32), np.zeros(0, np.float32))]
         for start in range(0, len(crops), _RENDERED):
             some = crops[start : start + _RENDERED]
             parts.append(
-                self.predict_crops(
+                self._predict_inputs(
                     self.render(some),
-                    shifts=self.shifts(some),
-                    prior=prior,
-                    tta=tta,
-                    progress=shifted(progress, start, len(crops)),
-                    stop=stop,
+                    self.shifts(some),
+                    self._weights(prior),
+                    tta,
+                    shifted(progress, start, len(crops)),
+                    stop,
                 )
             )
-        return np.concatenate(parts)
+        return RegionPredictions(
+            np.concatenate([part.probabilities for part in parts]),
+            np.concatenate([part.distances for part in parts]),
+        )
 
     def render(self, crops: Sequence[RegionCrop]) -> NDArray[np.float32]:
         """Turn cut regions into network inputs (N, 3, S, S)."""
@@ -334,10 +400,46 @@ class ClusterClassifier:
         (N, 5) float32 array
             Probabilities in the order of ``taxonomy.TYPES``.
         """
-        weights = self._weights(prior)
-        logits = self.logits(crops, tta=tta, progress=progress, stop=stop)
-        chances = calibrate(logits, self.card.temperature, weights, shifts)
-        return to_five(chances, self.card.classes)
+        every = np.broadcast_to(np.asarray(shifts, float), (len(crops), len(self.card.classes)))
+        found = self._predict_inputs(crops, every, self._weights(prior), tta, progress, stop)
+        return found.probabilities
+
+    def _predict_inputs(
+        self,
+        inputs: NDArray[np.float32],
+        shifts: NDArray[np.floating],
+        weights: NDArray[np.float64],
+        tta: int | None,
+        progress: Progress | None,
+        stop: Stop | None,
+    ) -> RegionPredictions:
+        """Classify network inputs: one view of each, and the others of those that need them."""
+        views = self._views(tta)
+        staged = tta is None and self.card.view_threshold < 1
+        threshold = self.card.view_threshold if staged else np.inf
+        chances = np.zeros((len(inputs), len(self.card.classes)))
+        distances = np.full(len(inputs), np.nan, np.float32)
+
+        def calibrated(logits: NDArray[np.float32], rows: Any) -> NDArray[np.float64]:
+            return calibrate(logits, self.card.temperature, weights, shifts[rows])
+
+        def predict(rows: slice) -> None:
+            logits, features = self._forward(inputs[rows], range(1))
+            chances[rows] = calibrated(logits, rows)
+            if self._statistics is not None:
+                distances[rows] = self._statistics.distances(features, logits[0])
+            unsure = np.flatnonzero(chances[rows].max(axis=1) < threshold)
+            if views > 1 and unsure.size:
+                others, _ = self._forward(inputs[rows][unsure], range(1, views))
+                together = np.concatenate([logits[:, unsure], others])
+                chances[rows.start + unsure] = calibrated(together, rows.start + unsure)
+
+        self._in_batches(len(inputs), predict, progress, stop)
+        return RegionPredictions(to_five(chances, self.card.classes), distances)
+
+    def _views(self, tta: int | None) -> int:
+        """Return the number of turned and mirrored views that are asked for."""
+        return max(1, min(8, tta if tta is not None else self.card.tta))
 
     def _weights(self, prior: Mapping[str, float] | None) -> NDArray[np.float64]:
         """Return the weight of each class under the prior in use."""
@@ -365,24 +467,38 @@ class ClusterClassifier:
 
         Each copy goes through one network of the model, by turns (see `member_of`).
         """
-        copies = max(1, min(8, tta if tta is not None else self.card.tta))
-        out = np.zeros((copies, len(crops), len(self.card.classes)), np.float32)
+        views = self._views(tta)
+        out = np.zeros((views, len(crops), len(self.card.classes)), np.float32)
+
+        def forward(rows: slice) -> None:
+            out[:, rows] = self._forward(crops[rows], range(views))[0]
+
+        self._in_batches(len(crops), forward, progress, stop)
+        return out
+
+    def _in_batches(
+        self,
+        count: int,
+        work: Callable[[slice], None],
+        progress: Progress | None,
+        stop: Stop | None,
+    ) -> None:
+        """Work on rows, as many at a time as memory allows."""
         start = 0
-        while start < len(crops):
+        while start < count:
             if stop is not None and stop():
                 raise Cancelled("Classifying was stopped.")
-            part = crops[start : start + self.batch_size]
+            rows = slice(start, min(start + self.batch_size, count))
             try:
-                out[:, start : start + len(part)] = self._forward(part, copies)
+                work(rows)
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
-                self._halve_batch(len(part))
+                self._halve_batch(rows.stop - start)
                 continue
-            start += len(part)
+            start = rows.stop
             if progress is not None:
-                progress(start, len(crops))
-        return out
+                progress(start, count)
 
     def member_of(self, number: int) -> ClusterNetwork:
         """Return the network that sees a turned copy."""
@@ -400,17 +516,24 @@ class ClusterClassifier:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _forward(self, part: NDArray[np.float32], copies: int) -> NDArray[np.float32]:
+    def _forward(
+        self, part: NDArray[np.float32], numbers: range
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return logits (V, n, K) of some views of n crops, and features (n, F) of the first."""
         half = self.device.type == "cuda"
+        # Views of few crops go through a network together.
+        together = len(numbers) * len(part) <= self.batch_size and len(self.network.members) == 1
+        groups = [list(numbers)] if together else [[number] for number in numbers]
+        logits, features = [], []
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half):
             inputs = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
-            outputs = [
-                self.member_of(number)(
-                    turned(inputs, number).contiguous(memory_format=self._layout)
-                )
-                for number in range(copies)
-            ]
-            return torch.stack(outputs).float().cpu().numpy()
+            for group in groups:
+                views = torch.cat([turned(inputs, number) for number in group])
+                seen = views.contiguous(memory_format=self._layout)
+                answer, hidden = self.member_of(group[0]).logits_and_features(seen)
+                logits.append(answer.float().reshape(len(group), len(part), -1))
+                features.append(hidden[: len(part)])
+            return torch.cat(logits).cpu().numpy(), features[0].float().cpu().numpy()
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

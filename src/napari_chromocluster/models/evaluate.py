@@ -76,10 +76,10 @@ def evaluate(
     for rows, cut in chain(_metaphases(table[in_labels], expected), _ready_made(table[~in_labels])):
         if stop is not None and stop():
             raise Cancelled("Evaluating was stopped.")
-        probabilities[rows] = classifier.predict_metaphase(
+        probabilities[rows] = classifier.classify_metaphase(
             cut, prior=prior, tta=tta, stop=stop,
             progress=shifted(progress, done, len(table)),
-        )  # fmt: skip
+        ).probabilities  # fmt: skip
         done += len(rows)
     return evaluate_predictions(list(table["cluster_type"]), probabilities, list(table["group"]))
 

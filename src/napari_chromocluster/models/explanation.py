@@ -191,7 +191,7 @@ def explain_regions(
         cut = cut_metaphase(picture, array, group, None if cluster_type else expected)
         kinds = [cluster_type] * len(cut.regions)
         if cluster_type is None:
-            chances = classifier.predict_metaphase(cut, stop=stop, again=False)
+            chances = classifier.classify_metaphase(cut, stop=stop, again=False).probabilities
             kinds = [str(TYPES[column]) for column in chances.argmax(axis=1)]
         for region, crop, kind in zip(cut.regions, cut.crops, kinds, strict=True):
             if stop is not None and stop():

@@ -63,7 +63,12 @@ class ModelCard:
     channels : str
         Kind of crop (see ``imaging.crops.CropSpec``).
     tta : int
-        Turned and mirrored copies averaged (1 to 8).
+        Turned and mirrored views averaged (1 to 8).
+    view_threshold : float
+        Only regions whose confidence in the first view is below it get the others; 1 gives all
+        regions all views.
+    feature_statistics : dict
+        How the training regions look to the network, see `familiarity.FeatureStatistics`.
     temperature : float
         Divides the logits.
     training_prior, deployment_prior : dict of str to float
@@ -92,6 +97,8 @@ class ModelCard:
     input_size: int = 112
     channels: str = "signal_mask_scale"
     tta: int = 8
+    view_threshold: float = 1.0
+    feature_statistics: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
     training_prior: dict[str, float] = field(default_factory=dict)
     deployment_prior: dict[str, float] = field(default_factory=lambda: dict(NATURAL_PRIOR))

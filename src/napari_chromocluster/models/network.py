@@ -168,6 +168,14 @@ class ClusterNetwork(nn.Module):
         logits: Tensor = self.head(pooled)
         return logits
 
+    def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (N, K) of crops (N, C, S, S), and the last hidden layer (N, 512)."""
+        *layers, last = self.head
+        hidden = self.pooled(x)
+        for layer in layers:
+            hidden = layer(hidden)
+        return last(hidden), hidden
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, K) of crops (N, C, S, S)."""
         return self.classify_pooled(self.pooled(x))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.crops import RegionCrop
 from napari_chromocluster.models.model_file import ModelCard
-from napari_chromocluster.taxonomy import TYPES
 
 #: Regions whose types are kept: those of a few dozen metaphases.
 _MOST = 2048
@@ -33,7 +32,7 @@ class Recall:
     def keep(
         self, crops: Sequence[RegionCrop], setting: Hashable, probabilities: NDArray[np.float32]
     ) -> None:
-        """Remember the probabilities (N, 5) of regions under some setting."""
+        """Remember what was predicted of regions (N, M) under some setting."""
         for crop, row in zip(crops, probabilities, strict=True):
             self._known[_key(crop, setting)] = row.copy()
         while len(self._known) > _MOST:
@@ -45,13 +44,13 @@ class Recall:
         setting: Hashable,
         predict: Callable[[list[RegionCrop]], NDArray[np.float32]],
     ) -> NDArray[np.float32]:
-        """Return the probabilities (N, 5) of regions; ``predict`` gives those not known."""
+        """Return what was predicted of regions (N, M); ``predict`` gives what is not known."""
         rows = [self._known.get(_key(crop, setting)) for crop in crops]
         missing = [crop for crop, row in zip(crops, rows, strict=True) if row is None]
         found = predict(missing)
         self.keep(missing, setting, found)
         fresh = iter(found)
-        out = np.zeros((len(crops), len(TYPES)), np.float32)
+        out = np.zeros((len(crops), found.shape[1]), np.float32)
         for place, row in enumerate(rows):
             out[place] = next(fresh) if row is None else row
         return out

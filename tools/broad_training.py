@@ -1,0 +1,119 @@
+"""Train one network on all laboratories at hand, chromatids apart included.
+
+Starts from the first network of a model file, and goes on with real regions of every source, drawn
+metaphases with chromatids apart (`splayed_annotations`), and clusters composed from the single
+chromosomes of each.  ``--without`` leaves the laboratories of ``other_labs`` out, so that they can
+be tested on::
+
+    python tools/broad_training.py ../shared/data WORK NAME [--without] [--base FILE] [--epochs 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from held_out import SETS, part
+from napari_chromocluster.results.annotations import read_annotations
+from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
+from napari_chromocluster.training.loop import fit
+from napari_chromocluster.training.run import Run
+
+#: Laboratories of ``other_labs`` whose terms allow training.
+MAY_BE_TRAINED_ON = ("ddx11", "oligobanding")
+#: Drawn metaphases to validate on: one of so many.
+_VALIDATED = 12
+#: Share of the plainly outlined regions that is taken: there are three outlines of each.
+_PLAIN_SHARE = 0.4
+
+
+def other_laboratories(data: Path, work: Path) -> Path:
+    """Write the annotated regions of other laboratories that may be trained on."""
+    table = read_annotations(data / "other_labs" / "annotations.csv")
+    mine = table[[Path(str(image)).parent.name in MAY_BE_TRAINED_ON for image in table["image"]]]
+    file = work / "other_labs_trained.csv"
+    mine.to_csv(file, index=False)
+    return file
+
+
+def plain_outlines(work: Path) -> Path:
+    """Write a part of the plainly outlined regions of the training groups."""
+    table = read_annotations(work / "plain" / "annotations_read.csv")
+    train = table[[part("gband_metaphases", str(group)) == "train" for group in table["group"]]]
+    file = work / "plain_trained.csv"
+    train.sample(frac=_PLAIN_SHARE, random_state=0).to_csv(file, index=False)
+    return file
+
+
+def sides(files: list[tuple[str, Path]]) -> dict[str, set[str]]:
+    """Return the groups of each side, of annotation files and the sources that they belong to."""
+    parts: dict[str, set[str]] = {"test": set(), "validation": set(), "train": set()}
+    for name, file in files:
+        for group in pd.read_csv(file, dtype=str)["group"].unique():
+            if name == "splayed":
+                side = "train" if int(group.rsplit("_", 1)[1]) % _VALIDATED else "validation"
+            else:
+                side = "train" if name == "other" else part(name, group)
+            parts[side].add(group)
+    return parts
+
+
+def configuration(data: Path, work: Path, options: argparse.Namespace) -> TrainingConfig:
+    """Return the training."""
+    files = [(name, data / name / "annotations.csv") for name in SETS]
+    files.append(("gband_metaphases", work / "boxes" / "annotations_read.csv"))
+    files.append(("gband_metaphases", plain_outlines(work)))
+    files += [("splayed", work / name / "annotations.csv") for name in ("splayed_a", "splayed_b")]
+    if not options.without:
+        files.append(("other", other_laboratories(data, work)))
+    parts = sides(files)
+    return TrainingConfig(
+        annotations=tuple(str(file.resolve()) for _, file in files),
+        preset="embedded",
+        base_model=str(options.base),
+        stages=(StageConfig("broad", options.epochs, options.rate, options.rate, image_size=128),),
+        batch_size=64,
+        samples_per_epoch=options.samples,
+        type_shares=BALANCED,
+        composed_share=0.4,
+        composed_clusters=options.composed,
+        near_misses=0.25,
+        grown_share=0.3,
+        source_balance=0.85,
+        average_decay=0.995,
+        augment="wide",
+        monitor="likelihood",
+        validation_groups=tuple(sorted(parts["validation"])),
+        excluded_groups=tuple(sorted(parts["test"])),
+        seed=options.seed,
+        threads=1,
+        model_name="default",
+    )
+
+
+def main() -> None:
+    """Train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--base", default="default")
+    parser.add_argument("--without", action="store_true")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--composed", type=int, default=8_000)
+    parser.add_argument("--rate", type=float, default=7e-4)
+    parser.add_argument("--seed", type=int, default=40)
+    options = parser.parse_args()
+    folder = options.work / options.name
+    resume = (folder / "config.json").exists()
+    if not resume:
+        Run.create(folder, configuration(options.data, options.work, options))
+    run = Run(folder.resolve())
+    fit(run.config, run, resume=resume)
+
+
+if __name__ == "__main__":
+    main()
