@@ -6,6 +6,7 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.summary import (
     count_warning,
     estimate_chromosomes,
+    familiarity_warning,
     rank,
     score,
     summarise,
@@ -100,3 +101,9 @@ def test_a_number_that_no_cell_has_is_warned_of():
     assert "Far more" in count_warning(180, 46)
     assert "Far fewer" in count_warning(12, 46)
     assert count_warning(180, None) == count_warning(180, 0) == ""
+
+
+def test_pictures_unlike_those_of_the_training_are_warned_of():
+    assert familiarity_warning({}) == familiarity_warning({0: 1.0, 1: None}) == ""
+    assert familiarity_warning({0: 0.4}).startswith("This picture looks unlike")
+    assert familiarity_warning({0: 0.4, 1: 1.0, 2: 0.9}).startswith("2 of 3 pictures look unlike")

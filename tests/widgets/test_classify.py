@@ -1,5 +1,6 @@
 """The classify dock, driven as a user drives it, in a real viewer."""
 
+import dataclasses
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_stack
 from napari_chromocluster.models.classifier import load_model
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.results.summary import count_warning, estimate_chromosomes
 from napari_chromocluster.results.table import (
@@ -127,6 +129,29 @@ def test_the_number_of_chromosomes_is_that_of_the_preferences(dock, viewer, meta
     assert not np.allclose(found[0], found[46], atol=1e-6)
     alone = load_model("quick").classify(metaphase.image, np.asarray(labels.data), expected=None)
     np.testing.assert_allclose(found[0], alone["p_single"].to_numpy(float), atol=1e-5)
+
+
+def test_a_picture_unlike_those_of_the_training_is_said_so(
+    dock, viewer, metaphase, qtbot, tiny_model, tmp_path
+):
+    network, card = load_model_file(tiny_model)
+    nowhere = {"centers": [[9.0] * 512] * 5, "spread": [0.1] * 512, "usual": 1.0}
+    unlike = tmp_path / "unlike.safetensors"
+    save_model(unlike, network, dataclasses.replace(card, feature_statistics=nowhere))
+    register_model(unlike, "unlike")
+    labels = find(qtbot, dock, viewer, metaphase)
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    sure = table_of(labels)["confidence"].mean()
+    assert dock.result.unfamiliar.isHidden()
+    dock.refresh_models()
+    dock.run.model_combo.setCurrentText("unlike")
+    dock.run.all_button.click()
+    done(qtbot, dock)
+    qtbot.waitUntil(lambda: not dock.result.unfamiliar.isHidden(), timeout=10000)
+    assert "check every type" in dock.result.unfamiliar.text()
+    assert AMBER in dock.result.unfamiliar.styleSheet()
+    assert table_of(labels)["confidence"].mean() < sure
 
 
 def test_of_some_regions_no_number_is_told(dock, viewer, metaphase, qtbot):

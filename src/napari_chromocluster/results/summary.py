@@ -100,6 +100,29 @@ def count_warning(chromosomes: int, expected: int | None) -> str:
     )
 
 
+def familiarity_warning(familiarity: Mapping[int, float | None]) -> str:
+    """Say what to do about pictures that look unlike those that the model was trained on.
+
+    Parameters
+    ----------
+    familiarity : mapping of int to float or None
+        How familiar each frame is: 1 like the training, less if not, None where unknown.
+
+    Returns
+    -------
+    str
+        One sentence; empty where all frames are familiar.
+    """
+    unlike = [frame for frame, value in familiarity.items() if value is not None and value < 1]
+    if not unlike:
+        return ""
+    if len(familiarity) == 1:
+        what = "This picture looks unlike those the model knows"
+    else:
+        what = f"{len(unlike)} of {len(familiarity)} pictures look unlike those the model knows"
+    return f"{what}: check every type, or finetune the model."
+
+
 def _median(areas: NDArray[np.float64]) -> float:
     return float(np.median(areas)) if len(areas) else float("nan")
 

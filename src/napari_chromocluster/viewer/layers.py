@@ -39,6 +39,8 @@ IMAGE, CONTENT = "chromocluster_image", "chromocluster_image_content"
 _LOOKED_AT = 1 << 20
 #: What names of label files have after that of their image.
 _NAMED = ("_labels", "-labels", "_label", "_mask", "_seg", "_regions")
+#: Key of ``layer.metadata`` that holds how familiar each frame was to the model.
+FAMILIARITY = "chromocluster_familiarity"
 #: Key of ``layer.metadata`` that says whose explanation an image layer holds.
 EXPLANATION = "chromocluster_explanation_of"
 #: Key of ``layer.metadata`` of the frame that a review draws.
@@ -445,3 +447,14 @@ def unique_name(viewer: Any, wanted: str) -> str:
     while name in names:
         name, number = f"{wanted} [{number}]", number + 1
     return name
+
+
+def familiarity_of(labels: Any) -> dict[int, float | None]:
+    """Return how familiar the frames of a labels layer were to the model that classified it."""
+    return dict(labels.metadata.get(FAMILIARITY, {}))
+
+
+def set_familiarity(labels: Any, table: pd.DataFrame) -> None:
+    """Keep how familiar the frames were that a classifier has just seen (see its ``classify``)."""
+    seen = table.attrs.get("familiarity", {})
+    labels.metadata[FAMILIARITY] = {**familiarity_of(labels), **seen}

@@ -26,6 +26,7 @@ from napari_chromocluster.viewer.layers import (
     physical,
     pixels,
     placement,
+    set_familiarity,
     set_table,
     table_of,
     unique_name,
@@ -184,6 +185,7 @@ def classify_layer(
         progress=progress, stop=stop,
     )  # fmt: skip
     merged = merge_tables(table_of(labels_layer), table, complete=select is None)
+    set_familiarity(labels_layer, table)
     set_table(labels_layer, merged)
     if overlay:
         limit = classifier.card.unsure_threshold if threshold is None else threshold

@@ -10,9 +10,9 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from napari_chromocluster.results.summary import estimate_chromosomes
+from napari_chromocluster.results.summary import estimate_chromosomes, familiarity_warning
 from napari_chromocluster.results.table import counts, unsure
-from napari_chromocluster.viewer.layers import frame_shape, has_table, pixels
+from napari_chromocluster.viewer.layers import familiarity_of, frame_shape, has_table, pixels
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.widgets.classify.finding import ClassifyFinding
 from napari_chromocluster.widgets.classify.following import ClassifyFollowing
@@ -178,6 +178,8 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         )
         estimated = estimate_chromosomes(table) if whole else None
         self.result.show_chromosomes(estimated, preferences().expected)
+        familiar = familiarity_of(self.labels) if classified else {}
+        self.result.show_familiarity(familiarity_warning(familiar))
         doubtful = int(unsure(table, self.result.threshold.value()).sum())
         self.result.review_button.setText(f"Review {doubtful} unsure" if doubtful else "Review")
         first = "" if classified else "Classify regions first."

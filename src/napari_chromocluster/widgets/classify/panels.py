@@ -132,7 +132,14 @@ class ResultPanel(QWidget):
         )
         self.advice = QLabel()
         self.advice.setWordWrap(True)
-        for label in (self.chromosomes, self.advice):
+        self.unfamiliar = QLabel()
+        self.unfamiliar.setWordWrap(True)
+        self.unfamiliar.setStyleSheet(f"color: {AMBER};")
+        self.unfamiliar.setToolTip(
+            "Measured by the network: how far its view of these regions is from its view of the "
+            "training regions. Confidence is lowered accordingly."
+        )
+        for label in (self.chromosomes, self.advice, self.unfamiliar):
             label.hide()
             layout.addWidget(label)
         self.review_button = QPushButton("Review")
@@ -173,6 +180,11 @@ class ResultPanel(QWidget):
         self.advice.setVisible(bool(advice))
         for label in (self.chromosomes, self.advice):
             label.setStyleSheet(f"color: {AMBER};" if advice else "")
+
+    def show_familiarity(self, warning: str) -> None:
+        """Warn of pictures unlike those that the model knows; nothing where it knows them."""
+        self.unfamiliar.setText(warning)
+        self.unfamiliar.setVisible(bool(warning))
 
     def add_export(self, text: str, tooltip: str, slot: Callable[[], None]) -> None:
         """Add a line to the export menu."""

@@ -18,6 +18,7 @@ from napari_chromocluster.viewer.layers import (
     belong_together,
     frame_shape,
     pixels,
+    set_familiarity,
     set_table,
     still,
     table_of,
@@ -150,6 +151,7 @@ class ClassifyWorking(ClassifyBase):
             merged = merge_tables(old, table, complete=complete)
         else:  # what was painted, split or decided meanwhile is newer than the run
             merged = mark_changed(merge_tables(old, table), before, now)
+        set_familiarity(labels, table)
         set_table(labels, merged)
         self._hide_explanation(labels)  # it is one of the types that there were
         QTimer.singleShot(0, lambda: self.show_result(labels))
