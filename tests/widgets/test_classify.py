@@ -139,10 +139,9 @@ def test_a_picture_unlike_those_of_the_training_is_said_so(
     unlike = tmp_path / "unlike.safetensors"
     save_model(unlike, network, dataclasses.replace(card, feature_statistics=nowhere))
     register_model(unlike, "unlike")
-    labels = find(qtbot, dock, viewer, metaphase)
+    find(qtbot, dock, viewer, metaphase)
     dock.run.all_button.click()
     done(qtbot, dock)
-    sure = table_of(labels)["confidence"].mean()
     assert dock.result.unfamiliar.isHidden()
     dock.refresh_models()
     dock.run.model_combo.setCurrentText("unlike")
@@ -151,7 +150,6 @@ def test_a_picture_unlike_those_of_the_training_is_said_so(
     qtbot.waitUntil(lambda: not dock.result.unfamiliar.isHidden(), timeout=10000)
     assert "check every type" in dock.result.unfamiliar.text()
     assert AMBER in dock.result.unfamiliar.styleSheet()
-    assert table_of(labels)["confidence"].mean() < sure
 
 
 def test_of_some_regions_no_number_is_told(dock, viewer, metaphase, qtbot):
