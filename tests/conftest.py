@@ -63,6 +63,20 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def unlike_model(tiny_model: Path) -> Path:
+    """The same model, to which every picture looks unlike those of its training."""
+    import dataclasses
+
+    from napari_chromocluster.models.model_file import load_model_file, save_model
+
+    network, card = load_model_file(tiny_model)
+    nowhere = {"centers": [[9.0] * 512] * 5, "spread": [0.1] * 512, "usual": 1.0}
+    path = tiny_model.with_name("unlike.safetensors")
+    save_model(path, network, dataclasses.replace(card, feature_statistics=nowhere))
+    return path
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test touches what the user keeps."""

@@ -109,6 +109,20 @@ def test_names_are_unique(tmp_path):
     assert len(set(deep)) == 2
 
 
+def test_the_summary_says_which_pictures_are_unlike_the_training(
+    slides, tiny_model, unlike_model, tmp_path
+):
+    out = tmp_path / "out"
+    run_batch(folders(slides), out, model=tiny_model)
+    assert pd.read_csv(out / "summary.csv")["familiar"].isna().all()
+    run_batch(folders(slides), out, model=unlike_model)
+    assert not pd.read_csv(out / "summary.csv")["familiar"].any()
+    # What was finished before is known when the batch is run again.
+    (out / "a_m_regions.csv").unlink()
+    run_batch(folders(slides), out, model=unlike_model)
+    assert not pd.read_csv(out / "summary.csv")["familiar"].isna().any()
+
+
 def test_summary_of_a_batch(slides, tiny_model, tmp_path):
     seen = []
     result = run_batch(folders(slides), tmp_path / "out", model=tiny_model,

@@ -208,6 +208,14 @@ def test_classify_prints_counts_and_time(classify, metaphase):
     assert " s on cpu with the model 'tiny'" in printed
 
 
+def test_a_picture_unlike_those_of_the_training_is_reported(classify, unlike_model):
+    assert "familiar" not in json.loads(classify("--json"))  # this model cannot tell
+    told = json.loads(classify("--json", "--model", str(unlike_model)))
+    assert told["familiar"] is False
+    assert 0 < told["familiarity"] < 1
+    assert "check every type" in classify("--model", str(unlike_model))
+
+
 def test_the_number_of_chromosomes_is_told_of_the_whole(classify, metaphase, tmp_path):
     told = json.loads(classify("--json"))["chromosomes"]
     table = read_table(tmp_path / "out" / "metaphase_regions.csv")

@@ -1,6 +1,5 @@
 """The classify dock, driven as a user drives it, in a real viewer."""
 
-import dataclasses
 import os
 import threading
 import time
@@ -16,7 +15,6 @@ from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_stack
 from napari_chromocluster.models.classifier import load_model
-from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.results.summary import count_warning, estimate_chromosomes
 from napari_chromocluster.results.table import (
@@ -132,13 +130,9 @@ def test_the_number_of_chromosomes_is_that_of_the_preferences(dock, viewer, meta
 
 
 def test_a_picture_unlike_those_of_the_training_is_said_so(
-    dock, viewer, metaphase, qtbot, tiny_model, tmp_path
+    dock, viewer, metaphase, qtbot, unlike_model
 ):
-    network, card = load_model_file(tiny_model)
-    nowhere = {"centers": [[9.0] * 512] * 5, "spread": [0.1] * 512, "usual": 1.0}
-    unlike = tmp_path / "unlike.safetensors"
-    save_model(unlike, network, dataclasses.replace(card, feature_statistics=nowhere))
-    register_model(unlike, "unlike")
+    register_model(unlike_model, "unlike")
     find(qtbot, dock, viewer, metaphase)
     dock.run.all_button.click()
     done(qtbot, dock)

@@ -253,6 +253,8 @@ def run_batch(
             todo = [_rest(job, outcomes.get(job.name)) for job in todo]
 
         def take_in(job: Job, outcome: Outcome) -> None:
+            before = outcomes.get(job.name, Outcome()).familiarity
+            outcome = replace(outcome, familiarity={**before, **outcome.familiarity})
             outcomes[job.name] = _recorded(folder, job, outcome)
             finished.add(job.name)
             done = skipped + len(finished)
@@ -374,6 +376,8 @@ def _write_record(folder: Path, job: Job, outcome: Outcome) -> None:
     record: dict[str, Any] = {"name": job.name, "frames": outcome.frames, **job.stamp}
     if outcome.kept:
         record["kept"] = outcome.kept
+    if outcome.familiarity:
+        record["familiarity"] = outcome.familiarity
     if outcome.failures:
         record["failed"] = list(outcome.failures)
     with (folder / _RECORDS).open("a", encoding="utf-8") as stream:
@@ -398,7 +402,12 @@ def _finished_before(jobs: list[Job], records: dict[str, dict[str, Any]]) -> dic
             and (name in kept or name not in record.get("kept", ()))
         ]
         open_ones = [*record.get("failed", ()), *(set(record["frames"]) - set(frames))]
-        found[job.name] = Outcome(tuple(frames), tuple(kept), dict.fromkeys(open_ones, ""))
+        found[job.name] = Outcome(
+            tuple(frames),
+            tuple(kept),
+            dict.fromkeys(open_ones, ""),
+            familiarity=record.get("familiarity", {}),
+        )
     return found
 
 
@@ -424,6 +433,11 @@ def _remark(outcome: Outcome) -> str:
     return ", not all of its frames" if outcome.frames else " could not be done"
 
 
+def _familiar(value: float | None) -> str:
+    """Return whether a metaphase looks like those of the training; empty where unknown."""
+    return "" if value is None else str(value >= 1).lower()
+
+
 def _summarise(
     folder: Path, jobs: list[Job], outcomes: dict[str, Outcome], expected: int | None, skipped: int
 ) -> BatchResult:
@@ -432,8 +446,10 @@ def _summarise(
     failures: dict[str, str] = {}
     kept: list[str] = []
     notes: list[str] = []
+    familiarity: dict[str, float] = {}
     for job in jobs:
         outcome = outcomes[job.name]
+        familiarity |= outcome.familiarity
         notes += outcome.notes
         images |= dict.fromkeys(outcome.frames, job.image)
         kept += outcome.kept
@@ -447,6 +463,7 @@ def _summarise(
             failures[image] = f"{frame}_regions.csv: {error}"
     summary = rank(tables, expected)
     summary["image"] = [images[name] for name in summary["metaphase"]]
+    summary["familiar"] = [_familiar(familiarity.get(name)) for name in summary["metaphase"]]
     works: dict[str, Callable[[], None]] = {
         _SUMMARY: partial(_write_csv, folder / _SUMMARY, summary)
     }

@@ -84,6 +84,8 @@ class Classified:
         For finding and classifying the regions; reading and writing not counted.
     left_out : dict of str to int
         How many objects are no regions, for each reason, where the regions were found.
+    familiarity : float or None
+        1 where the picture looks like those of the training, less where not; None where unknown.
     """
 
     table: pd.DataFrame
@@ -92,6 +94,7 @@ class Classified:
     threshold: float
     seconds: float
     left_out: dict[str, int] = field(default_factory=dict)
+    familiarity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,7 @@ def classify_to_files(
             _check_labels_there(files, regions, came)
         table = classifier.classify(image, regions, select, expected=expected)
         seconds = time.perf_counter() - began
+        familiarity = table.attrs["familiarity"].get(0)
         if reviewed is not None:
             table = merge_tables(reviewed, table)
         limit = classifier.card.unsure_threshold if threshold is None else threshold
@@ -231,7 +235,7 @@ def classify_to_files(
         _put_labels(files, regions, came)
         save_figure(files.overlay, figure)
         write_table(files.regions, table)
-    return Classified(table, regions, files, limit, seconds, left_out)
+    return Classified(table, regions, files, limit, seconds, left_out, familiarity)
 
 
 def segment_to_files(

@@ -105,12 +105,15 @@ class Outcome:
         whole file.
     notes : tuple of str
         What was chosen for the user as the file was read.
+    familiarity : dict of str to float
+        How familiar each frame is to the model, where that is known.
     """
 
     frames: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    familiarity: dict[str, float] = field(default_factory=dict)
 
 
 def classify_job(job: Job) -> Outcome:
@@ -127,22 +130,24 @@ def classify_job(job: Job) -> Outcome:
             frame_name(job.name, number): (f"frame {number + 1}", frame)
             for number, frame in enumerate(image.pixels)
         }
-    frames, kept, failures = [], [], {}
+    frames, kept, failures, familiarity = [], [], {}, {}
     for name, (part, frame) in parts.items():
         try:
             if name not in job.done:
                 if is_reviewed(ResultFiles.of(job.folder, name)):
                     kept.append(name)
                 else:
-                    classify_to_files(
+                    done = classify_to_files(
                         frame, name, job.folder, classifier, expected=job.expected,
                         threshold=job.threshold, polarity=job.polarity,
                         pixel_size=image.pixel_size,
                     )  # fmt: skip
+                    if done.familiarity is not None:
+                        familiarity[name] = done.familiarity
             frames.append(name)
         except Exception as error:  # so are the other frames
             failures[part] = sentence(error)
-    return Outcome(tuple(frames), tuple(kept), failures, image.notes)
+    return Outcome(tuple(frames), tuple(kept), failures, image.notes, familiarity)
 
 
 def sentence(error: BaseException) -> str:

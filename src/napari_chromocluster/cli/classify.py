@@ -141,7 +141,11 @@ def summary_of(
     expected: int | None = EXPECTED_CHROMOSOMES,
 ) -> dict[str, Any]:
     """Return what is printed of a classified metaphase, in plain types."""
-    from napari_chromocluster.results.summary import count_warning, estimate_chromosomes
+    from napari_chromocluster.results.summary import (
+        count_warning,
+        estimate_chromosomes,
+        familiarity_warning,
+    )
     from napari_chromocluster.results.table import counts, unsure
 
     found: dict[str, Any] = {
@@ -156,6 +160,10 @@ def summary_of(
         "seconds": round(done.seconds, 2),
         "left_out": done.left_out,
     }
+    if done.familiarity is not None:
+        found["familiar"] = done.familiarity >= 1
+        found["familiarity"] = round(done.familiarity, 3)
+        found["familiarity_warning"] = familiarity_warning({0: done.familiarity})
     if whole:  # of a part nothing can be told
         found["chromosomes"] = estimate_chromosomes(done.table)
         found["count_warning"] = count_warning(found["chromosomes"], expected)

@@ -98,8 +98,9 @@ def print_classified(result: dict[str, Any]) -> None:
         print(f"{number:5d}  {ClusterType(name).display_name}")
     if "chromosomes" in result:
         print(f"{result['chromosomes']:5d}  chromosomes, estimated")
-    if result.get("count_warning"):
-        print(result["count_warning"])
+    for name in ("count_warning", "familiarity_warning"):
+        if result.get(name):
+            print(result[name])
     print(f"{result['unsure']:5d}  unsure (confidence below {result['threshold']:g})")
     print(f"{result['seconds']:.1f} s on {result['device']} with the model {result['model']!r}")
     for name in ("labels", "regions", "overlay", "explanation"):
