@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from feature_statistics import measured_statistics, region_features, sample
@@ -58,7 +59,7 @@ def main() -> None:
     for name, file in kinds.items():
         table = resolved(read_annotations(file))
         medians = region_features(classifier, table).medians(statistics)
-        values = [familiarity([one] * 8, statistics.usual) or 0.0 for one in medians]
+        values = [familiarity(np.full(8, one), statistics.usual) or 0.0 for one in medians]
         below = sum(value < 1 for value in values)
         middle = float(pd.Series(values).median())
         print(f"| {name} | {len(values)} | {below} | {middle:.2f} | {min(values):.2f} |")
