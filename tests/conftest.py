@@ -73,7 +73,8 @@ def unlike_model(tiny_model: Path) -> Path:
     network, card = load_model_file(tiny_model)
     nowhere = {"centers": [[9.0] * 512] * 5, "spread": [0.1] * 512, "usual": 1.0}
     path = tiny_model.with_name("unlike.safetensors")
-    save_model(path, network, dataclasses.replace(card, feature_statistics=nowhere))
+    card = dataclasses.replace(card, name="unlike", feature_statistics=nowhere)
+    save_model(path, network, card)
     return path
 
 
