@@ -163,7 +163,7 @@ def test_another_image_of_that_name_is_not_reviewed_with_the_types_of_the_first(
     classify, review = docked(viewer, ClassifyWidget, ReviewWidget)
     review.session.set_type(review.session.region_keys()[:2], "other")
     viewer.layers.remove("m")
-    assert review.session is None
+    qtbot.waitUntil(lambda: review.session is None, timeout=5000)
     viewer.open(tmp_path / "b" / "m.tif", plugin="napari")
     qtbot.waitUntil(lambda: review.image is not None, timeout=5000)
     assert review.session is None

@@ -48,8 +48,9 @@ def listeners(viewer):
         owner = call[0] if isinstance(call, tuple) else getattr(call, "__self__", call)
         owner = owner() if isinstance(owner, weakref.ref) else owner
         room = getattr(owner, "__module__", None) or type(owner).__module__
-        # Marks follow their labels, and the mouse is followed, whether docks are open or not.
-        if "chromocluster" in room and not room.endswith((".viewer.marks", ".viewer.hover")):
+        # Marks and tables follow their labels, and the mouse is followed, with or without docks.
+        always = (".viewer.marks", ".viewer.hover", ".viewer.layers")
+        if "chromocluster" in room and not room.endswith(always):
             found.append((room, type(owner).__name__))
     return found
 
