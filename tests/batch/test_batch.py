@@ -443,9 +443,10 @@ def test_an_interruption_keeps_the_records_of_what_is_finished(
             yield self.jobs[1], classify_job(self.jobs[1])
 
     out = tmp_path / "out"
-    monkeypatch.setattr(workers, "SerialRunner", Interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run_batch(folders(slides), out, model=tiny_model)
+    with monkeypatch.context() as patched:
+        patched.setattr(workers, "SerialRunner", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_batch(folders(slides), out, model=tiny_model)
     assert run_batch(folders(slides), out, model=tiny_model).skipped == 2
 
 
