@@ -175,7 +175,7 @@ def test_all_layers_are_saved_with_the_types_of_their_regions(tmp_path, metaphas
     # Once more, without the decision that the files hold.
     set_table(labels, table)
     # napari may turn the refusal into its own warning that nothing was written.
-    with pytest.raises((TableError, UserWarning), match="a human decided|No data written"):
+    with pytest.raises((TableError, UserWarning), match=r"a human decided|No data written"):
         viewer.layers.save(str(folder))
     assert (read_table(folder / "m_ 1_regions.csv")["source"] == "human").sum() == 1
 
