@@ -24,6 +24,10 @@ from napari_chromocluster.viewer.layers import REVIEW_FRAME, TABLE_SUFFIX
 from napari_chromocluster.viewer.marks import DASHES, FRAMES, LETTERS
 
 
+class SaveError(RuntimeError):
+    """Layers that are not saved; napari takes a ValueError of a writer for no writer at all."""
+
+
 def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write labels as TIFF and, beside it, their features table as CSV.
 
@@ -87,7 +91,7 @@ def write_folder(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> li
 
     Raises
     ------
-    TableError
+    SaveError
         If a file there holds decisions of a human that would be lost.
     """
     folder = Path(path)
@@ -99,7 +103,10 @@ def write_folder(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> li
         if kind == "labels" and _has_types(attributes)
     ]
     for file, _, attributes in regions:  # nothing is written if one of them may not be
-        check_decisions(file, pd.DataFrame(attributes["features"]))
+        try:
+            check_decisions(file, pd.DataFrame(attributes["features"]))
+        except TableError as error:
+            raise SaveError(str(error)) from error
     folder.mkdir(parents=True, exist_ok=True)
     written = [name for one in regions for name in write_regions(str(one[0]), *one[1:])]
     for name, (data, attributes, kind) in zip(names, chosen, strict=True):
