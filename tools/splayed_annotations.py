@@ -50,7 +50,8 @@ def drawn_metaphase(seed: int) -> SyntheticMetaphase:
     shares = np.array([share for *_, share in _CLUSTERS])
     picks = rng.choice(len(_CLUSTERS), size=int(rng.integers(4, 12)), p=shares / shares.sum())
     count = int(rng.integers(24, 70))
-    side = int(np.clip(1.35 * np.sqrt(count) * (0.5 * style.longest * style.width + 14), 420, 1300))
+    reach = 0.5 * style.longest * style.width + 1.5 * style.width
+    side = int(np.clip(1.35 * np.sqrt(count) * (reach + 4), 420, 1300))
     made = synthetic_metaphase(
         seed,
         "giemsa" if rng.random() < 0.65 else "dapi",
@@ -62,9 +63,10 @@ def drawn_metaphase(seed: int) -> SyntheticMetaphase:
     # From coarse pixels to a strong objective; the optics blur as far as the pixels are small.
     zoom = float(np.exp(rng.uniform(np.log(0.5), np.log(1.6))))
     shape = tuple(round(zoom * one) for one in made.image.shape)
-    image = ndimage.gaussian_filter(made.image.astype(np.float32), float(rng.uniform(0, 1.6)))
+    blur = float(rng.uniform(0, 0.3)) * style.width
+    image = ndimage.gaussian_filter(made.image.astype(np.float32), blur)
     image = resize(image, shape, order=1, anti_aliasing=zoom < 1, preserve_range=True)
-    image = image + rng.normal(0, float(rng.uniform(0, 4)), shape)
+    image = image + rng.normal(0, float(rng.uniform(0, 8)), shape)
     labels = resize(made.labels, shape, order=0, anti_aliasing=False, preserve_range=True)
     return SyntheticMetaphase(
         np.asarray(np.clip(np.rint(image), 0, 255), np.uint8),

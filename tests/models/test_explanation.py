@@ -34,7 +34,7 @@ def crossing_detector(tta):
     convolution.bias.data = torch.tensor([-0.5])
     body = nn.Sequential(nn.Sequential(convolution, nn.ReLU(), nn.AvgPool2d(4)))
     network = ClusterNetwork("compact", body, 1, 5)
-    network.head = CrossingCounter()
+    network.head = nn.Sequential(CrossingCounter())
     return ClusterClassifier(network, ModelCard(name="crossings", input_size=64, tta=tta), "cpu")
 
 

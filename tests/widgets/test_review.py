@@ -612,4 +612,4 @@ def test_removed_regions_do_not_come_back_by_themselves(dock, qtbot):
     # Closing napari takes the layers one by one, the image last.
     viewer.layers.clear()
     assert len(viewer.layers) == 0
-    assert "Open a metaphase" in dock.status.text()
+    qtbot.waitUntil(lambda: "Open a metaphase" in dock.status.text(), timeout=5000)

@@ -46,6 +46,9 @@ class ChromatidStyle:
         Strength of bands along the arms: 0 is a solid stain.
     texture : float
         Standard deviation of the unevenness of the stain.
+    shortest : float, optional
+        Length of the shortest chromosome as a share of the longest, where lengths and centromeres
+        are random; by default they are those of the human karyotype.
     """
 
     width: float = 6.0
@@ -56,6 +59,7 @@ class ChromatidStyle:
     shapes: tuple[float, float, float, float] = (0.5, 0.25, 0.15, 0.1)
     bands: float = 0.0
     texture: float = 0.08
+    shortest: float | None = None
 
 
 def random_style(rng: np.random.Generator, width: float | None = None) -> ChromatidStyle:
@@ -70,13 +74,14 @@ def random_style(rng: np.random.Generator, width: float | None = None) -> Chroma
     """
     return ChromatidStyle(
         width=float(rng.uniform(4.0, 9.0)) if width is None else width,
-        longest=float(rng.uniform(5.0, 13.0)),
-        opening=float(rng.uniform(0.1, 1.3)),
+        longest=math.exp(float(rng.uniform(math.log(3.0), math.log(13.0)))),
+        opening=float(rng.uniform(0.1, 1.9)),
         gap=float(rng.uniform(0.0, 0.7)) if rng.random() < 0.7 else 0.0,
         joined=float(rng.uniform(0.3, 1.0)),
         shapes=_shares(rng),
         bands=0.0 if rng.random() < 0.6 else float(rng.uniform(0.2, 0.8)),
         texture=float(rng.uniform(0.02, 0.15)),
+        shortest=None if rng.random() < 0.5 else float(rng.uniform(0.3, 0.8)),
     )
 
 

@@ -157,6 +157,8 @@ def _chromosome(
     if chromatids is None:
         return procedural_chromosome(rng, kind=kind)
     share, centromere = KARYOTYPE[kind]
+    if chromatids.shortest is not None:
+        share, centromere = float(rng.uniform(chromatids.shortest, 1)), float(rng.uniform(0, 0.5))
     if centromere < 0.3:  # acrocentric arms are too short to be seen apart
         centromere *= 0.3
     return splayed_chromosome(rng, chromatids, share=share, centromere=centromere, pattern=kind)
