@@ -14,6 +14,8 @@ from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_file import ModelCard
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.table import build_table
+from napari_chromocluster.viewer.layers import current_frame
+from napari_chromocluster.viewer.marks import FRAMES, marks_layer
 from napari_chromocluster.widgets.review.dock import ReviewWidget
 
 MADE, OTHER = (synthetic_metaphase(seed=seed, chromosomes=24) for seed in (6, 7))
@@ -60,6 +62,17 @@ def reviewing(viewer, qtbot):
     qtbot.waitUntil(lambda: widget.keys.bound and widget.gallery.hasFocus(), timeout=5000)
     yield widget
     widget.release()
+
+
+def framed(dock):
+    """Return how many regions have a frame in the picture that is shown."""
+    layer = marks_layer(dock.viewer, dock.labels, FRAMES)
+    if layer is None:
+        return 0
+    vectors = np.asarray(layer.data)
+    if vectors.shape[-1] == 3:
+        vectors = vectors[vectors[:, 0, 0] == current_frame(dock.viewer, dock.labels)]
+    return len(vectors) // 4
 
 
 class Event:

@@ -27,7 +27,7 @@ def test_the_selected_label_is_explained_where_it_lies(viewer, tiny_model):
     assert set(np.unique(labels.data[heat.data > 0])) == {6}
     assert tuple(heat.scale) == (0.1, 0.1)
     assert tuple(heat.translate) == (5, 7)
-    assert [layer.name for layer in viewer.layers] == ["m", "r · explanation", "r"]
+    assert [layer.name for layer in viewer.layers] == ["m", "m · explanation", "r"]
     assert image_layers(viewer) == [viewer.layers["m"]]
 
 

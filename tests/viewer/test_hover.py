@@ -65,6 +65,14 @@ def test_the_mouse_is_followed_in_scaled_layers(viewer):
     assert move(viewer, labels, 4) == ""
 
 
+def test_nothing_is_said_of_a_layer_that_was_removed(viewer):
+    labels = viewer.layers["r"]
+    assert move(viewer, labels, 3)
+    viewer.layers.remove(labels)
+    assert viewer.canvas.overlays.text.text == ""
+    assert not viewer.canvas.overlays.text.visible
+
+
 def test_one_callback_a_viewer_and_nobody_elses_text_is_touched(viewer):
     before = len(viewer.mouse_move_callbacks)
     follow_mouse(viewer)

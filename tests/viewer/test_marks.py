@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import build_table, set_types
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.viewer.explaining import show_explanation
+from napari_chromocluster.viewer.hover import follow_mouse
 from napari_chromocluster.viewer.later import run_waiting
 from napari_chromocluster.viewer.layers import labels_of, set_table, show_only
 from napari_chromocluster.viewer.marks import (
@@ -22,7 +24,7 @@ from napari_chromocluster.viewer.marks import (
     marks_layer,
     show_frames,
 )
-from napari_chromocluster.viewer.overlay import hide_overlay, show_marks, show_overlay
+from napari_chromocluster.viewer.overlay import UNCLASSIFIED, hide_overlay, show_marks, show_overlay
 from napari_chromocluster.viewer.scripting import add_regions
 
 
@@ -137,6 +139,7 @@ def test_regions_that_are_added_again_at_once_have_marks_of_their_own(viewer):
 
 def test_a_layer_that_left_is_followed_no_more_until_it_is_back(viewer):
     labels, events = viewer.layers["r"], viewer.layers.events
+    follow_mouse(viewer)
     listeners = len(events.removed.callbacks)
     show_overlay(viewer, labels, threshold=0.7)
     viewer.layers.remove(labels)
@@ -193,13 +196,47 @@ def test_marks_keep_the_units_of_the_image(viewer):
 def test_frames(viewer):
     labels = viewer.layers["r"]
     assert show_frames(viewer, labels, [(0, 10, 20, 30, 50)]).data.shape == (4, 2, 2)
-    count = len(viewer.layers)
-    show_frames(viewer, labels, [])
-    assert not len(marks_layer(viewer, labels, FRAMES).data)
-    assert len(viewer.layers) == count, "removing a layer takes napari half a second"
+    drawn = frame_vectors([(0, 1, 1, 5, 5)], 2)
+    assert len(show_frames(viewer, labels, [(0, 10, 20, 30, 50)], drawn).data) == 8
     sides = frame_vectors([(2, 10, 20, 30, 50)], 3)
     assert set(sides[:, 0, 0]) == {2}
     assert np.allclose(sides[:, 1].sum(axis=0), 0)  # the sides close
+
+
+def test_empty_layers_of_marks_go_unless_they_are_filled_again(viewer):
+    labels = viewer.layers["r"]
+    show_frames(viewer, labels, [(0, 10, 20, 30, 50)])
+    show_frames(viewer, labels, [])
+    layer = marks_layer(viewer, labels, FRAMES)
+    assert not len(layer.data), "removing a layer takes napari half a second"
+    show_frames(viewer, labels, [(0, 1, 1, 5, 5)])
+    run_waiting()
+    assert marks_layer(viewer, labels, FRAMES) is layer
+    show_frames(viewer, labels, [])
+    run_waiting()
+    assert [one.name for one in viewer.layers] == ["m", "r"]
+
+
+def test_marks_are_named_after_the_image_and_leave_the_selection(viewer):
+    labels, told = viewer.layers["r"], []
+    viewer.layers.selection.active = labels
+    viewer.layers.selection.events.connect(lambda event: told.append(event.type))
+    show_overlay(viewer, labels, threshold=0.7)
+    show_frames(viewer, labels, [(0, 10, 20, 30, 50)])
+    show_explanation(viewer, labels, np.ones(labels.data.shape, np.float32))
+    names = {layer.name for layer in viewer.layers}
+    assert names == {"m", "r", "m · types", "m · unsure", "m · selected", "m · explanation"}
+    assert viewer.layers.selection.active is labels
+    assert told == []
+
+
+def test_what_is_selected_has_a_colour_of_its_own(viewer):
+    labels = viewer.layers["r"]
+    frames = show_frames(viewer, labels, [(0, 10, 20, 30, 50)])
+    own = frames.edge_color[0]
+    others = [*(kind.color for kind in TYPES), UNCLASSIFIED]
+    for color in map(transform_color, others):
+        assert np.abs(own[:3] - color[0][:3]).max() > 0.25
 
 
 def test_regions_at_the_border_and_of_one_pixel_have_dashes():

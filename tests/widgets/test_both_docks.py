@@ -14,7 +14,7 @@ from napari_chromocluster.viewer.review.autosave import ReviewStore, image_hash
 from napari_chromocluster.viewer.review.journal import Record
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
-from review_dock import MADE, OTHER, seeded
+from review_dock import MADE, OTHER, framed, seeded
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_strokes_make_types_stale_without_a_review(viewer, qtbot):
     qtbot.waitUntil(lambda: bool(table_of(labels).set_index("index").loc[5, "stale"]), timeout=5000)
 
 
-def test_a_review_in_space_draws_no_frame_and_keeps_its_keys(viewer, qtbot):
+def test_a_review_in_space_keeps_its_frame(viewer, qtbot):
     viewer.add_image(MADE.image, name="metaphase")
     viewer.add_labels(MADE.labels.copy(), name="metaphase regions", features=seeded(MADE.labels))
     (review,) = docked(viewer, ReviewWidget)
@@ -120,7 +120,7 @@ def test_a_review_in_space_draws_no_frame_and_keeps_its_keys(viewer, qtbot):
     review.gallery.select(keys[:1], tell=True)
     viewer.dims.ndisplay = 2
     review.gallery.select(keys[1:2], tell=True)
-    assert viewer.layers["review"].nshapes == 1
+    assert framed(review) == 1
 
 
 def test_the_image_is_not_written_over(viewer, tmp_path, monkeypatch):
@@ -146,10 +146,9 @@ def test_the_metaphase_that_is_chosen_for_review_is_shown(viewer):
     place = combo.findText("first")
     combo.setCurrentIndex(place)
     combo.activated.emit(place)
-    assert [one.name for one in viewer.layers if one.visible and "review" not in one.name][:2] == [
-        "first",
-        "first regions",
-    ]
+    shown = [one.name for one in viewer.layers if one.visible]
+    assert shown[:2] == ["first", "first regions"]
+    assert not any("second" in name for name in shown)
 
 
 def test_another_image_of_that_name_is_not_reviewed_with_the_types_of_the_first(

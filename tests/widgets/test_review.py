@@ -10,20 +10,13 @@ import pytest
 from napari.utils._proxies import PublicOnlyProxy
 from PIL import Image
 from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtGui import (
-    QDragEnterEvent,
-    QDragMoveEvent,
-    QDropEvent,
-    QStandardItem,
-    QStandardItemModel,
-)
+from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from qtpy.QtWidgets import (
     QApplication,
     QDockWidget,
     QLineEdit,
     QMessageBox,
     QTabBar,
-    QTableView,
 )
 from vispy.util import keys
 
@@ -43,6 +36,7 @@ from review_dock import (
     MADE,
     Event,
     choose,
+    framed,
     native_canvas,
     press,
     row,
@@ -255,32 +249,6 @@ def test_drop_in_the_gallery_gives_the_type(dock, qtbot):
     assert row(dock, key)[["cluster_type", "source"]].tolist() == ["other", "human"]
 
 
-def test_rows_of_a_features_table_choose_their_regions(dock, qtbot, monkeypatch):
-    table = dock.labels.features
-    model = QStandardItemModel(len(table), 3)
-    model.setHorizontalHeaderLabels(["index", "frame", "cluster_type"])
-    for place, values in enumerate(table[["index", "frame", "cluster_type"]].to_numpy()):
-        for column, value in enumerate(values):
-            model.setItem(place, column, QStandardItem(str(value)))
-    view = QTableView()
-    qtbot.addWidget(view)
-    view.setModel(model)
-    monkeypatch.setattr(view, "hasFocus", lambda: True)
-    dock._table._focus_changed(None, view)
-    view.setSelectionMode(QTableView.SelectionMode.MultiSelection)
-    for place in (7, 3):
-        view.setCurrentIndex(model.index(place, 1))
-    keys = [(0, int(table["index"].iloc[place])) for place in (3, 7)]
-    assert sorted(dock.gallery.selected_keys()) == keys
-    shown = dock.gallery.visualRect(dock.gallery.gallery.index_of(keys[0]))
-    assert dock.gallery.viewport().rect().intersects(shown)
-    # What napari selects while nobody is at the table is not followed.
-    monkeypatch.setattr(view, "hasFocus", lambda: False)
-    view.clearSelection()
-    view.selectRow(0)
-    assert sorted(dock.gallery.selected_keys()) == keys
-
-
 def test_colours_follow_the_preferences(dock, qtbot):
     from napari.settings import get_plugin_settings
 
@@ -345,7 +313,7 @@ def test_ctrl_or_shift_with_a_click_in_the_canvas_selects_several(dock, qtbot):
         event.type = "mouse_release"
         next(callback, None)
     assert set(dock.gallery.selected_keys()) == {(0, one.label) for one in big}
-    assert len(dock.canvas._frame_layer.data) == 3
+    assert framed(dock) == 3
 
 
 @pytest.fixture
@@ -436,11 +404,11 @@ def test_frames_are_those_of_the_regions_that_are_there(dock, qtbot):
     key = (0, max(extract_regions(MADE.labels), key=lambda r: r.area).label)
     choose(dock, qtbot, key)
     dock.split_watershed()
-    assert len(dock.canvas._frame_layer.data) == len(dock.gallery.selected_keys()) == 2
+    assert framed(dock) == len(dock.gallery.selected_keys()) == 2
     qtbot.waitUntil(lambda: dock.task is None, timeout=20000)
     dock.undo()
     assert dock.gallery.selected_keys() == [key]
-    assert len(dock.canvas._frame_layer.data) == 1
+    assert framed(dock) == 1
 
 
 def test_the_undo_button_takes_back_the_first_correction(dock, qtbot):

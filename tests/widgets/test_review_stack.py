@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from napari_chromocluster.results.table import set_types
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from review_dock import MADE, OTHER, choose, press, reviewing, row, seeded
+from review_dock import MADE, OTHER, choose, framed, press, reviewing, row, seeded
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_undo_goes_to_the_frame_of_what_it_takes_back(stack, qtbot):
     press(stack, qtbot, "Z", Qt.KeyboardModifier.ControlModifier)
     assert shown_frame(stack) == 0
     assert stack.gallery.selected_keys() == [key]
-    assert len(stack.canvas._frame_layer.data) == 1
+    assert framed(stack) == 1
     press(stack, qtbot, "F")
     press(stack, qtbot, "Y", Qt.KeyboardModifier.ControlModifier)
     assert shown_frame(stack) == 0
@@ -123,9 +123,9 @@ def test_undo_goes_to_the_frame_of_what_it_takes_back(stack, qtbot):
 
 def test_a_frame_does_not_stay_when_another_picture_comes_up(stack, qtbot):
     choose(stack, qtbot, (0, stack.gallery.gallery.entries[0].label))
-    assert len(stack.canvas._frame_layer.data) == 1
+    assert framed(stack) == 1
     press(stack, qtbot, "F")
-    assert len(stack.canvas._frame_layer.data) == 0
+    assert framed(stack) == 0
 
 
 def test_a_ranking_is_seen(stack, qtbot):

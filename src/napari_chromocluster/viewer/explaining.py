@@ -18,7 +18,7 @@ from napari_chromocluster.viewer.layers import (
     pixels,
     placement,
 )
-from napari_chromocluster.viewer.marks import follow
+from napari_chromocluster.viewer.marks import follow, mark_name, take_away, unselected
 from napari_chromocluster.viewer.scripting import loaded
 
 if TYPE_CHECKING:
@@ -88,6 +88,13 @@ def explanation_layer(viewer: Any, labels: Any) -> Any:
     return next((one for one in viewer.layers if one.metadata.get(EXPLANATION) == owner), None)
 
 
+def remove_explanation(viewer: Any, labels: Any) -> None:
+    """Take an explanation away that holds no longer."""
+    layer = explanation_layer(viewer, labels)
+    if layer is not None:
+        take_away(viewer, [layer])
+
+
 def show_explanation(viewer: Any, labels: Any, heat: NDArray[np.float32]) -> Any:
     """Lay an explanation over the metaphase; one that is there is replaced."""
     layer = explanation_layer(viewer, labels)
@@ -95,19 +102,18 @@ def show_explanation(viewer: Any, labels: Any, heat: NDArray[np.float32]) -> Any
         layer.data = heat
         layer.visible = True
         return layer
-    selected = set(viewer.layers.selection)
-    made = viewer.add_image(
-        heat,
-        name=f"{labels.name} · explanation",
-        **placement(labels),
-        colormap=_heat_colors(),
-        blending="translucent",
-        contrast_limits=(0, 1),
-        metadata={EXPLANATION: labels.unique_id},
-    )
-    # Outlines and letters stay above it.
-    viewer.layers.move(viewer.layers.index(made), viewer.layers.index(labels))
-    viewer.layers.selection = selected
+    with unselected(viewer):
+        made = viewer.add_image(
+            heat,
+            name=mark_name(viewer, labels, "explanation"),
+            **placement(labels),
+            colormap=_heat_colors(),
+            blending="translucent",
+            contrast_limits=(0, 1),
+            metadata={EXPLANATION: labels.unique_id},
+        )
+        # Outlines and letters stay above it.
+        viewer.layers.move(viewer.layers.index(made), viewer.layers.index(labels))
     follow(viewer, labels)
     return made
 

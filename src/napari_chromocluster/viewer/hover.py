@@ -94,4 +94,6 @@ def follow_mouse(viewer: Any) -> Hover:
             return callback
     hover = Hover()
     viewer.mouse_move_callbacks.append(hover)
+    # The region that is named may go with its layer, while the mouse rests.
+    viewer.layers.events.removed.connect(lambda event: hover.say(viewer, ""))
     return hover

@@ -9,39 +9,53 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_waiting: list[Callable[[], None]] = []
+#: Milliseconds before each removal, in which napari draws: without that OpenGL may crash.
+_BEFORE = 300
+#: What waits: lists of one function, emptied when it is called.
+_waiting: list[list[Callable[[], None]]] = []
 
 
-def later(work: Callable[[], None]) -> None:
+def later(work: Callable[[], None], milliseconds: int = 0) -> None:
     """Call a function in a later turn of the event loop.
 
     Parameters
     ----------
     work : callable
         Without a window there is no event loop: it is called by `run_waiting` then.
+    milliseconds : int
+        How much later.
     """
-    _waiting.append(work)
+    waiting = [work]
+    _waiting.append(waiting)
     qt = sys.modules.get("qtpy.QtCore")  # napari has loaded it where it has a window
     if qt is not None and qt.QCoreApplication.instance() is not None:
-        qt.QTimer.singleShot(0, run_waiting)
+        qt.QTimer.singleShot(milliseconds, lambda: _run(waiting))
 
 
 def run_waiting() -> None:
     """Do all that waits."""
     while _waiting:
-        _waiting.pop(0)()
+        _run(_waiting[0])
+
+
+def _run(waiting: list[Callable[[], None]]) -> None:
+    if waiting:  # it may have been called by `run_waiting`
+        _waiting.remove(waiting)
+        waiting.pop()()
 
 
 def remove_later(viewer: Any, layers: Iterable[Any]) -> None:
-    """Hide layers at once and remove them in a later turn of the event loop."""
+    """Hide layers at once and remove them in later turns of the event loop, one in each."""
     gone = list(layers)
     for layer in gone:
         layer.visible = False
 
     def remove() -> None:
-        for layer in gone:
-            if layer in viewer.layers:
-                viewer.layers.remove(layer)
+        layer = gone.pop()
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
+        if gone:
+            later(remove, _BEFORE)
 
     if gone:
-        later(remove)
+        later(remove, _BEFORE)

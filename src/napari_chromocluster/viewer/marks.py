@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from skimage.measure import find_contours
 
 from napari_chromocluster.imaging.regions import topmost_point
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.later import remove_later
-from napari_chromocluster.viewer.layers import EXPLANATION, frame_shape, pixels, placement
+from napari_chromocluster.viewer.later import later, remove_later
+from napari_chromocluster.viewer.layers import EXPLANATION, frame_shape, image_of, pixels, placement
 
 #: Keys of ``layer.metadata`` that say whose marks a layer holds.
 LETTERS, DASHES = "chromocluster_letters_of", "chromocluster_dashes_of"
@@ -27,8 +28,14 @@ _DASH, _GAP = 4.0, 4.0
 #: Regions that get dashes at most; beyond that the question marks must do.
 _MOST_DASHED = 400
 _DASH_COLOR = "#000000"
-#: No type has this colour, and it is seen on dark and light images.
-_FRAME_COLOR = "#56B4E9"
+#: Colour of what is selected: no type has it, nor have regions without a type, and it is seen on
+#: dark and light images.
+SELECTION_COLOR = "#9A4DFF"
+#: Share by which the width of a frame may be off before it is drawn anew.
+_SAME_WIDTH = 0.2
+#: Milliseconds after which a layer of marks that stays empty is removed: it takes half a second,
+#: in which napari collects garbage, so not each time that marks come and go.
+_EMPTY_FOR = 2000
 #: Px between a region's box and the frame around it.
 _FRAME_PAD = 3.0
 
@@ -151,7 +158,7 @@ def show_letters(
         return old
     return _add(
         viewer, labels, LETTERS, "add_points", places,
-        name=f"{labels.name} · types", size=1, face_color="transparent",
+        name=mark_name(viewer, labels, "types"), size=1, face_color="transparent",
         border_color="transparent",
         features=pd.DataFrame({"letter": words}), text=text,
     )  # fmt: skip
@@ -193,12 +200,17 @@ def show_dashes(viewer: Any, labels: Any, rows: pd.DataFrame) -> Any:
         return old
     return _add(
         viewer, labels, DASHES, "add_vectors", vectors,
-        name=f"{labels.name} · unsure", edge_width=1.4 * _grain(labels),
+        name=mark_name(viewer, labels, "unsure"), edge_width=1.4 * _grain(labels),
         edge_color=_DASH_COLOR, vector_style="line",
     )  # fmt: skip
 
 
-def show_frames(viewer: Any, labels: Any, boxes: Sequence[Box]) -> Any:
+def show_frames(
+    viewer: Any,
+    labels: Any,
+    boxes: Sequence[Box],
+    drawn: NDArray[np.float64] | None = None,
+) -> Any:
     """Draw frames around regions.
 
     Parameters
@@ -209,19 +221,25 @@ def show_frames(viewer: Any, labels: Any, boxes: Sequence[Box]) -> Any:
         The regions.
     boxes : sequence of (frame, y0, x0, y1, x1)
         Boxes in px of the layer; none takes the frames away.
+    drawn : (N, 2, D) float array, optional
+        Lines besides, as vectors.
     """
-    if not boxes:
+    vectors = frame_vectors(boxes, len(frame_shape(labels)))
+    if drawn is not None:
+        vectors = np.concatenate([vectors, drawn])
+    if not len(vectors):
         empty_marks(viewer, labels, FRAMES)
         return None
-    vectors = frame_vectors(boxes, len(frame_shape(labels)))
-    old = marks_layer(viewer, labels, FRAMES)
+    old, width = marks_layer(viewer, labels, FRAMES), _line_width(viewer, labels)
     if old is not None:
         old.data = vectors
+        if abs(old.edge_width - width) > _SAME_WIDTH * width:
+            old.edge_width = width
         return old
     return _add(
         viewer, labels, FRAMES, "add_vectors", vectors,
-        name=f"{labels.name} · selected", edge_width=1.6 * _grain(labels),
-        edge_color=_FRAME_COLOR, vector_style="line",
+        name=mark_name(viewer, labels, "selected"), edge_width=width,
+        edge_color=SELECTION_COLOR, vector_style="line",
     )  # fmt: skip
 
 
@@ -243,16 +261,42 @@ def _grain(labels: Any) -> float:
     return max(1.0, max(frame_shape(labels)[-2:]) / 700)
 
 
+def _line_width(viewer: Any, labels: Any) -> float:
+    """Return a width that is seen at any zoom, in px of the image."""
+    shown = float(viewer.scene.camera.zoom) * abs(float(labels.scale[-1]))
+    return float(np.clip(2.5 / max(shown, 1e-3), 0.5, 6.0))
+
+
+def mark_name(viewer: Any, labels: Any, what: str) -> str:
+    """Return the name of a layer of marks: that of the image, and what it shows."""
+    image = image_of(viewer, labels) if labels in viewer.layers else None
+    return f"{labels.name if image is None else image.name} · {what}"
+
+
+@contextmanager
+def unselected(viewer: Any) -> Iterator[None]:
+    """Within, layers are added without being selected, and nobody is told that they were.
+
+    The Features table, which shows the selected layer, would forget a click on one of its rows.
+    """
+    selection = viewer.layers.selection
+    selected = set(selection)
+    with selection.events.blocker_all():
+        try:
+            yield
+        finally:
+            viewer.layers.selection = selected
+
+
 def _add(viewer: Any, labels: Any, mark: str, add: str, data: Any, **options: Any) -> Any:
     """Add a layer of marks that lies where the labels lie, and leave the selection as it is."""
     if labels not in viewer.layers:
         return None
-    selected = set(viewer.layers.selection)
-    layer = getattr(viewer, add)(data, opacity=1.0, **placement(labels), **options)
+    with unselected(viewer):
+        layer = getattr(viewer, add)(data, opacity=1.0, **placement(labels), **options)
     layer.editable = False
     layer.visible = labels.visible
     layer.metadata[mark] = labels.unique_id
-    viewer.layers.selection = selected
     follow(viewer, labels)
     return layer
 
@@ -299,14 +343,22 @@ def follow(viewer: Any, labels: Any) -> None:
 
 
 def empty_marks(viewer: Any, labels: Any, mark: str) -> None:
-    """Take all of one kind of marks away, but keep their layer.
-
-    Removing a layer takes half a second, in which napari collects garbage; marks come and go.
-    """
+    """Take all of one kind of marks away; their layer is removed if it stays empty."""
     layer = marks_layer(viewer, labels, mark)
     if layer is None or not len(layer.data):
         return
-    if mark == LETTERS:
+    _empty(layer)
+
+    def remove() -> None:
+        if not len(layer.data) and layer.metadata.get(mark) is not None:
+            take_away(viewer, [layer])
+
+    later(remove, _EMPTY_FOR)
+
+
+def _empty(layer: Any) -> None:
+    """Take all marks out of their layer."""
+    if LETTERS in layer.metadata:
         look = {"size": layer.text.size, "anchor": "center",
                 "translation": np.array(layer.text.translation)}  # fmt: skip
         fill_letters(layer, layer.data[:0], [], {"string": "{letter}", **look})
@@ -322,8 +374,10 @@ def remove_marks(viewer: Any, labels: Any, mark: str) -> None:
 
 
 def take_away(viewer: Any, layers: Sequence[Any]) -> None:
-    """Hide layers of marks and remove them later; new marks get layers of their own."""
+    """Empty and hide layers of marks and remove them later; new ones get layers of their own."""
     for layer in layers:
+        if EXPLANATION not in layer.metadata:
+            _empty(layer)
         for kind in {LETTERS, DASHES, FRAMES, EXPLANATION} & layer.metadata.keys():
             layer.metadata[kind] = None
     remove_later(viewer, layers)

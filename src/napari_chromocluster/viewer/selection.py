@@ -1,16 +1,175 @@
-"""Selecting regions with the mouse: one by one, or all that a box holds."""
+"""The regions that are selected, and selecting them with the mouse: by clicks, or with a box."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
 
-from napari_chromocluster.viewer.layers import current_frame, frame_shape, labels_in_box, pixels
-from napari_chromocluster.viewer.marks import Box
+from napari_chromocluster.viewer.later import later
+from napari_chromocluster.viewer.layers import (
+    current_frame,
+    frame_shape,
+    has_table,
+    labels_in_box,
+    pixels,
+)
+from napari_chromocluster.viewer.marks import Box, frame_vectors, show_frames
 
 Mode = Literal["", "pick", "box"]
+#: Frame and label of a region.
+Key = tuple[int, int]
+#: Returns the boxes of those of some regions that are there.
+Boxes = Callable[[Collection[Key]], list[Box]]
+#: Regions that are framed at most; more would only be confusing.
+_MOST_FRAMES = 400
+
+_open: dict[Any, RegionSelection] = {}
+
+
+class RegionSelection:
+    """Which regions of a labels layer are selected: the same in all docks and in napari.
+
+    napari knows one selected label: it is that of the region selected last.  Its picker and its
+    spin box are followed.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    labels : Labels layer
+        The regions.
+
+    Attributes
+    ----------
+    changed : Signal
+        Other regions are selected.
+    sought : Signal
+        A region is to be shown; carries its key.
+    keys : tuple of (frame, label)
+        The selected regions, in the order in which they were selected.
+    picking : bool
+        Whether clicks in the picture select now, so that nobody else takes them.
+    """
+
+    changed = Signal()
+    sought = Signal(object)
+
+    def __init__(self, viewer: Any, labels: Any) -> None:
+        self.viewer, self.labels = viewer, labels
+        self.keys: tuple[Key, ...] = ()
+        self.picking = False
+        self._users: list[Boxes] = []
+        self._label = int(labels.selected_label)
+        self._following = False
+        labels.events.selected_label.connect(self._label_event)
+
+    def select(self, keys: Iterable[Key]) -> None:
+        """Select regions, and no others."""
+        wanted = tuple(dict.fromkeys((int(frame), int(label)) for frame, label in keys))
+        if wanted and self.labels.selected_label != wanted[-1][1]:
+            self._label = wanted[-1][1]
+            self.labels.selected_label = self._label
+        if wanted == self.keys:
+            return
+        self.keys = wanted
+        self.draw()
+        self.changed.emit()
+
+    def seek(self, keys: Sequence[Key]) -> None:
+        """Select regions and have the last shown."""
+        self.sought.emit(keys[-1])
+        self.select(keys)
+
+    def toggle(self, key: Key) -> None:
+        """Select one more region, or one less."""
+        others = [one for one in self.keys if one != key]
+        self.select(others if key in self.keys else [*others, key])
+
+    def draw(self, drawn: NDArray[np.float64] | None = None) -> None:
+        """Frame what is selected as it is now, and show what is being drawn besides."""
+        if self.labels in self.viewer.layers:
+            show_frames(self.viewer, self.labels, self._boxes(self.keys[:_MOST_FRAMES]), drawn)
+
+    def leave(self, boxes: Boxes) -> None:
+        """Use the selection no more; with the last user it ends."""
+        self._users.remove(boxes)
+        if self._users:
+            return
+        self.select([])
+        self.labels.events.selected_label.disconnect(self._label_event)
+        _open.pop(self.labels.unique_id, None)
+
+    def _boxes(self, keys: Collection[Key]) -> list[Box]:
+        """Return the boxes of those regions that are there."""
+        if not keys or not self._users:
+            return []
+        return self._users[-1](keys) or self._boxes_by_table(keys)
+
+    def _boxes_by_table(self, keys: Collection[Key]) -> list[Box]:
+        """Return boxes as the features table has them; lazy labels are not read."""
+        if isinstance(pixels(self.labels), np.ndarray) or not has_table(self.labels):
+            return []
+        table, wanted = self.labels.features, set(keys)
+        return [
+            (frame, y0, x0, y1 - 1, x1 - 1)
+            for frame, label, box in zip(table["frame"], table["index"], table["bbox"], strict=True)
+            if (frame, label) in wanted
+            for y0, x0, y1, x1 in [[int(edge) for edge in str(box).split(",")]]
+        ]
+
+    def _label_event(self, event: Any = None) -> None:
+        # napari tells of it with every new colormap, too.
+        if self.labels.selected_label == self._label or self._following:
+            return
+        # The Features table names a wrong label first; what the docks make of its rows is right.
+        self._following = True
+        later(self._follow_label)
+
+    def _follow_label(self) -> None:
+        """Select the region whose label was picked in napari."""
+        self._following = False
+        label = int(self.labels.selected_label)
+        if label == self._label:
+            return
+        self._label = label
+        key = self._key_of(label)
+        self.select([] if key is None else [key])
+
+    def _key_of(self, label: int) -> Key | None:
+        """Return the region of a label: that of the frame that is shown, or the only one."""
+        shown = (current_frame(self.viewer, self.labels), label)
+        if self._boxes([shown]):
+            return shown
+        if not has_table(self.labels):
+            return None
+        table = self.labels.features
+        frames = table.loc[table["index"] == label, "frame"].tolist()
+        key = (int(frames[0]), label) if len(frames) == 1 else None
+        return key if key is not None and self._boxes([key]) else None
+
+
+def use_selection(viewer: Any, labels: Any, boxes: Boxes) -> RegionSelection:
+    """Return the selection of a labels layer; whoever uses it leaves it again.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    labels : Labels layer
+        The regions.
+    boxes : callable
+        Returns the boxes ``(frame, y0, x0, y1, x1)``, ends included, of those of some regions
+        that are there.
+    """
+    found = _open.get(labels.unique_id)
+    if found is None:
+        found = _open[labels.unique_id] = RegionSelection(viewer, labels)
+    found._users.append(boxes)
+    return found
 
 
 class RegionPicker:
@@ -30,7 +189,8 @@ class RegionPicker:
     boxed : callable
         Called with the labels in a box that was drawn.
     drawing : callable
-        Called with the box while it is drawn, and with None when it is done.
+        Called with the sides of the box as vectors while it is drawn, and with None when it is
+        done.
     """
 
     def __init__(
@@ -39,7 +199,7 @@ class RegionPicker:
         labels: Callable[[], Any],
         picked: Callable[[int], None],
         boxed: Callable[[set[int]], None],
-        drawing: Callable[[Box | None], None],
+        drawing: Callable[[NDArray[np.float64] | None], None],
     ) -> None:
         self.viewer = viewer
         self.mode: Mode = ""
@@ -96,7 +256,7 @@ class RegionPicker:
         while event.type == "mouse_move":
             ends[1] = labels.world_to_data(np.asarray(event.position, float))
             (y0, x0), (y1, x1) = (one(ends[:, -2:], axis=0).tolist() for one in (np.min, np.max))
-            self._drawing((frame, y0, x0, y1, x1))
+            self._drawing(frame_vectors([(frame, y0, x0, y1, x1)], labels.ndim))
             yield
         self._drawing(None)
         corners = [labels.data_to_world(one) for one in ends]

@@ -9,22 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_chromocluster.viewer.later import remove_later
-from napari_chromocluster.viewer.layers import (
-    REVIEW_FRAME,
-    current_frame,
-    frame_shape,
-    placement,
-    show_frame,
-)
+from napari_chromocluster.viewer.layers import current_frame, frame_shape, show_frame
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.viewer.selection import RegionSelection
 
-#: Colour of the frame and of a drawn line: none of the types has it.
-FRAME_COLOR = "#0072B2"
-#: Regions that are framed at most; more would only be confusing.
-_MOST_FRAMES = 60
-_PAD = 4.0
 #: Share of the view that lies between a region that was moved into it and its edge.
 _EDGE = 0.05
 
@@ -38,6 +27,8 @@ class Canvas:
         The viewer.
     session : ReviewSession
         The review.
+    selection : RegionSelection
+        What is selected.
     picked : callable
         Called with a region that was clicked and whether it is to be added
         to the selection.
@@ -51,31 +42,26 @@ class Canvas:
         self,
         viewer: Any,
         session: ReviewSession,
+        selection: RegionSelection,
         picked: Callable[[Key, bool], None],
         drawn: Callable[[NDArray[np.float64]], None],
         left: Callable[[], None],
     ) -> None:
-        self.viewer, self.session = viewer, session
+        self.viewer, self.session, self.selection = viewer, session, selection
         self._picked, self._drawn, self._left = picked, drawn, left
-        self._frame_layer: Any = None
         self._drawing = False
         viewer.mouse_drag_callbacks.append(self._on_drag)
-        # Made now: a new layer in the middle of a click makes the Features table forget the click.
-        self._layer()
 
     def close(self) -> None:
-        """Take the frame and the callback away."""
+        """Take the callback away."""
         self.draw(False)
         if self._on_drag in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._on_drag)
-        if self._frame_layer is not None:
-            remove_later(self.viewer, [self._frame_layer])
-        self._frame_layer = None
 
     # ---------------------------------------------------------------- going
 
-    def go_to(self, key: Key, pick: bool = True) -> None:
-        """Show the frame of a region, move it into view where it is not, and pick its label."""
+    def go_to(self, key: Key) -> None:
+        """Show the frame of a region, and move it into view where it is not."""
         rows = self.session.rows([key])
         if rows.empty:
             return
@@ -83,8 +69,6 @@ class Canvas:
         if len(frame_shape(labels)) == 3:
             self.show_frame(key[0])
         self._move_into_view(key[0], str(rows["bbox"].iloc[0]))
-        if pick and labels.selected_label != key[1]:
-            labels.selected_label = key[1]
 
     def _move_into_view(self, frame: int, box: str) -> None:
         """Move the picture no more than a region needs to be seen whole; the zoom stays."""
@@ -121,51 +105,6 @@ class Canvas:
         if count > 1:
             self.show_frame((current_frame(self.viewer, self.session.labels) + 1) % count)
 
-    # ---------------------------------------------------------------- framing
-
-    def frame(self, keys: Sequence[Key]) -> None:
-        """Draw a frame around regions."""
-        boxes = []
-        shown = current_frame(self.viewer, self.session.labels)
-        rows = self.session.rows([key for key in list(keys)[:_MOST_FRAMES] if key[0] == shown])
-        for box in rows["bbox"]:
-            y0, x0, y1, x1 = (float(one) for one in str(box).split(","))
-            low, high = (y0 - _PAD, x0 - _PAD), (y1 + _PAD - 1, x1 + _PAD - 1)
-            boxes.append(np.array([low, (low[0], high[1]), high, (high[0], low[1])]))
-        self._show_shapes(boxes, "rectangle")
-
-    def _show_shapes(self, shapes: list[NDArray[Any]], kind: str) -> None:
-        layer = self._layer()
-        if self.viewer.dims.ndisplay == 3:
-            return  # napari draws no flat shapes in space
-        if not shapes and not layer.nshapes:
-            return
-        # One change instead of emptying and adding: napari tells everybody of each.
-        layer.data = [(shape, kind) for shape in shapes]
-        if shapes:
-            layer.edge_width = [self._edge()] * len(shapes)
-
-    def _edge(self) -> float:
-        """Return a width that is seen at any zoom, in px of the image."""
-        return float(np.clip(2.5 / max(float(self.viewer.scene.camera.zoom), 1e-3), 0.5, 6.0))
-
-    def _layer(self) -> Any:
-        if self._frame_layer is None or self._frame_layer not in self.viewer.layers:
-            chosen = set(self.viewer.layers.selection)
-            labels = self.session.labels
-            self._frame_layer = self.viewer.add_shapes(
-                None,
-                ndim=2,
-                name="review",
-                edge_color=FRAME_COLOR,
-                face_color="transparent",
-                **placement(labels, 2),
-            )
-            self._frame_layer.editable = False
-            self._frame_layer.metadata[REVIEW_FRAME] = True
-            self.viewer.layers.selection = chosen
-        return self._frame_layer
-
     # ---------------------------------------------------------------- picking
 
     def draw(self, on: bool) -> None:
@@ -193,7 +132,7 @@ class Canvas:
         busy = active is not None and str(active.mode) != "pan_zoom"
         if self._drawing and busy:
             self._left()
-        if event.button != 1 or busy:
+        if event.button != 1 or busy or (self.selection.picking and not self._drawing):
             return
         if self._drawing:
             yield from self._line(event)
@@ -215,13 +154,21 @@ class Canvas:
         yield
         while event.type == "mouse_move":
             points.append(self._data(event.position))
-            shown = [np.array([points[0], points[-1]])] if self._drawing else []
-            self._show_shapes(shown, "line")
+            self.selection.draw(self._vector(points) if self._drawing else None)
             yield
+        self.selection.draw()
         if not self._drawing:  # The user has thought better of it.
-            self._show_shapes([], "line")
             return
         self._drawn(np.array(points if len(points) > 1 else [points[0], points[0]]))
+
+    def _vector(self, points: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the straight line from the first point to the last."""
+        labels = self.session.labels
+        vector = np.zeros((1, 2, labels.ndim))
+        vector[0, 0, -2:], vector[0, 1, -2:] = points[0], points[-1] - points[0]
+        if labels.ndim == 3:
+            vector[0, 0, 0] = current_frame(self.viewer, labels)
+        return vector
 
     def _data(self, position: Any) -> NDArray[np.float64]:
         return np.asarray(self.session.labels.world_to_data(position)[-2:], float)
@@ -255,11 +202,6 @@ class Canvas:
         chosen = [label for number, label in among if number == frame and label in found]
         best = max(chosen or found, key=lambda label: found[label], default=0)
         return (frame, best) if best else None
-
-
-def is_review_frame(layer: Any) -> bool:
-    """Whether a layer is the frame that a review draws."""
-    return bool(layer.metadata.get(REVIEW_FRAME))
 
 
 def frame_table(session: ReviewSession, viewer: Any) -> Any:

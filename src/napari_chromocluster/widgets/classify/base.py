@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,8 +12,8 @@ from napari_chromocluster.imaging.regions import Region
 from napari_chromocluster.imaging.segmentation import Foreground
 from napari_chromocluster.results.table import empty_table, without_gone
 from napari_chromocluster.viewer.layers import current_frame, table_of
-from napari_chromocluster.viewer.marks import Box
 from napari_chromocluster.viewer.preferences import preferences
+from napari_chromocluster.viewer.selection import Key, RegionSelection
 from napari_chromocluster.widgets.classify.panels import InputPanel, ResultPanel, RunPanel
 from napari_chromocluster.widgets.common.parts import Banner
 from napari_chromocluster.widgets.common.task import Task, sentence
@@ -42,8 +42,8 @@ class ClassifyBase(QWidget):
         self.task: Task | None = None
         self._released = False
         self._checked: tuple[Any, list[Region], pd.DataFrame] | None = None
-        #: Frame and label of what is selected.
-        self._selection: set[tuple[int, int]] = set()
+        #: What is selected, here and everywhere else; None without regions.
+        self.selected: RegionSelection | None = None
         #: What the size sliders of the regions just found work on.
         self._foreground: tuple[Any, Foreground] | None = None
 
@@ -60,7 +60,12 @@ class ClassifyBase(QWidget):
     @property
     def selection(self) -> set[int]:
         """The labels that are selected."""
-        return {label for _, label in self._selection}
+        return {label for _, label in self._keys}
+
+    @property
+    def _keys(self) -> tuple[Key, ...]:
+        """Frame and label of what is selected."""
+        return () if self.selected is None else self.selected.keys
 
     def select(self, labels: set[int]) -> None:
         """Select regions by label, in every frame of a stack that has it."""
@@ -68,14 +73,14 @@ class ClassifyBase(QWidget):
         frame = current_frame(self.viewer, self.labels) if self.labels is not None else 0
         # The regions of a lazy array are not listed.
         self.select_keys(
-            {key for key in listed if key[1] in labels} or {(frame, label) for label in labels}
+            sorted(key for key in listed if key[1] in labels)
+            or [(frame, label) for label in sorted(labels)]
         )
 
-    def select_keys(self, keys: set[tuple[int, int]]) -> None:
+    def select_keys(self, keys: Iterable[Key]) -> None:
         """Select regions by frame and label."""
-        self._selection = set(keys)
-        self._show_selection()
-        self._update()
+        if self.selected is not None:
+            self.selected.select(keys)
 
     def clear_selection(self) -> None:
         """Select nothing."""
@@ -87,9 +92,6 @@ class ClassifyBase(QWidget):
             work(*values)
         except (ValueError, OSError) as error:
             self.banner.error(sentence(error))
-
-    def _show_selection(self, drawn: Box | None = None) -> None:
-        raise NotImplementedError
 
     def _update(self, event: Any = None) -> None:
         """Bring buttons, counts and tooltips in line with what is there."""

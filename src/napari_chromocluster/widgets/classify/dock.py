@@ -19,6 +19,7 @@ from napari_chromocluster.widgets.classify.following import ClassifyFollowing
 from napari_chromocluster.widgets.classify.showing import ClassifyShowing
 from napari_chromocluster.widgets.classify.working import ClassifyWorking
 from napari_chromocluster.widgets.common.controls import enable
+from napari_chromocluster.widgets.common.features_table import TableFollower
 from napari_chromocluster.widgets.common.parts import group, scrolling
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._build()
         self._add_exports()
         self._connect()
+        self._tables = TableFollower(self, lambda: self.selected)
         self._listen(True)
         self.refresh_models()
         self._refresh_layers()
@@ -106,7 +108,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.run.box_button.toggled.connect(self._set_boxing)
         self.run.clear_button.clicked.connect(self._clear)
         self.run.all_button.clicked.connect(lambda: self.classify(None))
-        self.run.selected_button.clicked.connect(lambda: self.classify(sorted(self._selection)))
+        self.run.selected_button.clicked.connect(lambda: self.classify(sorted(self._keys)))
         self.run.cancel_button.clicked.connect(self.cancel)
         self.result.threshold.valueChanged.connect(lambda _: self._restyle.start())
         self.result.fill_box.toggled.connect(lambda _: self.show_result())
@@ -131,12 +133,12 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         image, labels, busy = self.image, self.labels, self.task is not None
         total = self._region_count(labels)
         self.run.all_button.setText(f"Classify all ({total})" if total else "Classify all")
-        self.run.selected_button.setText(f"Classify selected ({len(self._selection)})")
+        self.run.selected_button.setText(f"Classify selected ({len(self._keys)})")
         reason = _reason(image, labels, total, busy)
         enable(self.run.all_button, reason, "Tell the type of every region.")
         enable(
             self.run.selected_button,
-            reason or ("" if self._selection else "Select regions first: pick or draw a box."),
+            reason or ("" if self._keys else "Select regions first: pick or draw a box."),
             "Tell the type of the selected regions only.",
         )
         idle = "Wait for the work that runs, or cancel it." if busy else ""
@@ -156,7 +158,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
             (self.run.box_button, "Draw a box in the picture; all regions in it are selected."),
         ):
             enable(button, missing, tooltip)
-        nothing = "" if self._selection else "Nothing is selected."
+        nothing = "" if self._keys else "Nothing is selected."
         enable(self.run.clear_button, missing or nothing, "Select nothing.")
 
     def _region_count(self, labels: Any) -> int | None:
@@ -192,7 +194,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         )
         enable(self.result.table_button, first, "Open napari's table of all regions.")
         enable(self.result.export_button, first, "Save regions, table or figure.")
-        chosen = len(self._selection)
+        chosen = len(self._keys)
         self.result.explain_button.setText(f"Explain ({chosen})" if chosen else "Explain")
         enable(
             self.result.explain_button,
@@ -243,6 +245,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         for timer in self._timers:
             timer.stop()
         self._escape.setEnabled(False)
+        self._tables.end()
         self._listen(False)
 
 

@@ -68,17 +68,18 @@ class ClassifyFinding(ClassifyBase):
         # Two sets of outlines and letters over each other cannot be read.
         for one in earlier:
             one.visible = False
-        if earlier:
-            self.banner.info("The regions there were are hidden: choose them above to see them.")
         if limits is not None:
             image.contrast_limits = limits
-            self.banner.info("The contrast is set for the chromosomes: nuclei outshine them.")
         if foreground is not None:
             self._foreground, self._shown = (layer, foreground), labels.copy()
         self._offer_labels()
         choose(self.input.labels_combo, layer)
         self.input.limits.setVisible(foreground is not None)
         self._update()
+        if limits is not None:
+            self.banner.info("The contrast is set for the chromosomes: nuclei outshine them.")
+        elif earlier:
+            self.banner.info("The regions there were are hidden: choose them above to see them.")
 
     def _parameters(self) -> SegmentationParameters:
         return SegmentationParameters(

@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.results.table import KEY, as_they_are
+from napari_chromocluster.viewer.explaining import remove_explanation
 from napari_chromocluster.viewer.hover import THRESHOLD
 from napari_chromocluster.viewer.layers import (
     frame_shape,
@@ -25,11 +26,12 @@ from napari_chromocluster.viewer.layers import (
     source_of,
     table_of,
 )
-from napari_chromocluster.viewer.marks import show_frames
 from napari_chromocluster.viewer.reader import annotations_beside
 from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.viewer.selection import use_selection
 from napari_chromocluster.widgets.classify.selecting import ClassifySelecting
 from napari_chromocluster.widgets.common.controls import choose, offer
+from napari_chromocluster.widgets.common.features_table import TableFollower
 from napari_chromocluster.widgets.common.task import sentence
 
 #: Events that tell of other pixels: napari's strokes send the last two alone.
@@ -45,6 +47,8 @@ class ClassifyFollowing(ClassifySelecting):
     _restyle: QTimer
     _recount: QTimer
     _recolor: QTimer
+    _tables: TableFollower
+    _explained_pixels: Any
 
     def _listen(self, on: bool) -> None:
         """Begin to listen to the viewer and its layers, or end it."""
@@ -73,6 +77,8 @@ class ClassifyFollowing(ClassifySelecting):
             return
         images = image_layers(self.viewer)
         chosen = self.image if self.image in images else front_image(self.viewer)
+        if chosen != self.image:
+            self.banner.clear()
         offer(self.input.image_combo, images, chosen)
         self._offer_labels()
         self._update()
@@ -91,6 +97,7 @@ class ClassifyFollowing(ClassifySelecting):
         self._show_what_came()
 
     def _image_changed(self) -> None:
+        self.banner.clear()  # it told of the other image
         self._foreground = None
         self.input.limits.hide()
         self._offer_labels()
@@ -103,10 +110,11 @@ class ClassifyFollowing(ClassifySelecting):
             show_only(self.viewer, self.image, self.labels)
 
     def _labels_changed(self) -> None:
+        self.banner.clear()  # it told of the other regions
         self._let_go()
         self._watch_labels()
-        self.clear_selection()
         self._show_what_came()
+        self._update()
 
     def _labels_picked(self) -> None:
         """Show the regions that the user asks for, should they be hidden."""
@@ -123,9 +131,6 @@ class ClassifyFollowing(ClassifySelecting):
         """Forget what belongs to the labels layer that was chosen before."""
         self._listed = None
         self._stop_selecting()
-        old = self._watched
-        if old is not None and old != self.labels and old in self.viewer.layers:
-            show_frames(self.viewer, old, [])
 
     def _watch_labels(self) -> None:
         """Listen to the labels layer that is chosen, and to no other."""
@@ -134,19 +139,26 @@ class ClassifyFollowing(ClassifySelecting):
 
     def _watch(self, labels: Any) -> None:
         if self._watched is not None:
-            self._watched.events.selected_label.disconnect(self._label_picked)
             self._watched.events.features.disconnect(self._update)
             for change in _PAINTED:
                 self._watched.events[change].disconnect(self._pixels_changed)
-            self._selection = set()
+        if self.selected is not None:
+            self.selected.picking = False
+            self.selected.changed.disconnect(self._selection_changed)
+            self.selected.leave(self._boxes)
+            self.selected = None
         self._listed = None
         self._watched = labels
         if self._watched is not None:
-            self._last_label = int(self._watched.selected_label)
-            self._watched.events.selected_label.connect(self._label_picked)
+            self.selected = use_selection(self.viewer, labels, self._boxes)
+            self.selected.changed.connect(self._selection_changed)
             self._watched.events.features.connect(self._update)
             for change in _PAINTED:
                 self._watched.events[change].connect(self._pixels_changed)
+
+    def _selection_changed(self) -> None:
+        self._update()
+        self._tables.update_rows()
 
     def _pixels_changed(self, event: Any = None) -> None:
         """Count anew once the brush rests."""
@@ -156,10 +168,13 @@ class ClassifyFollowing(ClassifySelecting):
         self._listed = None
         labels = self.labels
         if labels is not None and isinstance(pixels(labels), np.ndarray):
-            if self._selection:  # their frames are drawn as they are now
+            if self._keys and self.selected is not None:
                 here = {(region.frame, region.label) for region in self._regions()}
-                self.select_keys(self._selection & here)
+                self.select_keys([key for key in self._keys if key in here])
+                self.selected.draw()  # as they are now
             self._mark_stale(labels)
+            if not np.array_equal(self._explained_pixels, pixels(labels)):
+                remove_explanation(self.viewer, labels)
         self._update()
 
     def _mark_stale(self, labels: Any) -> None:
@@ -188,9 +203,9 @@ class ClassifyFollowing(ClassifySelecting):
             return
         array, table, name = found
         add_regions(self.viewer, image, array, table)
-        self.banner.info(f"Opened {name}, which lies beside the image.")
         self._offer_labels()
         self.show_result()
+        self.banner.info(f"Opened {name}, which lies beside the image.")
 
     def _frame_changed(self, event: Any = None) -> None:
         labels = self.labels

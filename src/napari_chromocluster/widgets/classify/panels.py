@@ -105,8 +105,12 @@ class RunPanel(QWidget):
         )
         bar = _row(self.progress, self.cancel_button)
         bar.setStretch(0, 1)
-        self.progress.hide()
-        self.cancel_button.hide()
+        for part in (self.progress, self.cancel_button):
+            # What is below must not jump when work begins and ends.
+            policy = part.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            part.setSizePolicy(policy)
+            part.hide()
         layout.addLayout(bar)
 
 

@@ -1,15 +1,17 @@
-"""Selecting regions in the picture: by clicks, with a box, or with napari's own picker."""
+"""Selecting regions in the picture: by clicks, or with a box."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.viewer.layers import current_frame, pixels
-from napari_chromocluster.viewer.marks import Box, show_frames
-from napari_chromocluster.viewer.selection import RegionPicker
+from napari_chromocluster.viewer.marks import Box
+from napari_chromocluster.viewer.selection import Key, RegionPicker
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 
 
@@ -18,16 +20,19 @@ class ClassifySelecting(ClassifyBase):
 
     picker: RegionPicker
     _listed: tuple[Any, list[Region]] | None = None
-    _last_label = 0
 
     def _build_picker(self) -> RegionPicker:
         return RegionPicker(
-            self.viewer,
-            lambda: self.labels,
-            lambda label: self.select_keys(self._selection ^ self._here({label})),
-            self._box_drawn,
-            self._show_selection,
+            self.viewer, lambda: self.labels, self._clicked, self._box_drawn, self._draw_box
         )
+
+    def _clicked(self, label: int) -> None:
+        if self.selected is not None:
+            self.selected.toggle(self._here(label))
+
+    def _draw_box(self, drawn: NDArray[np.float64] | None) -> None:
+        if self.selected is not None:
+            self.selected.draw(drawn)
 
     def _set_picking(self, on: bool) -> None:
         if on:
@@ -44,6 +49,8 @@ class ClassifySelecting(ClassifyBase):
         if (picking or boxing) and self.labels is not None:
             self.viewer.layers.selection.active = self.labels
         self.picker.set_mode("pick" if picking else "box" if boxing else "")
+        if self.selected is not None:
+            self.selected.picking = bool(self.picker.mode)
         self._update()
 
     def _stop_selecting(self) -> None:
@@ -51,25 +58,13 @@ class ClassifySelecting(ClassifyBase):
         self.run.box_button.setChecked(False)
 
     def _box_drawn(self, labels: set[int]) -> None:
-        self.select_keys(self._selection | self._here(labels))
+        self.select_keys([*self._keys, *(self._here(label) for label in sorted(labels))])
         # One box is mostly enough, and the next drag should move the picture again.
         self.run.box_button.setChecked(False)
 
-    def _label_picked(self, event: Any = None) -> None:
-        """Follow napari's own picker: the label that was picked is what is selected."""
-        labels = self.labels
-        label = int(labels.selected_label) if labels is not None else 0
-        # napari also tells of it when only the colours change.
-        if label == self._last_label or self.picker.mode or len(self._selection) > 1:
-            return
-        self._last_label = label
-        listed = {(region.frame, region.label) for region in self._regions()}
-        self.select_keys(self._here({label}) & listed)
-
-    def _here(self, labels: set[int]) -> set[tuple[int, int]]:
-        """Return labels of the frame that is shown."""
-        frame = current_frame(self.viewer, self.labels)
-        return {(frame, label) for label in labels}
+    def _here(self, label: int) -> Key:
+        """Return a label in the frame that is shown."""
+        return current_frame(self.viewer, self.labels), label
 
     def _regions(self) -> list[Region]:
         array = pixels(self.labels) if self.labels is not None else None
@@ -80,14 +75,12 @@ class ClassifySelecting(ClassifyBase):
             self._listed = (array, extract_regions(array) if (array > 0).any() else [])
         return self._listed[1]
 
-    def _show_selection(self, drawn: Box | None = None) -> None:
-        """Frame what is selected, and the box that is being drawn."""
-        labels = self.labels
-        if labels is None or labels not in self.viewer.layers:
-            return
-        boxes: list[Box] = [] if drawn is None else [drawn]
-        for region in self._regions() if self._selection else []:
-            if (region.frame, region.label) in self._selection:
-                y0, x0, y1, x1 = region.bbox
-                boxes.append((region.frame, y0, x0, y1 - 1, x1 - 1))
-        show_frames(self.viewer, labels, boxes)
+    def _boxes(self, keys: Collection[Key]) -> list[Box]:
+        """Return the boxes of regions that are selected."""
+        wanted = set(keys)
+        return [
+            (region.frame, y0, x0, y1 - 1, x1 - 1)
+            for region in self._regions()
+            if (region.frame, region.label) in wanted
+            for y0, x0, y1, x1 in [region.bbox]
+        ]

@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.regions import Selection
 from napari_chromocluster.results.table import mark_changed, merge_tables
-from napari_chromocluster.viewer.explaining import explanation_layer, show_explanation
+from napari_chromocluster.viewer.explaining import remove_explanation, show_explanation
 from napari_chromocluster.viewer.layers import (
     belong_together,
     frame_shape,
@@ -39,6 +39,8 @@ class ClassifyWorking(ClassifyBase):
     _classifier_key: tuple[str, str] | None = None
     _loading: Task | None = None
     _began = 0.0
+    #: The regions as they were when some were explained.
+    _explained_pixels: Any = None
 
     # ---------------------------------------------------------------- models
 
@@ -111,7 +113,7 @@ class ClassifyWorking(ClassifyBase):
 
     def explain(self) -> None:
         """Show what decided the types of the selected regions, in the background."""
-        pair, select = self._pair(), sorted(self._selection)
+        pair, select = self._pair(), sorted(self._keys)
         if pair is None or not select:
             return
         labels, picture, regions = pair
@@ -122,13 +124,14 @@ class ClassifyWorking(ClassifyBase):
                 picture, regions, select, expected=expected, progress=progress, stop=stop
             )
 
-        self._start(work, lambda heat: self._explained(labels, heat), "Explaining")
+        self._start(work, lambda heat: self._explained(labels, heat, regions), "Explaining")
 
     def _pair(self) -> tuple[Any, Any, Any] | None:
         """Return the labels layer with the pixels of image and regions, if they can be used."""
         image, labels = self.image, self.labels
         if image is None or labels is None or self.task is not None:
             return None
+        self.banner.clear()
         if frame_shape(image) != frame_shape(labels):
             self.banner.error(
                 "Image and regions differ in shape: choose regions that belong to the image."
@@ -153,25 +156,21 @@ class ClassifyWorking(ClassifyBase):
             merged = mark_changed(merge_tables(old, table), before, now)
         set_familiarity(labels, table)
         set_table(labels, merged)
-        self._hide_explanation(labels)  # it is one of the types that there were
+        remove_explanation(self.viewer, labels)  # it is one of the types that there were
         QTimer.singleShot(0, lambda: self.show_result(labels))
 
     def _clear(self) -> None:
         """Let go of the selected regions, and of what was explained of them."""
         self.clear_selection()
         if self.labels is not None:
-            self._hide_explanation(self.labels)
+            remove_explanation(self.viewer, self.labels)
 
-    def _hide_explanation(self, labels: Any) -> None:
-        layer = explanation_layer(self.viewer, labels)
-        if layer is not None:
-            layer.visible = False
-
-    def _explained(self, labels: Any, heat: Any) -> None:
+    def _explained(self, labels: Any, heat: Any, before: Any) -> None:
         if labels not in self.viewer.layers:
             self.banner.info("The regions were closed while they were explained.")
             return
         show_explanation(self.viewer, labels, heat)
+        self._explained_pixels = before
         if not heat.any():
             self.banner.info("Nothing in these regions spoke for the type the model gave them.")
 

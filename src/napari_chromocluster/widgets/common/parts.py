@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QApplication,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -100,8 +101,10 @@ class Banner(QFrame):
         return "" if self.isHidden() else str(self._label.text())
 
     def error(self, message: str) -> None:
-        """Show what went wrong."""
-        self._show(message, "#D55E00")
+        """Show what went wrong, unless another dock shows the very same."""
+        others = (one for one in QApplication.allWidgets() if isinstance(one, Banner))
+        if not any(one is not self and one.isVisible() and one.text == message for one in others):
+            self._show(message, "#D55E00")
 
     def info(self, message: str) -> None:
         """Show what was done."""

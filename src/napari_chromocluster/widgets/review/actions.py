@@ -65,14 +65,16 @@ class ReviewActions(ReviewBase):
 
     def drop(self, keys: Sequence[Key], kind: str) -> None:
         """Give regions the type on which they were dropped."""
-        if self.session is not None and keys:
+        if self.session is not None and self.selected is not None and keys:
+            self.banner.clear()
             self.session.set_type(keys, kind)
-            self.gallery.select(keys)
+            self.selected.select(keys)
 
     def accept(self) -> None:
         """Confirm the selected regions and go on to the next that waits."""
         keys = self._chosen()
         if self.session is not None and keys:
+            self.banner.clear()
             self.session.accept(keys)
             self.go(1)
 
@@ -81,6 +83,7 @@ class ReviewActions(ReviewBase):
         keys = self._chosen()
         if self.session is None or not keys:
             return
+        self.banner.clear()
         self.session.restore_model(keys)
         if (self.session.rows(keys)["source"] == "human").any():
             self.banner.info("No model has looked at this region: use Classify again.")
@@ -130,8 +133,8 @@ class ReviewActions(ReviewBase):
         """Select regions that have come or changed, and frame them as they are now."""
         self.gallery.select(keys, tell=True)
         # The selection may be the same as before, and then tells nobody.
-        if self.canvas is not None:
-            self.canvas.frame(self.gallery.selected_keys())
+        if self.selected is not None:
+            self.selected.draw()
 
     def go(self, step: int) -> None:
         """Go to the next (1) or previous (-1) region that waits for a human.
@@ -362,7 +365,7 @@ class ReviewActions(ReviewBase):
             ),
             "annotations": lambda: exports.save_annotations(path, session, source, labels),
         }  # fmt: skip
-        task = Task(lambda _progress, _stop: work[what](), self)
+        task = Task(lambda _progress, _stop: work[what](), self, writes=True)
         task.succeeded.connect(lambda _: self.banner.info(f"Saved {Path(path).name}."))
         task.failed.connect(self.banner.error)
         task.start()

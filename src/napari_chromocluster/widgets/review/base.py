@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_chromocluster.viewer.review.keeper import Keeper
     from napari_chromocluster.viewer.review.painter import Painter
     from napari_chromocluster.viewer.review.session import ReviewSession
+    from napari_chromocluster.viewer.selection import RegionSelection
+    from napari_chromocluster.widgets.common.features_table import TableFollower
     from napari_chromocluster.widgets.common.parts import Banner
     from napari_chromocluster.widgets.common.task import Task
     from napari_chromocluster.widgets.review.gallery import GalleryView
@@ -60,7 +62,7 @@ class ReviewBase(QWidget):
     _check_timer: QTimer
     _settle_timer: QTimer
     _removed_timer: QTimer
-    _follow_timer: QTimer
+    _tables: TableFollower
     _focus_timer: QTimer
 
     def __init__(self, napari_viewer: Any, chosen: Preferences) -> None:
@@ -70,13 +72,14 @@ class ReviewBase(QWidget):
         self.session: ReviewSession | None = None
         self.keeper: Keeper | None = None
         self.canvas: Canvas | None = None
+        #: What is selected, here and everywhere else.
+        self.selected: RegionSelection | None = None
         self.painter: Painter | None = None
         self.classifier: Any = None
         self.task: Task | None = None
         self._saving: Task | None = None
         self._tiles: TileMaker | None = None
         self._order: list[Key] = []
-        self._label = 0
         self._fresh: set[Key] = set()
         # Regions whose colour is not up to date; None: all.
         self._uncolored: set[Key] | None = None

@@ -31,6 +31,7 @@ from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.viewer.review.order import waiting_rows
 from napari_chromocluster.widgets.common.exporting import EXPORTS
+from napari_chromocluster.widgets.common.features_table import TableFollower
 from napari_chromocluster.widgets.common.parts import Banner, Group, group
 from napari_chromocluster.widgets.review.actions import ReviewActions
 from napari_chromocluster.widgets.review.delegate import TileDelegate
@@ -44,7 +45,6 @@ from napari_chromocluster.widgets.review.panels import (
     SummaryPanel,
     TypeBar,
 )
-from napari_chromocluster.widgets.review.table import TableFollower
 from napari_chromocluster.widgets.review.tiles import LARGEST, SMALLEST, TILE
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._build()
         self.keys = Keys(self.gallery, self, self.viewer)
         self._timers()
-        self._table = TableFollower(self._rows_chosen)
+        self._tables = TableFollower(self, lambda: self.selected)
         self._place: QDockWidget | None = None
         self._listen(True)
         self._refresh_layers()
@@ -204,7 +204,6 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
         self._settle_timer = _timer(self, 0, self._settle)
         self._removed_timer = _timer(self, 0, self._refresh_layers)
-        self._follow_timer = _timer(self, 0, self._follow_label)
         self._focus_timer = _timer(self, 0, self._take_focus)
         self._reveal_timer = _timer(self, _UNFOLDED_AFTER, self._reveal_ranking)
 
@@ -343,7 +342,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             return
         self._released = True
         self.keys.unbind()
-        self._table.end()
+        self._tables.end()
         self._close_session()
         for timer in self._all_timers:
             timer.stop()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
 
 from napari_chromocluster.viewer.layers import current_frame
+from napari_chromocluster.viewer.marks import Box
 from napari_chromocluster.viewer.overlay import letters_layer
 from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.viewer.review.journal import Record
@@ -25,8 +26,8 @@ class ReviewFollowing(ReviewBase):
         if self.session is None:
             return
         rows = frame_table(self.session, self.viewer)
-        self.gallery.gallery.show(entries(rows, self.preferences.threshold))
-        self._update_state()
+        self.gallery.show_entries(entries(rows, self.preferences.threshold))
+        self._show_selected()
 
     def _recorded(self, record: Record) -> None:
         if record.patches and self._tiles is not None:
@@ -34,6 +35,10 @@ class ReviewFollowing(ReviewBase):
 
     def _changed(self, keys: list[Key]) -> None:
         self._show_entries()
+        if self.session is not None and self.selected is not None:
+            there = self.session.tracker.hash_of
+            self.selected.select([key for key in self.selected.keys if there(key)])
+            self.selected.draw()  # as they are now
         if self._uncolored is not None:
             self._uncolored.update(keys)
         self._color_timer.start()
@@ -51,9 +56,6 @@ class ReviewFollowing(ReviewBase):
             self.session.check_pixels(current_frame(self.viewer, self.session.labels))
             self._show_entries()
             self._remember_order()
-            if self.canvas is not None:
-                # The frame is drawn in all frames of a stack, its region is in one.
-                self.canvas.frame(self.gallery.selected_keys())
             self._letter_timer.start()
             if self.painter is not None and self.painter.repeats:
                 self._uncolored = None
@@ -70,57 +72,55 @@ class ReviewFollowing(ReviewBase):
     def _remember_order(self) -> None:
         self._order = [(one.frame, one.label) for one in self.gallery.gallery.entries]
 
+    def _boxes(self, keys: Collection[Key]) -> list[Box]:
+        """Return the boxes of regions that are selected."""
+        if self.session is None:
+            return []
+        rows = self.session.rows(keys)
+        return [
+            (int(frame), y0, x0, y1 - 1, x1 - 1)
+            for frame, box in zip(rows["frame"], rows["bbox"], strict=True)
+            if box
+            for y0, x0, y1, x1 in [[int(edge) for edge in str(box).split(",")]]
+        ]
+
     def _visited(self, keys: list[Key]) -> None:
         """Follow the gallery in the canvas."""
-        if self.canvas is not None and self.session is not None:
+        if self.canvas is not None and self.selected is not None:
             current = self.gallery.current_key()
             if keys:
                 self.canvas.go_to(current if current in keys else keys[0])
-            self.canvas.frame(keys)
+            self.selected.select(sorted(keys, key=lambda key: key == current))
         self._update_state()
 
     def _picked(self, key: Key, add: bool) -> None:
         """Follow a click in the canvas; the keys of the review hold from here on."""
         self._remember_order()
-        self.gallery.select([key], add=add)
-        if self.canvas is not None and self.session is not None:
-            self.canvas.frame(self.gallery.selected_keys())
-            self.session.labels.selected_label = key[1]
+        if self.selected is not None:
+            if add:
+                self.selected.toggle(key)
+            else:
+                self.selected.select([key])
         self.gallery.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _selection_changed(self) -> None:
+        """Follow what is selected, here or elsewhere."""
+        self._show_selected()
+        self._tables.update_rows()
+
+    def _show_selected(self) -> None:
+        """Select in the gallery what is selected of its regions."""
+        if self.selected is not None:
+            shown = self.gallery.gallery.index_of
+            keys = [key for key in self.selected.keys if shown(key).isValid()]
+            if set(keys) != set(self.gallery.selected_keys()):
+                self.gallery.select(keys)
         self._update_state()
 
-    def _label_chosen(self, event: Any = None) -> None:
-        """Follow napari's own label spin box and whoever else picks a label."""
-        if self.session is None or self.canvas is None:
-            return
-        label = int(self.session.labels.selected_label)
-        # napari tells of it with every new colormap, too.
-        if label == self._label:
-            return
-        self._label = label
-        # The Features table names the label first and the rows, which are right, after it.
-        self._follow_timer.start()
-
-    def _follow_label(self) -> None:
-        """Show the region whose label was picked."""
-        if self.session is None or self.canvas is None:
-            return
-        label = int(self.session.labels.selected_label)
-        key = (current_frame(self.viewer, self.session.labels), label)
-        if key not in self.gallery.selected_keys() and self.gallery.gallery.index_of(key).isValid():
-            self.gallery.select([key])
-            self.canvas.frame([key])
-            self._update_state()
-
-    def _rows_chosen(self, keys: Sequence[Key]) -> None:
-        """Follow the rows that the user chooses in the Features table."""
-        if self.session is None or self.canvas is None:
-            return
-        self._follow_timer.stop()
-        self.canvas.go_to(keys[0], pick=False)
-        self.gallery.select(keys)
-        self.canvas.frame(self.gallery.selected_keys())
-        self._update_state()
+    def _sought(self, key: Key) -> None:
+        """Show a region that the user seeks elsewhere, such as in the Features table."""
+        if self.canvas is not None:
+            self.canvas.go_to(key)
 
     def _draw_line(self, on: bool) -> None:
         self.keys.hold_leaving(on)

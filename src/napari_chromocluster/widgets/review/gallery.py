@@ -258,6 +258,14 @@ class GalleryView(QListView):
     def keyboardSearch(self, search: str) -> None:
         """Leave letters to the keys of the review."""
 
+    def show_entries(self, entries: Sequence[Entry]) -> None:
+        """Show regions; that rows come and go is no choice of the user."""
+        before, self._quiet = self._quiet, True
+        try:
+            self.gallery.show(entries)
+        finally:
+            self._quiet = before
+
     def selected_keys(self) -> list[Key]:
         """Return the regions that are selected, in the order of the gallery."""
         rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())

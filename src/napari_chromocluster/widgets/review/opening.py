@@ -30,6 +30,7 @@ from napari_chromocluster.viewer.review.keeper import (
 from napari_chromocluster.viewer.review.painter import Painter
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.viewer.selection import use_selection
 from napari_chromocluster.widgets.common.controls import choose, offer
 from napari_chromocluster.widgets.review.following import ReviewFollowing
 from napari_chromocluster.widgets.review.saving import ReviewSaving
@@ -144,6 +145,8 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             if same and tuple(session.tracker.labels.shape) == tuple(pixels(labels).shape):
                 return
         kept = image is not None and labels is None and not restore and self._is_kept()
+        if session is not None:
+            self.banner.clear()  # it told of the other review
         self._close_session()
         if kept:
             self.choice.ask(_KEPT, {"Open it again": self._restore})
@@ -242,14 +245,17 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self.viewer, session, self.preferences.colors, self.preferences.threshold
         )
         self._uncolored = None
-        self.canvas = Canvas(self.viewer, session, self._picked, self.split_line, self.leave_line)
+        self.selected = use_selection(self.viewer, labels, self._boxes)
+        self.selected.changed.connect(self._selection_changed)
+        self.selected.sought.connect(self._sought)
+        self.canvas = Canvas(
+            self.viewer, session, self.selected, self._picked, self.split_line, self.leave_line
+        )
         self._tiles = TileMaker(session)
         self._tiles.set_size(self.tile_size.value())
         self._tiles.listeners.append(self.gallery.gallery.tiles_made)
         self.gallery.gallery.tiles = self._tiles
         self._hold_keys()
-        self._label = int(labels.selected_label)
-        labels.events.selected_label.connect(self._label_chosen)
         self._show_entries()
         self._remember_order()
         if (session.table["cluster_type"] != "").any():
@@ -280,8 +286,11 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self.canvas.close()
         if self._tiles is not None:
             self._tiles.end()
-        session.labels.events.selected_label.disconnect(self._label_chosen)
+        if self.selected is not None:
+            self.selected.changed.disconnect(self._selection_changed)
+            self.selected.sought.disconnect(self._sought)
+            self.selected.leave(self._boxes)
         session.close()
-        self.keeper = self.canvas = self.painter = self._tiles = None
+        self.keeper = self.canvas = self.painter = self._tiles = self.selected = None
         self.gallery.gallery.tiles = None
-        self.gallery.gallery.show([])
+        self.gallery.show_entries([])
