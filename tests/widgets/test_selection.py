@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QTableView
+from qtpy.QtWidgets import QApplication, QTableView
 
 from classify_dock import click
 from napari_chromocluster.viewer.marks import FRAMES, marks_layer
 from napari_chromocluster.viewer.overlay import show_overlay
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.dock import ReviewWidget
-from review_dock import MADE, choose, framed, seeded
+from review_dock import MADE, OTHER, choose, framed, seeded
 
 
 class Docks:
@@ -28,6 +28,7 @@ class Docks:
         viewer.layers.selection.active = self.labels
         _, table = viewer.window.add_plugin_dock_widget("napari", "Features table widget")
         self.table = table.findChild(QTableView)
+        QApplication.processEvents()  # a click comes after the turn in which the table is opened
 
     def click_row(self, label, frame=0, modifier=Qt.KeyboardModifier.NoModifier):
         """Click the row of a region."""
@@ -112,6 +113,21 @@ def test_rows_labels_and_docks_agree(docks, qtbot):
     docks.agree((0, names[7]))
     docks.click_row(names[1])
     docks.agree((0, names[1]))
+
+
+def test_rows_of_a_stack_whose_labels_repeat(viewer, qtbot):
+    docks = Docks(
+        viewer,
+        np.stack([MADE.image, OTHER.image[: MADE.image.shape[0], : MADE.image.shape[1]]]),
+        np.stack([MADE.labels, np.flipud(MADE.labels)]),
+        qtbot,
+    )
+    docks.click_row(5, frame=1)
+    docks.agree((1, 5))
+    assert docks.review.session is not None
+    docks.click_row(6, frame=0)
+    docks.agree((0, 6))
+    docks.close()
 
 
 def test_a_dock_that_is_closed_leaves_no_frame(viewer, qtbot):

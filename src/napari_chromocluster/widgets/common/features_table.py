@@ -63,13 +63,16 @@ class TableFollower(QObject):
         """Stop following."""
         self._soon.stop()
         self._selection = lambda: None
+        watched = [self._window, self._dock]
         for table in self._known:
             with contextlib.suppress(RuntimeError):  # it may be gone
-                table.removeEventFilter(self)
-                table.viewport().removeEventFilter(self)
-        for watched in (self._window, self._dock):
-            if watched is not None:
-                watched.removeEventFilter(self)
+                watched += [table, table.viewport()]
+        for one in watched:
+            if one is not None:
+                with contextlib.suppress(RuntimeError):
+                    one.removeEventFilter(self)
+        self._window, self._touched = None, None
+        self._known.clear()
 
     def update_rows(self) -> None:
         """Highlight the rows of the selected regions, in tables that are open or opened later."""
