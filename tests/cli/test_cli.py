@@ -67,14 +67,14 @@ def test_a_folder_of_crops(tiny_model, tmp_path, metaphase, capsys):
     (folder / "broken.png").write_text("no image")
     command = ["classify", str(folder), "--crops", "-o", str(out), "--model", str(tiny_model)]
     assert main([*command, "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    table = pd.read_csv(told["table"])
-    assert len(table) == sum(told["counts"].values()) == 9
+    printed = json.loads(capsys.readouterr().out)
+    table = pd.read_csv(printed["table"])
+    assert len(table) == sum(printed["counts"].values()) == 9
     assert set(table["group"]) == {"a"}
     assert table["image"].str.endswith(".png").all()
-    with Image.open(told["sheet"]) as sheet:
+    with Image.open(printed["sheet"]) as sheet:
         assert min(sheet.size) > 50
-    assert "broken.png is not an image" in next(iter(told["failures"].values()))
+    assert "broken.png is not an image" in next(iter(printed["failures"].values()))
     assert main([*command, "--labels", "l.tif"]) == 2
     assert main([part for part in command if part != "--crops"]) == 2
     assert "with --crops" in capsys.readouterr().err
@@ -210,24 +210,24 @@ def test_classify_prints_counts_and_time(classify, metaphase):
 
 def test_a_picture_unlike_those_of_the_training_is_reported(classify, unlike_model):
     assert "familiar" not in json.loads(classify("--json"))  # this model cannot tell
-    told = json.loads(classify("--json", "--model", str(unlike_model)))
-    assert told["familiar"] is False
-    assert 0 <= told["familiarity"] < 0.1
+    printed = json.loads(classify("--json", "--model", str(unlike_model)))
+    assert printed["familiar"] is False
+    assert 0 <= printed["familiarity"] < 0.1
     assert "check every type" in classify("--model", str(unlike_model))
 
 
 def test_the_number_of_chromosomes_is_told_of_the_whole(classify, metaphase, tmp_path):
-    told = json.loads(classify("--json"))["chromosomes"]
+    printed = json.loads(classify("--json"))["chromosomes"]
     table = read_table(tmp_path / "out" / "metaphase_regions.csv")
-    assert told == estimate_chromosomes(table) > 0
-    assert f"{told:5d}  chromosomes, estimated" in classify()
+    assert printed == estimate_chromosomes(table) > 0
+    assert f"{printed:5d}  chromosomes, estimated" in classify()
     assert "chromosomes" not in json.loads(classify("--json", "--select", "1,2"))
 
 
 def test_an_impossible_number_of_chromosomes_is_warned_of(classify):
-    told = json.loads(classify("--json", "--expected", "400"))["count_warning"]
-    assert "Far fewer" in told
-    assert told in classify("--expected", "400")
+    printed = json.loads(classify("--json", "--expected", "400"))["count_warning"]
+    assert "Far fewer" in printed
+    assert printed in classify("--expected", "400")
     assert json.loads(classify("--json", "--expected", "0"))["count_warning"] == ""
 
 
@@ -315,12 +315,12 @@ def test_models_lists_shows_and_adds(tiny_model, capsys):
 
 def test_a_card_is_told_in_lines(tiny_model, capsys):
     assert main(["models", "default"]) == 0
-    told = capsys.readouterr().out
-    assert "network  3 x compact, crops of 128 px" in told
-    assert "cite     Tseng" in told
-    figures = {line[:20].strip(): line.split()[-6:] for line in told.splitlines()[-8:]}
+    printed = capsys.readouterr().out
+    assert "network  3 x compact, crops of 128 px" in printed
+    assert "cite     Tseng" in printed
+    figures = {line[:20].strip(): line.split()[-6:] for line in printed.splitlines()[-8:]}
     assert float(figures["held-out gband group"][1]) > 0.95
-    assert max(map(len, told.splitlines())) < 120
+    assert max(map(len, printed.splitlines())) < 120
     assert main(["models", str(tiny_model)]) == 0  # without any figure
     assert "model    tiny" in capsys.readouterr().out
 

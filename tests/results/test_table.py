@@ -260,7 +260,7 @@ def test_probabilities_that_cannot_be_read_are_refused(tmp_path, table, cell):
 def test_a_row_of_the_model_without_probabilities_stays_the_models(tmp_path, table):
     table[["index", "cluster_type", "source"]].to_csv(tmp_path / "t.csv", index=False)
     assert set(read_table(tmp_path / "t.csv")["source"]) == {"model"}
-    # Without a source somebody has filled it in by hand.
+    # Without a source it was filled in by hand.
     table[["index", "cluster_type"]].to_csv(tmp_path / "t.csv", index=False)
     assert set(read_table(tmp_path / "t.csv")["source"]) == {"human"}
 

@@ -218,16 +218,16 @@ def test_empty_layers_of_marks_go_unless_they_are_filled_again(viewer):
 
 
 def test_marks_are_named_after_the_image_and_leave_the_selection(viewer):
-    labels, told = viewer.layers["r"], []
+    labels, emitted = viewer.layers["r"], []
     viewer.layers.selection.active = labels
-    viewer.layers.selection.events.connect(lambda event: told.append(event.type))
+    viewer.layers.selection.events.connect(lambda event: emitted.append(event.type))
     show_overlay(viewer, labels, threshold=0.7)
     show_frames(viewer, labels, [(0, 10, 20, 30, 50)])
     show_explanation(viewer, labels, np.ones(labels.data.shape, np.float32))
     names = {layer.name for layer in viewer.layers}
     assert names == {"m", "r", "m · types", "m · unsure", "m · selected", "m · explanation"}
     assert viewer.layers.selection.active is labels
-    assert told == []
+    assert emitted == []
 
 
 def test_what_is_selected_has_a_colour_of_its_own(viewer):

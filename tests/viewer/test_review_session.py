@@ -58,9 +58,9 @@ def test_set_type_undo_redo(session):
 
 
 def test_who_is_told_of_a_change_finds_what_can_be_undone(session):
-    told = []
+    texts = []
     session.changed.connect(
-        lambda _: told.append((session.history.undo_text, session.history.redo_text))
+        lambda _: texts.append((session.history.undo_text, session.history.redo_text))
     )
     first, second = session.region_keys()[2:4]
     session.set_type([first], ClusterType.OVERLAPPING)
@@ -71,7 +71,7 @@ def test_who_is_told_of_a_change_finds_what_can_be_undone(session):
     session.redo()
     overlapping, taken = f"region {first[1]} to overlapping", "take the file"
     accepted, deleted = f"accept region {second[1]}", f"delete region {second[1]}"
-    assert told == [
+    assert texts == [
         (overlapping, ""),
         (accepted, ""),
         (deleted, ""),

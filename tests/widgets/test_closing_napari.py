@@ -32,17 +32,17 @@ def close_during(folder: Path, kind: str, moment: str) -> None:
     try:
         line = process.stdout.readline()
         assert line, process.stderr.read()[-3000:]
-        told = json.loads(line)
+        said = json.loads(line)
         busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
         _, said = process.communicate(timeout=20 * LIMIT)
-        passed = time.time() - told["closed"]
+        passed = time.time() - said["closed"]
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 0, (kind, moment, said[-3000:])
     assert passed < LIMIT * busy, (kind, moment, passed, busy)
     saved = load_saved(find_saved([folder / "own"], image_hash(MADE.image)))
-    row = saved.table.set_index("index").loc[told["label"]]
+    row = saved.table.set_index("index").loc[said["label"]]
     assert (row["cluster_type"], row["source"]) == ("other", "human")
 
 

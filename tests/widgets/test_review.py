@@ -134,7 +134,7 @@ def test_digits_and_space_hold_in_the_picture_until_the_dock_is_closed(dock, qtb
     native.setFocus()
     qtbot.keyClick(native, Qt.Key.Key_2)
     assert row(dock, key)["cluster_type"] == "touching"
-    assert dock.labels.mode == "pan_zoom", "nobody paints by accident"
+    assert dock.labels.mode == "pan_zoom", "nothing is painted by accident"
     following = dock.gallery.current_key()
     assert following != key
     viewer.layers.selection.active = dock.image

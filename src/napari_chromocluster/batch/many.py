@@ -36,7 +36,7 @@ from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
 #: Ends of the names of pictures that this program writes: no metaphases.
 _OWN = ("_labels", "_overlay", "_explanation")
-#: Files that nobody takes for pictures, and how many others are named.
+#: Files that are clearly not pictures, and how many others are named.
 _NO_PICTURES = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".ini", ".db", ".safetensors")
 _NAMED = 5
 _RECORDS, _SUMMARY = "batch.jsonl", "summary.csv"
@@ -475,7 +475,7 @@ def _summarise(
     for name, work in works.items():
         try:
             work()
-        except Exception as error:  # which images failed is told all the same
+        except Exception as error:  # the failed images are listed all the same
             failures[str(folder / name)] = sentence(error)
     return BatchResult(summary, failures, skipped, tuple(kept), tuple(notes))
 

@@ -417,8 +417,8 @@ def label_mask(
     nuclei : (H, W) bool array, optional
         Nuclei, whose rims are not regions.
     half : float
-        Half the width of a chromosome, in px, where a first look has told it: rims of nuclei and
-        specks have ridges of other depths.
+        Half the width of a chromosome, in px, where a first pass has measured it: rims of nuclei
+        and specks have ridges of other depths.
     """
     if nuclei is not None:
         mask = mask & ~nuclei

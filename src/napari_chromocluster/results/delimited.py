@@ -110,7 +110,7 @@ def read_any_text(path: str | Path) -> str:
 
 
 def read_header(path: str | Path) -> list[str]:
-    """Return the names of the columns of a table; empty where the file is none."""
+    """Return the names of the columns of a table; empty where the file is not a table."""
     with suppress(OSError, UnicodeError, csv.Error), Path(path).open("rb") as stream:
         start = stream.read(_HEADER_BYTES)
         if len(start) == _HEADER_BYTES:  # a character must not be cut in two

@@ -405,7 +405,7 @@ def is_features_table(table: pd.DataFrame) -> bool:
 
 
 def join_tables(known: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
-    """Put a table that somebody else has made together with what is known of the regions.
+    """Join a table of another program with what is known of the regions.
 
     Rows and types that are known stay where the new table lacks them, a human's decision stays
     where it has the model's opinion, and a type that was changed in it is a human's decision.

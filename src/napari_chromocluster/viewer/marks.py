@@ -31,7 +31,7 @@ _DASH_COLOR = "#000000"
 #: Colour of what is selected: no type has it, nor have regions without a type, and it is seen on
 #: dark and light images.
 SELECTION_COLOR = "#9A4DFF"
-#: Share by which the width of a frame may be off before it is drawn anew.
+#: Share by which the width of a frame may be off before it is drawn again.
 _SAME_WIDTH = 0.2
 #: Milliseconds after which a layer of marks that stays empty is removed: it takes half a second,
 #: in which napari collects garbage, so not each time that marks come and go.
@@ -275,7 +275,7 @@ def mark_name(viewer: Any, labels: Any, what: str) -> str:
 
 @contextmanager
 def unselected(viewer: Any) -> Iterator[None]:
-    """Within, layers are added without being selected, and nobody is told that they were.
+    """Within, layers are added without being selected, and without an event of the selection.
 
     The Features table, which shows the selected layer, would forget a click on one of its rows.
     """

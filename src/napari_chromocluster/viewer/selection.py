@@ -52,7 +52,7 @@ class RegionSelection:
     keys : tuple of (frame, label)
         The selected regions, in the order in which they were selected.
     picking : bool
-        Whether clicks in the picture select now, so that nobody else takes them.
+        Whether clicks in the picture select now, so that no other callback takes them.
     """
 
     changed = Signal()
@@ -122,7 +122,7 @@ class RegionSelection:
         ]
 
     def _label_event(self, event: Any = None) -> None:
-        # napari tells of it with every new colormap, too.
+        # napari emits it with every new colormap, too.
         if self.labels.selected_label == self._label or self._following:
             return
         # The Features table names a wrong label first; what the docks make of its rows is right.

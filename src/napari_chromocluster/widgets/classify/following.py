@@ -97,7 +97,7 @@ class ClassifyFollowing(ClassifySelecting):
         self._show_what_came()
 
     def _image_changed(self) -> None:
-        self.banner.clear()  # it told of the other image
+        self.banner.clear()  # it was about the other image
         self._foreground = None
         self.input.limits.hide()
         self._offer_labels()
@@ -110,7 +110,7 @@ class ClassifyFollowing(ClassifySelecting):
             show_only(self.viewer, self.image, self.labels)
 
     def _labels_changed(self) -> None:
-        self.banner.clear()  # it told of the other regions
+        self.banner.clear()  # it was about the other regions
         self._let_go()
         self._watch_labels()
         self._show_what_came()
@@ -205,7 +205,7 @@ class ClassifyFollowing(ClassifySelecting):
         add_regions(self.viewer, image, array, table)
         self._offer_labels()
         self.show_result()
-        self.banner.info(f"Opened {name}, which lies beside the image.")
+        self.banner.info(f"Opened {name}, found next to the image.")
 
     def _frame_changed(self, event: Any = None) -> None:
         labels = self.labels

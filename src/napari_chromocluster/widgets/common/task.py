@@ -110,7 +110,7 @@ class Task(QObject):
         Called as ``work(progress, stop)``: ``progress(done, total)`` may be
         called from the thread, ``stop()`` says whether the user cancelled.
     owner : QObject, optional
-        The work is cancelled, and nothing is told any more, when Qt deletes it.
+        The work is cancelled, and no signal is emitted after that, when Qt deletes it.
     writes : bool
         Whether files are written, for which napari waits when it is closed.
     """
@@ -180,7 +180,7 @@ class Task(QObject):
             self._told.emit("progressed", (done, total))
 
     def _deliver(self, name: str, values: tuple[Any, ...]) -> None:
-        """Tell in the main thread what the thread has told."""
+        """Emit in the main thread what the thread reports."""
         try:
             if not self._abandoned:
                 getattr(self, name).emit(*values)

@@ -1,7 +1,7 @@
 """The keys of the review: one registry that binds them and prints the help sheet.
 
 The keys hold where the gallery has the focus, and those that decide and step hold in
-napari's canvas, too, so that nobody paints by accident; napari's own are back there when
+napari's canvas, too, so that nothing is painted by accident; napari's own are back there when
 the dock is closed or nothing is reviewed.
 """
 

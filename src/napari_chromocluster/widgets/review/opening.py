@@ -146,7 +146,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
                 return
         kept = image is not None and labels is None and not restore and self._is_kept()
         if session is not None:
-            self.banner.clear()  # it told of the other review
+            self.banner.clear()  # it was about the other review
         self._close_session()
         if kept:
             self.choice.ask(_KEPT, {"Open it again": self._restore})
