@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -140,3 +145,14 @@ def test_all_layers_go_during_work(docked, viewer, qtbot, work):
     remove_selected(viewer, qtbot, "key")
     done(qtbot, classify)
     all_gone(viewer, qtbot)
+
+
+def test_regions_that_are_removed_are_found_again_without_a_crash():
+    # OpenGL crashes in a later drawing, so the whole process is looked at.
+    script = Path(__file__).with_name("bin_regions_process.py")
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=280, check=False,
+        env={**os.environ, "NAPARI_CONFIG": ""},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert ended.stdout.split()[-1] == "done"

@@ -45,10 +45,8 @@ def _run(waiting: list[Callable[[], None]]) -> None:
 
 
 def remove_later(viewer: Any, layers: Iterable[Any]) -> None:
-    """Hide layers at once and remove them in later turns of the event loop, one in each."""
+    """Remove layers in later turns of the event loop, one in each."""
     gone = list(layers)
-    for layer in gone:
-        layer.visible = False
 
     def remove() -> None:
         layer = gone.pop()

@@ -374,9 +374,16 @@ def remove_marks(viewer: Any, labels: Any, mark: str) -> None:
 
 
 def take_away(viewer: Any, layers: Sequence[Any]) -> None:
-    """Empty and hide layers of marks and remove them later; new ones get layers of their own."""
+    """Empty layers of marks and remove them later; new ones get layers of their own.
+
+    OpenGL may crash when a layer with text is removed that was hidden when it was drawn last
+    (napari 0.9), so those are shown, empty, until they go.
+    """
     for layer in layers:
-        if EXPLANATION not in layer.metadata:
+        if EXPLANATION in layer.metadata:
+            layer.visible = False
+        else:
+            layer.visible = True
             _empty(layer)
         for kind in {LETTERS, DASHES, FRAMES, EXPLANATION} & layer.metadata.keys():
             layer.metadata[kind] = None
