@@ -9,6 +9,7 @@ from napari_chromocluster.results.table import build_table
 from napari_chromocluster.viewer.layers import current_frame, show_frame
 from napari_chromocluster.viewer.review.canvas import Canvas
 from napari_chromocluster.viewer.review.session import ReviewSession
+from napari_chromocluster.viewer.selection import use_selection
 from napari_chromocluster.viewer.training import show_place
 
 FRAMES = 5
@@ -68,7 +69,10 @@ def test_a_frame_is_brought_up(beside):
 def test_a_review_goes_where_its_region_is(beside):
     viewer, image, labels = beside
     session = ReviewSession(image, labels, lambda: current_frame(viewer, labels))
-    canvas = Canvas(viewer, session, lambda key, add: None, lambda line: None, lambda: None)
+    selected = use_selection(viewer, labels, lambda keys: [])
+    canvas = Canvas(
+        viewer, session, selected, lambda key, add: None, lambda line: None, lambda: None
+    )
     for frame in (4, 0, 2):
         canvas.go_to((frame, frame + 1))
         assert shown(viewer, labels) == frame

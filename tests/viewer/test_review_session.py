@@ -372,9 +372,9 @@ def many():
 def test_a_decision_among_many_takes_less_than_fifty_milliseconds(many):
     times = []
     for number, kind in enumerate([*TYPES, *TYPES]):
-        start = time.perf_counter()
+        start = time.thread_time()
         many.set_type([(0, 1 + 37 * number)], kind)
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     assert min(times) < 0.05, f"{min(times) * 1000:.0f} ms"
 
 
@@ -384,9 +384,9 @@ def test_an_edit_is_followed_in_less_than_fifty_milliseconds(many):
     times = []
     for number in range(5):
         labels[20, 4 + number] = 0
-        start = time.perf_counter()
+        start = time.thread_time()
         many.check_pixels(0)
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     assert min(times) < 0.05, f"{min(times) * 1000:.0f} ms"
 
 

@@ -527,7 +527,7 @@ def test_results_beside_the_image_open_too(dock, viewer, metaphase, tmp_path):
     viewer.open(str(tmp_path / "m.png"), plugin="napari")
     assert dock.labels is not None
     assert table_of(dock.labels).set_index("index").loc[4, "cluster_type"] == "touching"
-    assert "lies beside" in dock.banner.text
+    assert "next to the image" in dock.banner.text
 
 
 def test_annotations_beside_the_image_open_too(dock, viewer, annotated, qtbot):

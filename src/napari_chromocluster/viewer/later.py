@@ -6,6 +6,7 @@ Layers that are removed while napari removes others make it raise, or crash in O
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -44,14 +45,23 @@ def _run(waiting: list[Callable[[], None]]) -> None:
         waiting.pop()()
 
 
+def weak(viewer: Any) -> Callable[[], Any]:
+    """Return a weak reference to a viewer, also where napari gave a proxy of it."""
+    return weakref.ref(getattr(viewer, "__wrapped__", viewer))
+
+
 def remove_later(viewer: Any, layers: Iterable[Any]) -> None:
     """Remove layers in later turns of the event loop, one in each."""
     gone = list(layers)
+    # What waits must not keep a viewer that is closed.
+    viewer_of = weak(viewer)
 
     def remove() -> None:
-        layer = gone.pop()
-        if layer in viewer.layers:
-            viewer.layers.remove(layer)
+        layer, there = gone.pop(), viewer_of()
+        if there is None:
+            return
+        if layer in there.layers:
+            there.layers.remove(layer)
         if gone:
             later(remove, _BEFORE)
 

@@ -13,7 +13,7 @@ from skimage.measure import find_contours
 
 from napari_chromocluster.imaging.regions import topmost_point
 from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.later import later, remove_later
+from napari_chromocluster.viewer.later import later, remove_later, weak
 from napari_chromocluster.viewer.layers import EXPLANATION, frame_shape, image_of, pixels, placement
 
 #: Keys of ``layer.metadata`` that say whose marks a layer holds.
@@ -348,10 +348,12 @@ def empty_marks(viewer: Any, labels: Any, mark: str) -> None:
     if layer is None or not len(layer.data):
         return
     _empty(layer)
+    viewer_of = weak(viewer)
 
     def remove() -> None:
-        if not len(layer.data) and layer.metadata.get(mark) is not None:
-            take_away(viewer, [layer])
+        there = viewer_of()
+        if there is not None and not len(layer.data) and layer.metadata.get(mark) is not None:
+            take_away(there, [layer])
 
     later(remove, _EMPTY_FOR)
 

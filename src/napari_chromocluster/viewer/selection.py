@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ Boxes = Callable[[Collection[Key]], list[Box]]
 #: Regions that are framed at most; more would only be confusing.
 _MOST_FRAMES = 400
 
-_open: dict[Any, RegionSelection] = {}
+#: Selections by the id of their labels layer; the docks that use them keep them.
+_open: WeakValueDictionary[Any, RegionSelection] = WeakValueDictionary()
 
 
 class RegionSelection:

@@ -8,6 +8,7 @@ read here, and those that napari highlights are put right.
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,8 @@ class TableFollower(QObject):
     def __init__(self, dock: QWidget, selection: Callable[[], RegionSelection | None]) -> None:
         super().__init__(dock)
         self._dock, self._selection = dock, selection
-        self._window: QMainWindow | None = None
+        #: Weak: a window that is kept keeps the viewer.
+        self._window: Callable[[], QMainWindow | None] = lambda: None
         self._known: list[QTableView] = []
         #: The table in which the user was just now.
         self._touched: QTableView | None = None
@@ -63,7 +65,7 @@ class TableFollower(QObject):
         """Stop following."""
         self._soon.stop()
         self._selection = lambda: None
-        watched = [self._window, self._dock]
+        watched = [self._window(), self._dock]
         for table in self._known:
             with contextlib.suppress(RuntimeError):  # it may be gone
                 watched += [table, table.viewport()]
@@ -71,7 +73,7 @@ class TableFollower(QObject):
             if one is not None:
                 with contextlib.suppress(RuntimeError):
                     one.removeEventFilter(self)
-        self._window, self._touched = None, None
+        self._window, self._touched = lambda: None, None
         self._known.clear()
 
     def update_rows(self) -> None:
@@ -81,7 +83,7 @@ class TableFollower(QObject):
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Take note of tables that are opened, and of the user in one."""
         kind = event.type()
-        opened = kind == QEvent.Type.ChildAdded and watched is self._window
+        opened = kind == QEvent.Type.ChildAdded and watched is self._window()
         if opened or (kind == QEvent.Type.Show and watched is self._dock):
             self._soon.start()
         elif kind in _CHOOSING and not _hovering(event):
@@ -110,15 +112,16 @@ class TableFollower(QObject):
 
     def _find(self) -> None:
         """Find the Features tables of the window."""
-        if self._window is None:
+        window = self._window()
+        if window is None:
             place: QObject | None = self._dock
             while place is not None and not isinstance(place, QMainWindow):
                 place = place.parent()
             if place is None:
                 return
-            self._window = place
-            place.installEventFilter(self)
-        for table in self._window.findChildren(QTableView):
+            window, self._window = place, weakref.ref(place)
+            window.installEventFilter(self)
+        for table in window.findChildren(QTableView):
             if table not in self._known and {"index", "cluster_type"} <= set(_columns(table)):
                 self._known.append(table)
                 table.installEventFilter(self)
