@@ -1,11 +1,11 @@
 """Train one network on all laboratories at hand, chromatids apart included.
 
-Starts from the first network of a model file, and goes on with real regions of every source, drawn
-metaphases with chromatids apart (`splayed_annotations`), and clusters composed from the single
-chromosomes of each.  ``--without`` leaves the laboratories of ``other_labs`` out, so that they can
-be tested on::
+Starts from the first network of a model file, or from the average of several, and goes on with
+real regions of every source, drawn metaphases with chromatids apart (`splayed_annotations`, in
+``WORK/splayed_1`` and ``WORK/splayed_2``), and clusters composed from the single chromosomes of
+each.  ``--without`` leaves the laboratories of ``other_labs`` out, so that they can be tested on::
 
-    python tools/broad_training.py ../shared/data WORK NAME [--without] [--base FILE] [--epochs 5]
+    python tools/broad_training.py ../shared/data WORK NAME [--without] [--base FILE ...]
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 import pandas as pd
 
 from held_out import SETS, part
+from napari_chromocluster.models.model_file import load_model_file, save_model
+from napari_chromocluster.models.network import mixed_weights
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
 from napari_chromocluster.training.loop import fit
@@ -60,19 +62,31 @@ def sides(files: list[tuple[str, Path]]) -> dict[str, set[str]]:
     return parts
 
 
+def start(models: list[str], file: Path) -> str:
+    """Return the model to start from: the one that is given, or the average of several."""
+    if len(models) == 1:
+        return models[0]
+    loaded = [load_model_file(Path(model)) for model in models]
+    states = [network.members[0].state_dict() for network, _ in loaded]
+    network, card = loaded[0][0].members[0], loaded[0][1]
+    network.load_state_dict(mixed_weights(states, [1 / len(states)] * len(states)))
+    save_model(file, network, card)
+    return str(file)
+
+
 def configuration(data: Path, work: Path, options: argparse.Namespace) -> TrainingConfig:
     """Return the training."""
     files = [(name, data / name / "annotations.csv") for name in SETS]
     files.append(("gband_metaphases", work / "boxes" / "annotations_read.csv"))
     files.append(("gband_metaphases", plain_outlines(work)))
-    files += [("splayed", work / name / "annotations.csv") for name in ("splayed_a", "splayed_b")]
+    files += [("splayed", work / name / "annotations.csv") for name in ("splayed_1", "splayed_2")]
     if not options.without:
         files.append(("other", other_laboratories(data, work)))
     parts = sides(files)
     return TrainingConfig(
         annotations=tuple(str(file.resolve()) for _, file in files),
         preset="embedded",
-        base_model=str(options.base),
+        base_model=start(options.base, work / f"{options.name}_start.safetensors"),
         stages=(StageConfig("broad", options.epochs, options.rate, options.rate, image_size=128),),
         batch_size=64,
         samples_per_epoch=options.samples,
@@ -99,7 +113,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--base", default="default")
+    parser.add_argument("--base", nargs="+", default=["default"])
     parser.add_argument("--without", action="store_true")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--samples", type=int, default=20_000)

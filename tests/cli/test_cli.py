@@ -316,7 +316,7 @@ def test_models_lists_shows_and_adds(tiny_model, capsys):
 def test_a_card_is_told_in_lines(tiny_model, capsys):
     assert main(["models", "default"]) == 0
     printed = capsys.readouterr().out
-    assert "network  3 x compact, crops of 128 px" in printed
+    assert "network  compact, crops of 128 px" in printed
     assert "cite     Tseng" in printed
     figures = {line[:20].strip(): line.split()[-6:] for line in printed.splitlines()[-8:]}
     assert float(figures["held-out gband group"][1]) > 0.95
