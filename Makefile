@@ -6,8 +6,6 @@ IMAGE ?=
 OUT ?= demo_output
 DATA ?= ../shared/data
 WORK ?= scratch/model
-# Two processes, each with a display of its own (pytest-xvfb) and one thread for torch.
-TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 STAMP := $(VENV)/.installed
 
 .PHONY: env demo test check model lint types pictures clean
@@ -32,10 +30,10 @@ types: env
 	$(VENV)/bin/npe2 validate src/napari_chromocluster/napari.yaml
 
 test: lint types
-	$(TESTS) -m "not slow"
+	bash tools/with_display.sh $(PY) -m pytest -m "not slow"
 
 check: lint types
-	$(TESTS)
+	bash tools/with_display.sh $(PY) -m pytest
 
 model: env
 	$(PY) tools/make_model.py $(DATA) $(WORK) --target src/napari_chromocluster/models/weights/default.safetensors
