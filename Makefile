@@ -36,7 +36,7 @@ check: lint types
 	bash tools/with_display.sh $(PY) -m pytest
 
 model: env
-	$(PY) tools/make_model.py $(DATA) $(WORK) --target src/napari_chromocluster/models/weights/default.safetensors
+	$(PY) tools/make_model.py $(DATA) $(WORK) --target $(WORK)/three_networks.safetensors
 
 pictures: env
 	bash tools/with_display.sh $(PY) docs/make_pictures.py

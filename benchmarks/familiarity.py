@@ -6,32 +6,30 @@ are judged.  For a model that was trained without chromatids apart::
 
     python tools/splayed_annotations.py WORK/splayed_a --count 120 --seed 1000
     python benchmarks/familiarity.py ../shared/data WORK MODEL
+
+With ``--card`` nothing is measured: the statistics are those of the model's card.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from feature_statistics import measured_statistics, region_features, sample
-from held_out import SETS, annotated, known_types, part
-from napari_chromocluster.models.classifier import load_model
-from napari_chromocluster.models.familiarity import familiarity
+from napari_chromocluster.models.classifier import ClusterClassifier, load_model
+from napari_chromocluster.models.familiarity import FeatureStatistics, familiarity
 from napari_chromocluster.results.annotations import read_annotations, resolved
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+from feature_statistics import measured_statistics, region_features, sample
+from held_out import SETS, annotated, known_types, part
 
-def main() -> None:
-    """Print the share of unfamiliar metaphases of each kind."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("model", nargs="?", default="default")
-    options = parser.parse_args()
-    data, work = options.data, options.work
-    classifier = load_model(options.model, "cpu")
+
+def statistics_of_known(classifier: ClusterClassifier, data: Path, work: Path) -> FeatureStatistics:
+    """Measure the training groups of the three sources, the level on their validation groups."""
     files = {name: data / name / "annotations.csv" for name in SETS}
     files["boxes"] = work / "boxes" / "annotations.csv"
     groups = set()
@@ -46,7 +44,25 @@ def main() -> None:
             resolved(read_annotations(annotated(data, work, "validation")["dapi"])),
         ]
     )
-    statistics = measured_statistics(classifier, training, validation)
+    return measured_statistics(classifier, training, validation)
+
+
+def main() -> None:
+    """Print the share of unfamiliar metaphases of each kind."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("model", nargs="?", default="default")
+    parser.add_argument("--card", action="store_true")
+    options = parser.parse_args()
+    data, work = options.data, options.work
+    classifier = load_model(options.model, "cpu")
+    if options.card:
+        statistics = FeatureStatistics.from_dict(classifier.card.feature_statistics)
+    else:
+        statistics = statistics_of_known(classifier, data, work)
+    if statistics is None:
+        parser.error("the card of this model has no feature statistics: leave --card out")
     print(f"median distance up to which a metaphase is familiar: {statistics.usual:.2f}")
     kinds = {
         "G-band, test patients": known_types(data, work, "test"),

@@ -252,6 +252,18 @@ def test_review_opens_at_an_unsure_region(dock, viewer, metaphase, qtbot):
     assert review.labels == labels
 
 
+def test_the_features_table_opens_in_a_tab_and_squeezes_no_dock(viewer, metaphase, qtbot):
+    place, dock = viewer.window.add_plugin_dock_widget("napari-chromocluster", "Classify")
+    labels = find(qtbot, dock, viewer, metaphase)
+    table = build_table(extract_regions(np.asarray(labels.data)))
+    table["cluster_type"], table["source"], table["confidence"] = "single", "model", 0.99
+    set_table(labels, table)
+    dock.result.table_button.click()
+    (tab,) = place.parent().tabifiedDockWidgets(place)
+    assert "Features table" in tab.windowTitle()
+    dock.release()
+
+
 def test_regions_that_are_gone_are_in_no_count_and_no_file(
     dock, viewer, metaphase, qtbot, tmp_path
 ):

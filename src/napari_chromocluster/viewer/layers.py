@@ -43,8 +43,6 @@ _NAMED = ("_labels", "-labels", "_label", "_mask", "_seg", "_regions")
 FAMILIARITY = "chromocluster_familiarity"
 #: Key of ``layer.metadata`` that says whose explanation an image layer holds.
 EXPLANATION = "chromocluster_explanation_of"
-#: Key of ``layer.metadata`` of the frame that a review draws.
-REVIEW_FRAME = "chromocluster_review_frame"
 
 
 class LayerError(ValueError):

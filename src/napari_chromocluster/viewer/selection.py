@@ -19,10 +19,9 @@ from napari_chromocluster.viewer.layers import (
     pixels,
 )
 from napari_chromocluster.viewer.marks import Box, frame_vectors, show_frames
+from napari_chromocluster.viewer.review.tracker import Key
 
 Mode = Literal["", "pick", "box"]
-#: Frame and label of a region.
-Key = tuple[int, int]
 #: Returns the boxes of those of some regions that are there.
 Boxes = Callable[[Collection[Key]], list[Box]]
 #: Regions that are framed at most; more would only be confusing.
@@ -41,9 +40,9 @@ class RegionSelection:
     Parameters
     ----------
     viewer : napari.Viewer
-        The viewer.
+        Shows the frames around selected regions.
     labels : Labels layer
-        The regions.
+        Its selected label is kept in line.
 
     Attributes
     ----------
@@ -159,10 +158,8 @@ def use_selection(viewer: Any, labels: Any, boxes: Boxes) -> RegionSelection:
 
     Parameters
     ----------
-    viewer : napari.Viewer
-        The viewer.
-    labels : Labels layer
-        The regions.
+    viewer, labels
+        As for `RegionSelection`.
     boxes : callable
         Returns the boxes ``(frame, y0, x0, y1, x1)``, ends included, of those of some regions
         that are there.

@@ -20,7 +20,7 @@ from napari_chromocluster.results.table import (
     validate_table,
     write_table,
 )
-from napari_chromocluster.viewer.layers import REVIEW_FRAME, TABLE_SUFFIX
+from napari_chromocluster.viewer.layers import TABLE_SUFFIX
 from napari_chromocluster.viewer.marks import DASHES, FRAMES, LETTERS
 
 
@@ -69,7 +69,7 @@ _SUFFIXES = {
     "image": ".tif", "labels": ".tif", "points": ".csv", "shapes": ".csv", "vectors": ".svg"
 }  # fmt: skip
 #: What a layer holds that is drawn over regions and made again with them.
-_DRAWN = (LETTERS, DASHES, FRAMES, REVIEW_FRAME)
+_DRAWN = (LETTERS, DASHES, FRAMES)
 
 
 def write_folder(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:

@@ -13,7 +13,8 @@ from napari_chromocluster.imaging.segmentation import Foreground
 from napari_chromocluster.results.table import empty_table, without_gone
 from napari_chromocluster.viewer.layers import current_frame, table_of
 from napari_chromocluster.viewer.preferences import preferences
-from napari_chromocluster.viewer.selection import Key, RegionSelection
+from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.viewer.selection import RegionSelection
 from napari_chromocluster.widgets.classify.panels import InputPanel, ResultPanel, RunPanel
 from napari_chromocluster.widgets.common.parts import Banner
 from napari_chromocluster.widgets.common.task import Task, sentence

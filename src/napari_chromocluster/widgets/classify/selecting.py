@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.viewer.layers import current_frame, pixels
 from napari_chromocluster.viewer.marks import Box
-from napari_chromocluster.viewer.selection import Key, RegionPicker
+from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.viewer.selection import RegionPicker
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 
 

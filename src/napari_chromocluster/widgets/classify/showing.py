@@ -96,10 +96,7 @@ class ClassifyShowing(ClassifyBase):
     def open_review(self) -> None:
         """Open the review dock at the first region that is unsure."""
         image, labels = self.image, self.labels
-        dock, review = self.viewer.window.add_plugin_dock_widget(_PLUGIN, "Review", tabify=True)
-        # One that is open already stays behind its tab else.
-        dock.show()
-        dock.raise_()
+        review = self._open_tab(_PLUGIN, "Review")
         review.choose_image(image)
         choose(review.labels_combo, labels)
         review.go_to_unsure(self.result.threshold.value())
@@ -107,7 +104,15 @@ class ClassifyShowing(ClassifyBase):
     def open_table(self) -> None:
         """Open napari's own table of features."""
         self.viewer.layers.selection.active = self.labels
-        self.viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+        self._open_tab("napari", "Features table widget")
+
+    def _open_tab(self, plugin: str, name: str) -> Any:
+        """Open a dock in a tab, so that this one is not squeezed, and bring it to the front."""
+        dock, widget = self.viewer.window.add_plugin_dock_widget(plugin, name, tabify=True)
+        # One that is open already stays behind its tab else.
+        dock.show()
+        dock.raise_()
+        return widget
 
     # ---------------------------------------------------------------- saving
 

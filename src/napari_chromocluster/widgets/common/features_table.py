@@ -25,7 +25,8 @@ from qtpy.QtCore import (
 from qtpy.QtWidgets import QMainWindow, QTableView, QWidget
 
 from napari_chromocluster.viewer.layers import has_table
-from napari_chromocluster.viewer.selection import Key, RegionSelection
+from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.viewer.selection import RegionSelection
 
 _CHOOSING = (
     QEvent.Type.MouseButtonPress,
