@@ -6,6 +6,8 @@ IMAGE ?=
 OUT ?= demo_output
 DATA ?= ../shared/data
 WORK ?= scratch/model
+# Two processes, each with a display of its own (pytest-xvfb) and one thread for torch.
+TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --durations 25
 STAMP := $(VENV)/.installed
 
 .PHONY: env demo test check model lint types pictures clean
@@ -30,10 +32,10 @@ types: env
 	$(VENV)/bin/npe2 validate src/napari_chromocluster/napari.yaml
 
 test: lint types
-	bash tools/with_display.sh $(PY) -m pytest -m "not slow"
+	$(TESTS) -m "not slow"
 
 check: lint types
-	bash tools/with_display.sh $(PY) -m pytest
+	$(TESTS)
 
 model: env
 	$(PY) tools/make_model.py $(DATA) $(WORK) --target $(WORK)/three_networks.safetensors

@@ -128,9 +128,9 @@ def test_cost_is_linear_in_pixels_not_in_labels():
     def seconds(labels):
         best = np.inf
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.thread_time()
             extract_regions(labels)
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.thread_time() - began)
         return best
 
     # 400 times as many labels in the same million pixels: one comparison of the whole
@@ -145,9 +145,9 @@ def test_regions_whose_boxes_all_overlap_cost_no_more():
     def seconds(labels):
         best = np.inf
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.thread_time()
             extract_regions(labels)
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.thread_time() - began)
         return best
 
     # Diagonals: 2000 regions with boxes of up to a million pixels.

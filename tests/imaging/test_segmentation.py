@@ -235,13 +235,15 @@ def test_specks_lint_and_crumbs_are_left_out_by_shape():
 
 
 def test_filtering_alone_follows_a_slider(metaphase):
+    start = time.thread_time()
     foreground = label_foreground(metaphase.image)
+    whole = time.thread_time() - start
     times = []
     for smallest in (0.1, 0.2, 0.3, 0.4, 0.5):
-        start = time.perf_counter()
+        start = time.thread_time()
         filter_regions(foreground, SegmentationParameters(smallest_region=smallest))
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.05
+        times.append(time.thread_time() - start)
+    assert min(times) < whole / 5
 
 
 def test_local_mean_is_that_of_a_gaussian():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_chromocluster.viewer.contrast import limits_for_regions, untouched
 
@@ -41,8 +42,8 @@ def test_pixels_that_are_no_number_and_pictures_without_regions():
     assert limits_for_regions(picture(1000)[0], np.zeros_like(labels), (10, 1000)) is None
 
 
-def test_a_choice_of_the_user_is_known(make_napari_viewer_proxy):
-    layer = make_napari_viewer_proxy().add_image(picture(1000)[0])
+def test_a_choice_of_the_user_is_known():
+    layer = ViewerModel().add_image(picture(1000)[0])
     assert untouched(layer)
     layer.contrast_limits = (10, 300)
     assert not untouched(layer)

@@ -25,6 +25,7 @@ from napari_chromocluster.viewer.review.exports import micrometres_per_pixel
 from napari_chromocluster.viewer.sample_data import synthetic_dapi, synthetic_giemsa
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.viewer.writer import SaveError, write_regions
+from own_application import own_application
 
 
 def test_annotation_file_opens_image_regions_and_types(annotated):
@@ -152,7 +153,9 @@ def plugins():
     """The plugins, as napari finds them when it starts."""
     from napari.plugins import _initialize_plugins
 
-    _initialize_plugins()
+    with own_application():
+        _initialize_plugins()
+        yield
 
 
 @pytest.mark.parametrize("unsure", [True, False])

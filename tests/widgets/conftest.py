@@ -1,48 +1,18 @@
 """One napari window for the tests of a file: opening one takes seconds."""
 
-from contextlib import contextmanager
-from unittest.mock import patch
-
 import napari
 import pytest
-from app_model import Application
-from napari._app_model._app import NapariApplication, _napari_names
-from napari._qt._qapp_model.qactions import init_qactions
-from napari.plugins import _initialize_plugins
 
 from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.viewer.review import keeper as rooms
 from napari_chromocluster.widgets.classify import ClassifyWidget
+from own_application import own_application
 from review_dock import MADE, reviewing, seeded
-
-
-@contextmanager
-def _own_application():
-    """Give windows an application of their own, in which napari registers anew.
-
-    It registers actions and plugins once in a process, and refuses to do so twice.  The fixture
-    `make_napari_viewer`, which some files use, makes it do so again, so that without this the
-    order of the files would tell which of them fail.
-    """
-    application = NapariApplication("windows")
-    application.injection_store.namespace = _napari_names
-    with patch.object(NapariApplication, "get_app_model", return_value=application):
-        _forget_registrations()
-        try:
-            yield
-        finally:
-            Application.destroy("windows")
-            _forget_registrations()
-
-
-def _forget_registrations():
-    _initialize_plugins.cache_clear()
-    init_qactions.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def window(qapp):
-    with pytest.MonkeyPatch.context() as settings, _own_application():
+    with pytest.MonkeyPatch.context() as settings, own_application():
         settings.setenv("NAPARI_CONFIG", "")
         viewer = napari.Viewer(show=True)
         viewer.window._qt_window.resize(1366, 768)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import napari
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,11 +31,6 @@ from napari_chromocluster.viewer.marks import FRAMES, marks_layer
 from napari_chromocluster.viewer.overlay import letters_layer, show_overlay
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.common.parts import AMBER
-
-
-@pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    return make_napari_viewer_proxy()
 
 
 @pytest.fixture
@@ -568,8 +564,8 @@ def test_stack(dock, viewer, qtbot):
     assert set(table_of(dock.labels)["frame"]) == {0, 1}
 
 
-def test_closing_the_viewer_while_work_runs(make_napari_viewer, metaphase, qtbot, tiny_model):
-    viewer = make_napari_viewer()
+def test_closing_the_viewer_while_work_runs(window, metaphase, qtbot, tiny_model):
+    viewer = napari.Viewer(show=False)
     register_model(tiny_model, "quick")
     widget = ClassifyWidget(viewer)
     viewer.window.add_dock_widget(widget)

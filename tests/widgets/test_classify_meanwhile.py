@@ -17,11 +17,6 @@ from napari_chromocluster.widgets.classify import dock as dock_room
 
 
 @pytest.fixture
-def viewer(make_napari_viewer_proxy, request):
-    return make_napari_viewer_proxy(show=getattr(request, "param", False))
-
-
-@pytest.fixture
 def dock(classifying):
     return classifying
 
@@ -129,7 +124,6 @@ def test_a_box_is_drawn_whatever_layer_is_chosen(dock, viewer, metaphase, qtbot)
     assert viewer.scene.camera.mouse_pan
 
 
-@pytest.mark.parametrize("viewer", [True], indirect=True)
 def test_review_comes_to_the_front(dock, viewer, metaphase, qtbot):
     find(qtbot, dock, viewer, metaphase)
     dock.run.all_button.click()
