@@ -222,10 +222,10 @@ def test_training_that_cannot_start(here, refused):
     assert "at least one annotation" in refused("train", "--out", "o2")
     assert "no preset 'best'" in refused("train", "a.csv", "--preset", "best", "--out", "o3")
     assert "2 numbers" in refused("train", "a.csv", "--epochs", "1", "--out", "o4")
-    assert "no run folder" in refused("train", "--resume", "--out", "o5")
+    assert "not a run folder" in refused("train", "--resume", "--out", "o5")
     (here / "o6").mkdir()
     (here / "o6" / "config.json").write_text("{}")
-    assert "holds a training already" in refused("train", "a.csv", "--out", "o6")
+    assert "already holds a training" in refused("train", "a.csv", "--out", "o6")
 
 
 def test_types_that_a_human_decided_are_not_written_over(here, refused):

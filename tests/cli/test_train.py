@@ -128,7 +128,7 @@ def test_a_device_that_is_not_here_is_told_at_once(device, arguments, tmp_path, 
 
 
 def test_no_epochs_are_refused_at_once(arguments, tmp_path, capfd):
-    assert "No stage has an epoch" in refusal([*arguments, "--epochs", "0,0"], capfd)
+    assert "No stage has any epochs" in refusal([*arguments, "--epochs", "0,0"], capfd)
     assert not (tmp_path / "run").exists()
 
 

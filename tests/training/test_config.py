@@ -43,8 +43,8 @@ def test_paper_preset_is_the_papers():
         ({"grown_share": -0.1}, "Shares"),
         ({"debris_share": 1.5}, "Shares"),
         ({"teacher_share": 1.1}, "Shares.*teacher"),
-        ({"augment": "wild"}, "varied wide, .*not wild"),
-        ({"monitor": "luck"}, "best is measured by is one of .*likelihood, not luck"),
+        ({"augment": "wild"}, "no augmentation 'wild': choose wide, "),
+        ({"monitor": "luck"}, "no monitored metric 'luck': .*likelihood"),
         ({"type_shares": {"double": 1.0}}, "Unknown cluster type"),
         ({"stages": (StageConfig("x", 1, 0, 0, image_size=4),)}, "image size"),
     ],
@@ -57,7 +57,7 @@ def test_what_cannot_be_run_is_refused(changes, message):
 def test_unknown_preset_and_text():
     with pytest.raises(ConfigError, match="no preset"):
         preset("best")
-    with pytest.raises(ConfigError, match="no training configuration"):
+    with pytest.raises(ConfigError, match="not a training configuration"):
         TrainingConfig.from_json("[]")
 
 
@@ -65,10 +65,10 @@ def test_unknown_preset_and_text():
     ("content", "words"),
     [
         (None, "No such file"),
-        (b"\xff\xfe\x00", "is no text"),
-        (b"no json", "c.json: This is no training configuration"),
-        (b'{"epochs": 3}', "c.json: .* has no 'epochs': mend the name"),
-        (b'{"stages": [{"name": "fine", "rate": 1}]}', "has no 'rate'"),
+        (b"\xff\xfe\x00", "is not text"),
+        (b"no json", "c.json: This is not a training configuration"),
+        (b'{"epochs": 3}', "c.json: There is no training setting 'epochs': correct the name"),
+        (b'{"stages": [{"name": "fine", "rate": 1}]}', "no training setting 'rate'"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_told_in_a_sentence(content, words, tmp_path):

@@ -38,7 +38,7 @@ def test_groups_that_are_gone_are_left_out_unless_nothing_is_left(tmp_path):
     gone = sorted(checked)[0]
     kept = [name for name in names if name != gone]
     assert divide(*regions(kept), CONFIG, tmp_path, resume=True) == (learnt, checked - {gone})
-    with pytest.raises(ConfigError, match=r"checks on is left .* put them back"):
+    with pytest.raises(ConfigError, match=r"checks on is left .* restore them"):
         divide(*regions(sorted(learnt)), CONFIG, tmp_path, resume=True)
 
 

@@ -56,7 +56,7 @@ def test_figures_on_what_the_start_has_learnt_from_are_warned_of(tmp_path):
 
     assert warned([*"abcd"]) == ()
     (text,) = warned([*"abcde"])
-    assert text.startswith("The model to start from has learnt from all groups that are checked")
+    assert text.startswith("The model to start from was trained on all groups that are checked")
     (text,) = warned([*"ab"], validation_groups=("b", "c"))
     assert "from 1 of the 2 groups that" in text
     (text,) = warned([*"ab"], folds=5)

@@ -112,7 +112,7 @@ def test_stop_keeps_the_best_so_far(annotated, tmp_path):
     until = time.monotonic() + 120
     while not epochs(run) and time.monotonic() < until:
         time.sleep(0.05)
-    with pytest.raises(RunError, match="running already"):
+    with pytest.raises(RunError, match="already running"):
         start(run)
     stop(run, grace=60)
     while run.process_alive():
@@ -186,9 +186,9 @@ def test_torn_last_line_of_events(finished, tmp_path):
     with run.events_path.open("a") as stream:
         stream.write('{"kind": "epo')
     assert [event["kind"] for event in run.events()] == ["start"]
-    with pytest.raises(RunError, match="holds a training already"):
+    with pytest.raises(RunError, match="already holds a training"):
         Run.create(tmp_path / "torn", CONFIG)
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="not a run folder"):
         Run.open(tmp_path / "nothing")
 
 

@@ -60,7 +60,7 @@ def test_starts_refuses_twice_and_stops(run):
     start(run, module="stand_in")
     wait_for(lambda: "epoch" in kinds(run))
     assert run.state() == "running"
-    with pytest.raises(RunError, match="running already"):
+    with pytest.raises(RunError, match="already running"):
         start(run, module="stand_in")
     stop(run, grace=20)
     wait_for(lambda: run.state() == "finished")

@@ -64,10 +64,10 @@ def test_old_model_that_had_seen_the_groups_is_told(run):
     ("share", "networks", "said"),
     [
         (0.0, 1, ""),
-        (0.25, 1, "Of the old model it keeps 25% of the weights."),
-        (0.0, 2, "Of the old model it keeps 1 other network that answers beside it."),
-        (0.5, 3, "Of the old model it keeps 50% of the weights and 2 other networks that answer "
-                 "beside it."),
+        (0.25, 1, "It keeps 25% of the weights of the old model."),
+        (0.0, 2, "It keeps 1 other network of the ensemble of the old model."),
+        (0.5, 3, "It keeps 50% of the weights and 2 other networks of the ensemble of the old "
+                 "model."),
     ],
 )  # fmt: skip
 def test_what_a_model_keeps_of_its_start_is_told(run, share, networks, said):
@@ -133,7 +133,7 @@ def test_pooled_figures_count_a_group_once_and_name_what_was_not_checked(run, tm
     assert report.pooled["n"] == len(mine) + len(left)
     assert set(report.pooled["per_group"]) == set(whole.pooled["per_group"]) - {lost}
     assert report.unchecked == 1
-    assert "1 group was checked in no fold" in (copy.report_folder / "report.html").read_text()
+    assert "1 group was not checked in any fold" in (copy.report_folder / "report.html").read_text()
 
 
 def test_page_needs_nothing_beside_it(run):
@@ -210,7 +210,7 @@ def test_suggestion_lies_on_the_steepest_fall():
     rates = np.geomspace(1e-6, 1, 60)
     losses = 1.6 - 1.2 / (1 + np.exp(-4 * np.log10(rates / 1e-3))) + (rates > 0.1) * rates * 5
     assert suggest(rates, losses) == pytest.approx(1e-3, rel=0.5)
-    with pytest.raises(ValueError, match="fell at no learning rate"):
+    with pytest.raises(ValueError, match="No learning rate lowered the loss"):
         suggest(rates, np.linspace(1, 2, 60))
     lucky = losses.copy()
     lucky[0] = 0.1 * losses.min()  # of one batch, before anything is learnt

@@ -53,7 +53,7 @@ def test_states_follow_events_and_process(run):
 def test_a_training_that_failed_before_it_learnt_anything_gives_its_folder_away(run):
     run.emit({"kind": "start"})
     run.emit({"kind": "error", "message": "Label 9 does not occur."})
-    with pytest.raises(RunError, match="holds a training already"):
+    with pytest.raises(RunError, match="already holds a training"):
         Run.create(run.folder, CONFIG.replace(devices=2))  # its helpers would read the old one
     again = Run.create(run.folder, CONFIG.replace(seed=7))
     assert (again.state(), again.config.seed, list(again.events())) == ("prepared", 7, [])
@@ -65,7 +65,7 @@ def test_a_training_that_failed_before_it_learnt_anything_gives_its_folder_away(
 def test_what_a_failed_training_has_learnt_is_not_given_away(run, left):
     run.emit({"kind": "error", "message": "The disk is full."})
     (run.folder / left).touch()
-    with pytest.raises(RunError, match="holds a training already"):
+    with pytest.raises(RunError, match="already holds a training"):
         Run.create(run.folder, CONFIG)
     assert run.message() == "The disk is full."
 

@@ -64,7 +64,7 @@ def test_missing_weights_say_how_to_get_them(tmp_path):
 @pytest.mark.parametrize("options", [{"preset": "quick"}, {"base_model": "compact"}])
 def test_weights_that_would_be_passed_over_are_refused(options, annotated, tmp_path):
     weights = tmp_path / "ig.pth"
-    for words in ("does not exist", "name the backbone whose weights these are"):
+    for words in ("does not exist", "name the backbone of these weights"):
         with pytest.raises(ConfigError, match=words):
             train(annotated, backbone_weights=weights, out=tmp_path / "run", **options)
         weights.write_bytes(b"")
@@ -92,7 +92,7 @@ def test_a_model_of_other_types_is_refused(tmp_path):
         ({"device": "abacus"}, "There is no device 'abacus' on this machine"),
         (
             {"stages": tuple(replace(one, epochs=0) for one in QUICK.stages)},
-            "No stage has an epoch",
+            "No stage has any epochs",
         ),
         ({"excluded_groups": ("metaphase_11", "metaphase_12", "metaphase_13")}, "two groups"),
     ],

@@ -180,7 +180,7 @@ def test_few_of_a_type_is_amber_and_said(dock, viewer, qtbot):
     assert "at least two groups" in dock.train_button.toolTip()
     add_metaphase(viewer, 42)
     counted(dock, qtbot)
-    assert "few to learn from" in dock.data.warnings.text()
+    assert "too few for training" in dock.data.warnings.text()
     tree = dock.data.tree
     total = tree.topLevelItem(tree.topLevelItemCount() - 1)
     assert total.foreground(4).color().name().upper() == "#E69F00"
@@ -194,14 +194,14 @@ def test_few_of_a_type_is_amber_and_said(dock, viewer, qtbot):
 def test_a_start_that_has_learnt_from_all_groups_is_warned_of(dock, annotated, tmp_path, qtbot):
     dock.data.add_sources([annotated])
     inventory = counted(dock, qtbot)
-    assert "has learnt from" not in dock.data.warnings.text()
+    assert "was trained on" not in dock.data.warnings.text()
     known = {"groups_trained": sorted(set(inventory.groups["group"]))}
     card = ModelCard("known", input_size=48, training=known)
     save_model(tmp_path / "known.safetensors", build_network("compact"), card)
     register_model(tmp_path / "known.safetensors", "known")
     dock.start.choose("known")
     counted(dock, qtbot)
-    assert "has learnt from all groups that are checked on" in dock.data.warnings.text()
+    assert "was trained on all groups that are checked on" in dock.data.warnings.text()
 
 
 def test_a_metaphase_open_and_in_a_file_stays_on_one_side_and_is_told(
@@ -419,7 +419,7 @@ def test_killed_then_resumed_from_the_dock(dock, viewer, annotated, qtbot):
     pid = process.alive.read_mark(run.pid_path)[0]
     os.kill(pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: not dock.running, timeout=20_000)
-    assert "ended from outside (killed, out of memory or a shutdown): resume it" in dock.banner.text
+    assert "was interrupted (killed, out of memory or a shutdown): resume it" in dock.banner.text
     assert dock.train_button.text() == "Train"
     assert not run.model_path.exists()
     qtbot.waitUntil(dock.runs.resume_button.isEnabled, timeout=20_000)

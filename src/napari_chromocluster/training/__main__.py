@@ -12,10 +12,10 @@ import psutil
 
 
 def main(arguments: list[str]) -> int:
-    """Train the run folder; 0 when it ended or was stopped, 1 when it failed."""
+    """Train the run folder; return 0 when it finished or was stopped, 1 when it failed."""
     _stay_in_the_background()
-    # Asked to end, it says so in the run folder instead of vanishing.
-    signal.signal(signal.SIGTERM, _ended)
+    # Exit through an exception, so that the interruption is recorded in the run folder.
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     from napari_chromocluster.training.run import Run
 
     run = Run.open(arguments[0])
@@ -31,19 +31,19 @@ def main(arguments: list[str]) -> int:
 
 
 def _stay_in_the_background() -> None:
-    """Lower the priority and leave one core alone: the viewer comes first."""
+    """Lower the priority and leave one core free for the viewer."""
     with contextlib.suppress(psutil.Error, OSError):
         process = psutil.Process()
         process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 19)
     spare = max(1, (os.cpu_count() or 2) - 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(spare))
     os.environ.setdefault("MKL_NUM_THREADS", str(spare))
-    # Threads that wait for each other give their core away instead of turning in circles.
+    # Waiting threads release their core instead of busy-waiting.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 
-def _ended(number: int, frame: Any) -> None:
+def _exit_on_signal(number: int, frame: Any) -> None:
     sys.exit(128 + number)
 
 

@@ -1,7 +1,6 @@
-"""Whether the process of a run is still there, told by number, start time and machine.
+"""Whether the process of a run is still alive, identified by PID, start time and host.
 
-A number alone is not enough: after a crash or a restart of the computer the
-system gives it to another process.
+The PID alone is not enough: the system reuses it after a crash or a reboot.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ import psutil
 
 from napari_chromocluster.imaging.io import write_text_atomic
 
-#: Seconds by which two readings of a process's start may differ (the clock may be set).
+#: Seconds by which two readings of a process's start time may differ (the clock may be adjusted).
 _CLOCK = 60.0
-#: Seconds without an event after which a training on another machine counts as gone.
+#: Seconds without an event after which a training on another machine counts as dead.
 _SILENCE = 300.0
 
 
 def mark(path: Path, pid: int | None = None) -> None:
-    """Write down that a process (default: this one) works on a run."""
+    """Record that a process (default: this one) works on a run."""
     number = os.getpid() if pid is None else pid
     try:
         started = psutil.Process(number).create_time()
@@ -36,7 +35,7 @@ def mark(path: Path, pid: int | None = None) -> None:
 
 
 def read_mark(path: Path) -> tuple[int, float, str] | None:
-    """Return number, start time and machine of the process that works on a run."""
+    """Return PID, start time and host of the process that works on a run."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return int(values["pid"]), float(values["started"]), str(values["host"])
@@ -53,14 +52,14 @@ def local_process(path: Path) -> psutil.Process | None:
         process = psutil.Process(found[0])
         if abs(process.create_time() - found[1]) > _CLOCK:
             return None
-        # A child that ended and was not waited for has a number still.
+        # A child that has ended keeps its PID until it is waited for.
         return None if process.status() == psutil.STATUS_ZOMBIE else process
     except psutil.Error:
         return None
 
 
 def is_alive(path: Path, events: Path) -> bool:
-    """Whether the process is there; on another machine, whether it wrote something lately."""
+    """Whether the process is alive; on another machine, whether it wrote an event lately."""
     found = read_mark(path)
     if found is None:
         return False
@@ -73,10 +72,7 @@ def is_alive(path: Path, events: Path) -> bool:
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it is killed.
-
-    For the processes of a pool: its queue would keep them waiting for ever.
-    """
+    """End this pool process when its parent is killed; it would wait on its queue for ever."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

@@ -1,4 +1,4 @@
-"""Start a training: the one function that Python, command line and widget call."""
+"""Start a training: the function that scripts, the command line and the widget call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def prepare(
 ) -> Run:
     """Make the run folder of a training without starting it; see `train` for the parameters.
 
-    What a wrong name or setting costs is an error and no folder.
+    Wrong names or settings raise before the folder is created.
     """
     if out is not None:
         Run(Path(out).expanduser().resolve()).check_free()
@@ -58,13 +58,13 @@ def configure(
     config: TrainingConfig | None = None,
     **changes: Any,
 ) -> TrainingConfig:
-    """Return what decides a training, its annotations read and checked; see `train`."""
+    """Return the configuration of a training, with its annotations checked; see `train`."""
     paths = [annotations] if isinstance(annotations, (str, Path)) else list(annotations)
     chosen = config or preset_named(preset)
     if base_model is not None:
         chosen = begin_with(chosen, base_model, backbone_weights)
     elif backbone_weights is not None:
-        # A preset that begins with a model has no place for weights of a body.
+        # A preset that starts from a model cannot take backbone weights.
         start = chosen.base_model or chosen.backbone
         chosen = begin_with(chosen, start, backbone_weights)
     chosen = check_start(
@@ -92,22 +92,22 @@ def train(
     Parameters
     ----------
     annotations : path or sequence of paths
-        Annotation CSVs and folders per type, mixed as you like.
+        Annotation CSVs and folders with one subfolder per type, in any mixture.
     preset : {"default", "quick", "paper"}
         Where the configuration starts from.
     base_model : str or path, optional
-        Model of the list, model file or backbone to finetune (default: the preset's).
+        Listed model, model file or backbone to finetune (default: the preset's).
     backbone_weights : path, optional
-        Local file of the pretrained weights, where ``base_model`` is a backbone.
+        Local file of pretrained weights, if ``base_model`` is a backbone.
     out : path, optional
         Run folder (default: a new one among the user's runs).
     config : TrainingConfig, optional
         A whole configuration instead of a preset.
     wait : bool
-        Train in this process and return when it is done; else in a process
-        of its own that lives on when this one ends.
+        Train in this process and return when it is done; otherwise train in a
+        separate process that outlives this one.
     **changes
-        Single values of the configuration, such as ``seed=1``.
+        Individual values of the configuration, such as ``seed=1``.
 
     Returns
     -------
@@ -117,12 +117,12 @@ def train(
     Raises
     ------
     AnnotationError
-        If an annotation file cannot be used, or if nothing is annotated.
+        If an annotation file cannot be used, or nothing is annotated.
     ConfigError
-        If the configuration cannot be run, or if pretrained weights, the device or a second
-        group are missing.
+        If the configuration is invalid, or pretrained weights, the device or a second group
+        are missing.
     RunError
-        If the folder holds a run already or cannot be written to.
+        If the folder already holds a run or cannot be written to.
     """
     run = prepare(
         annotations,
@@ -140,7 +140,7 @@ def train(
 
 
 def carry_out(run: Run, wait: bool) -> None:
-    """Train a run that `prepare` made, in this process or in one of its own."""
+    """Train a run that `prepare` created, in this process or a separate one."""
     if wait:
         from napari_chromocluster.training.worker import work
 

@@ -66,10 +66,9 @@ def augment(
     size : int
         Side of the crops returned, in px.
     kind : {"wide", "full", "paper", "none"}
-        How much to vary; ``wide`` also takes looks that the laboratories at hand may not have.
+        How much to vary; ``wide`` adds appearances that the training data may lack.
     generator : torch.Generator
-        Source of randomness, on the device of the crops.  The same seed draws other numbers on
-        another kind of device.
+        On the device of the crops.  A seed gives different numbers on different device types.
 
     Returns
     -------
@@ -95,7 +94,7 @@ def augment(
 
 
 def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
-    """Rows of affine matrices that map output to input coordinates."""
+    """Return affine matrices that map output to input coordinates."""
     device = generator.device
     theta = torch.zeros(n, 2, 3, device=device)
     if kind == "none":
@@ -121,10 +120,10 @@ def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
 def _vary_pixels(
     signal: Tensor, mask: Tensor, generator: torch.Generator, coarsened: float = 0.15
 ) -> tuple[Tensor, Tensor]:
-    """Take some crops from coarser pixels, and make the edges of some masks sharp, or soft.
+    """Resample some crops at coarser resolution, and sharpen or soften some mask edges.
 
-    How large the pixels were shows in the edge of a mask.  One source has one camera, so a
-    network would learn to tell the source, and with it the types that it has, by the edge.
+    The edge of a mask shows the pixel size, and thus the camera and the source; a network
+    would learn the types that are common in a source from it.
     """
     size = signal.shape[-1]
     factor = one_number(0.15, 0.5, generator)
@@ -148,7 +147,7 @@ def _vary_pixels(
 
 
 def _vary_masks(mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Make some masks wider, a few much wider, and some narrower: outlines differ."""
+    """Dilate some masks, a few of them strongly, and erode some."""
     choice = chances(len(mask), generator)
     varied = mask
     for share, side in ((0.35, 3), (0.15, 5), (0.07, 7)):
@@ -170,7 +169,7 @@ def _vary_signal(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Te
     signal = _soften(signal, generator)
     signal = signal.clamp(1e-4, 1.0) ** draw(0.7, 1.4)
     signal = signal * draw(0.8, 1.2)
-    # The level inside a region is not even where the light or the stain is not.
+    # Uneven illumination or stain tilts the signal within a region.
     ramp = torch.linspace(-1, 1, signal.shape[-1], device=signal.device)
     tilt = draw(-0.12, 0.12) * ramp.view(1, 1, -1) + draw(-0.12, 0.12) * ramp.view(1, -1, 1)
     signal = signal * (1 + tilt)
@@ -179,7 +178,7 @@ def _vary_signal(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Te
 
 
 def _soften(signal: Tensor, generator: torch.Generator) -> Tensor:
-    """Take resolution from a random half of the batch, as a weaker objective does."""
+    """Lower the resolution of a random half of the batch, like a weaker objective."""
     size = signal.shape[-1]
     factor = one_number(0.45, 0.95, generator)
     small = functional.interpolate(
@@ -195,7 +194,7 @@ def _soften(signal: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _vary_size(relative_size: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur the relative size and now and then forget it, as for a region without a metaphase."""
+    """Add noise to the relative size, and drop it for some, as for isolated regions."""
     n = len(relative_size)
     device = relative_size.device
     varied = relative_size + torch.randn(n, generator=generator, device=device) * 0.1

@@ -1,4 +1,4 @@
-"""Draw training batches: balanced types, real and composed, varied, all from one seed."""
+"""Draw training batches with balanced types, real and composed, reproducible from one seed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class DrawPlan:
         clusters = sum(share for kind, share in shares.items() if kind.is_cluster)
         if any(kind.is_cluster for kind in shares):
             return _UNTYPED_SHARE * clusters / (total or 1.0)
-        # No cluster has a known type: these stand for all that was asked for.
+        # No cluster has a known type: these take the share of all clusters.
         clusters = sum(config.type_shares.get(str(kind), 0.0) for kind in CLUSTERS)
         return clusters / (total + clusters or 1.0)
 
@@ -129,13 +129,13 @@ class DrawPlan:
 class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
     """The batches of one stage; item *i* is a whole batch.
 
-    A batch depends on seed, stage, epoch and its number only, so that a run
-    that was broken off and resumed draws the same batches as an unbroken one.
+    A batch depends only on seed, stage, epoch and its number, so a resumed run
+    draws the same batches as an uninterrupted one.
 
     Parameters
     ----------
     regions : RegionSet
-        What is drawn from.
+        Regions to draw from.
     plan : DrawPlan
         How often each region is drawn.
     config : TrainingConfig
@@ -143,9 +143,9 @@ class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
     stage : StageConfig
         The stage.
     stage_number : int
-        Its place, for its random numbers.
+        Its index, part of the random seed.
     device : str
-        Where crops are varied: on a CPU that takes longer than a GPU takes to learn from them.
+        Where crops are augmented: on the CPU this takes longer than a training step on a GPU.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ def make_inputs(
     kind: str = "none",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Turn rows of a `RegionSet` into model inputs (N, 3, size, size), where the generator is."""
+    """Return inputs (N, 3, size, size) for rows of a `RegionSet`, on the generator's device."""
     generator = generator or torch.Generator().manual_seed(0)
     device = generator.device
     signal = torch.from_numpy(regions.signal[rows]).to(device).float() / 255
@@ -203,7 +203,7 @@ def make_inputs(
 
 
 def composed_types(config: TrainingConfig) -> list[ClusterType]:
-    """Return the types that are composed, in turn; singles are bent and blurred likewise."""
+    """Return the types that are composed, in turn; singles too, so they get the same look."""
     return [
         ClusterType.TOUCHING,
         ClusterType.OVERLAPPING,

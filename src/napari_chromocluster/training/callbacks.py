@@ -1,4 +1,4 @@
-"""What the training loop tells its run folder, and how the run folder stops it."""
+"""Lightning callbacks that report to the run folder, obey its stop file and keep checkpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stopped(Exception):
 
 
 class RunLike(Protocol):
-    """What the loop needs of a run folder (see `training.run.Run`)."""
+    """The part of `training.run.Run` that the loop uses."""
 
     @property
     def checkpoint_folder(self) -> Path:
@@ -50,25 +50,25 @@ class RunLike(Protocol):
 
 
 class FreezeBody(BaseFinetuning):
-    """Keep the body frozen through a stage, its batch norms included."""
+    """Keep the body, including its batch norms, frozen for a whole stage."""
 
     def freeze_before_training(self, pl_module: pl.LightningModule) -> None:
-        """Freeze the body before the optimizer is made."""
+        """Freeze the body before the optimizer is created."""
         self.freeze(pl_module.network.body, train_bn=False)
 
     def finetune_function(
         self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer
     ) -> None:
-        """Nothing thaws within a stage."""
+        """Do nothing: the body stays frozen within a stage."""
 
 
 def memory_megabytes() -> float:
-    """Peak memory: on the GPU where there is one, else of this process, in MB."""
+    """Return peak memory in MB, of the GPU if one is in use, else of this process."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 1e6
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset) / 1e6
-    import resource  # not there on Windows
+    import resource  # not available on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
@@ -84,12 +84,12 @@ class RunEvents(Callback):
     stage : StageConfig
         The stage.
     number : int
-        Its place.
+        Its index.
     batches_before, batches_total : int
-        Batches of all stages before this one and of the whole training, for
-        the estimate of the time left.
+        Batches of all earlier stages and of the whole training, to estimate
+        the remaining time.
     kept : callable
-        Whether there is a finished epoch that a stop can go back to.
+        Whether a finished epoch exists that can be kept after a stop.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class RunEvents(Callback):
         }
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Tell the dataset its epoch; forget the losses of the last one."""
+        """Clear the losses of the previous epoch."""
         self._epoch_losses.clear()
 
     def on_train_batch_end(
@@ -157,7 +157,7 @@ class RunEvents(Callback):
         )
 
     def _seconds_left(self, done: int) -> float | None:
-        """Estimate how long the training still takes; None before there is anything to go by."""
+        """Estimate the remaining time; None until a batch has been timed."""
         if self._began is None or done <= self._began[1]:
             return None
         began, first = self._began
@@ -165,7 +165,7 @@ class RunEvents(Callback):
         return round(rate * max(self.total - done, 0), 1)
 
     def _obey(self, trainer: pl.Trainer) -> None:
-        """Stop where the user asked to; all processes of a training stop after the same batch."""
+        """Stop if the user asked to; all processes of a training stop after the same batch."""
         stop = self.run.should_stop()
         if trainer.world_size > 1:
             stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
@@ -173,11 +173,11 @@ class RunEvents(Callback):
             return
         if self.kept():
             raise Stopped("The training was stopped.")
-        # Nothing is kept yet: what this epoch has learnt so far is validated and kept.
+        # No checkpoint exists yet: end this epoch early, then validate and keep it.
         trainer.should_stop = True
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write what the validation groups gave."""
+        """Write the validation metrics of the epoch."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         metrics = {
@@ -200,15 +200,14 @@ class RunEvents(Callback):
 
 
 class WarmAverage(WeightAveraging):
-    """Exponential average of the weights that follows closely at first.
+    """Exponential moving average of the weights with a warm-up.
 
-    A constant decay would carry the first, worthless weights through a short
-    training.
+    With a constant decay, the first, poor weights would dominate a short training.
 
     Parameters
     ----------
     decay : float
-        Share of the old average that is kept, once the training is long enough.
+        Final decay of the average.
     """
 
     def __init__(self, decay: float) -> None:
@@ -220,13 +219,13 @@ class WarmAverage(WeightAveraging):
 
 
 class MovedCheckpoint(ModelCheckpoint):
-    """Goes on in a folder that was moved, or is reached by another path.
+    """A checkpoint callback that also resumes in a folder that was moved.
 
-    Lightning forgets there which epoch was the best, and writes the next one over it.
+    Lightning would forget which epoch was the best, and overwrite it with the next one.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state of a checkpoint, as if it had been written where the folder is now."""
+        """Restore the state, with its paths moved to the present folder."""
 
         def moved(path: str) -> str:
             return str(Path(str(self.dirpath)) / Path(path).name) if path else path
@@ -245,7 +244,7 @@ class MovedCheckpoint(ModelCheckpoint):
 
 
 class LastEpoch(MovedCheckpoint):
-    """Keeps the last whole epoch: one that was broken off is repeated by a resumed training."""
+    """Keep the last complete epoch; a resumed training repeats an interrupted one."""
 
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__(
@@ -257,17 +256,16 @@ class LastEpoch(MovedCheckpoint):
         )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the checkpoint of an epoch that is whole."""
+        """Write the checkpoint of a complete epoch."""
         if not trainer.should_stop or trainer.is_last_batch:
             super().on_train_epoch_end(trainer, pl_module)
 
 
 class BestEpoch(Callback):
-    """Stop a stage when the monitored metric no longer gains.
+    """Stop a stage when the monitored metric no longer improves.
 
-    Lightning's EarlyStopping asks for a gain over the best so far in every
-    check; this does the same but never ends a stage before half its epochs,
-    where a one-cycle schedule has not come down yet.
+    Unlike Lightning's EarlyStopping, it never ends a stage before half its epochs:
+    the learning rate of a one-cycle schedule is still high there.
     """
 
     def __init__(self, monitor: str, patience: int, delta: float, epochs: int) -> None:
@@ -279,15 +277,15 @@ class BestEpoch(Callback):
         self.since = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """State for a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"best": self.best, "since": self.since}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state of a checkpoint."""
+        """Restore the state of a checkpoint."""
         self.best, self.since = float(state_dict["best"]), int(state_dict["since"])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare with the best so far."""
+        """Compare with the best value so far."""
         if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
             return
         value = float(trainer.callback_metrics[self.monitor])

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: written beside their place, then renamed."""
+"""Atomic checkpoints: written to a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from napari_chromocluster.imaging.io import atomic_path
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes each checkpoint to a temporary name in its own folder and renames it.
+    """Write each checkpoint to a temporary name in its own folder, then rename it.
 
-    Lightning's way goes through the system's temporary folder; where that is
-    another disk, a crash while the file is copied over leaves a torn one.
+    Lightning uses the system's temporary folder; if that is on another disk, a
+    crash during the copy leaves an incomplete file.
     """
 
     def save_checkpoint(

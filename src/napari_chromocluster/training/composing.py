@@ -1,6 +1,6 @@
-"""Composed clusters of a training, from the single chromosomes of each metaphase.
+"""Compose clusters for a training from the single chromosomes of each metaphase.
 
-Each group's clusters hang on the seed and the group alone, so several processes can compose them.
+The clusters of a group depend only on the seed and the group, so processes can share the groups.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from napari_chromocluster.training.alive import end_with_parent
 from napari_chromocluster.training.data import RegionSet, pack
 
 Progress = Callable[[int, int], None]
-#: Fewest single chromosomes of a group that clusters are composed from.
+#: Minimum number of single chromosomes to compose the clusters of a group from.
 _FEWEST_SINGLES = 5
-#: Fewest clusters that are worth a process: it takes seconds to start.
+#: Minimum number of clusters per process: one takes seconds to start.
 _FEWEST_CLUSTERS = 500
-#: Most processes that compose: each holds the chromosomes that it composes from.
+#: Maximum number of processes: each holds a copy of the chromosomes of its groups.
 _MOST_PROCESSES = 32
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """What the clusters of one group are composed from, and how many."""
+    """The input of composing the clusters of one group."""
 
     singles: list[SingleChromosome]
     known: Sequence[KnownCluster]
@@ -59,17 +59,17 @@ class _Pool:
 def composing_processes(clusters: int, threads: int = 0, trainings: int = 1) -> int:
     """Return how many processes may compose.
 
-    Only a training in a process of its own, or from the command line, takes more than one: new
-    processes would run a user's script, which may not expect that, from its beginning.
+    More than one only in this package's own programs: spawned processes would run a user's
+    script again, which may lack a ``__main__`` guard.
 
     Parameters
     ----------
     clusters : int
         How many are to be composed.
     threads : int
-        Threads of the training; 0 takes all cores but one.
+        Threads of the training; 0 means all cores but one.
     trainings : int
-        Processes on this machine that do the same.
+        Processes on this machine that compose at the same time.
     """
     if not _is_ours(sys.modules["__main__"]):
         return 1
@@ -103,28 +103,27 @@ def compose_set(
     Parameters
     ----------
     singles : dict of group to list of SingleChromosome
-        See `single_chromosomes`; groups with few are put together.
+        See `single_chromosomes`; groups with few are pooled.
     n : int
         How many clusters.
     size : int
         Side of the crops, in px.
     seed : int
-        Same seed, same clusters.
+        The same seed gives the same clusters.
     types : sequence of ClusterType
-        Taken in turn.
+        Composed in turn.
     progress : callable, optional
-        Called with what is done and the total.
+        Called with the number done and the total.
     look : Appearance, optional
-        How the clusters are made to look.
+        Appearance of the clusters.
     source_weights : mapping of group to float, optional
-        How much more, or less, often than by its size a group is drawn from; see
-        `balance_sources`.
+        Factor on how often each group is drawn; see `balance_sources`.
     known : mapping of group to sequence of KnownCluster, optional
-        Real clusters that composed ones may begin with, see `Appearance.grown`.
+        Real clusters that composed ones may start from, see `Appearance.grown`.
     debris : mapping of group to sequence of Debris
-        What may lie at them, see `small_debris` and `Appearance.debris`.
+        Debris that may touch them, see `small_debris` and `Appearance.debris`.
     processes : int
-        How many compose at a time; the clusters are the same.
+        Number of processes; it does not change the clusters.
     """
     weights = source_weights or {}
     pools = _pools(singles, known or {}, debris or {}, weights, (n, size, seed), types, look)
@@ -132,14 +131,14 @@ def compose_set(
         return pack([], [], [], size)
     report = progress or _silent
     if processes > 1 and len(pools) > 1:
-        # Where a process was ended, as for lack of memory, this one does it all.
+        # If a process was killed, for example for lack of memory, this one composes everything.
         with suppress(BrokenProcessPool):
-            apart = _composed_apart(pools, min(processes, len(pools)), report)
-            return RegionSet.concatenated(apart)
+            composed = _compose_in_parallel(pools, min(processes, len(pools)), report)
+            return RegionSet.concatenated(composed)
     parts: list[RegionSet] = []
     done = 0
     for pool in pools:
-        parts.append(_composed(pool, partial(_report, report, done, n)))
+        parts.append(_compose(pool, partial(_report, report, done, n)))
         done += pool.count
         report(done, n)
     return RegionSet.concatenated(parts)
@@ -154,7 +153,7 @@ def _pools(
     types: Sequence[ClusterType],
     look: Appearance | None,
 ) -> list[_Pool]:
-    """Share out clusters among the groups; ``numbers`` are how many, their side and the seed."""
+    """Distribute the clusters among groups; ``numbers`` are their count, side and the seed."""
     n, size, seed = numbers
     weight_of = {name: source_weights.get(name, 1.0) for name in singles}
     many = sorted(name for name, pool in singles.items() if len(pool) >= _FEWEST_SINGLES)
@@ -162,7 +161,7 @@ def _pools(
     clusters = [known.get(name, ()) for name in many]
     dirt = [debris.get(name, ()) for name in many]
     factors = [weight_of[name] for name in many]
-    # Groups with few singles lend theirs to each other: a mixed metaphase is better than none.
+    # Groups with few singles are pooled.
     few = sorted(set(singles) - set(many))
     rest = [one for name in few for one in singles[name]]
     if len(rest) >= _FEWEST_SINGLES or (rest and not pools):
@@ -192,8 +191,8 @@ def _pools(
     return [pool for pool in shared if pool.count]
 
 
-def _composed(pool: _Pool, composed: Callable[[int], None] | None = None) -> RegionSet:
-    """Compose the clusters of one group; tells now and then how many there are."""
+def _compose(pool: _Pool, report: Callable[[int], None] | None = None) -> RegionSet:
+    """Compose the clusters of one group and report the number done now and then."""
     width = natural_width(pool.singles)
     reference = _working_reference(pool.singles, width)
     stream = iterate_clusters(
@@ -211,12 +210,14 @@ def _composed(pool: _Pool, composed: Callable[[int], None] | None = None) -> Reg
         made = next(stream)
         crops.append(frame_region(made.signal, made.mask, reference=reference))
         names.append(str(made.cluster_type))
-        if composed is not None and number % 25 == 0:
-            composed(number)
+        if report is not None and number % 25 == 0:
+            report(number)
     return pack(crops, names, ["composed"] * pool.count, pool.size)
 
 
-def _composed_apart(pools: Sequence[_Pool], processes: int, report: Progress) -> list[RegionSet]:
+def _compose_in_parallel(
+    pools: Sequence[_Pool], processes: int, report: Progress
+) -> list[RegionSet]:
     """Compose the clusters of each group in other processes, large groups first."""
     order = sorted(range(len(pools)), key=lambda place: -pools[place].count)
     n = sum(pool.count for pool in pools)
@@ -225,17 +226,17 @@ def _composed_apart(pools: Sequence[_Pool], processes: int, report: Progress) ->
     executor = ProcessPoolExecutor(processes, context, _begin_worker)
     others = set(multiprocessing.active_children())
     try:
-        futures = {place: executor.submit(_composed, pools[place]) for place in order}
+        futures = {place: executor.submit(_compose, pools[place]) for place in order}
         waiting = set(futures.values())
         while waiting:
-            # Who reports may want to stop: do not keep it waiting for a large group.
+            # Call `report` often: it raises when the user stops, also within a large group.
             done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 future.result()
             report(sum(pools[one].count for one in futures if futures[one].done()), n)
         return [futures[place].result() for place in range(len(pools))]
     except BaseException:
-        # Nobody wants what they are at any more: do not wait until a large group is done.
+        # The results are no longer needed: do not wait for a large group to finish.
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         raise
@@ -244,7 +245,7 @@ def _composed_apart(pools: Sequence[_Pool], processes: int, report: Progress) ->
 
 
 def _begin_worker() -> None:
-    """End with the training, but not at a Ctrl+C, which a terminal sends to all processes."""
+    """End with the training, and ignore Ctrl+C, which a terminal sends to all processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 
@@ -254,13 +255,13 @@ def _report(report: Progress, before: int, n: int, more: int) -> None:
 
 
 def _silent(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def balance_sources(
     singles: Mapping[str, Sequence[SingleChromosome]], sources: Mapping[str, int], balance: float
 ) -> dict[str, float]:
-    """Weigh groups so that their annotation files count more alike.
+    """Weigh groups so that their annotation files have more equal shares.
 
     Parameters
     ----------
@@ -269,7 +270,7 @@ def balance_sources(
     sources : mapping of group to int
         Annotation file of each group.
     balance : float
-        0 leaves groups as they are, 1 gives every file the same share.
+        0 leaves the groups unweighted, 1 gives every file the same share.
     """
     total: dict[int, float] = {}
     for name, pool in singles.items():
@@ -282,7 +283,7 @@ def _draw_weight(pool: Sequence[SingleChromosome]) -> float:
 
 
 def _working_reference(pool: Sequence[SingleChromosome], width: float) -> float:
-    """Return the reference size of a group at the width at which clusters are composed, in px."""
+    """Return the reference size of a group in px, at the width used for composing."""
     sizes = [
         float(np.sqrt(one.mask.sum())) * width / max(chromosome_width(one.mask), 2.0)
         for one in pool[:60]

@@ -1,4 +1,4 @@
-"""What a training does: its stages, data and presets, as plain dataclasses that go through JSON."""
+"""Training configuration: stages, data and presets, as dataclasses with JSON serialization."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 from napari_chromocluster.taxonomy import ClusterType
 
-#: What the best epoch can be chosen by.
+#: Metrics by which the best epoch can be chosen.
 MONITORS = ("macro_sensitivity", "accuracy", "likelihood")
-#: How much crops are varied, from most to least.
+#: Kinds of augmentation, from strongest to none.
 AUGMENTATIONS = ("wide", "full", "paper", "none")
 
 
 class ConfigError(ValueError):
-    """A training configuration that cannot be run."""
+    """An invalid training configuration."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class StageConfig:
     name : str
         Shown to the user: ``coarse`` (head only) or ``fine`` (all layers).
     epochs : int
-        How often the stage goes through ``samples_per_epoch`` regions.
+        Number of epochs of ``samples_per_epoch`` regions.
     lr_body : float
         Peak learning rate of the first layers of the body.
     lr_head : float
-        Peak learning rate of the head; layers in between lie between the two.
+        Peak learning rate of the head; layers in between get rates in between.
     freeze_body : bool
-        Whether only the head learns.
+        Whether only the head is trained.
     image_size : int
         Side of the crops, in px.
     """
@@ -51,14 +51,14 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything that decides a training, so that a run can be repeated from its ``config.json``.
+    """The complete configuration of a training; ``config.json`` of a run reproduces it.
 
     Attributes
     ----------
     annotations : tuple of str
-        Annotation CSVs and folders per type.
+        Annotation CSVs, and folders with one subfolder per type.
     preset : str
-        The preset this began as.
+        The preset this is based on.
     backbone : str
         Name of the body (see ``models.network.BACKBONES``).
     base_model : str or None
@@ -81,71 +81,69 @@ class TrainingConfig:
     label_smoothing : float
         Share of the target spread over all types.
     average_decay : float
-        Decay of the exponential average of the weights; 0 does without.
+        Decay of the exponential average of the weights; 0 for no average.
     type_shares : dict of str to float
-        Share of each type among the regions drawn (oversampling of the rare);
-        empty draws as the data are.
+        Share of each type among the regions drawn (oversampling of rare types);
+        empty keeps the shares of the data.
     composed_share : float
         Share of composed clusters among the clusters drawn.
     composed_clusters : int
         How many clusters are composed before the training.
     near_misses : float
-        Share of the composed touching clusters that keep a gap in sight.
+        Share of the composed touching clusters with a visible gap.
     grown_share : float
-        Share of the composed touching and touching-overlapping clusters that begin with an
-        annotated cluster of their metaphase, where it has some.
+        Share of the composed touching and touching-overlapping clusters that start from an
+        annotated cluster of their metaphase, if it has any.
     debris_share : float
-        Share of the composed single chromosomes that debris (small regions annotated as
-        *other*) is laid to; of composed clusters a quarter of it.
+        Share of the composed single chromosomes that get touching debris (small regions
+        annotated as *other*); of composed clusters, a quarter of it.
     source_balance : float
-        From 0, where regions count alike, to 1, where annotation files do: keeps a large
-        source from drowning a small one, in the draws and in what clusters are composed from.
+        From 0 (regions have equal weight) to 1 (annotation files have equal weight), for
+        drawing and for composing.
     augment : str
-        ``full`` (turns, light, blur, noise, masks), ``wide`` (the same, and looks of other
-        laboratories: bands, tone, smooth outlines, bends), ``paper`` (flips, quarter turns),
-        ``none``.
+        ``full`` (rotation, brightness, blur, noise, masks), ``wide`` (also the appearance of
+        other laboratories: bands, tone, smooth outlines, bends), ``paper`` (flips, quarter
+        turns), ``none``.
     tta : int
-        Turned and mirrored copies averaged when the model classifies (1 or 8).
+        Rotated and mirrored copies averaged at inference (1 or 8).
     validation_share : float
         Share of the groups kept for validation.
     validation_groups : tuple of str
-        Groups kept for validation by name (overrides the share).
+        Names of the groups kept for validation (overrides the share).
     excluded_groups : tuple of str
-        Groups that are neither trained nor validated on (kept for a test).
+        Groups used neither for training nor for validation (kept for a test).
     folds : int
         k-fold by group: number of folds; 1 is one plain split.
     fold : int
         Which fold is validated on, from 0.
     stop_after : int
-        Epochs without ``stop_delta`` of gain after which a stage ends; 0 never.
+        Epochs without a gain of ``stop_delta`` after which a stage ends; 0 for never.
     stop_delta : float
-        Least gain of the monitored metric.
+        Minimum gain of the monitored metric.
     monitor : {"macro_sensitivity", "accuracy", "likelihood"}
-        What best is measured by (the paper: accuracy).  The likelihood, the mean logarithm of
-        the probability that the label gets, also tells a doubtful answer from a sure one.
+        Metric of the best epoch (the paper: accuracy).  The likelihood, the mean log
+        probability of the label, also takes the confidence into account.
     seed : int
-        Seed of everything random.
+        Random seed.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     precision : str
-        ``auto`` (bfloat16 or half on CUDA, bfloat16 on CPUs that compute in it), or ``32``.
+        ``auto`` (bfloat16 or half on CUDA, bfloat16 on CPUs with native support), or ``32``.
     devices, nodes : int
         For distributed training.
     threads : int
-        CPU threads; 0 leaves the choice to torch.
+        CPU threads; 0 for the default of torch.
     teacher : str or None
-        Model (a name of the model list or a file) whose answers are learnt beside the labels,
-        in stages that train the body.
+        Model (a listed name or a file) for distillation, in stages that train the body.
     teacher_share : float
-        Share of the loss that is what the teacher answers; the rest is what the labels say.
+        Share of the distillation loss; the rest is the loss of the labels.
     way_back : bool
-        Whether the weights go as far back to those that the training began with
-        (``base_model``), and keep the other networks of that model answering beside them, as
-        the validation groups allow (see `way_back.go_back`).
+        Whether the weights are averaged with those of ``base_model``, and its other networks
+        kept in an ensemble, as far as the validation loss allows (see `way_back.go_back`).
     names_in_card : bool
-        Whether the model card names the groups; else only their hashes.
+        Whether the model card holds the names of the groups, instead of their hashes.
     model_name : str
-        Name the trained model gets.
+        Name of the trained model.
     """
 
     annotations: tuple[str, ...] = ()
@@ -191,19 +189,19 @@ class TrainingConfig:
     model_name: str = "my model"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
+        """Raise ConfigError if a value is invalid."""
         if not self.stages:
             raise ConfigError("A training needs at least one stage: add one or choose a preset.")
         if any(stage.epochs < 0 or stage.image_size < 16 for stage in self.stages):
             raise ConfigError("A stage needs 0 or more epochs and an image size of at least 16 px.")
         if any(not _is_rate(stage) for stage in self.stages):
-            raise ConfigError("Learning rates are numbers from 0, that of the head above 0.")
+            raise ConfigError("Learning rates must be 0 or more, that of the head above 0.")
         if self.devices * self.nodes > 1 and self.folds > 1:
-            raise ConfigError("Folds are trained on one device: take one device or one fold.")
+            raise ConfigError("Folds are trained on one device: use one device or one fold.")
         if not 0.0 <= self.average_decay < 1.0:
-            raise ConfigError("The decay of the weight average lies between 0 and 1.")
+            raise ConfigError("The decay of the weight average must be between 0 and 1.")
         if self.seed < 0:
-            raise ConfigError(f"A seed is a whole number from 0, not {self.seed}.")
+            raise ConfigError(f"The seed must be a whole number from 0, not {self.seed}.")
         if self.batch_size < 2:
             raise ConfigError("The batch size must be at least 2: batch normalisation needs it.")
         if not 0 <= self.fold < self.folds:
@@ -218,16 +216,16 @@ class TrainingConfig:
         )
         if not all(0.0 <= one <= 1.0 for one in shares) or not 0.0 < self.validation_share < 1.0:
             raise ConfigError(
-                "Shares lie between 0 and 1: mend those of composed clusters, near misses, grown "
-                "clusters, debris, source balance, teacher or validation."
+                "Shares must be between 0 and 1: correct those of composed clusters, near misses, "
+                "grown clusters, debris, source balance, teacher or validation."
             )
         if self.augment not in AUGMENTATIONS:
             raise ConfigError(
-                f"Crops are varied {', '.join(AUGMENTATIONS)}: choose one, not {self.augment}."
+                f"There is no augmentation {self.augment!r}: choose {', '.join(AUGMENTATIONS)}."
             )
         if self.monitor not in MONITORS:
             raise ConfigError(
-                f"What best is measured by is one of {', '.join(MONITORS)}, not {self.monitor}."
+                f"There is no monitored metric {self.monitor!r}: choose {', '.join(MONITORS)}."
             )
         unknown = set(self.type_shares) - {str(kind) for kind in ClusterType}
         if unknown:
@@ -244,7 +242,7 @@ class TrainingConfig:
         Raises
         ------
         ConfigError
-            If the text is no such configuration.
+            If the text is not a valid configuration.
         """
         try:
             values: dict[str, Any] = json.loads(text)
@@ -255,7 +253,7 @@ class TrainingConfig:
             return cls(**_known_only(cls, values))
         except (TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ConfigError(
-                f"This is no training configuration ({error}): take the config.json of a run."
+                f"This is not a training configuration ({error}): use the config.json of a run."
             ) from error
 
     @classmethod
@@ -265,7 +263,7 @@ class TrainingConfig:
         Raises
         ------
         ConfigError
-            If the file cannot be read, or is no such configuration.
+            If the file cannot be read or is not a valid configuration.
         """
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
@@ -274,7 +272,7 @@ class TrainingConfig:
                 f"{path} cannot be read ({error.strerror}): name the config.json of a run."
             ) from error
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{path} is no text: name the config.json of a run.") from error
+            raise ConfigError(f"{path} is not text: name the config.json of a run.") from error
         except ConfigError as error:
             raise ConfigError(f"{path.name}: {error}") from error
 
@@ -284,11 +282,11 @@ class TrainingConfig:
 
 
 def _known_only(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    """Refuse settings that are none: with a typo in its name, one would be passed over."""
+    """Reject unknown settings: a typo in a name must not be ignored."""
     unknown = sorted(set(values) - {one.name for one in dataclasses.fields(kind)})
     if unknown:
         raise ConfigError(
-            f"A training configuration has no {unknown[0]!r}: mend the name or leave it out."
+            f"There is no training setting {unknown[0]!r}: correct the name or leave it out."
         )
     return values
 
@@ -298,7 +296,7 @@ def _is_rate(stage: StageConfig) -> bool:
     return finite and stage.lr_body >= 0 and stage.lr_head > 0
 
 
-#: Shares in which the types are drawn: clusters are rare in nature, not in training.
+#: Shares of the types drawn in training: clusters are rare in nature.
 BALANCED = {
     "single": 0.34,
     "touching": 0.22,
@@ -367,7 +365,7 @@ def preset(name: str) -> TrainingConfig:
     Raises
     ------
     ConfigError
-        If there is none of that name.
+        If there is no preset of that name.
     """
     try:
         return PRESETS[name]

@@ -1,6 +1,6 @@
-"""Cut regions to what a training draws its batches from, and what clusters are composed of.
+"""Cropped regions as arrays to draw batches from, and as parts to compose clusters of.
 
-The split by group is next door, in `split`; clusters are composed in `composing`.
+For the split by group see `split`; for composing clusters see `composing`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from napari_chromocluster.imaging.compose import Debris, KnownCluster
 from napari_chromocluster.imaging.crops import SIGNAL_RANGE, RegionCrop, resize_crop
 from napari_chromocluster.taxonomy import TYPES, ClusterType, possible_types
 
-#: Least and greatest area of debris that lies at a chromosome, in that of a usual one.
+#: Minimum and maximum area of debris, relative to the median single chromosome.
 _DEBRIS_AREA = (0.03, 0.5)
 
 
@@ -27,11 +27,11 @@ class RegionSet:
     Attributes
     ----------
     signal, mask : (N, S, S) uint8 array
-        255 is ``SIGNAL_RANGE`` medians of signal, or inside the region.
+        255 is a signal of ``SIGNAL_RANGE`` medians, or inside the region.
     relative_size : (N,) float32 array
         Binary logarithm of size over reference.
     allowed : (N, 5) bool array
-        The types a region may have: one, or several where no more is known.
+        Possible types of each region: one, or several if the type is not fully known.
     group : (N,) str array
         Metaphase, slide or case.
     """
@@ -47,7 +47,7 @@ class RegionSet:
 
     @classmethod
     def concatenated(cls, parts: Sequence[RegionSet]) -> RegionSet:
-        """Return the regions of several sets, one after the other."""
+        """Concatenate several sets."""
         return cls(
             np.concatenate([part.signal for part in parts]),
             np.concatenate([part.mask for part in parts]),
@@ -58,7 +58,7 @@ class RegionSet:
 
 
 def allowed_types(name: str) -> NDArray[np.bool_]:
-    """Return which of the five types an annotation leaves possible."""
+    """Return which of the five types an annotation allows."""
     possible = possible_types(name)
     return np.array([kind in possible for kind in TYPES])
 
@@ -109,10 +109,10 @@ def small_debris(
     groups: Sequence[str],
     sources: Mapping[str, int],
 ) -> dict[str, list[Debris]]:
-    """Collect what is no chromosome, and small enough to lie at one.
+    """Collect small regions annotated as other, as debris to place next to chromosomes.
 
-    A group gets the debris of all groups of its source, for one has little; that of another
-    source looks otherwise.  ``sources`` gives the annotation file of each group.
+    Groups of the same annotation file (``sources``) share their debris: one group has little,
+    and debris of other sources looks different.
     """
     singles = single_chromosomes(crops, names, groups)
     usual = {

@@ -12,12 +12,12 @@ from napari_chromocluster.training.config import ConfigError, TrainingConfig
 
 
 def device_of(config: TrainingConfig) -> torch.device:
-    """Return the device of a training; ``auto`` takes a GPU where there is one.
+    """Return the device of a training; ``auto`` is the GPU if there is one.
 
     Raises
     ------
     ConfigError
-        If there is no such device here.
+        If this machine has no such device.
     """
     if config.device != "auto":
         try:
@@ -28,7 +28,7 @@ def device_of(config: TrainingConfig) -> torch.device:
 
 
 def precision_of(config: TrainingConfig, device: torch.device) -> Any:
-    """Return the precision of a training on a device, as Lightning names it."""
+    """Return the precision of a training on a device, in Lightning's terms."""
     if config.precision != "auto":
         return "32-true" if config.precision == "32" else config.precision
     if device.type == "cuda":
@@ -39,13 +39,13 @@ def precision_of(config: TrainingConfig, device: torch.device) -> Any:
 
 
 def _cpu_computes_bfloat16() -> bool:
-    """Whether bfloat16 is faster than float32 on this CPU; elsewhere it is emulated, slowly."""
+    """Whether this CPU has native bfloat16; emulation would be slower than float32."""
     check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(check()) if check is not None and platform.machine() == "x86_64" else False
 
 
 def autocast_of(config: TrainingConfig, device: torch.device) -> Any:
-    """Return the context in which a network computes outside of Lightning as within it."""
+    """Return an autocast context with the same precision as Lightning uses."""
     precision = precision_of(config, device)
     enabled = precision in ("bf16-mixed", "16-mixed")
     kind = torch.float16 if precision == "16-mixed" else torch.bfloat16

@@ -1,8 +1,8 @@
-"""The division of a training, written down as it begins: a resumed one keeps to it.
+"""The train/validation split of a run, saved at its start and reused when it is resumed.
 
-Annotations may change between the two: a division made anew could check on a metaphase that was
-learnt from.  The groups that each fold checks on are written down as well, so that none is checked
-on twice; those that came since are learnt from in every fold.
+Annotations may change before a run is resumed: a new split could validate on a metaphase that was
+trained on.  The validation groups of each fold are saved too, so that no group is validated on
+twice; groups added later are trained on in every fold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from napari_chromocluster.training.config import ConfigError, TrainingConfig
 from napari_chromocluster.training.split import fold_of, split_groups
 
 Division = tuple[set[str], set[str]]
-#: File beside the checkpoints, which are worth nothing without it.
+#: File in the checkpoint folder.
 _NAME = "division.json"
 
 
@@ -28,22 +28,22 @@ def divide(
     folder: Path,
     resume: bool,
 ) -> Division:
-    """Divide groups into those to train on and those to validate on, the same when resumed.
+    """Split groups into training and validation groups; a resumed run keeps its split.
 
     Parameters
     ----------
     groups, types, config
         As in `split_groups`.
     folder : Path
-        Checkpoints of the training; the division is kept there.
+        Checkpoint folder; the split is saved there.
     resume : bool
-        Whether to keep the division that is there.  Groups that came since are trained on, in
-        the other folds as well.
+        Whether to keep the saved split.  Groups added since are trained on, in the other folds
+        as well.
 
     Raises
     ------
     ConfigError
-        If there are not two groups, or one side of an earlier division is gone.
+        If there are fewer than two groups, or one side of the saved split is missing.
     """
     kept = _read(folder) if resume else None
     if kept is None:
@@ -57,19 +57,19 @@ def divide(
             if not side:
                 raise ConfigError(
                     f"None of the groups (metaphases) that this training {use} is left in its "
-                    f"annotations: put them back, or begin a new training."
+                    f"annotations: restore them, or start a new training."
                 )
     _keep(folder, division, folds)
     return division
 
 
 def forget_division(folder: Path) -> None:
-    """Delete the division of a training that learnt nothing."""
+    """Delete the split of a training that failed before its first epoch."""
     (folder / _NAME).unlink(missing_ok=True)
 
 
 def keep_fold(whole: Path, own: Path, config: TrainingConfig) -> None:
-    """Write down the division of another fold, as it was when the first one began."""
+    """Save the split of another fold, as it was when the first fold started."""
     kept, folds = _read(whole), _read_folds(whole)
     if kept is not None and len(folds) == config.folds:
         checked = folds[config.fold]
@@ -77,19 +77,19 @@ def keep_fold(whole: Path, own: Path, config: TrainingConfig) -> None:
 
 
 def divided_groups(folder: Path) -> set[str]:
-    """Return the groups that a training learns from or checks on."""
+    """Return the training and validation groups of a training."""
     kept = _read(folder)
     return set() if kept is None else kept[0] | kept[1]
 
 
 def _folds(division: Division, config: TrainingConfig) -> list[set[str]]:
-    """Return the groups that each fold checks on; empty where there is one division only."""
+    """Return the validation groups of each fold; empty without cross-validation."""
     if config.folds == 1:
         return []
     groups = division[0] | division[1]
     folds = [fold_of(groups, config.replace(fold=fold))[1] for fold in range(config.folds)]
     if folds[config.fold] != division[1]:
-        # Groups came or went before the folds were written down.
+        # Groups were added or removed before the folds were saved.
         folds = [fold - division[1] for fold in folds]
         folds[config.fold] = division[1]
     return folds
@@ -118,7 +118,7 @@ def _read(folder: Path) -> Division | None:
 
 
 def _values(folder: Path) -> dict[str, Any]:
-    """Return what was written down; empty where nothing was."""
+    """Return the content of the file; empty if there is none."""
     try:
         values = json.loads((folder / _NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The events of a run, one JSON object a line: written whole, read bit by bit."""
+"""The event log of a run: one JSON object per line, appended atomically, read incrementally."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-#: Bytes read at once: about a thousand events, some milliseconds of work.
+#: Bytes read at once: about a thousand events, a few milliseconds of work.
 _CHUNK = 1 << 18
-#: Bytes at the end of the file in which the last turn of a run is looked for.
+#: Bytes at the end of the file that are searched for the last change of state.
 _TAIL = 1 << 16
 
 
@@ -26,14 +26,14 @@ def append(path: Path, event: dict[str, Any]) -> None:
     number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         written = os.write(number, line)
-        if written < len(line):  # a full disk takes a part without a word
+        if written < len(line):  # on a full disk, a partial write raises no error
             os.write(number, line[written:])
     finally:
         os.close(number)
 
 
 def mend(path: Path) -> None:
-    """End a line that a crash has torn, so that the next event gets one of its own."""
+    """Terminate a line cut short by a crash, so that the next event starts on a new line."""
     try:
         with path.open("rb+") as stream:
             if stream.seek(0, os.SEEK_END) == 0:
@@ -46,7 +46,7 @@ def mend(path: Path) -> None:
 
 
 def parse(data: bytes) -> list[dict[str, Any]]:
-    """Return the events of whole lines; torn ones are passed over."""
+    """Return the events of complete lines; skip invalid ones."""
     found = []
     for line in data.splitlines():
         try:
@@ -59,10 +59,10 @@ def parse(data: bytes) -> list[dict[str, Any]]:
 
 
 def last_of(path: Path, kinds: tuple[str, ...]) -> dict[str, Any] | None:
-    """Return the last event of some kinds, looking at the end of the file only.
+    """Return the last event of the given kinds, reading only the end of the file.
 
-    A run that says nothing of the kind there is in the middle of its work:
-    that gives an empty event.  None stands for no events at all.
+    If the end of a long file has none, the run is in progress: the result is an
+    empty event.  None means that there are no such events.
     """
     try:
         with path.open("rb") as stream:
@@ -78,7 +78,7 @@ def last_of(path: Path, kinds: tuple[str, ...]) -> dict[str, Any] | None:
 
 
 class EventReader:
-    """Reads what is new in an event file, little enough at once for a main thread.
+    """Read new events in chunks small enough for the main thread.
 
     Parameters
     ----------
@@ -92,18 +92,12 @@ class EventReader:
         self._offset = 0
 
     def read(self, limit: int = _CHUNK) -> list[dict[str, Any]]:
-        """Return the next whole events; ``behind`` says whether there are more.
-
-        Parameters
-        ----------
-        limit : int
-            Bytes at most.
-        """
+        """Return the next events from at most ``limit`` bytes; ``behind`` if there are more."""
         self.behind = False
         try:
             with self.path.open("rb") as stream:
                 size = stream.seek(0, os.SEEK_END)
-                if size < self._offset:  # another run took the place of this one
+                if size < self._offset:  # the file was replaced by that of another run
                     self._offset = 0
                 stream.seek(self._offset)
                 data = stream.read(limit)
@@ -111,7 +105,7 @@ class EventReader:
             return []
         whole = data.rfind(b"\n") + 1
         if whole == 0 and len(data) == limit:
-            whole = limit  # no event is as long as this: what it is, it is not ours
+            whole = limit  # no event is this long: skip what is not ours
         self._offset += whole
         self.behind = whole > 0 and self._offset < size
         return parse(data[:whole])

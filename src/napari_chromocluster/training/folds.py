@@ -1,7 +1,7 @@
-"""k-fold by group: every metaphase of the start is checked once, by a model that never saw it.
+"""Cross-validation by group: every metaphase is validated once, by a model not trained on it.
 
-The model that is kept is that of the run itself; the other folds only give
-figures, which rest on all groups instead of a few.
+The final model is that of the run itself; the other folds only contribute
+validation metrics.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from napari_chromocluster.training.run import Run
 
 
 class _Fold:
-    """A fold as its training sees it: files of its own, events and stop file of the whole run."""
+    """A fold with its own files, but the event log and stop file of the whole run."""
 
     def __init__(self, whole: Run, own: Run, number: int, folds: int) -> None:
         self.whole, self.own, self.number, self.folds = whole, own, number, folds
@@ -32,28 +32,22 @@ class _Fold:
         return self.whole.should_stop()
 
     def emit(self, event: dict[str, Any]) -> None:
-        """Say how far the fold is; its numbers would only disturb the curves of the run."""
+        """Report the progress of the fold, without losses that would disturb the run's curves."""
         if event["kind"] in ("batch", "epoch"):
             kept = ("stage", "epoch", "epochs", "eta_s", "device", "memory_mb")
-            told = {name: event[name] for name in kept if name in event}
-            self.whole.emit({"kind": "fold", "fold": self.number, "folds": self.folds, **told})
+            state = {name: event[name] for name in kept if name in event}
+            self.whole.emit({"kind": "fold", "fold": self.number, "folds": self.folds, **state})
 
 
 def fold_runs(run: Run) -> list[Run]:
-    """Return the folders of the other folds of a run."""
+    """Return the other folds of a run."""
     config = run.config
     others = [number for number in range(config.folds) if number != config.fold]
     return [Run(run.folder / "folds" / str(number)) for number in others]
 
 
 def train_folds(run: Run) -> bool:
-    """Train the other folds of a run; those that are done already are left as they are.
-
-    Returns
-    -------
-    bool
-        Whether all are done; False if the user stopped.
-    """
+    """Train the unfinished other folds of a run; return False if the user stopped them."""
     config = run.config
     for number, own in enumerate(fold_runs(run), start=2):
         if own.model_path.exists():
@@ -66,7 +60,7 @@ def train_folds(run: Run) -> bool:
             keep_fold(run.checkpoint_folder, own.checkpoint_folder, own_config)
         fit(own.config, _Fold(run, own, number, config.folds), resume=True)
         if run.should_stop():
-            # What a stopped fold left is not what the fold would have given.
+            # The model of a stopped fold is not representative.
             own.model_path.unlink(missing_ok=True)
             return False
         for path in own.checkpoint_folder.glob("*.ckpt"):

@@ -1,4 +1,4 @@
-"""The output of a frozen body, computed for a few passes and used again."""
+"""Cached features of a frozen body, computed for a few epochs and reused."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.devices import autocast_of, device_of
 from napari_chromocluster.training.prepare import reporter
 
-#: Passes over the data for which a frozen body's features are kept and used again.
+#: Epochs for which the features of a frozen body are computed; later epochs reuse them.
 _CACHED_EPOCHS = 2
 
 
 class CachedBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Pooled features of a frozen body; a few passes' worth, used again and again."""
+    """Pooled features of a frozen body for a few epochs, reused in turn."""
 
     def __init__(self, passes: list[list[tuple[Tensor, Tensor]]]) -> None:
         self.passes = passes
@@ -38,7 +38,7 @@ def cache_features(
     run: RunLike,
     config: TrainingConfig,
 ) -> tuple[CachedBatches, TensorDataset]:
-    """Send every crop through the frozen body once instead of once an epoch."""
+    """Compute the features of a frozen body for a few epochs instead of every epoch."""
     device = device_of(config)
     network.to(device).eval()
     passes: list[list[tuple[Tensor, Tensor]]] = []
@@ -57,6 +57,6 @@ def cache_features(
         pooled = torch.cat(
             [network.pooled(part.to(device)).float().cpu() for part in torch.split(inputs, 64)]
         )
-    # Tensors made in inference mode cannot take part in training: copy them out of it.
+    # Inference tensors cannot be used in autograd: clone them outside inference mode.
     passes = [[(features.clone(), allowed) for features, allowed in rows] for rows in passes]
     return CachedBatches(passes), TensorDataset(pooled.clone(), allowed)

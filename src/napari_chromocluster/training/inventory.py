@@ -1,4 +1,4 @@
-"""What there is to learn from: counts per source, type and group, and what is wrong with it."""
+"""Counts of training data per source, type and group, with warnings."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from napari_chromocluster.training.config import ConfigError, TrainingConfig
 from napari_chromocluster.training.seen import seen_groups
 from napari_chromocluster.training.split import read_tables, split_groups
 
-#: Fewer regions of a type than this are few to learn from.
+#: Warn if a type has fewer regions than this.
 FEW = 10
 LEARN, CHECK = "learn", "check"
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The data of a training.
+    """Summary of the data of a training.
 
     Attributes
     ----------
@@ -32,14 +32,14 @@ class Inventory:
     totals : dict of ClusterType to int
         Regions of each type in all sources.
     untyped : int
-        Clusters of which only that is known.
+        Clusters of unknown type.
     groups : DataFrame
-        One row a group of a source: ``source``, ``group``, ``side`` (``learn``, ``check`` or
+        One row per source and group: ``source``, ``group``, ``side`` (``learn``, ``check`` or
         empty), and a column of counts for each type.
     warnings : tuple of str
         One sentence each.
     problem : str
-        Why nothing can be trained; empty where it can.
+        Why no training is possible; empty if it is.
     """
 
     counts: dict[str, dict[ClusterType, int]]
@@ -51,14 +51,14 @@ class Inventory:
 
 
 def take_inventory(sources: Mapping[str, pd.DataFrame], config: TrainingConfig) -> Inventory:
-    """Count what there is and say what is wrong with it.
+    """Count the annotated regions and collect warnings.
 
     Parameters
     ----------
     sources : mapping of name to DataFrame
         Annotations (columns as in `read_annotations`) of each source.
     config : TrainingConfig
-        Decides which groups are learnt from and which are checked on.
+        Determines the training and validation groups.
 
     Returns
     -------
@@ -75,13 +75,13 @@ def take_inventory(sources: Mapping[str, pd.DataFrame], config: TrainingConfig) 
         totals=_counts(rows),
         untyped=int((~rows["cluster_type"].isin([str(kind) for kind in TYPES])).sum()),
         groups=groups,
-        warnings=(*_warnings(rows, groups), *_learnt_before(groups, config)),
+        warnings=(*_warnings(rows, groups), *_seen_by_base_model(groups, config)),
         problem=problem,
     )
 
 
 def data_warnings(config: TrainingConfig) -> tuple[str, ...]:
-    """Return what is to be known of the annotations of a training, one sentence each."""
+    """Return warnings about the annotations of a training, one sentence each."""
     table = read_tables(config)
     sources = {str(number): rows for number, rows in table.groupby("source")}
     return take_inventory(sources, config).warnings
@@ -118,11 +118,11 @@ def _warnings(rows: pd.DataFrame, groups: pd.DataFrame) -> list[str]:
     if rows.empty:
         return []
     found = _few_of_a_type(rows, groups)
-    # One image under two names of a group could be learnt from and checked on.
+    # An image in two groups could end up on both sides of the split.
     for image in list(images_of_two_groups(rows))[:3]:
         found.append(
-            f"{_file(str(image))} belongs to two groups, so it can be learnt from and checked on: "
-            f"give it one group."
+            f"{_file(str(image))} belongs to two groups, so it can be both learned from and "
+            f"checked on: give it one group."
         )
     twice = rows.duplicated(["image", "labels", "label"], keep="first") & (rows["labels"] != "")
     if twice.any():
@@ -146,9 +146,12 @@ def _few_of_a_type(rows: pd.DataFrame, groups: pd.DataFrame) -> list[str]:
         if number == 0:
             found.append(f"No {name} region: the new model may forget what the old one knew.")
         elif holding == 1 and groups["group"].nunique() > 1:
-            found.append(f"All {name} regions are in one group: they cannot be learnt and checked.")
+            found.append(
+                f"All {name} regions are in one group: the model cannot learn from some and be "
+                f"checked on others."
+            )
         elif number < FEW:
-            found.append(f"Only {number} {name}: few to learn from, and to judge by.")
+            found.append(f"Only {number} {name}: too few for training and checking.")
     checked = groups[groups["side"] == CHECK]
     missing = [
         kind.display_name.lower()
@@ -160,9 +163,9 @@ def _few_of_a_type(rows: pd.DataFrame, groups: pd.DataFrame) -> list[str]:
     return found
 
 
-def _learnt_before(groups: pd.DataFrame, config: TrainingConfig) -> list[str]:
-    """Say that the figures will flatter, where the start knows what is checked on."""
-    # Over all folds every group is checked on.
+def _seen_by_base_model(groups: pd.DataFrame, config: TrainingConfig) -> list[str]:
+    """Warn of too good metrics if the base model was trained on validation groups."""
+    # In cross-validation every group is a validation group.
     rows = groups[groups["side"] != ""] if config.folds > 1 else groups[groups["side"] == CHECK]
     checked = {str(group) for group in rows["group"]}
     seen = len(seen_groups(config.base_model, checked))
@@ -170,7 +173,7 @@ def _learnt_before(groups: pd.DataFrame, config: TrainingConfig) -> list[str]:
         return []
     which = f"{seen} of the {len(checked)} groups" if seen < len(checked) else "all groups"
     return [
-        f"The model to start from has learnt from {which} that are checked on: the figures will "
+        f"The model to start from was trained on {which} that are checked on: the figures will "
         f"be too good. Annotate other metaphases to check on."
     ]
 

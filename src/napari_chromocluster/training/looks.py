@@ -1,4 +1,4 @@
-"""Variations of crops beyond what one laboratory shows: looks of other stains and cameras.
+"""Augmentation towards the appearance of other stains and cameras.
 
 Tensors in [0, 1] of shape (N, S, S), as in `augment`, reproducible from a generator.
 """
@@ -18,17 +18,17 @@ _LEVEL = 1 / SIGNAL_RANGE
 
 
 def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Draw N numbers, evenly, on the device of the generator."""
+    """Draw N uniform numbers on the device of the generator."""
     return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
 
 
 def chances(n: int, generator: torch.Generator) -> Tensor:
-    """Draw what decides of each of N crops, (N, 1, 1) in [0, 1)."""
+    """Draw a number in [0, 1) for each of N crops, shape (N, 1, 1)."""
     return torch.rand(n, 1, 1, generator=generator, device=generator.device)
 
 
 def one_number(low: float, high: float, generator: torch.Generator) -> float:
-    """Draw what holds of a whole batch."""
+    """Draw one number for a whole batch."""
     drawn = torch.empty((), device=generator.device).uniform_(low, high, generator=generator)
     return float(drawn)
 
@@ -50,10 +50,7 @@ def bends(n: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def vary_bands(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Make bands fainter or stronger, bend the tone, saturate it, and vary the soft edge.
-
-    The median of the signal stays where it is, for every crop comes with the same.
-    """
+    """Vary band contrast, gamma, saturation and the soft edge, keeping the median signal."""
     n, size = len(signal), signal.shape[-1]
 
     def draw(low: float, high: float) -> Tensor:
@@ -77,9 +74,9 @@ def vary_bands(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Tens
 def smooth_outlines(
     signal: Tensor, mask: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Take the steps of pixels from a third of the outlines, as where pixels are small.
+    """Smooth the pixel steps of a third of the outlines, as if pixels were smaller.
 
-    A third of these lose the signal outside as well, for its edge has the same steps.
+    A third of these also lose the signal outside, whose edge has the same steps.
     """
     deviation = one_number(0.012, 0.03, generator)
     smooth = (blurred(mask, deviation * mask.shape[-1]) > 0.5).to(mask.dtype)

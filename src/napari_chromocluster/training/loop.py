@@ -51,8 +51,8 @@ from napari_chromocluster.training.way_back import Kept, go_back
 def start_network(config: TrainingConfig) -> ClusterNetwork:
     """Build the network that the training starts from.
 
-    Of a model that holds several, the first goes on; the others may answer beside it at the
-    end (see `way_back.go_back`).
+    Of an ensemble, only the first network is trained; the others may be part of the result
+    (see `way_back.go_back`).
     """
     torch.manual_seed(config.seed)
     if config.base_model:
@@ -72,10 +72,10 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     config : TrainingConfig
         The training.
     run : RunLike
-        The run folder: takes events, checkpoints and the model.
+        The run folder, for events, checkpoints and the model.
     resume : bool
-        Go on from the last checkpoint; the same metrics come out as of an
-        unbroken run.
+        Continue from the last checkpoint; the result is the same as without
+        the interruption.
 
     Returns
     -------
@@ -85,13 +85,13 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     Raises
     ------
     Stopped
-        If it was stopped before there was anything to keep.
+        If it was stopped before the first checkpoint.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     began = time.monotonic()
     run.emit({"kind": "start", "resume": resume, "preset": config.preset})
-    device_of(config)  # one that is not here is told of before minutes go into the data
+    device_of(config)  # raise for a missing device before spending minutes on the data
     data = prepare_data(config, run, resume)
     plan = DrawPlan(data.train, data.n_real, config, data.sources)
     network = start_network(config)
@@ -108,11 +108,11 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     kept = Kept(network, 0.0)
     if config.way_back and config.base_model and len(data.validation):
         kept = _way_back(config, data, plan, network, size)
-    told = {
+    facts = {
         "share_of_start": kept.share_of_start,
         "minutes": round((time.monotonic() - began) / 60, 1),
     }
-    path = save_outcome(config, run, data, plan, kept.model, size, told)
+    path = save_outcome(config, run, data, plan, kept.model, size, facts)
     run.emit({"kind": "end", "model": path.name, "seconds": round(time.monotonic() - began, 1)})
     return path
 
@@ -120,7 +120,7 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
 def _way_back(
     config: TrainingConfig, data: PreparedData, plan: DrawPlan, network: ClusterNetwork, size: int
 ) -> Kept:
-    """Go part of the way back from the best weights to what the training began with."""
+    """Average the best weights with those that the training started from."""
     card = starting_card(config)
     weights = prior_weights(plan.prior(data.train), card.deployment_prior, card.classes)
     validation = validation_inputs(data.validation, size, config)
@@ -137,7 +137,7 @@ def _run_stage(
     placed: tuple[int, StageConfig],
     resume: bool,
 ) -> None:
-    """Run one stage in place; Stopped when the user stopped it."""
+    """Run one stage in place; raise Stopped if the user stopped it."""
     number, stage = placed
     folder = run.checkpoint_folder
     best, last = folder / f"stage{number}-best.ckpt", folder / f"stage{number}-last.ckpt"
@@ -145,19 +145,19 @@ def _run_stage(
     if resume and done.exists() and best.exists():
         _load_best(network, best)
         return
-    # An earlier stage may have frozen the body, with the statistics of its batch norms.
+    # An earlier stage may have frozen the body and its batch norms.
     BaseFinetuning.make_trainable(network)
-    # Other devices than these lack some of the steps.
+    # Other devices lack some of the operations.
     where = "cuda" if device_of(config).type == "cuda" else "cpu"
     batches = TrainingBatches(data.train, plan, config, stage, number, where)
     dataset: Dataset[Any] = batches
     validation = validation_inputs(data.validation, stage.image_size, config)
     if stage.freeze_body:
         dataset, validation = cache_features(network, batches, validation, run, config)
-    # Each device takes its part of an epoch's batches.
+    # Each device processes its share of an epoch's batches.
     steps = math.ceil(len(batches) / (config.devices * config.nodes))
     counts = [stage.epochs * steps for stage in config.stages]
-    # A frozen body has made features of the crops, which a teacher cannot look at.
+    # A teacher needs the crops, not the cached features of a frozen body.
     teacher = None if stage.freeze_body else data.teacher
     module = StageModule(network, config, stage, number, stage.epochs * steps, teacher)
     before, total = sum(counts[:number]), sum(counts)
@@ -180,7 +180,7 @@ def _run_stage(
 
 
 class _EpochView(Dataset[Any]):
-    """Tells the dataset which epoch it is before each item; the epoch decides what is drawn."""
+    """Set the current epoch of the dataset before each item; it determines what is drawn."""
 
     def __init__(self, dataset: Any, module: pl.LightningModule) -> None:
         self.dataset = dataset
@@ -248,11 +248,7 @@ def _kept(folder: Path) -> bool:
 
 
 def _take_best(config: TrainingConfig, folder: Path, network: ClusterNetwork) -> int:
-    """Load the best epoch of all stages, and return the crop size it was trained at.
-
-    A stage need not improve on the one before it: what counts is the figure
-    on the validation groups.
-    """
+    """Load the epoch with the best validation metric of all stages, and return its crop size."""
     found: list[tuple[float, int]] = []
     for number in range(len(config.stages)):
         path = folder / f"stage{number}-best.ckpt"
@@ -260,7 +256,7 @@ def _take_best(config: TrainingConfig, folder: Path, network: ClusterNetwork) ->
             state = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
             found.append((float(state.get(SCORE, 0.0)), number))
     if not found:
-        raise Stopped("The training was stopped before there was anything to keep.")
+        raise Stopped("The training was stopped before it could keep any result.")
     _, number = max(found)
     _load_best(network, folder / f"stage{number}-best.ckpt")
     return config.stages[number].image_size

@@ -1,4 +1,4 @@
-"""Find a learning rate: raise it batch by batch and see where the loss falls fastest.
+"""Learning rate finder: raise the rate batch by batch and find where the loss falls fastest.
 
 The range test of Smith, "Cyclical learning rates for training neural networks", WACV 2017.
 """
@@ -24,30 +24,30 @@ from napari_chromocluster.training.run import Run
 from napari_chromocluster.training.worker import guarded
 
 _LOWEST, _HIGHEST = 1e-7, 1.0
-#: Share of the smoothed loss that comes from the batches before.
+#: Decay of the moving average of the loss.
 _SMOOTHING = 0.85
-#: Times the lowest loss at which the test ends: from there on it only diverges.
+#: The test ends when the loss exceeds this multiple of the lowest loss: it diverges.
 _DIVERGED = 3.0
-#: Rates at the beginning that are not suggested.
+#: Number of rates at the start that are never suggested.
 _SKIPPED = 10
-#: Slopes of neighbouring rates that are averaged.
+#: Number of neighbouring slopes that are averaged.
 _EVEN = 5
-#: Clusters composed for the test: it needs a taste of the data, not all of it.
+#: Clusters composed for the test, which needs only a sample of the data.
 _COMPOSED = 200
 
 
 @dataclass(frozen=True)
 class RateFinding:
-    """What a range test gave.
+    """Result of a range test.
 
     Attributes
     ----------
     rates : tuple of float
-        Learning rates of the head that were tried, rising.
+        Tested learning rates of the head, ascending.
     losses : tuple of float
         Smoothed loss after each.
     suggestion : float
-        Where the loss falls fastest.
+        Rate at which the loss falls fastest.
     """
 
     rates: tuple[float, ...]
@@ -63,13 +63,13 @@ def suggest(rates: NDArray[np.floating], losses: NDArray[np.floating]) -> float:
     ConfigError
         If the loss never falls.
     """
-    # At the first rates nothing is learnt; how their losses differ is chance, and the very first
-    # is that of one batch, which may be lucky.
+    # The first rates are too low to change the loss: differences are noise, and the first loss is
+    # that of a single batch.
     first = min(_SKIPPED, len(losses) // 4)
     lowest = first + int(np.argmin(losses[first:]))
     if lowest < first + 3:
         raise ConfigError(
-            "The loss fell at no learning rate: check the annotations or keep the preset's rates."
+            "No learning rate lowered the loss: check the annotations or keep the preset's rates."
         )
     slopes = np.gradient(losses[: lowest + 1], np.log(rates[: lowest + 1]))
     even = np.convolve(np.pad(slopes, _EVEN // 2, mode="edge"), np.ones(_EVEN) / _EVEN, "valid")
@@ -81,21 +81,21 @@ def find_rates(
     run: RunLike,
     stage_number: int = -1,
     points: int = 60,
-    told: Callable[[float, float], None] | None = None,
+    on_point: Callable[[float, float], None] | None = None,
 ) -> RateFinding:
-    """Run a range test of one stage; nothing of what it learns is kept.
+    """Run a range test of one stage and discard the trained network.
 
     Parameters
     ----------
     config : TrainingConfig
-        The training that the rate is for.
+        The training.
     run : RunLike
-        Told how far the preparation is; can stop it.
+        Receives the progress of the preparation; can stop it.
     stage_number : int
-        Which stage (default: the last).
+        Index of the stage (default: the last).
     points : int
-        Batches at most.
-    told : callable, optional
+        Maximum number of batches.
+    on_point : callable, optional
         Called with each rate and its smoothed loss.
 
     Returns
@@ -137,8 +137,8 @@ def find_rates(
             break
         rates.append(float(rate))
         losses.append(value)
-        if told is not None:
-            told(float(rate), value)
+        if on_point is not None:
+            on_point(float(rate), value)
     found = suggest(np.array(rates), np.array(losses))
     return RateFinding(tuple(rates), tuple(losses), found)
 
@@ -155,15 +155,15 @@ def _step(module: StageModule, optimizer: Any, batches: TrainingBatches, number:
 
 
 def find_rates_of(run: Run, stage_number: int = -1) -> RateFinding | None:
-    """Run a range test in a run folder, and tell of it in the folder's events."""
+    """Run a range test in a run folder and write it to the folder's event log."""
 
     def job() -> RateFinding:
         run.emit({"kind": "start", "preset": run.config.preset})
 
-        def told(rate: float, loss: float) -> None:
+        def on_point(rate: float, loss: float) -> None:
             run.emit({"kind": "rate", "rate": rate, "loss": loss})
 
-        found = find_rates(run.config, run, stage_number, told=told)
+        found = find_rates(run.config, run, stage_number, on_point=on_point)
         run.emit({"kind": "end", "suggestion": found.suggestion})
         return found
 

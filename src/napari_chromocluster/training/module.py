@@ -1,4 +1,4 @@
-"""The Lightning module of one stage: loss, learning rates, validation."""
+"""The Lightning module of one stage: loss, learning rates and validation."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from napari_chromocluster.models.network import ClusterNetwork, layer_groups
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 from napari_chromocluster.training.teacher import Teacher, taught_loss
 
-#: Where a checkpoint holds what the validation groups gave.
+#: Key of the monitored validation metric in a checkpoint.
 SCORE = "chromocluster_score"
 
 
 def partial_label_loss(logits: Tensor, allowed: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy where a region may have one of several types.
+    """Cross entropy with partial labels: a region may have one of several types.
 
-    The probabilities of all allowed types are summed, so a cluster whose type
-    nobody has said still teaches that it is a cluster.
+    The probabilities of all allowed types are summed, so a cluster of unknown
+    type still contributes that it is a cluster.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ class StageModule(pl.LightningModule):
     stage : StageConfig
         The stage.
     number : int
-        Place of the stage, for its random numbers.
+        Index of the stage, part of the random seed.
     steps : int
         Optimizer steps of the whole stage, for the one-cycle schedule.
     teacher : Teacher, optional
-        Its answers are learnt beside the labels.
+        For distillation, in addition to the labels.
     """
 
     def __init__(
@@ -83,22 +83,22 @@ class StageModule(pl.LightningModule):
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits; cached body features (2-D) go to the head alone."""
+        """Return logits; cached body features (2-D) only pass through the head."""
         if x.dim() == 2:
             return self.network.classify_pooled(x)
-        # Grouped convolutions run about twice as fast with the channels last.
+        # Grouped convolutions are about twice as fast in channels-last format.
         out: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
         return out
 
     def on_train_epoch_start(self) -> None:
-        """Set the mode: Lightning keeps the one a network comes in, and a loaded one classifies."""
+        """Set training mode: Lightning keeps the mode, and a loaded network is in eval mode."""
         self.network.train()
         if self.stage.freeze_body:
             self.network.body.eval()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        # Dropout hangs on epoch and batch alone, so that a resumed run repeats it.
+        # Seed dropout by epoch and batch only, so that a resumed run repeats it.
         torch.manual_seed(
             self.config.seed * 1_000_003
             + self.number * 100_003
@@ -144,12 +144,12 @@ class StageModule(pl.LightningModule):
         self.log_dict({f"validation_{name}": value for name, value in figures.items()})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write the score beside the weights, so that stages can be compared."""
+        """Add the score to the checkpoint, so that stages can be compared."""
         score = self.trainer.callback_metrics.get(f"validation_{self.config.monitor}")
         checkpoint[SCORE] = float("-inf") if score is None else float(score)
 
     def configure_optimizers(self) -> Any:
-        """Learning rates rise with depth from body to head; one cycle over the stage."""
+        """Return an optimizer with rates rising from body to head, and a one-cycle schedule."""
         groups = [
             {"params": parameters, "lr": rate}
             for parameters, rate in self._rates()

@@ -1,4 +1,4 @@
-"""What a training leaves: a calibrated model file and its figures on the validation groups."""
+"""The result of a training: a calibrated model file and its validation metrics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAPER = (
     "Lin C. et al., A novel chromosome cluster types identification method using ResNeXt WSL "
     "model, Medical Image Analysis 69:101943 (2021)"
 )
-#: Largest model file for which full precision is kept, in parameters.
+#: Models with more parameters than this are saved in half precision.
 _HALF_ABOVE = 7_000_000
 
 
@@ -47,9 +47,9 @@ def save_outcome(
     plan: DrawPlan,
     network: ClusterNetwork | ClusterEnsemble,
     size: int,
-    told: Mapping[str, object],
+    facts: Mapping[str, object],
 ) -> Path:
-    """Calibrate on the validation groups, evaluate there, write the model file.
+    """Calibrate and evaluate on the validation groups, and write the model file.
 
     Parameters
     ----------
@@ -58,15 +58,15 @@ def save_outcome(
     run : RunLike
         The run folder.
     data : PreparedData
-        What was trained and validated on.
+        Training and validation data.
     plan : DrawPlan
         How often each type was drawn.
     network : ClusterNetwork or ClusterEnsemble
-        The best weights.
+        The trained network.
     size : int
-        Side of the crops that they were trained on, in px.
-    told : mapping
-        What else the card tells of the training, by name.
+        Side of the crops that it was trained on, in px.
+    facts : mapping
+        Further entries for the ``training`` section of the card.
 
     Returns
     -------
@@ -82,14 +82,13 @@ def save_outcome(
         channels=config.channels,
         tta=config.tta,
         training_prior=plan.prior(data.train),
-        # How much more a missed cluster costs than a look does not change with the training.
+        # The deployment prior and the surroundings prior are inherited from the base model.
         deployment_prior=origin.deployment_prior,
-        # Nor does where debris lies.
         surroundings=origin.surroundings,
         training={
             **_training_facts(config, data),
             "start_temperature": origin.temperature,
-            **told,
+            **facts,
         },
         data_licences=origin.data_licences,
         weight_licence=origin.weight_licence,
@@ -104,7 +103,7 @@ def save_outcome(
     shifts = classifier.shifts(data.validation_crops)
     temperature = fit_temperature(logits, true, weights, shifts=shifts, start=origin.temperature)
     card = dataclasses.replace(card, temperature=temperature)
-    # The outputs are at hand: to run the network again would take as long as an epoch or two.
+    # Reuse the logits: running the network again would take as long as an epoch or two.
     probabilities = to_five(calibrate(logits, temperature, weights, shifts), card.classes)
     names = [str(TYPES[column]) for column in true]
     evaluation = evaluate_predictions(names, probabilities, list(data.validation.group))
@@ -120,7 +119,7 @@ def save_outcome(
 
 
 def starting_card(config: TrainingConfig) -> ModelCard:
-    """Return the card of what the training began with: its terms bind what grows from it."""
+    """Return the card of the base model or backbone; its licences carry over to the result."""
     if config.base_model:
         return read_card(resolve_model(config.base_model))
     licence = BACKBONES[config.backbone].licence if config.backbone_weights else ""
@@ -136,7 +135,7 @@ def validation_crops(data: PreparedData, spec: CropSpec) -> NDArray[np.float32]:
 def _write_predictions(
     run: RunLike, data: PreparedData, probabilities: NDArray[np.float32]
 ) -> None:
-    """Keep what the model said of each validation region, for the report."""
+    """Save the predictions of the validation regions for the report."""
     lines = [
         {
             "image": str(row.image),
@@ -160,7 +159,7 @@ def _training_facts(config: TrainingConfig, data: PreparedData) -> dict[str, obj
     return {
         "preset": config.preset,
         "seed": config.seed,
-        # The name alone: a folder may name a patient.
+        # Only the file name: a folder may name a patient.
         "base_model": Path(config.base_model).name if config.base_model else config.backbone,
         "stages": [
             f"{one.name}: {one.epochs} epochs, {one.image_size} px" for one in config.stages

@@ -1,4 +1,4 @@
-"""Annotated regions to what a training draws from and is validated on."""
+"""Prepare the training and validation data from annotated regions."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class PreparedData:
     validation : RegionSet
         Real regions of the validation groups, each of one known type.
     validation_crops : list of RegionCrop
-        The same at their own resolution; those of the training regions are not kept.
+        The same at full resolution.
     validation_table : DataFrame
         Their annotations.
     groups : tuple of (set, set)
-        Groups trained on, groups validated on.
+        Training groups and validation groups.
     sources : ndarray of int
         Annotation file of each real region of ``train``.
     teacher : Teacher or None
-        Says beside the labels what the regions are.
+        For distillation, in addition to the labels.
     """
 
     train: RegionSet
@@ -78,9 +78,9 @@ def prepare_data(config: TrainingConfig, run: RunLike, resume: bool = False) -> 
     config : TrainingConfig
         The training.
     run : RunLike
-        Told how far the preparation is.
+        Receives the progress.
     resume : bool
-        Whether to divide the groups as they were when the training began.
+        Whether to keep the split that the training started with.
     """
     size = max(stage.image_size for stage in config.stages)
     teacher = load_teacher(config)
@@ -97,7 +97,7 @@ def prepare_data(config: TrainingConfig, run: RunLike, resume: bool = False) -> 
         parts.append(_composed(config, run, cut, train_rows, size))
     kept = [cut.crops[row] for row in validation_rows]
     packed = _pack_rows(cut, validation_rows, size)
-    # The crops at their own resolution take most of the memory: those that are done with go first.
+    # The full-resolution crops take most of the memory: free those of the training regions now.
     cut.crops.clear()
     return PreparedData(
         RegionSet.concatenated(parts),
@@ -114,7 +114,7 @@ def prepare_data(config: TrainingConfig, run: RunLike, resume: bool = False) -> 
 def _composed(
     config: TrainingConfig, run: RunLike, cut: CutRegions, rows: NDArray[np.intp], size: int
 ) -> RegionSet:
-    """Compose clusters from the single chromosomes among some rows."""
+    """Compose clusters from the single chromosomes among the given rows."""
     regions = (
         [cut.crops[row] for row in rows],
         [cut.names[row] for row in rows],
@@ -147,12 +147,12 @@ def _pack_rows(cut: CutRegions, rows: NDArray[np.intp], size: int) -> RegionSet:
 
 
 def _first_sources(cut: CutRegions, source: NDArray[np.intp]) -> dict[str, int]:
-    """Return the first annotation file that names each group: later ones may go back to it."""
+    """Return the first annotation file that names each group; later ones may derive from it."""
     return dict(zip(reversed(cut.groups), reversed(source.tolist()), strict=True))
 
 
 def reporter(run: RunLike, what: str) -> Any:
-    """Return what tells a run how far some work is, and ends it where the user stopped it."""
+    """Return a progress callback that writes events and raises Stopped if the user stopped."""
     last = [0.0]
 
     def report(done: int, total: int) -> None:

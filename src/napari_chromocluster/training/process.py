@@ -1,4 +1,4 @@
-"""A training in a process of its own, which outlives the viewer that started it."""
+"""Training in a separate process that outlives the viewer."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import psutil
 from napari_chromocluster.training import alive
 from napari_chromocluster.training.run import RUNNING, Run, RunError
 
-#: Children of this process by number: kept so that they are waited for when they end.
+#: Children of this process by PID, kept so that they can be waited for when they end.
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
-#: Seconds that a training has to stop by itself before it is terminated: after the stop it
-#: still calibrates the best model and saves it.
+#: Seconds before a training that was asked to stop is terminated: it still has to calibrate
+#: and save the best model.
 GRACE = 120.0
 _MODULE = "napari_chromocluster.training"
 
 
 def python_executable() -> str:
-    """Return the Python that runs this, also where the program is an app with one inside.
+    """Return the Python executable, also of a bundled application.
 
     Raises
     ------
     RunError
-        If there is none that could run a training.
+        If there is none.
     """
     found = [sys.executable, getattr(sys, "_base_executable", "")]
     folder = Path(sys.exec_prefix)
@@ -45,33 +45,33 @@ def python_executable() -> str:
 def start(
     run: Run, *, resume: bool = False, find_rates: int | None = None, module: str = _MODULE
 ) -> int:
-    """Start the training of a run folder in its own process.
+    """Start the training of a run folder in a separate process.
 
     Parameters
     ----------
     run : Run
         The run folder.
     resume : bool
-        Go on from the last checkpoint.
+        Continue from the last checkpoint.
     find_rates : int, optional
-        Seek a learning rate for this stage instead of training.
+        Find a learning rate for this stage instead of training.
     module : str
-        What is run on the folder.
+        The module to run on the folder.
 
     Returns
     -------
     int
-        Number of the process.
+        PID of the process.
 
     Raises
     ------
     RunError
-        If it is running already, finished, or cannot be started.
+        If the training is already running, finished, or cannot be started.
     """
     if resume:
         run.check_resumable()
     elif run.state() == RUNNING:
-        raise RunError("This training is running already: attach to it instead.")
+        raise RunError("This training is already running: attach to it instead.")
     command = [python_executable(), "-m", module, str(run.folder)]
     if resume:
         command.append("--resume")
@@ -86,8 +86,8 @@ def start(
         alive.mark(run.pid_path, child.pid)
     except OSError as error:
         raise RunError(
-            f"The training could not be started ({error.strerror}): check space and rights of "
-            f"{run.folder}."
+            f"The training could not be started ({error.strerror}): check the free space and "
+            f"permissions of {run.folder}."
         ) from error
     _reap()
     _CHILDREN[child.pid] = child
@@ -95,7 +95,7 @@ def start(
 
 
 def _detached() -> dict[str, Any]:
-    """Return what makes a child live on when napari or its terminal is closed."""
+    """Return Popen arguments for a child that survives napari and its terminal."""
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         return {"creationflags": flags | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
@@ -109,17 +109,10 @@ def _reap() -> None:
 
 
 def stop(run: Run, grace: float = GRACE) -> None:
-    """Stop a training and wait: first by its stop file, then by force.
+    """Stop a training by its stop file, and terminate it after ``grace`` seconds.
 
     The best epoch so far is kept either way, in the model file or in the
     checkpoints.
-
-    Parameters
-    ----------
-    run : Run
-        The run folder.
-    grace : float
-        Seconds to wait before it is ended by force.
     """
     run.request_stop()
     _reap()
@@ -130,7 +123,7 @@ def stop(run: Run, grace: float = GRACE) -> None:
 
 
 def terminate(run: Run) -> None:
-    """End the process of a run and its helpers now; its last checkpoint is kept."""
+    """Terminate the process of a run and its children now; its last checkpoint is kept."""
     process = alive.local_process(run.pid_path)
     if process is None or process.pid == os.getpid():
         return

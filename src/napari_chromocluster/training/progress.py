@@ -1,4 +1,4 @@
-"""Where a training is, gathered from its events: for the widget's curves and for the report."""
+"""Progress of a training, gathered from its events, for the widget and the report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Curve:
     y: list[float] = field(default_factory=list)
 
     def add(self, x: float, y: float | None) -> None:
-        """Append a point; a training that was resumed draws over what it repeats."""
+        """Append a point; a resumed training replaces the points that it repeats."""
         if y is None:
             return
         while self.x and self.x[-1] >= x:
@@ -27,40 +27,40 @@ class Curve:
 
 
 class RunProgress:
-    """The state of a training as its events tell it.
+    """The state of a training according to its events.
 
     Attributes
     ----------
     batch_loss, train_loss, validation_loss, macro_sensitivity, accuracy : Curve
         Over epochs of the whole training.
     stages : tuple of StageConfig
-        Stages that have epochs.
+        All stages.
     bounds : list of float
-        Epoch at which each stage begins, and the end.
+        First epoch of each stage, and the end.
     stage : str
-        Name of the stage that runs.
+        Name of the current stage.
     epoch, epochs : int
         Of that stage, from 1.
     batch, batches : int
         Of that epoch.
     eta_s : float or None
-        Seconds left, where known.
+        Estimated seconds left.
     device : str
-        Where it runs.
+        Device of the training.
     memory_mb : float or None
         Peak memory.
     preparing : tuple of (str, int, int) or None
-        What is prepared, how much is done and how much there is.
+        Current step of the preparation, number done and total.
     fold, folds : int
-        Which fold runs, once the run's own is done.
+        Current fold, from 1.
     reporting : bool
         Whether the report is being written.
     ended : str
-        Last turn: ``""`` while it runs, else ``end``, ``stopped`` or ``error``.
+        ``""`` while it runs, else ``end``, ``stopped`` or ``error``.
     stopped : bool
-        Whether the user stopped it; the best until then may be kept.
+        Whether the user stopped it; it may still have a model.
     message : str
-        What the last turn said.
+        Message of the last event.
     """
 
     def __init__(self, config: TrainingConfig) -> None:
@@ -81,7 +81,7 @@ class RunProgress:
         self.preparing: tuple[str, int, int] | None = None
         self.fold = self.folds = 1
         self._all_folds = config.folds
-        # Number of the fold that runs, and when its first stage began.
+        # Number of the current fold, and when it started.
         self._fold_began: tuple[int, float] | None = None
         self.reporting = False
         self.ended = ""
@@ -90,14 +90,14 @@ class RunProgress:
 
     @property
     def done(self) -> float:
-        """Share of all epochs that is done, 0 to 1."""
+        """Fraction of all epochs that is done."""
         if self.ended == "end" and not self.stopped:
             return 1.0
         last = max(self.batch_loss.x[-1:] + self.train_loss.x[-1:], default=0.0)
         return min(1.0, last / self.bounds[-1]) if self.bounds[-1] else 0.0
 
     def take(self, event: dict[str, Any]) -> None:
-        """Take one event; kinds that are not known are passed over."""
+        """Process one event; ignore unknown kinds."""
         kind = event.get("kind")
         if kind == "start":
             self.ended, self.message, self.stopped = "", "", False
@@ -124,11 +124,11 @@ class RunProgress:
             self.eta_s, self.preparing, self.reporting = None, None, False
 
     def _estimate(self, event: dict[str, Any], fold: int) -> None:
-        """Take the time that a fold still takes, and add that of the folds after it."""
+        """Update the remaining time: that of the current fold plus that of later folds."""
         now, left = float(event.get("time", 0.0)), event.get("eta_s")
         if self._fold_began is None or self._fold_began[0] != fold:
             self._fold_began = (fold, now)
-        if left is not None:  # a stage that has just begun knows none: the last one counts
+        if left is not None:  # a new stage has no estimate yet: keep the last one
             whole = now - self._fold_began[1] + float(left)
             self.eta_s = float(left) + max(self._all_folds - fold, 0) * whole
 
@@ -153,7 +153,7 @@ class RunProgress:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as a user says it."""
+    """Return a duration as text, such as ``5 min``."""
     if seconds < 90:
         return f"{max(round(seconds), 1)} s"
     minutes = round(seconds / 60)

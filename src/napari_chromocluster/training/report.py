@@ -1,6 +1,6 @@
-"""What a training brought: figures on the validation groups, beside the model it began with.
+"""Report of a training: validation metrics of the new model compared with the old one.
 
-Written once, by the training's own process; widget and command line only read it.
+The training process writes it once; widget and command line only read it.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ from napari_chromocluster.training.seen import seen_groups
 
 #: Files of the report folder.
 PREDICTIONS, METRICS, PAGE = "validation.json", "metrics.json", "report.html"
-#: Mistakes of which a thumbnail is drawn, the most confident first.
+#: Maximum number of mistakes with a thumbnail.
 _MOST_MISTAKES = 200
 _THUMBNAIL = 96
-#: Signal that is drawn black.
+#: Signal drawn as black.
 _FULL = 1.9
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A validation region that the new model gets wrong.
+    """A validation region that the new model classifies wrongly.
 
     Attributes
     ----------
     image, labels : str
-        Files; ``labels`` is empty where the image is the region.
+        Files; ``labels`` is empty if the image is the region.
     label : int
-        Label of the region (0 where the image is the region).
+        Label of the region (0 if the image is the region).
     group : str
         Its metaphase, slide or case.
     true, predicted : str
         Cluster types.
     confidence : float
-        How sure the model was.
+        Probability of the predicted type.
     y, x : float
-        Middle of the region in the image, in px.
+        Centroid of the region in the image, in px.
     thumbnail : str
-        Picture of the region, relative to the report folder; empty past the first ones.
+        Image file, relative to the report folder; empty after the first ones.
     """
 
     image: str
@@ -76,38 +76,38 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Report:
-    """What is read back from a report folder.
+    """The content of a report folder.
 
     Attributes
     ----------
     new : dict
         `Evaluation.to_dict` of the trained model on the validation groups.
     old : dict or None
-        The same of the model it began with; None where that classifies nothing.
+        The same for the old model; None if it cannot classify.
     old_name : str
-        Name of that model.
+        Name of the old model.
     temperature : float
         Fitted on the validation groups.
     groups : list of str
-        Groups validated on.
+        Validation groups.
     seen_by_old : list of str
-        Those of them that the old model was trained on: its figures flatter there.
+        Validation groups that the old model was trained on: its metrics are too good there.
     mistakes : list of Mistake
         The most confident first.
     folds : int
-        Into how many parts the groups were split.
+        Number of folds.
     pooled : dict or None
-        `Evaluation.to_dict` over all folds: each group once, by a model that never saw it.
+        `Evaluation.to_dict` over all folds.
     unchecked : int
-        Groups of the training that no fold checked.
+        Groups that were not validated on in any fold.
     reliability : list of (float, float, int)
-        Mean confidence, share right and number of regions of each tenth of confidence.
+        Mean confidence, accuracy and number of regions of each bin of confidence.
     share_of_start : float
-        Share of the model it began with in its weights (see `way_back.go_back`).
+        Share of the old model in the averaged weights (see `way_back.go_back`).
     networks : int
-        How many networks answer together in it.
+        Number of networks in the new model.
     start_temperature : float or None
-        Temperature of the model it began with; None in reports of older versions.
+        Temperature of the base model; None in reports of older versions.
     """
 
     new: dict[str, Any]
@@ -127,11 +127,11 @@ class Report:
 
     @property
     def calibration_known(self) -> bool:
-        """Whether there are regions enough to judge the calibration by."""
+        """Whether there are enough regions to judge the calibration."""
         return int(self.new["n"]) >= PRIOR_REGIONS
 
     def what_calibration_rests_on(self) -> str:
-        """Return a sentence or two about the temperature and how far it can be trusted."""
+        """Describe the temperature and how reliable it is."""
         n, groups = self.new["n"], len(self.groups)
         begun = (
             ""
@@ -145,34 +145,33 @@ class Report:
         if self.calibration_known:
             return f"{text}, so the calibration error is a little too good."
         return (
-            f"{text}. They are too few to tell how sure the model may be: the temperature stays "
-            f"near that of the start, and the calibration error says little."
+            f"{text}. They are too few to calibrate the model: the temperature stays near that of "
+            f"the start, and the calibration error is not meaningful."
         )
 
     def what_was_kept(self) -> str:
-        """Return a sentence about what the model keeps of its start; empty where nothing."""
+        """Describe what the model keeps of the old one; empty if nothing."""
         kept = []
         if self.share_of_start:
             kept.append(f"{self.share_of_start:.0%} of the weights")
         if self.networks > 1:
             others = self.networks - 1
-            answers = "network that answers" if others == 1 else "networks that answer"
-            kept.append(f"{others} other {answers} beside it")
-        return f"Of the old model it keeps {' and '.join(kept)}." if kept else ""
+            kept.append(f"{others} other network{'' if others == 1 else 's'} of the ensemble")
+        return f"It keeps {' and '.join(kept)} of the old model." if kept else ""
 
     def what_was_not_checked(self) -> str:
-        """Return a sentence about the groups that no fold checked; empty where all were."""
+        """Describe the groups that were not validated on in any fold; empty if none."""
         if not self.unchecked:
             return ""
         some = "1 group was" if self.unchecked == 1 else f"{self.unchecked} groups were"
         return (
-            f"{some} checked in no fold: added once the training had begun, or without a region "
-            f"of one known type."
+            f"{some} not checked in any fold: added after the training had started, or without a "
+            f"region of one known type."
         )
 
 
 def read_report(run: Run) -> Report | None:
-    """Read the report of a run; None where there is none yet.
+    """Read the report of a run; return None if there is none yet.
 
     Raises
     ------
@@ -187,21 +186,11 @@ def read_report(run: Run) -> Report | None:
         values["mistakes"] = [Mistake(**one) for one in values["mistakes"]]
         return Report(**values)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"The report {path} cannot be read: train again to have one.") from error
+        raise RunError(f"The report {path} cannot be read: train again to get one.") from error
 
 
 def write_report(run: Run) -> Report:
-    """Compare the trained model with the one it began with, and write the report folder.
-
-    Parameters
-    ----------
-    run : Run
-        A run that has its model.
-
-    Returns
-    -------
-    Report
-        What was written as ``metrics.json`` and ``report.html``, with the thumbnails.
+    """Compare the trained model with the old one, and write the report folder.
 
     Raises
     ------
@@ -240,7 +229,7 @@ def write_report(run: Run) -> Report:
 
 
 def _predictions(run: Run) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Return the validation regions and what the new model says of them."""
+    """Return the validation regions and the new model's probabilities."""
     path = run.report_folder / PREDICTIONS
     try:
         lines = json.loads(path.read_text(encoding="utf-8"))
@@ -254,7 +243,7 @@ def _predictions(run: Run) -> tuple[pd.DataFrame, NDArray[np.float32]]:
 def _reliability(
     true: list[str], probabilities: NDArray[np.float32], bins: int = 10
 ) -> list[tuple[float, float, int]]:
-    """Return mean confidence, share right and number of each bin of confidence that is used."""
+    """Return mean confidence, accuracy and count of each non-empty bin of confidence."""
     order = [str(kind) for kind in TYPES]
     right = probabilities.argmax(axis=1) == np.array([order.index(name) for name in true])
     confidence = probabilities.max(axis=1)
@@ -270,13 +259,13 @@ def _reliability(
 
 
 def _pooled(run: Run) -> dict[str, Any] | None:
-    """Evaluate all folds together, once all are there."""
+    """Evaluate all folds together; None until all are done."""
     others = fold_runs(run)
     if not others or not all(one.model_path.exists() for one in others):
         return None
     parts = [_predictions(one) for one in (run, *others)]
     rows = pd.concat([rows for rows, _ in parts], keys=range(len(parts)), names=["fold"])
-    # The first fold that checks on a group counts, should two have done so.
+    # If two folds validated on a group, the first one counts.
     folds = rows.index.get_level_values("fold").to_series(index=rows.index)
     once = (folds == folds.groupby(rows["group"]).transform("min")).to_numpy()
     rows = rows[once]
@@ -286,16 +275,12 @@ def _pooled(run: Run) -> dict[str, Any] | None:
 
 
 def _unchecked(run: Run, pooled: Mapping[str, Any]) -> int:
-    """Count the groups of a training that no fold checked."""
+    """Count the groups that were not validated on in any fold."""
     return len(divided_groups(run.checkpoint_folder) - set(pooled["per_group"]))
 
 
 def old_model(run: Run) -> str:
-    """Return the model that the new one is compared with.
-
-    A run that began with a backbone, which knows no types, is compared with
-    the default model.
-    """
+    """Return the model to compare with: the base model, or the default model for a backbone."""
     return run.config.base_model or "default"
 
 
@@ -340,7 +325,7 @@ def _mistakes(
 
 
 def _places(rows: pd.DataFrame) -> list[tuple[float, float]]:
-    """Return the middle of each region in its image, reading each label image once."""
+    """Return the centroid of each region in its image, reading each label image once."""
     from napari_chromocluster.imaging.io import read_labels
     from napari_chromocluster.imaging.regions import extract_regions
 
@@ -355,7 +340,7 @@ def _places(rows: pd.DataFrame) -> list[tuple[float, float]]:
 
 
 def draw_thumbnail(crop: RegionCrop, side: int = _THUMBNAIL) -> Image.Image:
-    """Draw a region dark on white, as it fills the crop the model sees."""
+    """Draw a region dark on white, framed as in the model's crop."""
     ink = np.clip(crop.signal / _FULL, 0, 1) * crop.mask
     picture = Image.fromarray(np.rint(255 * (1 - ink)).astype(np.uint8))
     return picture.resize((side, side), Image.Resampling.BILINEAR)

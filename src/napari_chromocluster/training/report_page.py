@@ -1,4 +1,4 @@
-"""The report of a training as one HTML file that needs nothing beside it."""
+"""The report of a training as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_page(
     true : sequence of str, length N
         True types of the validation regions.
     probabilities : (N, 5) float32 array
-        What the new model says of them.
+        Probabilities of the new model.
     """
     folder = run.report_folder
     order = [str(kind) for kind in TYPES]
@@ -114,8 +114,8 @@ def _page(run: Run, report: Report, figures: list[str]) -> str:
     low, high = new["accuracy_interval"]
     notes = [
         f"Measured on {new['n']} regions of {len(report.groups)} metaphases or slides that the "
-        f"new model never learnt from. Accuracy lies between {low:.1%} and {high:.1%} with 95 % "
-        f"certainty.",
+        f"new model was not trained on. 95 % confidence interval of the accuracy: {low:.1%} to "
+        f"{high:.1%}.",
         report.what_calibration_rests_on(),
     ]
     if report.what_was_kept():
@@ -130,7 +130,7 @@ def _page(run: Run, report: Report, figures: list[str]) -> str:
         notes.append(report.what_was_not_checked())
     if report.seen_by_old:
         notes.append(
-            f"{report.old_name} had learnt from {len(report.seen_by_old)} of these groups: its "
+            f"{report.old_name} was trained on {len(report.seen_by_old)} of these groups: its "
             f"figures are too good, and the comparison is unfair to the new model."
         )
     images = "".join(
@@ -147,13 +147,13 @@ def _page(run: Run, report: Report, figures: list[str]) -> str:
 <h1>Training report: {html.escape(config.model_name)}</h1>
 <p>Preset {html.escape(config.preset)}, seed {config.seed}; {html.escape(stages)}.</p>
 {"".join(f"<p class='note'>{html.escape(note)}</p>" for note in notes)}
-<h2>New beside old</h2>
+<h2>New and old model</h2>
 {_overall_table(report)}
 <h2>Each type</h2>
 {_type_table(report)}
-<h2>Which is taken for which</h2>
+<h2>Confusion matrix and reliability</h2>
 <div class="figures">{images}</div>
-<h2>Course of the training</h2>
+<h2>Training curves</h2>
 <img alt="curves" src="{_embedded(run.report_folder / figures[2])}">
 <h2>Mistakes ({len(report.mistakes)})</h2>
 {_mistake_list(run, report.mistakes)}
@@ -170,7 +170,7 @@ def _number(value: float | None) -> str:
 
 
 def _compared(new: float | None, old: float | None, less: bool = False) -> str:
-    """Return the cell of a new figure, marked by whether it gained."""
+    """Return the table cell of a new value, marked as better or worse."""
     mark = ""
     if new is not None and old is not None and abs(new - old) >= 0.0005:
         mark = "better" if (new < old) == less else "worse"
@@ -180,11 +180,11 @@ def _compared(new: float | None, old: float | None, less: bool = False) -> str:
 
 def _overall_table(report: Report) -> str:
     old: dict[str, Any] = report.old or {}
-    untold = () if report.calibration_known else ("ece",)
+    unreliable = () if report.calibration_known else ("ece",)
     rows = "".join(
         f"<tr><td>{title}</td><td>{_number(old.get(name))}</td>"
-        f"{_compared(report.new[name], None if name in untold else old.get(name), name == 'ece')}"
-        "</tr>"
+        + _compared(report.new[name], None if name in unreliable else old.get(name), name == "ece")
+        + "</tr>"
         for name, title in _OVERALL
     )
     return (

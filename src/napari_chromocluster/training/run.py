@@ -1,4 +1,4 @@
-"""The run folder: everything one training leaves, and how others follow and stop it."""
+"""The run folder of a training: its files, its state, and how to follow and stop it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ PREPARED, RUNNING, FINISHED, STOPPED, FAILED, KILLED = (
     "killed",
 )
 
-#: Events after which a run is in another state.
+#: Events that change the state of a run.
 _STATES = {"end": FINISHED, "stopped": STOPPED, "error": FAILED, "start": KILLED}
 _TURNS = tuple(_STATES)
-#: Bytes set aside so that a full disk can still be told of.
+#: Bytes reserved so that an error can still be recorded on a full disk.
 _RESERVE = 1 << 16
 _DISCARDED = ".discarded"
 
 
 class RunError(ValueError):
-    """A folder that is no run folder, or cannot be used as one."""
+    """A folder that is not a run folder, or cannot be used as one."""
 
 
 @dataclass(frozen=True)
@@ -45,28 +45,28 @@ class Run:
     Attributes
     ----------
     folder : Path
-        Holds ``config.json``, ``events.jsonl``, ``checkpoints/``, ``report/``,
-        ``model.safetensors`` and, once asked to stop, ``stop``.
+        Contains ``config.json``, ``events.jsonl``, ``checkpoints/``, ``report/``,
+        ``model.safetensors`` and, after a request to stop, ``stop``.
     """
 
     folder: Path
 
     @classmethod
     def create(cls, folder: str | Path, config: TrainingConfig) -> Run:
-        """Make a run folder.
+        """Create a run folder.
 
         Raises
         ------
         RunError
-            If the folder holds a run already or cannot be written to.
+            If the folder already holds a run or cannot be written to.
         """
         run = cls(Path(folder).expanduser().resolve())
         run.check_free()
         if config.devices * config.nodes > 1 and run.config_path.exists():
-            # Other processes wait for the configuration, and would take the old one.
-            raise RunError(f"{run.folder} holds a training already: choose another folder.")
+            # Other processes wait for the configuration, and would read the old one.
+            raise RunError(f"{run.folder} already holds a training: choose another folder.")
         try:
-            # Of a training that failed before it learnt anything the new one tells nothing.
+            # Remove the traces of a training that failed before its first epoch.
             for path in (run.events_path, run.pid_path, run.log_path, run.stop_path):
                 path.unlink(missing_ok=True)
             forget_division(run.checkpoint_folder)
@@ -81,45 +81,44 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """Open a run folder that exists.
+        """Open an existing run folder.
 
         Raises
         ------
         RunError
-            If it is none.
+            If it is not a run folder.
         """
         run = cls(Path(folder).expanduser().resolve())
         if not run.config_path.is_file():
-            raise RunError(f"{run.folder} is no run folder: it has no config.json.")
+            raise RunError(f"{run.folder} is not a run folder: it has no config.json.")
         return run
 
     def check_free(self) -> None:
-        """Make sure that a new training can have the folder.
+        """Make sure that a new training can use the folder.
 
-        One that failed before it learnt anything, as for a label that does not occur, is no
-        reason to go elsewhere.
+        A training that failed before its first epoch may be overwritten.
 
         Raises
         ------
         RunError
-            If the folder holds a run already.
+            If the folder already holds a run.
         """
         if self.config_path.exists() and not (self.state() == FAILED and self._is_empty()):
-            raise RunError(f"{self.folder} holds a training already: choose another folder.")
+            raise RunError(f"{self.folder} already holds a training: choose another folder.")
         if self.model_path.exists() and not self.config_path.exists():
-            raise RunError(f"{self.model_path} is there already: choose another folder.")
+            raise RunError(f"{self.model_path} already exists: choose another folder.")
 
     def check_resumable(self) -> None:
-        """Make sure that there is something left to train.
+        """Make sure that the training is neither running nor finished.
 
         Raises
         ------
         RunError
-            If it is finished, or running.
+            If it is.
         """
         state = self.state()
         if state == RUNNING:
-            raise RunError("This training is running already: attach to it instead.")
+            raise RunError("This training is already running: attach to it instead.")
         if state == FINISHED and not self.can_resume():
             raise RunError(
                 f"This training is finished: its model is {self.model_path}; choose another "
@@ -133,7 +132,7 @@ class Run:
 
     @property
     def events_path(self) -> Path:
-        """The events, one JSON object a line."""
+        """The event log, one JSON object per line."""
         return self.folder / "events.jsonl"
 
     @property
@@ -153,22 +152,22 @@ class Run:
 
     @property
     def stop_path(self) -> Path:
-        """Its existence asks the training to stop."""
+        """Request to stop the training, if it exists."""
         return self.folder / "stop"
 
     @property
     def pid_path(self) -> Path:
-        """Number of the process that trains."""
+        """Which process trains (see `alive.mark`)."""
         return self.folder / "pid"
 
     @property
     def reserve_path(self) -> Path:
-        """Space that is given back on a full disk, for the last event."""
+        """Reserved space, freed on a full disk for the last event."""
         return self.folder / "reserve"
 
     @property
     def log_path(self) -> Path:
-        """What the process printed."""
+        """Output of the process."""
         return self.folder / "log.txt"
 
     @property
@@ -184,7 +183,7 @@ class Run:
         events.append(self.events_path, event)
 
     def emit_last(self, event: dict[str, Any]) -> None:
-        """Append an event that says how it ended, on a full disk from the reserve."""
+        """Append the final event; on a full disk, free the reserved space first."""
         try:
             events.mend(self.events_path)
             self.emit(event)
@@ -195,12 +194,12 @@ class Run:
                 self.emit(event)
 
     def begin(self) -> None:
-        """Make ready for work: end a torn line, and set space aside for the last word."""
+        """Repair the event log after a crash, and reserve space for the final event."""
         events.mend(self.events_path)
         self.reserve_path.write_bytes(bytes(_RESERVE))
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Yield all events; a line torn by a crash is passed over."""
+        """Yield all events; skip a line cut short by a crash."""
         if self.events_path.exists():
             yield from events.parse(self.events_path.read_bytes())
 
@@ -209,37 +208,37 @@ class Run:
         self.stop_path.touch()
 
     def should_stop(self) -> bool:
-        """Whether someone asked to stop."""
+        """Whether the user asked to stop."""
         return self.stop_path.exists()
 
     def clear_stop(self) -> None:
-        """Take the wish to stop back, before the run goes on."""
+        """Withdraw the request to stop, before the run is resumed."""
         self.stop_path.unlink(missing_ok=True)
 
     def process_alive(self) -> bool:
-        """Whether the process that trains is there."""
+        """Whether the training process is alive."""
         return is_alive(self.pid_path, self.events_path)
 
     def state(self) -> str:
         """Return one of ``prepared, running, finished, stopped, failed, killed``.
 
-        A model that is there after a stop counts as ``finished``.
+        A stopped run that has a model is ``finished``.
         """
         if self.process_alive():
             return RUNNING
         last = events.last_of(self.events_path, _TURNS)
         if last is not None:
             return _STATES.get(str(last.get("kind")), KILLED)
-        # A process that ended without an event did not even start.
+        # A process that ended without an event failed to start.
         return FAILED if self.pid_path.exists() else PREPARED
 
     def message(self) -> str:
-        """Say in one sentence what is to be known of the state; empty where all is well."""
+        """Describe a problem of the run in one sentence; empty if there is none."""
         state = self.state()
         if state == KILLED:
             return (
-                "The training was ended from outside (killed, out of memory or a shutdown): "
-                "resume it to go on from the last finished epoch."
+                "The training was interrupted (killed, out of memory or a shutdown): resume it to "
+                "continue from the last finished epoch."
             )
         if state in (FAILED, STOPPED):
             last = events.last_of(self.events_path, _TURNS) or {}
@@ -247,9 +246,9 @@ class Run:
         return ""
 
     def can_resume(self) -> bool:
-        """Whether there is something left to train."""
+        """Whether the training is unfinished."""
         state = self.state()
-        # Once the checkpoints of a finished training are gone, a wish to stop came too late.
+        # Without checkpoints, the request to stop came after the training had finished.
         return state in (PREPARED, STOPPED, FAILED, KILLED) or (
             state == FINISHED and self.should_stop() and self._has_checkpoints()
         )
@@ -258,12 +257,12 @@ class Run:
         return any(self.checkpoint_folder.glob("*.ckpt"))
 
     def _is_empty(self) -> bool:
-        """Whether the training has left nothing that anybody could want."""
+        """Whether the training has left no model, checkpoint or report."""
         reported = self.report_folder.is_dir() and any(self.report_folder.iterdir())
         return not (self.model_path.exists() or self._has_checkpoints() or reported)
 
     def _log_line(self) -> str:
-        """Return the last line of what the process printed."""
+        """Return the last line of the process output."""
         try:
             lines = self.log_path.read_text(encoding="utf-8", errors="replace").split("\n")
         except OSError:
@@ -272,7 +271,7 @@ class Run:
 
 
 def runs_dir() -> Path:
-    """Return the folder where runs go unless another is named."""
+    """Return the default folder of runs."""
     return home_dir() / "runs"
 
 
@@ -281,13 +280,13 @@ def list_runs(folder: str | Path | None = None) -> list[Run]:
     base = Path(folder) if folder is not None else runs_dir()
     found: list[tuple[float, Run]] = []
     for path in base.glob("[!.]*/config.json"):
-        with contextlib.suppress(OSError):  # it may be thrown away at this moment
+        with contextlib.suppress(OSError):  # it may be deleted at this moment
             found.append((path.stat().st_mtime, Run(path.parent)))
     return [run for _, run in sorted(found, key=lambda pair: (-pair[0], str(pair[1].folder)))]
 
 
 def new_run_folder() -> Path:
-    """Return a folder for a new run, named by the time, that does not exist yet."""
+    """Return an unused folder for a new run, named by the current time."""
     stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     folder, number = runs_dir() / stem, 2
     while folder.exists():
@@ -296,7 +295,7 @@ def new_run_folder() -> Path:
 
 
 def name_for(groups: int) -> str:
-    """Return a name for a new training that says when it was begun and on how much."""
+    """Return an unused name for a new training, from its date and number of metaphases."""
     metaphases = "1 metaphase" if groups == 1 else f"{groups} metaphases"
     wanted = f"{datetime.now():%Y-%m-%d}, {metaphases}"
     taken = set()
@@ -310,7 +309,7 @@ def name_for(groups: int) -> str:
 
 
 def discard(run: Run) -> Path:
-    """Put a run out of sight, beside the others; `restore` brings it back.
+    """Move a run to a hidden folder; `restore` brings it back.
 
     Raises
     ------
@@ -324,7 +323,7 @@ def discard(run: Run) -> Path:
 
 
 def restore(folder: Path) -> Run:
-    """Bring back a run that `discard` put away, given its folder there."""
+    """Bring back a run from the folder that `discard` returned."""
     return Run(_move(folder, folder.parent.parent / folder.name))
 
 
@@ -334,6 +333,6 @@ def _move(source: Path, target: Path) -> Path:
         source.rename(target)
     except OSError as error:
         raise RunError(
-            f"{source.name} cannot be moved ({error.strerror}): close programs that use it."
+            f"{source.name} cannot be moved ({error.strerror}): close the programs that use it."
         ) from error
     return target

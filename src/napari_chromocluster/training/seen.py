@@ -1,4 +1,4 @@
-"""Which groups a model was trained on, as far as its card says: its figures flatter there."""
+"""Which groups a model was trained on, according to its card: its metrics are too good there."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ def group_hash(name: str) -> str:
 
 
 def seen_groups(model: str | None, groups: Iterable[str]) -> set[str]:
-    """Return those of some groups that a model was trained on.
+    """Return the groups that a model was trained on.
 
     Parameters
     ----------
     model : str or None
-        A name of the model list or a file; of one that is not there nothing is known.
+        A listed model or a file; the result is empty if it does not exist.
     groups : iterable of str
         Names of groups; a card may hold their hashes instead.
     """
     if model is None:
         return set()
-    # Not before it is needed: who counts annotations need not wait for torch.
+    # Lazy import: counting annotations does not need torch.
     from napari_chromocluster.models.model_file import read_card
     from napari_chromocluster.models.registry import resolve_model
 

@@ -1,9 +1,9 @@
-"""Split regions by group: a metaphase is trained on or validated on, never both.
+"""Split regions by group: a metaphase is used for training or for validation, never both.
 
-Each group has a place between 0 and 1, from a hash of its name.  Those below the share to check
-on are checked on, so a group stays on its side when others are added.  It changes sides only
-where the groups by themselves would be too few, too many, of one side's types alone, or learnt
-from by the model that the training begins with: see `split_groups`.
+Each group has a place in [0, 1), from a hash of its name.  Those below the validation share are
+validated on, so a group stays on its side when others are added.  Groups change sides only if the
+validation groups would be too few or too many, lack a type, or were trained on by the base model:
+see `split_groups`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ from napari_chromocluster.training.config import ConfigError, TrainingConfig
 from napari_chromocluster.training.seen import seen_groups
 
 _TYPES = {str(kind) for kind in TYPES}
-#: How many groups are checked on, in shares of what was asked for: between these the places of
-#: the groups decide alone.
+#: Minimum and maximum number of validation groups, relative to the requested share.
 _FEWEST, _MOST = 0.5, 2.0
-#: Divisions that are looked at for one with every type on both sides.
-_LOOKED_AT = 2000
+#: Maximum number of splits searched for one with every type on both sides.
+_SEARCHED = 2000
 
 
 def read_tables(config: TrainingConfig) -> pd.DataFrame:
-    """Read the annotations of a training, test groups left out.
+    """Read the annotations of a training without the excluded groups.
 
-    The column ``source`` tells the place of each row's file among ``config.annotations``.
+    The column ``source`` is the index of each row's file in ``config.annotations``.
 
     Raises
     ------
@@ -44,19 +43,18 @@ def read_tables(config: TrainingConfig) -> pd.DataFrame:
         If a file cannot be used.
     """
     table = read_sources(config.annotations)
-    # A test group may be large, and nothing is made of it here.
     return table[~table["group"].isin(config.excluded_groups)]
 
 
 def check_annotations(config: TrainingConfig) -> None:
-    """Make sure that the annotations can be read and divided, without opening an image.
+    """Make sure that the annotations can be read and split, without opening an image.
 
     Raises
     ------
     AnnotationError
-        If a file cannot be used, if nothing is annotated, or if an image is in two groups.
+        If a file cannot be used, nothing is annotated, or an image is in two groups.
     ConfigError
-        If there are not two groups.
+        If there are fewer than two groups.
     """
     table = trainable(read_tables(config))
     if table.empty:
@@ -64,7 +62,7 @@ def check_annotations(config: TrainingConfig) -> None:
     for image, groups in images_of_two_groups(table).items():
         raise AnnotationError(
             f"{Path(image).name} belongs to two groups, {groups[0]!r} and {groups[1]!r}, so it "
-            f"would be learnt from and checked on: give it one group in all annotation files."
+            f"could be both learned from and checked on: give it one group in all annotation files."
         )
     split_groups(
         [str(group) for group in table["group"]],
@@ -74,25 +72,25 @@ def check_annotations(config: TrainingConfig) -> None:
 
 
 def group_place(name: str) -> float:
-    """Return a number in [0, 1) that is the same for a group in every run."""
+    """Return a number in [0, 1) that depends only on the name of a group."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 16**8
 
 
 def split_groups(
     groups: Sequence[str], types: Sequence[str], config: TrainingConfig
 ) -> tuple[set[str], set[str]]:
-    """Divide groups into those to train on and those to validate on.
+    """Split groups into training and validation groups.
 
-    Unless groups are named or folded, those are validated on whose place (see `group_place`)
-    lies below the share, with as few changes as these rules ask for:
+    Unless validation groups are named or folds are used, the validation groups are those whose
+    `group_place` is below the share, with as few changes as these rules require:
 
-    - between half and twice the share of the groups are validated on, and at least one;
-    - none that the model to begin with was trained on, unless there are no others;
-    - every type that two groups hold is on both sides, as far as that can be.
+    - the number of validation groups is between half and twice the share, and at least one;
+    - no group that the base model was trained on, unless there are no others;
+    - every type that occurs in two or more groups is on both sides, if possible.
 
     Parameters
     ----------
-    groups, types : sequence of str, one a region
+    groups, types : sequence of str
         Group and cluster type of each region.
     config : TrainingConfig
         Shares, named groups and folds.
@@ -100,12 +98,12 @@ def split_groups(
     Returns
     -------
     tuple of set
-        Groups for training and groups for validation.
+        Training groups and validation groups.
 
     Raises
     ------
     ConfigError
-        If there are not two groups, or no region of a known type to check on.
+        If there are fewer than two groups, or no region of a known type to validate on.
     """
     excluded = set(config.excluded_groups)
     held: dict[str, set[str]] = {}
@@ -120,18 +118,18 @@ def split_groups(
     order = sorted(held, key=group_place)
     if config.folds > len(order):
         raise ConfigError(
-            f"{config.folds} folds need as many groups (metaphases), and there are {len(order)}: "
+            f"{config.folds} folds need as many groups (metaphases), but there are {len(order)}: "
             f"use at most {len(order)} folds."
         )
     if config.validation_groups and config.folds > 1:
         raise ConfigError(
-            "In folds every group is checked once: take one fold, or name no groups to check on."
+            "With folds, every group is checked once: use one fold, or name no validation groups."
         )
     if config.validation_groups:
         missing = set(config.validation_groups) - set(order)
         if missing:
             raise ConfigError(
-                f"Validation groups are not in the data: {', '.join(sorted(missing))}."
+                f"These validation groups are not in the data: {', '.join(sorted(missing))}."
             )
         validation = set(config.validation_groups)
     elif config.folds > 1:
@@ -143,32 +141,32 @@ def split_groups(
         raise ConfigError("One side of the split is empty: use fewer folds or more metaphases.")
     if not any(held[group] & _TYPES for group in validation):
         raise ConfigError(
-            f"The groups to check on ({', '.join(sorted(validation))}) hold no region of one known "
+            f"The validation groups ({', '.join(sorted(validation))}) have no region of one known "
             f"type: annotate types there, or choose other validation groups."
         )
     return training, validation
 
 
 def fold_of(groups: Iterable[str], config: TrainingConfig) -> tuple[set[str], set[str]]:
-    """Divide groups for a fold of a configuration: those to train on, those to validate on."""
+    """Return the training and validation groups of the fold of a configuration."""
     order = sorted(groups, key=group_place)
     validation = set(order[config.fold :: config.folds])
     return set(order) - validation, validation
 
 
 def _by_place(order: list[str], held: Mapping[str, set[str]], config: TrainingConfig) -> set[str]:
-    """Return the groups to validate on, where none are named; ``order`` is that of their places."""
-    learnt = seen_groups(config.base_model, order)
-    usable = [group for group in order if group not in learnt]
+    """Choose the validation groups among groups in ``order`` of their places."""
+    seen = seen_groups(config.base_model, order)
+    usable = [group for group in order if group not in seen]
     if not any(held[group] & _TYPES for group in usable):
         usable = order
-    # Something new is to be learnt as well.
+    # Leave a group for training that the base model has not seen.
     top = max(1, len(usable) - 1)
     asked = config.validation_share * len(order)
     most = min(max(1, math.floor(_MOST * asked)), top)
     fewest = min(max(1, math.floor(_FEWEST * asked)), top)
     chosen = [group for group in usable if group_place(group) < config.validation_share][:most]
-    # On regions of which only some type is known nothing can be checked: they come last.
+    # Groups without a region of known type are useless for validation: take them last.
     others = [group for group in usable if group not in chosen]
     others.sort(key=lambda group: not held[group] & _TYPES)
     chosen += others[: max(0, fewest - len(chosen))]
@@ -181,27 +179,15 @@ def _by_place(order: list[str], held: Mapping[str, set[str]], config: TrainingCo
 def _with_every_type(
     start: set[str], usable: list[str], top: int, held: Mapping[str, set[str]]
 ) -> set[str]:
-    """Move as few groups as can be so that every type that two groups hold is on both sides.
-
-    Parameters
-    ----------
-    start : set of str
-        Groups to validate on.
-    usable : list of str
-        Groups that may be, in the order of their places.
-    top : int
-        Most groups to validate on.
-    held : mapping of str to set of str
-        Types of each group.
-    """
+    """Move as few groups as possible so that every type of two or more groups is on both sides."""
     having = {str(kind): {one for one in held if str(kind) in held[one]} for kind in TYPES}
-    # What few groups hold leaves the least choice.
+    # Types of few groups first: they leave the least choice.
     wanted = sorted((some for some in having.values() if len(some) > 1), key=len)
     first = frozenset(start)
     best, least = first, _lacking(first, wanted)
     seen, waiting = {first}, deque([first])
-    # In breadth: the first that lacks nothing has the fewest groups moved.
-    while waiting and least and len(seen) < _LOOKED_AT:
+    # Breadth first: the first complete split has the fewest groups moved.
+    while waiting and least and len(seen) < _SEARCHED:
         for side in _moved(waiting.popleft(), first, usable, wanted, held):
             if side in seen or len(side) > top:
                 continue
@@ -224,14 +210,14 @@ def _moved(
     wanted: list[set[str]],
     held: Mapping[str, set[str]],
 ) -> Iterator[frozenset[str]]:
-    """Yield what a side may become by one move that brings the types that are on one side only.
+    """Yield the sides after moving one group that holds a type of one side only.
 
-    No group moves back, and of those that hold the same types only the first moves.
+    No group moves back; of groups with the same types, only the first moves.
     """
     for some in wanted:
         if some & side and not some <= side:
             continue
-        # The groups next to the border change sides first.
+        # Groups whose place is nearest to the share move first.
         movable = [one for one in usable if one in some and (one in side) == (one in first)]
         kinds = set()
         for one in reversed(movable) if some <= side else movable:
@@ -242,5 +228,5 @@ def _moved(
 
 
 def rows_of(groups: NDArray[np.str_], chosen: set[str]) -> NDArray[np.intp]:
-    """Return the rows whose group is among the chosen."""
+    """Return the rows of the chosen groups."""
     return np.nonzero(np.isin(groups, sorted(chosen)))[0]

@@ -1,4 +1,4 @@
-"""What a training begins with: a model that classifies, a backbone, or weights of a file."""
+"""Starting point of a training: a classification model, a backbone, or a weight file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_chromocluster.training.devices import device_of
 _WEIGHT_SUFFIXES = (".pth", ".pt")
 #: The backbone of the paper.
 _LARGEST = "resnext101_32x8d_wsl"
-#: A large pretrained body is changed more gently, on larger crops, in smaller batches.
+#: Settings of large pretrained bodies: lower learning rates, larger crops, smaller batches.
 _GENTLER = 0.1
 _LARGE_SIZE = 224
 _LARGE_BATCH = 16
@@ -25,46 +25,46 @@ _LARGE_BATCH = 16
 def begin_with(
     config: TrainingConfig, name: str | Path, weights: str | Path | None = None
 ) -> TrainingConfig:
-    """Return a configuration that begins with a model or backbone.
+    """Return a configuration that starts from a model or backbone.
 
     Parameters
     ----------
     config : TrainingConfig
         Usually a preset.
     name : str or path
-        A model of the list, a model file, or a backbone (see ``models.network.BACKBONES``).
+        A listed model, a model file, or a backbone (see ``models.network.BACKBONES``).
     weights : path, optional
         Local file of the backbone's pretrained weights, instead of a download.
 
     Raises
     ------
     ConfigError
-        If the model tells other types, or the weights are not on this machine.
+        If the model has other types, or the weights are not on this machine.
     """
     text = str(name)
     if weights is not None and not Path(weights).expanduser().is_file():
         raise ConfigError(_missing(text, weights))
     if weights is not None and (text not in BACKBONES or BACKBONES[text].is_compact):
         raise ConfigError(
-            f"{Path(weights).name} would be passed over, for this training begins with {text!r}: "
-            f"name the backbone whose weights these are as the base model (--base-model "
-            f"{_LARGEST}), or take the preset paper."
+            f"{Path(weights).name} would be ignored, because this training starts from {text!r}: "
+            f"name the backbone of these weights as the base model (--base-model {_LARGEST}), or "
+            f"use the preset paper."
         )
     if text in BACKBONES:
         return _with_backbone(config, text, weights)
     if Path(text).suffix.lower() in _WEIGHT_SUFFIXES:
         raise ConfigError(
-            f"{Path(text).name} holds weights of a backbone: name the backbone and give this "
+            f"{Path(text).name} contains weights of a backbone: name the backbone and give this "
             f"file as its weights."
         )
     path = resolve_model(text)
     card = read_card(path)
     if tuple(card.classes) != tuple(str(kind) for kind in TYPES):
         raise ConfigError(
-            f"{card.name} tells {len(card.classes)} types, not the {len(TYPES)} of this version: "
-            f"begin with another model."
+            f"{card.name} has {len(card.classes)} types, not the {len(TYPES)} of this version: "
+            f"start from another model."
         )
-    # A network knows chromosomes at the scale at which it saw them.
+    # A network expects chromosomes at the scale it was trained on.
     size = card.input_size
     return config.replace(
         base_model=text,
@@ -87,7 +87,7 @@ def _with_backbone(config: TrainingConfig, name: str, weights: str | Path | None
 
 
 def shaped_for(config: TrainingConfig, backbone: str) -> TrainingConfig:
-    """Return a configuration with the stages that a backbone wants, its weights there or not."""
+    """Return a configuration with stages suited to a backbone, without checking its weights."""
     config = config.replace(base_model=None, backbone=backbone, backbone_weights=None)
     if BACKBONES[backbone].is_compact:
         return config.replace(channels="signal_mask_scale")
@@ -111,7 +111,7 @@ def _for_large(stage: StageConfig) -> StageConfig:
 
 def _missing(name: str, weights: str | Path | None) -> str:
     if weights is not None:
-        return f"{weights} does not exist: check the name of the weights' file."
+        return f"{weights} does not exist: check the name of the weight file."
     return (
         f"The weights of {name} are not on this machine: download them with 'chromocluster "
         f"models --download {name} --accept-licence', or give a local file."
@@ -119,16 +119,15 @@ def _missing(name: str, weights: str | Path | None) -> str:
 
 
 def check_start(config: TrainingConfig) -> TrainingConfig:
-    """Make sure that what a configuration begins with is there; fill in downloaded weights.
+    """Make sure that the starting point of a training exists; fill in downloaded weights.
 
     Raises
     ------
     ConfigError
-        If pretrained weights are needed and not on this machine, if its device is not, or if
-        no stage has an epoch.
+        If pretrained weights or the device are missing on this machine, or no stage has an epoch.
     """
     if not any(stage.epochs for stage in config.stages):
-        raise ConfigError("No stage has an epoch: give at least one stage some.")
+        raise ConfigError("No stage has any epochs: give at least one stage some.")
     device_of(config)
     if config.base_model is not None:
         return config

@@ -1,4 +1,4 @@
-"""What a model that is already good answers about a training's crops, learnt beside the labels."""
+"""Knowledge distillation from an existing model."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from napari_chromocluster.training.config import ConfigError, TrainingConfig
 
 
 class Teacher:
-    """A model whose answers are learnt as soft labels (Hinton et al., 2015, arXiv:1503.02531).
+    """A model whose outputs are soft labels for training (Hinton et al., 2015, arXiv:1503.02531).
 
-    It sees the very crops that the learning network sees (Beyer et al., CVPR 2022), and so says
-    of each how clear it is.  Where it is what a training begins with, the network keeps more of
-    what that knew (Li and Hoiem, ECCV 2016).
+    It gets the same augmented crops as the student (Beyer et al., CVPR 2022).  If it is the base
+    model of the training, the student forgets less of it (Li and Hoiem, ECCV 2016).
 
     Parameters
     ----------
     networks : sequence of ClusterNetwork
-        Asked by turns, one a batch: on average that teaches the mean of their answers.
+        Used in turn, one per batch; on average this distills the mean of their outputs.
     """
 
-    # No module: what teaches is neither learnt, nor averaged, nor written into checkpoints.
+    # Not a module: it must not be trained, averaged or saved in checkpoints.
 
     def __init__(self, networks: Sequence[ClusterNetwork]) -> None:
         self.networks = [
@@ -43,9 +42,9 @@ class Teacher:
         Parameters
         ----------
         inputs : (N, C, S, S) float32 tensor
-            Crops, as the learning network gets them.
+            The crops of the student.
         turn : int
-            Says which network is asked.
+            Number of the batch; selects the network.
         """
         network = self.networks[turn % len(self.networks)]
         network.to(inputs.device)
@@ -54,12 +53,12 @@ class Teacher:
 
 
 def load_teacher(config: TrainingConfig) -> Teacher | None:
-    """Return the teacher of a training, None where there is none.
+    """Return the teacher of a training, or None if it has none.
 
     Raises
     ------
     ConfigError
-        If it takes other crops than the training, or tells other types.
+        If it has other inputs or types than the training.
     """
     if config.teacher is None or config.teacher_share == 0:
         return None
@@ -67,8 +66,8 @@ def load_teacher(config: TrainingConfig) -> Teacher | None:
     types = tuple(str(kind) for kind in TYPES)
     if card.channels != config.channels or tuple(card.classes) != types:
         raise ConfigError(
-            f"{card.name} cannot teach this training: it takes other crops, or tells other "
-            f"types. Choose a model that grew from the embedded one."
+            f"{card.name} cannot teach this training: it has other inputs or types. "
+            f"Choose a model that was trained from the embedded one."
         )
     return Teacher(model.members)
 

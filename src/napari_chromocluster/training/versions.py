@@ -1,4 +1,4 @@
-"""Versions and time, for the model card."""
+"""Package versions and the current time, for the model card."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PACKAGES = ("napari-chromocluster", "torch", "torchvision", "lightning", "numpy
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that decide what a training gives."""
+    """Return the versions of Python and of the packages that affect a training."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -21,5 +21,5 @@ def versions() -> dict[str, str]:
 
 
 def now() -> str:
-    """Return the time as ISO 8601 in UTC."""
+    """Return the current UTC time in ISO 8601 format."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Go back from the weights that a finetuning found towards those that it began with."""
+"""Average finetuned weights with those that the finetuning started from."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torch.utils.data import TensorDataset
 from napari_chromocluster.models.calibration import calibrate, fit_temperature
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, mixed_weights
 
-#: Shares of the start that are tried, the largest first.  More than half would be little learnt.
+#: Shares of the base model that are tried, the largest first.  More than half would undo too much.
 SHARES = (0.5, 0.25, 0.0)
-#: Standard errors by which the validation regions may be less likely.  With one, what was known
-#: before was lost in some trainings for nothing; with three, what was to be learnt was not.
+#: Standard errors by which the validation loss may rise.  With one, some trainings lost old
+#: knowledge without any gain; with three, they did not learn enough.
 _STANDARD_ERRORS = 2.0
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a finetuning leaves.
+    """Result of averaging.
 
     Attributes
     ----------
     model : ClusterNetwork or ClusterEnsemble
-        The network, alone or with others that answer beside it.
+        The network, alone or in an ensemble.
     share_of_start : float
-        Share of the start in its weights.
+        Share of the base model in its weights.
     """
 
     model: ClusterNetwork | ClusterEnsemble
@@ -43,22 +43,21 @@ def go_back(
     validation: TensorDataset,
     weights: NDArray[np.float64],
 ) -> Kept:
-    """Average the weights of a network with those it began with.
+    """Average the weights of a finetuned network with those of its base model.
 
-    A few metaphases teach what is peculiar to them, too; between start and end lies a network
-    that has learnt most of the new and forgotten little of the old (Wortsman et al., CVPR 2022).
-    Where it began with one of several networks that answer together, the others may go on
-    answering beside it.  What keeps most of the start is taken, unless the validation regions are
-    less likely then by more than two standard errors (after the rule of Breiman et al., 1984, who
-    take one): they are few, and of the kind that was learnt, so that they do not tell what would
-    be forgotten.
+    Finetuning on a few metaphases overfits; averaged weights keep most of the gain and forget
+    little (Wortsman et al., CVPR 2022).  If the base model is an ensemble, its other networks
+    may stay in it.  The candidate that keeps most of the base model is chosen, unless its
+    validation loss exceeds the best by more than two standard errors (Breiman et al., 1984, use
+    one): the validation regions are few and similar to the training regions, so they do not
+    show what is forgotten.
 
     Parameters
     ----------
     network : ClusterNetwork
-        Finetuned; takes the averaged weights in place.
+        Finetuned; updated in place.
     start : ClusterNetwork or ClusterEnsemble
-        What it began with: its first network.
+        The base model; its first network was finetuned.
     validation : TensorDataset
         Inputs (N, C, S, S) of regions of one type each, and their types (N, K).
     weights : (K,) float array
@@ -67,7 +66,7 @@ def go_back(
     first, *others = start.members
     before, after = (_copied(one) for one in (first, network))
     inputs, true = validation.tensors[0], validation.tensors[1].argmax(dim=1).numpy()
-    beside = [_logits(other, inputs) for other in others]
+    theirs = [_logits(other, inputs) for other in others]
     tried: list[tuple[float, bool]] = []
     losses: list[NDArray[np.float64]] = []
     for share in SHARES:
@@ -75,7 +74,7 @@ def go_back(
         mine = _logits(network, inputs)
         if others:
             tried.append((share, True))
-            losses.append(_losses([mine, *beside], true, weights))
+            losses.append(_losses([mine, *theirs], true, weights))
         tried.append((share, False))
         losses.append(_losses([mine], true, weights))
     share, together = tried[_first_as_good(losses)]
@@ -84,7 +83,7 @@ def go_back(
 
 
 def _first_as_good(losses: Sequence[NDArray[np.float64]]) -> int:
-    """Return the place of the first that is no worse than the best by more than chance."""
+    """Return the index of the first candidate that is not significantly worse than the best."""
     best = min(losses, key=lambda one: float(one.mean()))
     return next(
         place
@@ -108,7 +107,7 @@ def _logits(network: ClusterNetwork, inputs: Tensor) -> NDArray[np.float32]:
 def _losses(
     answers: Sequence[NDArray[np.float32]], true: NDArray[np.intp], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the negative logarithm of the probability that each region's type gets."""
+    """Return the negative log-likelihood of each region's type."""
     logits = np.stack(answers)
     chances = calibrate(logits, fit_temperature(logits, true, weights), weights)
     return np.asarray(-np.log(chances[np.arange(len(true)), true].clip(1e-9)))

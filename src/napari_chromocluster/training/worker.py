@@ -1,4 +1,4 @@
-"""The work of one training process: run the loop, turn every end into an event."""
+"""The work of a training process: run the loop and record how it ended."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from napari_chromocluster.training.report import write_report
 from napari_chromocluster.training.run import FINISHED, RUNNING, Run, RunError
 
 Result = TypeVar("Result")
-#: Begins the sentence of an error that nobody foresaw.
+#: Start of the message of an unexpected error.
 UNEXPECTED = "The training ended with an error of the program"
 
 
-class _Seen:
-    """The run as a training sees it, where what is emitted goes another way."""
+class _RunProxy:
+    """A run whose subclasses change what is emitted."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -33,8 +33,8 @@ class _Seen:
         return getattr(self._run, name)
 
 
-class _Reporting(_Seen):
-    """Trains the other folds and writes the report before it says that the training has ended."""
+class _Reporting(_RunProxy):
+    """Train the other folds and write the report before the ``end`` event."""
 
     def emit(self, event: dict[str, Any]) -> None:
         """Append one event."""
@@ -45,15 +45,11 @@ class _Reporting(_Seen):
         self._run.emit(event)
 
 
-class _Helper(_Seen):
-    """The run as seen by a process that helps another with the same training.
-
-    Lightning starts one process for each further device; only the first one
-    writes events and says how it ended.
-    """
+class _Helper(_RunProxy):
+    """The run in a process that Lightning started for a further device; it writes no events."""
 
     def emit(self, event: dict[str, Any]) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 def is_helper() -> bool:
@@ -72,7 +68,7 @@ def work(run: Run, *, resume: bool = False) -> Path | None:
     run : Run
         The run folder.
     resume : bool
-        Go on from the last checkpoint.
+        Continue from the last checkpoint.
 
     Returns
     -------
@@ -82,13 +78,13 @@ def work(run: Run, *, resume: bool = False) -> Path | None:
     Raises
     ------
     RunError
-        If another process trains this run already, or if there is nothing left to resume.
+        If another process already trains this run, or there is nothing left to resume.
     Exception
-        Whatever ended the training, after an event that says it in one sentence.
+        Whatever ended the training, after an event with a one-sentence message.
     """
     if is_helper():
         return fit(run.config, _Helper(run), resume=resume)
-    # One that is running may be so by the mark of this very process: `guarded` tells.
+    # `guarded` checks for a running training: the mark may be that of this process.
     if resume and run.state() == FINISHED:
         run.check_resumable()
     path = guarded(run, lambda: fit(run.config, _Reporting(run), resume=resume))
@@ -98,37 +94,30 @@ def work(run: Run, *, resume: bool = False) -> Path | None:
 
 
 def guarded(run: Run, job: Callable[[], Result]) -> Result | None:
-    """Do the one job of a run folder, so that the folder always tells how it ended.
-
-    Parameters
-    ----------
-    run : Run
-        The run folder.
-    job : callable
-        The work.
+    """Run the job of a run folder, and record in the folder how it ended.
 
     Returns
     -------
     object or None
-        What the job gives; None if it was stopped.
+        The result of the job; None if it was stopped.
 
     Raises
     ------
     RunError
-        If another process works on this run already.
+        If another process already works on this run.
     Exception
-        What the job raises.
+        Any error of the job.
     """
-    # The run folder tells what is worth telling.
+    # Progress is recorded in the run folder.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     found = alive.local_process(run.pid_path)
     if run.state() == RUNNING and (found is None or found.pid != os.getpid()):
-        raise RunError("This training is running already: attach to it instead.")
+        raise RunError("This training is already running: attach to it instead.")
     try:
         run.clear_stop()
         alive.mark(run.pid_path)
         run.begin()
-        _clear_torn(run)
+        _delete_temporary_files(run)
         return job()
     except Stopped as stopped:
         run.emit_last({"kind": "stopped", "message": str(stopped)})
@@ -143,7 +132,7 @@ def guarded(run: Run, job: Callable[[], Result]) -> Result | None:
 
 
 def _report(run: Run) -> None:
-    """Write the report; the model is there already, so a failure here is only told."""
+    """Write the report; as the model is already saved, a failure is only recorded."""
     try:
         run.emit({"kind": "report", "done": False})
         write_report(run)
@@ -153,8 +142,8 @@ def _report(run: Run) -> None:
         run.emit_last({"kind": "report", "done": True, "message": message})
 
 
-def _clear_torn(run: Run) -> None:
-    """Delete what a killed process left half written."""
+def _delete_temporary_files(run: Run) -> None:
+    """Delete incomplete files of a killed process."""
     for folder in (run.folder, run.checkpoint_folder, run.report_folder):
         for path in folder.glob(".*-*.*"):
             if path.is_file():
@@ -162,14 +151,14 @@ def _clear_torn(run: Run) -> None:
 
 
 def _free_checkpoints(run: Run) -> None:
-    """Delete what only a resumed training needs: it can be many times the model's size."""
+    """Delete the checkpoints of a finished training: they can be many times the model's size."""
     for pattern in ("*.ckpt", "stage*-done.json"):
         for path in run.checkpoint_folder.glob(pattern):
             path.unlink(missing_ok=True)
 
 
 def sentence(error: BaseException) -> str:
-    """Say in one sentence what ended a training and what to do."""
+    """Describe in one sentence what ended a training and what to do."""
     text = str(error).strip()
     if is_full_disk(error) or "PytorchStreamWriter failed" in text:
         return "The disk is full: free some space and resume; the last finished epoch is kept."
@@ -178,9 +167,9 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return "The memory is full: choose a smaller batch or image size, or fewer clusters."
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return "The training was interrupted: resume it to go on from the last finished epoch."
+        return "The training was interrupted: resume it to continue from the last finished epoch."
     line = text.splitlines()[0] if text else "no details"
     if isinstance(error, (ValueError, OSError, FloatingPointError)):
         return line
-    # Nothing a user did: what to tell whoever can mend it.
-    return f"{UNEXPECTED} ({type(error).__name__}: {line}): please report it as a fault."
+    # Not the user's fault: give the details for a bug report.
+    return f"{UNEXPECTED} ({type(error).__name__}: {line}): please report it as a bug."
