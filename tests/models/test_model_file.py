@@ -88,7 +88,7 @@ def test_networks_with_different_bodies_in_one_file(tmp_path, network):
 
 def test_fewer_networks_than_the_card_says(tmp_path, network):
     card = ModelCard(name="m", members=2, format_version=2)
-    with pytest.raises(ModelFileError, match="does not hold the weights"):
+    with pytest.raises(ModelFileError, match="do not match its card"):
         load_model_file(written(tmp_path / "m.safetensors", network, card.to_json()))
 
 
@@ -127,7 +127,7 @@ def test_missing_weights(tmp_path, network):
     state = load_file(path)
     state.pop("head.6.bias")
     save_file(state, path, metadata={"chromocluster_card": ModelCard(name="m").to_json()})
-    with pytest.raises(ModelFileError, match="does not hold the weights"):
+    with pytest.raises(ModelFileError, match="do not match its card"):
         load_model_file(path)
 
 
@@ -200,7 +200,7 @@ def test_unknown_fields_and_an_unknown_backbone(tmp_path, network):
     path = written(tmp_path / "a.safetensors", network, json.dumps({**card, "mood": "good"}))
     assert load_model_file(path)[1].name == "m"
     path = written(tmp_path / "b.safetensors", network, json.dumps({**card, "backbone": "vgg"}))
-    with pytest.raises(ModelFileError, match="does not hold the weights its card names"):
+    with pytest.raises(ModelFileError, match="do not match its card"):
         load_model_file(path)
 
 
@@ -213,7 +213,7 @@ def test_a_failed_write_leaves_the_old_model(tmp_path, network, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(model_file, "save_file", full)
-    with pytest.raises(ModelFileError, match=r"No space left on device.*make room"):
+    with pytest.raises(ModelFileError, match=r"No space left on device.*free some disk space"):
         save_model(path, network, ModelCard(name="new"))
     assert read_card(path).name == "old"
     assert list(tmp_path.iterdir()) == [path]

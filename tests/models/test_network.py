@@ -117,7 +117,7 @@ def test_no_weights_and_no_state_dict(small, tmp_path):
     with pytest.raises(NetworkError, match="do not exist"):
         load_backbone_weights(network, tmp_path / "none.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(NetworkError, match="no weights by name"):
+    with pytest.raises(NetworkError, match="not a state dict"):
         load_backbone_weights(network, tmp_path / "list.pth")
 
 

@@ -156,7 +156,7 @@ def test_a_cut_connection_is_one_sentence_and_goes_on(panel, server, qtbot):
     accept_and_download(panel)
     arrived(panel, qtbot)
     assert len(panel.said) == 1
-    assert "start again to go on from there" in panel.said[0]
+    assert "start again to resume the download" in panel.said[0]
     server.break_at = None
     panel.download_button.click()
     arrived(panel, qtbot)

@@ -9,12 +9,11 @@ _BINDINGS = ("PyQt5", "PyQt6", "PySide2", "PySide6")
 
 
 def _keep_triton_out() -> None:
-    """Keep Triton out of a process that draws with OpenGL.
+    """Prevent the import of Triton in a process with a GUI.
 
-    Mesa's software renderer and Triton each bring an LLVM of their own; loading
-    Triton after a napari window is open ends the process with a segmentation
-    fault.  torchvision and Lightning load it by way of ``torch.compile``, which
-    nothing here uses, and do well without.
+    Mesa's software renderer and Triton contain different LLVMs; importing Triton
+    after opening a napari window causes a segmentation fault.  torchvision and
+    Lightning import it only for ``torch.compile``, which is not used here.
     """
     if not sys.platform.startswith("linux") or "triton" in sys.modules:
         return
@@ -23,10 +22,9 @@ def _keep_triton_out() -> None:
 
 
 def _let_threads_sleep() -> None:
-    """Let torch's threads wait for each other asleep, not spinning.
+    """Let torch's threads sleep while they wait; busy-waiting would slow down the viewer.
 
-    Where other programs want the cores too, as a viewer does, spinning threads
-    take the time that the one they wait for needs.  Read once, when torch is loaded.
+    The variable is read once, when torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -1,4 +1,4 @@
-"""From logits to probabilities: temperature, turned copies, and the prior of the types."""
+"""From logits to probabilities: temperature, test-time augmentation and type prior."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.taxonomy import TYPES
 
-#: Shares of the types among the regions of a metaphase.  Counted in the shared data outside the
+#: Shares of the types among the regions of a metaphase, counted in the shared data outside the
 #: test groups (``tools/natural_prior.py``: 84.8 / 10.1 / 3.2 / 1.9 % of the regions with
-#: chromosomes; overlapping and touching-overlapping are as frequent in either stain), with 3 % no
-#: chromosome: so many of the regions that the segmentation keeps lie in no box (228 of 6767, in
-#: the training groups of ``gband_metaphases``).
+#: chromosomes; both stains have similar shares of overlapping and touching-overlapping).  3 % are
+#: *other*: the share of segmented regions outside all annotated boxes (228 of 6767 in the training
+#: groups of ``gband_metaphases``).
 NATURAL_PRIOR: dict[str, float] = {
     "single": 0.823,
     "touching": 0.098,
@@ -22,7 +22,7 @@ NATURAL_PRIOR: dict[str, float] = {
     "other": 0.03,
 }
 
-#: Regions that it takes to outweigh the temperature of the model that a training began with.
+#: Weight of the base model's temperature in `fit_temperature`, in regions.
 PRIOR_REGIONS = 200
 
 
@@ -37,7 +37,7 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 def prior_weights(
     training: Mapping[str, float], deployment: Mapping[str, float], classes: Sequence[str]
 ) -> NDArray[np.float64]:
-    """Return deployment over training share for each class (1 where one is not known)."""
+    """Return the ratio of deployment to training share for each class (1 if unknown)."""
     weights = np.ones(len(classes))
     for place, name in enumerate(classes):
         if training.get(name, 0.0) > 0 and name in deployment:
@@ -51,18 +51,18 @@ def calibrate(
     weights: NDArray[np.floating],
     shifts: NDArray[np.floating] | float = 0.0,
 ) -> NDArray[np.float64]:
-    """Turn logits of turned copies into calibrated probabilities.
+    """Turn the logits of several views into calibrated probabilities.
 
     Parameters
     ----------
     logits : (V, N, K) float array
-        Outputs of the network for V copies of N regions.
+        Outputs of the network for V views of N regions.
     temperature : float
         Divides the logits (Guo et al., ICML 2017).
     weights : (K,) float array
         Deployment over training prior (Saerens et al., Neural Computation 2002).
     shifts : (N, K) float array, optional
-        Added to the logarithms of the probabilities of each region, see `surroundings_shifts`.
+        Added to the log probabilities of each region, see `surroundings_shifts`.
 
     Returns
     -------
@@ -81,16 +81,16 @@ def fit_temperature(
     *,
     start: float | None = None,
 ) -> float:
-    """Find the temperature that makes validation regions most likely.
+    """Find the temperature with the highest likelihood of the validation regions.
 
-    Few regions say little of it, and if the model is right on all of them, they say that it may
-    be as sure as it likes.  With ``start`` they are weighed against `PRIOR_REGIONS` regions whose
-    types are distributed as the model says at that temperature.
+    Few regions would give an unreliable temperature, and one far too low if all are classified
+    correctly.  ``start`` is therefore a prior: it adds `PRIOR_REGIONS` pseudo-regions whose types
+    are distributed as predicted at that temperature.
 
     Parameters
     ----------
     logits : (V, N, K) float array
-        Outputs for V copies of N regions.
+        Outputs for V views of N regions.
     true : (N,) int array
         Columns of the true types.
     weights : (K,) float array
@@ -98,7 +98,7 @@ def fit_temperature(
     shifts : (N, K) float array, optional
         As in `calibrate`.
     start : float, optional
-        Temperature that is believed without any region (default: none is).
+        Prior temperature (default: no prior).
     """
     if true.size == 0:
         return 1.0 if start is None else start
@@ -116,7 +116,7 @@ def fit_temperature(
 
 
 def to_five(probabilities: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.float32]:
-    """Spread (N, K) probabilities of a model's classes onto the five types, (N, 5) float32."""
+    """Map (N, K) probabilities of a model's classes to the five types, (N, 5) float32."""
     out = np.zeros((len(probabilities), len(TYPES)), np.float32)
     order = [str(kind) for kind in TYPES]
     for place, name in enumerate(classes):

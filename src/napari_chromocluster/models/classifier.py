@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
 #: Regions sent through the network at once.
 _BATCH = {"cuda": 128, "mps": 32, "cpu": 16}
-#: Regions rendered at once, which bounds the memory they take.
+#: Regions rendered at once, to limit memory.
 _RENDERED = 512
 
 
@@ -51,15 +51,15 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class RegionPredictions:
-    """What a model predicts of regions.
+    """Predictions of individual regions.
 
     Attributes
     ----------
     probabilities : (N, 5) float32 array
         In the order of ``taxonomy.TYPES``.
     distances : (N,) float32 array
-        Distance of each from the training regions, see `familiarity.FeatureStatistics`; NaN
-        where the model has no such statistics.
+        Distance of each from the training regions, see `familiarity.FeatureStatistics`; NaN if
+        the model has no such statistics.
     """
 
     probabilities: NDArray[np.float32]
@@ -68,15 +68,14 @@ class RegionPredictions:
 
 @dataclass(frozen=True)
 class MetaphasePredictions:
-    """What a model predicts of the regions of one metaphase.
+    """Predictions of the regions of one metaphase.
 
     Attributes
     ----------
     probabilities : (N, 5) float32 array
         In the order of ``taxonomy.TYPES``.
     familiarity : float or None
-        1 where the metaphase looks like those of the training, less where it does not; None
-        where that is not known.
+        1 if the metaphase looks like the training data, less if it does not; None if unknown.
     """
 
     probabilities: NDArray[np.float32]
@@ -84,12 +83,12 @@ class MetaphasePredictions:
 
 
 class ClusterClassifier:
-    """Classifies regions of metaphase images.
+    """Classify regions of metaphase images.
 
     Parameters
     ----------
     network : ClusterNetwork or ClusterEnsemble
-        The network, or several that answer together.
+        The network or ensemble.
     card : ModelCard
         Its card.
     device : str
@@ -107,7 +106,7 @@ class ClusterClassifier:
         self.card = card
         self.device = choose_device(device)
         self.network = network.to(self.device).eval()
-        # Grouped convolutions run about twice as fast with the channels last.
+        # Grouped convolutions are about twice as fast in channels-last format.
         plain = self.device.type == "mps"
         self._layout = torch.contiguous_format if plain else torch.channels_last
         self.network.to(memory_format=self._layout)
@@ -141,48 +140,44 @@ class ClusterClassifier:
         labels : (H, W) or (N, H, W) integer array
             Regions; 0 is background.
         select : label or collection of labels, optional
-            Regions to classify (default all); in a stack (frame, label) pairs name regions
-            of one frame.  The others still tell what the usual size of a region is, and how
-            many chromosomes lie there.
+            Regions to classify (default: all); in a stack, (frame, label) pairs select regions
+            of one frame.  The other regions still count for the reference size and the number
+            of chromosomes.
         prior : mapping of type to share, optional
-            How frequent the types are; types left out keep the share in the
-            model card.
+            Frequency of types; the others keep their share in the model card.
         expected : int, optional
-            Chromosomes in a cell: they tell how many clusters are likely, see
-            `with_expected_number`; None where the number is not known.
+            Chromosomes in a cell, see `with_expected_number`; None if unknown.
         tta : int, optional
-            Turned and mirrored copies averaged, 1 to 8 (default: the card's).  Where a model
-            holds several networks, they take turns, so that they cost no more than one.
+            Rotated and mirrored copies averaged, 1 to 8 (default: the card's).  The networks of
+            an ensemble take turns, so it costs no more than a single network.
         progress : callable, optional
-            Called with the regions done and their number.
+            Called with the number of regions done and the total.
         stop : callable, optional
-            Asked between batches; True ends the work.
+            Called between batches; True cancels.
 
         Returns
         -------
         DataFrame
-            The features table, one row a region.  ``attrs["familiarity"]`` gives for each frame
-            how much it looks like the metaphases of the training: 1 if it does, less if not,
-            None where that is not known.
+            The features table, one row per region.  ``attrs["familiarity"]`` maps each frame to
+            its familiarity: 1 if it looks like the training data, less if not, None if unknown.
 
         Raises
         ------
         ClassifyError
-            If image and labels do not belong together, or the prior names an
-            unknown type.
+            If image and labels do not match, or the prior names an unknown type.
         RegionError
             If there is no region or none is selected.
         Cancelled
-            If ``stop`` said so.
+            If ``stop`` returned True.
         """
         image, labels = as_array(image), as_array(labels)
         frames = match_frames(image, labels)
-        # All regions are listed first: errors come before work, and the total is known.
+        # List all regions first, to raise errors early and to know the total.
         selected = extract_regions(labels, select)
         total, done = len(selected), 0
         parts = []
         familiar: dict[int, float | None] = {}
-        self._weights(prior)  # a wrong prior is an error before any work
+        self._weights(prior)  # raise for an invalid prior before any work
         for cut in self._cut_frames(frames, selected, expected, stop):
             predicted = self.classify_metaphase(
                 cut,
@@ -223,13 +218,13 @@ class ClusterClassifier:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> NDArray[np.float32]:
-        """Classify ready-made crops: images that hold one region each.
+        """Classify ready-made crops: images of one region each.
 
         Parameters
         ----------
         images : sequence of (h, w) or (h, w, 3) arrays
-            Crops of one metaphase or slide at one scale; from eight of them
-            on, their median size tells what a single chromosome measures.
+            Crops of one metaphase or slide at one scale; with eight or more,
+            their median size is the reference size.
         prior, tta, progress, stop
             As in `classify`.
 
@@ -253,7 +248,7 @@ class ClusterClassifier:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> NDArray[np.float32]:
-        """Show what decided: class activation maps of regions, as an image over the metaphase.
+        """Return class activation maps of regions, as an image of the metaphase's shape.
 
         See `napari_chromocluster.models.explanation.explain_regions`.
         """
@@ -274,7 +269,7 @@ class ClusterClassifier:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> MetaphasePredictions:
-        """Classify the regions of one metaphase that were cut out (see `cut_metaphase`).
+        """Classify the crops of one metaphase (see `cut_metaphase`).
 
         Parameters
         ----------
@@ -283,7 +278,7 @@ class ClusterClassifier:
         prior, tta, progress, stop
             As in `classify`.
         again : bool
-            Whether regions are looked at that were classified before.
+            Whether to classify regions again that are cached.
         """
         if self._recall.card is not self.card:  # another card gives other probabilities
             self._recall = Recall(self.card)
@@ -294,7 +289,7 @@ class ClusterClassifier:
             found = self._predict(crops, prior=prior, tta=tta, progress=shown, stop=stop)
             return np.column_stack([found.probabilities, found.distances])
 
-        # The other regions of a selection were classified before, as a rule.
+        # The regions that are not selected are usually cached.
         others = self._recall.ask(cut.others, setting, predict)
         if again:
             alone = predict(cut.crops, progress)
@@ -312,7 +307,7 @@ class ClusterClassifier:
         return MetaphasePredictions(out, familiar)
 
     def _familiarity(self, distances: NDArray[np.floating]) -> float | None:
-        """Return how familiar a metaphase is, where the model can tell."""
+        """Return the familiarity of a metaphase, or None without feature statistics."""
         if self._statistics is None:
             return None
         return familiarity(distances, self._statistics.usual)
@@ -326,7 +321,7 @@ class ClusterClassifier:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> NDArray[np.float32]:
-        """Classify regions that were cut out (see ``imaging.crops.cut_region``), each by itself.
+        """Classify crops (see ``imaging.crops.cut_region``) individually.
 
         Returns
         -------
@@ -345,7 +340,7 @@ class ClusterClassifier:
         progress: Progress | None,
         stop: Stop | None,
     ) -> RegionPredictions:
-        """Classify regions, rendered a few hundred at a time, so that any number fits in memory."""
+        """Classify crops, rendering a few hundred at a time to limit memory."""
         parts = [RegionPredictions(np.zeros((0, len(TYPES)), np.float32), np.zeros(0, np.float32))]
         for start in range(0, len(crops), _RENDERED):
             some = crops[start : start + _RENDERED]
@@ -365,14 +360,14 @@ class ClusterClassifier:
         )
 
     def render(self, crops: Sequence[RegionCrop]) -> NDArray[np.float32]:
-        """Turn cut regions into network inputs (N, 3, S, S)."""
+        """Render crops as network inputs (N, 3, S, S)."""
         spec = self.card.crop_spec
         if not crops:
             return np.zeros((0, spec.n_channels, spec.size, spec.size), np.float32)
         return np.stack([render_crop(crop, spec) for crop in crops])
 
     def shifts(self, crops: Sequence[RegionCrop]) -> NDArray[np.float64]:
-        """Return what their surroundings say of cut regions, see `surroundings_shifts`."""
+        """Return the log-odds shifts from the surroundings of crops, see `surroundings_shifts`."""
         around = [crop.surroundings for crop in crops]
         return surroundings_shifts(around, self.card.surroundings, self.card.classes)
 
@@ -393,7 +388,7 @@ class ClusterClassifier:
         crops : (N, 3, S, S) float32 array
             From `render`.
         shifts : (N, K) float array, optional
-            From `shifts`: what a crop alone does not show.
+            From `shifts`.
 
         Returns
         -------
@@ -413,7 +408,7 @@ class ClusterClassifier:
         progress: Progress | None,
         stop: Stop | None,
     ) -> RegionPredictions:
-        """Classify network inputs: one view of each, and the others of those that need them."""
+        """Classify network inputs: one view of each, and more views of uncertain ones."""
         views = self._views(tta)
         staged = tta is None and self.card.view_threshold < 1
         threshold = self.card.view_threshold if staged else np.inf
@@ -438,7 +433,7 @@ class ClusterClassifier:
         return RegionPredictions(to_five(chances, self.card.classes), distances)
 
     def _views(self, tta: int | None) -> int:
-        """Return the number of turned and mirrored views that are asked for."""
+        """Return the number of rotated and mirrored views, 1 to 8."""
         return max(1, min(8, tta if tta is not None else self.card.tta))
 
     def _weights(self, prior: Mapping[str, float] | None) -> NDArray[np.float64]:
@@ -447,7 +442,7 @@ class ClusterClassifier:
         for name, share in chosen.items():
             if name not in {str(kind) for kind in TYPES}:
                 raise ClassifyError(
-                    f"The prior names {name!r}, which is no cluster type: use {', '.join(TYPES)}."
+                    f"The prior names {name!r}, which is not a type: use {', '.join(TYPES)}."
                 )
             if not 0 <= share < np.inf:
                 raise ClassifyError(f"The prior of {name} is {share}: give a share from 0 to 1.")
@@ -463,9 +458,9 @@ class ClusterClassifier:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> NDArray[np.float32]:
-        """Return the outputs (V, N, K) for V turned copies of N crops.
+        """Return the logits (V, N, K) for V views of N crops.
 
-        Each copy goes through one network of the model, by turns (see `member_of`).
+        The networks of an ensemble take turns (see `member_of`).
         """
         views = self._views(tta)
         out = np.zeros((views, len(crops), len(self.card.classes)), np.float32)
@@ -483,7 +478,7 @@ class ClusterClassifier:
         progress: Progress | None,
         stop: Stop | None,
     ) -> None:
-        """Work on rows, as many at a time as memory allows."""
+        """Process rows in batches; halve the batch size when out of memory."""
         start = 0
         while start < count:
             if stop is not None and stop():
@@ -501,12 +496,12 @@ class ClusterClassifier:
                 progress(start, count)
 
     def member_of(self, number: int) -> ClusterNetwork:
-        """Return the network that sees a turned copy."""
+        """Return the network for a view."""
         members = self.network.members
         return members[number % len(members)]
 
     def _halve_batch(self, size: int) -> None:
-        """Go on with smaller batches, from here on."""
+        """Halve the batch size."""
         if size == 1:
             raise ClassifyError(
                 f"There is too little memory on {self.device} for one region: "
@@ -521,7 +516,7 @@ class ClusterClassifier:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return logits (V, n, K) of some views of n crops, and features (n, F) of the first."""
         half = self.device.type == "cuda"
-        # Views of few crops go through a network together.
+        # Views of few crops form one batch.
         together = len(numbers) * len(part) <= self.batch_size and len(self.network.members) == 1
         groups = [list(numbers)] if together else [[number] for number in numbers]
         logits, features = [], []
@@ -537,7 +532,7 @@ class ClusterClassifier:
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device had too little memory; only CUDA has an exception of its own for it."""
+    """Whether a device ran out of memory; only CUDA has its own exception for it."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     text = str(error).lower()
@@ -545,25 +540,25 @@ def _out_of_memory(error: RuntimeError) -> bool:
 
 
 def turned(inputs: torch.Tensor, number: int) -> torch.Tensor:
-    """Return one of the eight turned and mirrored copies of (N, C, S, S) inputs."""
+    """Return one of the eight rotated and mirrored copies of (N, C, S, S) inputs."""
     view = torch.rot90(inputs, number % 4, (2, 3)) if number % 4 else inputs
     return view.flip(3) if number >= 4 else view
 
 
 def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Return a progress that goes on where another part of the work ended."""
+    """Return a progress callback with an offset, for a part of a larger job."""
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device of that name, or the fastest there is for ``auto``.
+    """Return the device of that name, or the fastest available for ``auto``.
 
     Raises
     ------
     ClassifyError
-        If there is no such device here.
+        If this machine has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -572,7 +567,7 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        device = torch.device("meta")  # no device that computes
+        device = torch.device("meta")  # rejected below
     counts = {
         "cpu": 1,
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
@@ -584,19 +579,21 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def as_array(values: Any) -> Any:
-    """Return an array, also of nested lists; one on disk is not read.
+    """Return an array, also from nested lists; a lazy array is not read.
 
     Raises
     ------
     ClassifyError
-        If it is none.
+        If it cannot be an array.
     """
     if hasattr(values, "shape"):
         return values
     try:
         return pixels_of(values)
     except ValueError as error:
-        raise ClassifyError("Image and labels are arrays: their rows differ in length.") from error
+        raise ClassifyError(
+            "Image and labels must be arrays, but their rows differ in length."
+        ) from error
 
 
 def match_frames(image: Any, labels: Any) -> list[tuple[Any, Any]]:
@@ -605,7 +602,7 @@ def match_frames(image: Any, labels: Any) -> list[tuple[Any, Any]]:
     Raises
     ------
     ClassifyError
-        If their shapes do not belong together.
+        If their shapes do not match.
     """
     image, labels = as_array(image), as_array(labels)
     spatial = tuple(image.shape)
@@ -643,6 +640,6 @@ def load_model(name_or_path: str | Path = "default", device: str = "auto") -> Cl
     """
     path = resolve_model(name_or_path)
     network, card = load_model_file(path)
-    # In the results a model has the name under which the user finds it in the list.
+    # Results use the name under which the model is listed.
     named = dataclasses.replace(card, name=listed_name(path) or card.name)
     return ClusterClassifier(network, named, device)

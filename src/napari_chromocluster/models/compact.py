@@ -33,7 +33,7 @@ class CompactBlock(nn.Module):
                 nn.BatchNorm2d(outputs),
             )
         self.activation = nn.ReLU(inplace=True)
-        # The branch starts as zero, so that a deep body begins as a shallow one.
+        # Each block starts as the identity, which makes deep bodies easier to train.
         nn.init.zeros_(self.branch[-1].weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class CompactResNeXt(nn.Sequential):
 
 
 class LargeCompactResNeXt(CompactResNeXt):
-    """The same with half as many channels again and more blocks: twice the time on a CPU."""
+    """The same with 1.5 times the channels and more blocks: twice the time on a CPU."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__(channels, widths=(96, 192, 384, 768), depths=(2, 4, 6, 3))

@@ -1,4 +1,4 @@
-"""Download backbone weights: licence accepted once, resumable, checked by hash."""
+"""Download backbone weights: with licence consent, resumable, verified by hash."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from napari_chromocluster.models.registry import RegistryError, backbone_path
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
 
-#: Bytes that come at once; as much may have to come again after a cut.
+#: Bytes per chunk; at most one chunk is lost when the connection breaks.
 _CHUNK = 1 << 17
 _TIMEOUT = 30.0
-#: What the system says when a folder cannot take a file.
+#: Error codes of a folder that cannot be written to.
 _NOT_WRITABLE = (
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR,
 )  # fmt: skip
 
 
 class DownloadError(RegistryError):
-    """A download that did not give the file that was asked for."""
+    """A failed download."""
 
 
 def licence_accepted(name: str) -> bool:
@@ -38,7 +38,7 @@ def licence_accepted(name: str) -> bool:
 
 
 def accept_licence(name: str) -> None:
-    """Remember that the user accepts the licence of a backbone's weights."""
+    """Record that the user accepts the licence of a backbone's weights."""
     write_text_atomic(_licence_file(), json.dumps(sorted({*_accepted(), name})))
 
 
@@ -61,23 +61,23 @@ def download_backbone(
     stop: Stop | None = None,
     url: str | None = None,
 ) -> Path:
-    """Return the weights of a backbone, downloading them if need be.
+    """Return the weights of a backbone, downloading them if necessary.
 
-    A connection that breaks leaves what has come; the next call goes on from
-    there.  A file with the wrong hash is deleted.
+    After a broken connection the next call resumes the download.  A file with
+    the wrong hash is deleted.
 
     Parameters
     ----------
     name : str
         A name in ``BACKBONES`` that has weights.
     accept : bool
-        Accept the licence of the weights, once and for all.
+        Accept the licence of the weights; this is remembered.
     progress : callable, optional
-        Called with the bytes that have come and those that will.
+        Called with the bytes downloaded and the total.
     stop : callable, optional
-        Asked between pieces; True ends the download and keeps what has come.
+        Called between chunks; True pauses the download.
     url : str, optional
-        Another place of the same file, such as a mirror.
+        Another address of the same file, such as a mirror.
 
     Returns
     -------
@@ -88,10 +88,9 @@ def download_backbone(
     ------
     DownloadError
         If there are no such weights, the licence is not accepted, the
-        connection breaks, the disk is full, or the file is not the one asked
-        for.
+        connection breaks, the disk is full, or the hash is wrong.
     Cancelled
-        If ``stop`` said so.
+        If ``stop`` returned True.
     """
     spec = BACKBONES.get(name)
     if spec is None or spec.url is None:
@@ -112,17 +111,14 @@ def download_backbone(
         with part.open("ab") as stream:
             _Transfer(stream, progress, stop).run(url or spec.url)
     except OSError as error:
-        raise _explained(error, spec, part) from error
+        raise _download_error(error, spec, part) from error
     _check(part, spec)
     part.replace(target)
     return target
 
 
 class _Transfer:
-    """One connection, through pooch, that goes on where the last one ended.
-
-    It is pooch's progress bar as well: pooch calls ``update`` after each piece.
-    """
+    """A resumable download through pooch, and its progress bar: pooch calls ``update``."""
 
     def __init__(self, stream: BinaryIO, progress: Progress | None, stop: Stop | None) -> None:
         self.stream = stream
@@ -133,8 +129,8 @@ class _Transfer:
         self._stop = stop
 
     def run(self, url: str) -> None:
-        """Fetch what is missing; OSError if the connection breaks."""
-        # The sizes of a compressed answer would not be those of the file.
+        """Download the missing bytes; raise OSError if the connection breaks."""
+        # With compression, the sizes reported would not be those of the file.
         headers = {"Accept-Encoding": "identity"}
         if self.before:
             headers["Range"] = f"bytes={self.before}-"
@@ -148,7 +144,7 @@ class _Transfer:
         try:
             downloader(url, self.stream, None)
         except OSError as error:
-            # 416: nothing is missing, everything had come before.
+            # 416: the file is already complete.
             if getattr(getattr(error, "response", None), "status_code", None) != 416:
                 raise
             return
@@ -161,26 +157,26 @@ class _Transfer:
     def _answered(self, answer: Any, *_: Any, **__: Any) -> None:
         self._answers.append(answer)
         if answer.status_code == 200 and self.before:
-            # This server starts over instead of going on.
+            # This server does not support resuming and sends the whole file.
             self.stream.seek(0)
             self.stream.truncate()
             self.before = 0
 
     def update(self, _: int) -> None:
-        """Tell how far it is, and stop if that is wished."""
+        """Report the progress, and stop if requested."""
         if self._progress is not None:
             self._progress(self.stream.tell(), self.before + self.total)
         if self._stop is not None and self._stop():
-            raise Cancelled("The download was stopped; it goes on from there next time.")
+            raise Cancelled("The download was stopped; it will be resumed next time.")
 
     def reset(self) -> None:
-        """Do nothing; pooch asks for it."""
+        """Do nothing; required by pooch."""
 
     def close(self) -> None:
-        """Do nothing; pooch asks for it."""
+        """Do nothing; required by pooch."""
 
 
-def _explained(error: OSError, spec: BackboneSpec, part: Path) -> DownloadError:
+def _download_error(error: OSError, spec: BackboneSpec, part: Path) -> DownloadError:
     answer = getattr(error, "response", None)
     if answer is not None:
         return DownloadError(
@@ -189,12 +185,12 @@ def _explained(error: OSError, spec: BackboneSpec, part: Path) -> DownloadError:
         )
     if error.errno in _NOT_WRITABLE:
         return DownloadError(
-            f"{part.parent} cannot take {spec.name} ({error.strerror}): "
-            f"make room there or choose another folder."
+            f"{spec.name} cannot be written to {part.parent} ({error.strerror}): "
+            f"free some space there or choose another folder."
         )
     return DownloadError(
-        f"The connection broke while {spec.name} was downloaded: "
-        f"start again to go on from there, or use a local file."
+        f"The connection was lost while downloading {spec.name}: "
+        f"start again to resume the download, or use a local file."
     )
 
 

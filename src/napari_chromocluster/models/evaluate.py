@@ -33,17 +33,16 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Evaluation:
-    """Compare a model with what humans said.
+    """Compare a model with human annotations.
 
-    Metaphases are classified as a user would have it: where some regions are
-    not annotated, these take part all the same, for the types of all hang on
-    how many chromosomes there are.
+    Metaphases are classified as in normal use, including regions that are not
+    annotated: the expected number of chromosomes affects the types of all regions.
 
     Parameters
     ----------
     annotations : path
-        Annotation CSV or folder per type; rows ``unresolved`` and ``cluster``
-        are left out.
+        Annotation CSV, or folder with one subfolder per type; rows ``unresolved`` and ``cluster``
+        are ignored.
     model : str, path or ClusterClassifier
         The model.
     device : str
@@ -51,28 +50,28 @@ def evaluate(
     prior, expected, tta
         As in `ClusterClassifier.classify`.
     progress : callable, optional
-        Called with the annotated regions done and their number.
+        Called with the number of annotated regions done and the total.
     stop : callable, optional
-        Asked between batches; True ends the work.
+        Called between batches; True cancels.
 
     Returns
     -------
     Evaluation
-        All figures, also per group.
+        All metrics, also per group.
 
     Raises
     ------
     AnnotationError
-        If the annotations cannot be read or hold no region of a known type.
+        If the annotations cannot be read or have no region of a known type.
     Cancelled
-        If ``stop`` said so.
+        If ``stop`` returned True.
     """
     classifier = model if isinstance(model, ClusterClassifier) else load_model(model, device)
     table = resolved(read_annotations(annotations))
     in_labels = table["labels"] != ""
     probabilities = np.zeros((len(table), len(TYPES)), np.float32)
     done = 0
-    # One after the other: the crops of all would take much memory.
+    # One metaphase at a time, to save memory.
     for rows, cut in chain(_metaphases(table[in_labels], expected), _ready_made(table[~in_labels])):
         if stop is not None and stop():
             raise Cancelled("Evaluating was stopped.")
@@ -85,7 +84,7 @@ def evaluate(
 
 
 def _ready_made(table: pd.DataFrame) -> Iterator[tuple[pd.Index, CutMetaphase]]:
-    """Yield ready-made crops, which tell nothing of the metaphase that they come from."""
+    """Yield the rows of ready-made crops, which belong to no known metaphase."""
     if len(table):
         yield table.index, CutMetaphase([], cut_annotated(table).crops)
 
@@ -93,7 +92,7 @@ def _ready_made(table: pd.DataFrame) -> Iterator[tuple[pd.Index, CutMetaphase]]:
 def _metaphases(
     table: pd.DataFrame, expected: int | None
 ) -> Iterator[tuple[pd.Index, CutMetaphase]]:
-    """Yield the rows of each metaphase with what was cut of it."""
+    """Yield the rows and crops of each metaphase."""
     for (image, labels), rows in table.groupby(["image", "labels"], sort=False):
         one = read_metaphase(str(image), str(labels), rows)
         cut = cut_metaphase(one.image, one.labels, one.annotated, expected, one.everything)

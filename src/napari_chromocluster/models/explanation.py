@@ -1,12 +1,11 @@
-"""What decided: class activation maps of regions, pasted back into the metaphase.
+"""Class activation maps of regions, pasted back into the metaphase.
 
 Method: Grad-CAM (Selvaraju et al., ICCV 2017) in the form of HiResCAM (Draelos
 and Carin, arXiv:2011.08891), by Captum: gradient times activation at each
-place.  Plain Grad-CAM averages the gradient over the map first; behind the
-maximum pooling of the paper's head that loses the place (see
-``docs/explanation.md``).  The map is that of the deepest stage of the body
-that can tell the middle of a cluster from its ends, averaged over turned and
-mirrored copies as the classification itself is.
+position.  Plain Grad-CAM first averages the gradient over the map, which loses
+the position behind the maximum pooling of the head (see ``docs/explanation.md``).
+The map is that of the deepest stage of the body with sufficient resolution,
+averaged over rotated and mirrored copies like the classification itself.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from napari_chromocluster.models.metaphase import cut_metaphase
 from napari_chromocluster.models.network import ClusterNetwork
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
 
-#: Fewest cells along a side of the map that is explained.
+#: Minimum side of the feature map to explain, in cells.
 _FEWEST_CELLS = 6
 
 
@@ -55,19 +54,19 @@ def crop_heat(
     crops : (N, 3, S, S) float32 array
         From ``classifier.render``.
     cluster_type : str, optional
-        Type to explain (default: the one that the networks give each crop by itself).
+        Type to explain (default: the predicted type of each crop).
     tta : int, optional
-        Turned and mirrored copies averaged (default: the model card's).
+        Rotated and mirrored copies averaged (default: the model card's).
 
     Returns
     -------
     (N, S, S) float32 array
-        0 to 1: how much a place spoke for the type.  All 0 where nothing did.
+        0 to 1: how much each pixel contributed to the type.  All 0 if none did.
 
     Raises
     ------
     ClassifyError
-        If the model does not know the type.
+        If the model does not have the type.
     """
     targets = _targets(classifier, crops, cluster_type, tta)
     size = crops.shape[-1]
@@ -92,7 +91,7 @@ def crop_heat(
             upright += [
                 _turned_back(one[None], view) for one, view in zip(grown, views, strict=True)
             ]
-        # What speaks against the type counts nothing, but only after averaging.
+        # Remove negative evidence, but only after averaging.
         heat = torch.cat(upright).mean(dim=0)[0].clamp(min=0)
         top = float(heat.max())
         out[number] = (heat / top if top > 0 else heat).cpu().numpy()
@@ -113,14 +112,14 @@ def _targets(
         return np.asarray(chances.argmax(axis=1), np.intp)
     if str(cluster_type) not in classes:
         raise ClassifyError(
-            f"The model {classifier.name!r} does not know the type {str(cluster_type)!r}: "
+            f"The model {classifier.name!r} does not have the type {str(cluster_type)!r}: "
             f"choose one of {', '.join(classes)}."
         )
     return np.full(len(crops), classes.index(str(cluster_type)), np.intp)
 
 
 def _fine_stage(network: ClusterNetwork, size: int, device: torch.device) -> nn.Module:
-    """Return the deepest stage with a map of at least `_FEWEST_CELLS` cells along a side."""
+    """Return the deepest stage with a map of at least `_FEWEST_CELLS` cells on a side."""
     stages = list(network.body.children())
     maps = torch.zeros(1, 3, size, size, device=device)
     best = stages[-1]
@@ -149,7 +148,7 @@ def explain_regions(
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> NDArray[np.float32]:
-    """Explain the types of regions as an image that lies over the metaphase.
+    """Explain the types of regions as an image of the metaphase's shape.
 
     Parameters
     ----------
@@ -160,26 +159,26 @@ def explain_regions(
     select : label or collection of labels, optional
         Regions to explain (default all).
     cluster_type : str, optional
-        Type to explain, such as ``overlapping``, to see what would speak for
-        it (default: the one that `ClusterClassifier.classify` gives each region).
+        Type to explain, such as ``overlapping`` (default: the predicted type of
+        each region).
     expected : int, optional
         Chromosomes in a cell, as in `ClusterClassifier.classify`.
     progress : callable, optional
-        Called with the regions done and their number.
+        Called with the number of regions done and the total.
     stop : callable, optional
-        Asked between regions; True ends the work.
+        Called between regions; True cancels.
 
     Returns
     -------
     float32 array of the labels' shape
-        0 to 1 inside the regions, scaled for each region on its own; 0 elsewhere.
+        0 to 1 inside the regions, scaled for each region individually; 0 elsewhere.
 
     Raises
     ------
     ClassifyError, RegionError
-        As `ClusterClassifier.classify`, or if the model does not know the type.
+        As `ClusterClassifier.classify`, or if the model does not have the type.
     Cancelled
-        If ``stop`` said so.
+        If ``stop`` returned True.
     """
     labels = as_array(labels)
     frames = match_frames(image, labels)
@@ -207,14 +206,14 @@ def explain_regions(
 def _paste(
     target: NDArray[np.float32], heat: NDArray[np.float32], labels: Any, region: Region
 ) -> None:
-    """Put the heat of a crop back where its region lies."""
+    """Paste the heat map of a crop at the position of its region."""
     y0, x0, y1, x1 = region.bbox
     mask = np.asarray(labels[y0:y1, x0:x1]) == region.label
-    # The frame is larger than the region's box on every side: it holds its circle.
+    # The frame contains the bounding box: it fits the region at any rotation.
     top, left, side = frame_side(mask)
     grown = np.clip(resize_square(heat, side), 0, 1)
     ys, xs = np.nonzero(mask)
     inside = grown[ys - top, xs - left]
-    # The crop's peak may lie beside the region: the scale is the region's own.
+    # The peak of the crop may be outside the region: rescale to the region.
     highest = inside.max()
     target[y0 + ys, x0 + xs] = inside / highest if highest > 0 else inside

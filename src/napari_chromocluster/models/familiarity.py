@@ -1,9 +1,9 @@
-"""How much the regions of a metaphase look like those that a network was trained on.
+"""How similar the regions of a metaphase are to the training data of a network.
 
-The last hidden layer of a network gives each region a point.  The distance of that point from the
-centre of the type that the network predicts, in standard deviations of the training regions (a
-diagonal Mahalanobis distance, after Lee et al., NeurIPS 2018), is small for what it knows.  The
-median over a metaphase hardly depends on single odd regions.
+The distance between the features of a region (last hidden layer) and the mean features of the
+predicted type, in standard deviations of the training regions (a diagonal Mahalanobis distance,
+after Lee et al., NeurIPS 2018), is small for familiar regions.  The median over a metaphase is
+robust against single odd regions.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Fewest regions from which a metaphase is judged.
+#: Minimum number of regions to judge a metaphase.
 FEWEST_REGIONS = 8
-#: Fewest training regions of a predicted type from which its centre is taken.
+#: Minimum number of training regions to estimate the centre of a type.
 _FEWEST_OF_TYPE = 10
 
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """Where the training regions lie in the feature space of a network.
+    """Distribution of the training regions in the feature space of a network.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class FeatureStatistics:
     spread : (F,) float array
         Standard deviation of the features around these.
     usual : float
-        Greatest median distance of a metaphase that still counts as familiar.
+        Largest median distance of a familiar metaphase.
     """
 
     centers: NDArray[np.float32]
@@ -53,14 +53,13 @@ class FeatureStatistics:
         Returns
         -------
         (N,) float32 array
-            Mean squared distance in standard deviations: about 1 for regions like those of the
-            training.
+            Mean squared distance in standard deviations: about 1 for familiar regions.
         """
         nearest = self.centers[np.asarray(logits).argmax(axis=1)]
         return np.asarray((((features - nearest) / self.spread) ** 2).mean(axis=1), np.float32)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a model card stores."""
+        """Return a dictionary for the model card."""
         return {
             "centers": [[round(float(one), 3) for one in row] for row in self.centers],
             "spread": [round(float(one), 4) for one in self.spread],
@@ -69,7 +68,7 @@ class FeatureStatistics:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> FeatureStatistics | None:
-        """Read what `to_dict` wrote; None where there is nothing."""
+        """Create from the result of `to_dict`; None if it is empty."""
         if not values:
             return None
         return cls(
@@ -82,7 +81,7 @@ class FeatureStatistics:
 def fit_feature_statistics(
     features: NDArray[np.floating], logits: NDArray[np.floating], usual: float = np.inf
 ) -> FeatureStatistics:
-    """Measure where regions lie in the feature space of a network.
+    """Measure the distribution of regions in the feature space of a network.
 
     Parameters
     ----------
@@ -115,8 +114,8 @@ def familiarity(distances: NDArray[np.floating], usual: float) -> float | None:
     Returns
     -------
     float or None
-        1 where its regions look like those of the training, towards 0 the less they do; None
-        with fewer than eight regions.
+        1 if its regions look like the training data, lower if they do not; None with fewer
+        than eight regions.
     """
     known = np.asarray(distances)[np.isfinite(distances)]
     if known.size < FEWEST_REGIONS:
@@ -127,9 +126,9 @@ def familiarity(distances: NDArray[np.floating], usual: float) -> float | None:
 def less_confident(
     probabilities: NDArray[np.floating], familiar: float | None
 ) -> NDArray[np.float32]:
-    """Return probabilities (N, K) of a metaphase, flattened the less familiar it is.
+    """Flatten the probabilities (N, K) of an unfamiliar metaphase.
 
-    The order of the types stays; rows sum to 1.
+    The ranking of the types does not change; rows sum to 1.
     """
     if familiar is None or familiar >= 1.0:
         return np.asarray(probabilities, np.float32)

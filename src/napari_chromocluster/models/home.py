@@ -1,4 +1,4 @@
-"""Where things are kept between sessions of the program; asked without waiting for torch."""
+"""Folders for user data and caches; importable without torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOME_VARIABLE = "CHROMOCLUSTER_HOME"
 
 
 def home_dir() -> Path:
-    """Return the folder for everything kept between sessions of the program."""
+    """Return the folder for user data."""
     chosen = os.environ.get(HOME_VARIABLE)
     return (
         Path(chosen) if chosen else Path(platformdirs.user_data_dir("napari-chromocluster", False))

@@ -1,4 +1,4 @@
-"""Regions of one metaphase, cut out, with the others that tell something of them."""
+"""Crops of the regions of one metaphase, with the other regions as context."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from napari_chromocluster.models.expected_number import says_something
 
 @dataclass(frozen=True)
 class CutMetaphase:
-    """Regions of one metaphase, cut out.
+    """Crops of the regions of one metaphase.
 
     Attributes
     ----------
     regions : list of Region
-        Those that are asked for.
+        The requested regions.
     crops : list of RegionCrop
-        What was cut for each.
+        Their crops.
     others : list of RegionCrop
-        The rest of its regions that are no specks, where the number of chromosomes says
-        something of them all.
+        Crops of the other regions except specks, if ``expected`` is used.
     counted : (N,) bool array
-        Which of those asked for are no specks; read where there is such a number.
+        Which requested regions are not specks; only valid if ``expected`` is used.
     expected : int or None
-        Chromosomes in a cell; None where that says nothing of these regions.
+        Chromosomes in a cell; None if it is not informative for these regions.
     """
 
     regions: list[Region]
@@ -41,7 +40,7 @@ class CutMetaphase:
 
     @property
     def sizes(self) -> NDArray[np.float64]:
-        """Areas of those counted and of the others, over that of a usual region."""
+        """Areas of the counted and the other regions, relative to a typical region."""
         sizes = 4.0 ** np.array([one.relative_size for one in (*self.crops, *self.others)])
         return np.asarray(sizes[np.append(self.counted, np.ones(len(self.others), bool))])
 
@@ -53,7 +52,7 @@ def cut_metaphase(
     expected: int | None,
     everything: Iterable[Region] | None = None,
 ) -> CutMetaphase:
-    """Cut regions out of one metaphase.
+    """Crop regions of one metaphase.
 
     Parameters
     ----------
@@ -62,11 +61,11 @@ def cut_metaphase(
     labels : (H, W) integer array
         Its regions.
     regions : iterable of Region
-        Those to cut.
+        The regions to crop.
     expected : int or None
-        Chromosomes in a cell, where that is known.
+        Chromosomes in a cell, if known.
     everything : iterable of Region, optional
-        All regions, where they are listed already.
+        All regions, if already extracted.
     """
     asked = list(regions)
     everything = extract_regions(labels) if everything is None else list(everything)

@@ -1,4 +1,4 @@
-"""Model files: weights and a card in one ``.safetensors``, read without unpickling."""
+"""Model files: weights and a model card in one ``.safetensors``, without pickle."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ from napari_chromocluster.models.network import (
 )
 from napari_chromocluster.taxonomy import TYPES
 
-#: Newest format that this version writes and reads.  1 holds one network, 2 several of one body,
-#: 3 several of different bodies.
+#: Newest format that this version writes and reads: 1 for one network, 2 for an ensemble of one
+#: kind of body, 3 for an ensemble of different bodies.
 FORMAT_VERSION = 3
-#: Most networks in a file: each copy of a crop is seen by one.
+#: Maximum number of networks in a file: one for each view of a crop.
 MOST_MEMBERS = 8
 _KEY = "chromocluster_card"
-#: Checksum of the weights: safetensors itself does not notice a flipped bit.
+#: Checksum of the weights: safetensors does not detect a flipped bit.
 _CHECKSUM = "chromocluster_weights_sha256"
 _PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle")
 
 
 class ModelFileError(ValueError):
-    """A model file that is damaged, too new, or no model file."""
+    """A file that is damaged, too new, or not a model file."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is, how it is to be used and where it comes from.
+    """Description, settings and origin of a model.
 
     Attributes
     ----------
     name : str
         Shown to the user and written into the features table.
     backbone : str
-        Name of the body, that of the first network where there are several.
+        Name of the body, of the first network in an ensemble.
     members : int
-        Networks in the file; the copies of a crop are shared out among them.
+        Number of networks in the file; they take turns on the views of a crop.
     backbones : tuple of str
-        Names of the bodies of all networks, where they differ.
+        Names of the bodies of all networks, if they differ.
     classes : tuple of str
         Cluster types in the order of the outputs.
     input_size : int
@@ -63,30 +63,29 @@ class ModelCard:
     channels : str
         Kind of crop (see ``imaging.crops.CropSpec``).
     tta : int
-        Turned and mirrored views averaged (1 to 8).
+        Rotated and mirrored views averaged (1 to 8).
     view_threshold : float
-        Only regions whose confidence in the first view is below it get the others; 1 gives all
-        regions all views.
+        Regions with a lower confidence in the first view get the other views; with 1, all do.
     feature_statistics : dict
-        How the training regions look to the network, see `familiarity.FeatureStatistics`.
+        Features of the training regions, see `familiarity.FeatureStatistics`.
     temperature : float
         Divides the logits.
     training_prior, deployment_prior : dict of str to float
         Share of each type in training and in use.
     surroundings : dict
-        What the types hang on beside the look of a region, see `surroundings_prior.Tables`.
+        Lookup tables of log-odds by neighbourhood, see `surroundings_prior.Tables`.
     unsure_threshold : float
-        Confidence under which a region is left to a human.
+        Regions with a lower confidence need a review.
     metrics : dict
-        Figures, with the data they were measured on.
+        Metrics, by the data they were measured on.
     training : dict
-        Preset, seeds, versions, groups by hash.
+        Preset, seed, versions, hashes of the groups.
     data_licences, weight_licence, citations
-        Terms and what to cite.
+        Licences, and what to cite.
     created : str
         ISO 8601, UTC.
     format_version : int
-        Version of this format that the file needs.
+        Format version of the file.
     """
 
     name: str
@@ -114,7 +113,7 @@ class ModelCard:
 
     @property
     def crop_spec(self) -> CropSpec:
-        """How crops are made for this model."""
+        """Kind of crops for this model."""
         if self.channels == "gray":
             return CropSpec(size=self.input_size, channels="gray")
         return CropSpec(size=self.input_size)
@@ -125,7 +124,7 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Read a card; fields that this version does not know are left out."""
+        """Read a card, ignoring unknown fields."""
         values = json.loads(text)
         known = {one.name for one in dataclasses.fields(cls)}
         values = {name: value for name, value in values.items() if name in known}
@@ -148,18 +147,18 @@ def save_model(
     path : path
         Ends in ``.safetensors``; written to a temporary name and renamed.
     network : ClusterNetwork or ClusterEnsemble
-        The network, or several that answer together.
+        The network or ensemble.
     card : ModelCard
-        Its card; what networks there are is filled in.
+        Its card; the fields about the networks are filled in.
     half : bool
-        Store weights as float16, which halves the file; they are float32
-        again when it is loaded.
+        Store weights as float16, which halves the file; they are loaded as
+        float32.
 
     Raises
     ------
     ModelFileError
-        If the file cannot be written, such as on a full disk; a file that was
-        there stays as it was.
+        If the file cannot be written, such as on a full disk; an existing file
+        is not changed.
     """
     tensors = {}
     for name, tensor in network.state_dict().items():
@@ -174,7 +173,7 @@ def save_model(
         backbone=names[0],
         members=len(names),
         backbones=names if different else (),
-        # What earlier versions can read stays readable for them.
+        # Use the oldest format possible, for earlier versions of the program.
         format_version=3 if different else min(len(names), 2),
     )
     metadata = {_KEY: card.to_json(), _CHECKSUM: _checksum(tensors)}
@@ -184,7 +183,7 @@ def save_model(
         except (OSError, SafetensorError) as error:
             raise ModelFileError(
                 f"{Path(path).name} cannot be written ({error}): "
-                f"make room on the disk or choose another folder."
+                f"free some disk space or choose another folder."
             ) from error
 
 
@@ -202,7 +201,7 @@ def read_card(path: str | Path) -> ModelCard:
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, of a newer format, or no model file.
+        If the file is missing, damaged, of a newer format, or not a model file.
     """
     file = _checked_path(path)
     try:
@@ -214,12 +213,12 @@ def read_card(path: str | Path) -> ModelCard:
 
 
 def load_model_file(path: str | Path) -> tuple[ClusterNetwork | ClusterEnsemble, ModelCard]:
-    """Read network (or several that answer together) and card of a model file.
+    """Read the network or ensemble and the card of a model file.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, of a newer format, or no model file.
+        If the file is missing, damaged, of a newer format, or not a model file.
     """
     file = _checked_path(path)
     try:
@@ -238,7 +237,7 @@ def load_model_file(path: str | Path) -> tuple[ClusterNetwork | ClusterEnsemble,
         network.load_state_dict({name: _full(tensor) for name, tensor in state.items()})
     except (NetworkError, RuntimeError) as error:
         raise ModelFileError(
-            f"{file.name} does not hold the weights its card names: use another model file."
+            f"The weights in {file.name} do not match its card: use another model file."
         ) from error
     network.eval()
     return network, card
@@ -266,7 +265,7 @@ def _is_pickle(file: Path) -> bool:
             start = stream.read(9)
     except OSError as error:
         raise ModelFileError(
-            f"{file} cannot be read ({error.strerror}): check who may open it."
+            f"{file} cannot be read ({error.strerror}): check its permissions."
         ) from error
     if start[8:9] == b"{":  # the header of a safetensors file
         return False
@@ -275,7 +274,7 @@ def _is_pickle(file: Path) -> bool:
 
 
 def _damaged(file: Path) -> ModelFileError:
-    return ModelFileError(f"{file.name} is damaged or no model file: copy or download it again.")
+    return ModelFileError(f"{file.name} is damaged or not a model file: copy or download it again.")
 
 
 def _card(file: Path, metadata: dict[str, str]) -> ModelCard:
@@ -297,7 +296,7 @@ def _card(file: Path, metadata: dict[str, str]) -> ModelCard:
 
 
 def _sensible(card: ModelCard) -> bool:
-    """Whether the values of a card can be worked with."""
+    """Whether the values of a card are valid."""
     known = {str(kind) for kind in TYPES}
     return (
         len(card.classes) > 0

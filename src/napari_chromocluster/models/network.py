@@ -15,7 +15,7 @@ from torchvision.models import resnet
 
 from napari_chromocluster.models.compact import CompactResNeXt, LargeCompactResNeXt
 
-#: Children of a torchvision ResNet that are the body, in order; pooling and classifier follow.
+#: Children of a torchvision ResNet that form the body, in order, without pooling and classifier.
 _CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
@@ -32,7 +32,7 @@ class BackboneSpec:
     name : str
         Name in the model list.
     build : callable
-        Makes the torchvision network, or a compact body for a number of input channels.
+        Builds the torchvision network, or a compact body for a number of input channels.
     licence : str
         Licence of the pretrained weights.
     url : str or None
@@ -40,11 +40,11 @@ class BackboneSpec:
     hash_prefix : str
         First hex digits of their SHA-256.
     megabytes : int
-        Size of the download (a megabyte is a million bytes).
+        Size of the download (10**6 bytes).
     source : str
-        What they were trained on.
+        Data that they were trained on.
     features : int
-        Channels of the feature map that the body gives.
+        Channels of the output of the body.
     """
 
     name: str
@@ -58,7 +58,7 @@ class BackboneSpec:
 
     @property
     def is_compact(self) -> bool:
-        """Whether it is a compact body, of which there are no published weights."""
+        """Whether it is a compact body, which has no published weights."""
         return self.url is None
 
 
@@ -138,7 +138,7 @@ class ClusterNetwork(nn.Module):
     backbone : str
         Name of the body.
     body : nn.Module
-        Gives a feature map (N, F, h, w).
+        Outputs a feature map (N, F, h, w).
     features : int
         F.
     n_classes : int
@@ -155,7 +155,7 @@ class ClusterNetwork(nn.Module):
 
     @property
     def members(self) -> tuple[ClusterNetwork, ...]:
-        """The network itself, as `ClusterEnsemble.members`."""
+        """The network itself, for the same interface as `ClusterEnsemble`."""
         return (self,)
 
     def pooled(self, x: Tensor) -> Tensor:
@@ -182,15 +182,15 @@ class ClusterNetwork(nn.Module):
 
 
 class ClusterEnsemble(nn.Module):
-    """Networks that were trained apart and answer together.
+    """Ensemble of separately trained networks.
 
-    Their errors differ, so that their average is right more often than each of them, and
-    knows better when it is not (Lakshminarayanan et al., NeurIPS 2017).
+    Their average is more accurate and better calibrated than each of them (Lakshminarayanan et
+    al., NeurIPS 2017).
 
     Parameters
     ----------
     members : sequence of ClusterNetwork
-        At least one; of the same classes and input channels.
+        At least one, all with the same classes and input channels.
     """
 
     def __init__(self, members: Sequence[ClusterNetwork]) -> None:
@@ -199,7 +199,7 @@ class ClusterEnsemble(nn.Module):
 
     @property
     def members(self) -> tuple[ClusterNetwork, ...]:
-        """The networks; the first is the one that a training goes on from."""
+        """The networks; a training starts from the first."""
         return tuple(self._members)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -246,15 +246,15 @@ def _body(spec: BackboneSpec, channels: int) -> nn.Sequential:
 def mixed_weights(
     states: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
 ) -> dict[str, Tensor]:
-    """Average the weights of networks that grew from one (Wortsman et al., ICML 2022).
+    """Average the weights of networks finetuned from the same one (Wortsman et al., ICML 2022).
 
     Parameters
     ----------
     states : sequence of dict of str to Tensor
-        State dicts of networks that are built alike.  What is counted, not measured, such as
-        the batches that a batch norm has seen, is the last one's.
+        State dicts of the same architecture.  Integers, such as the number of batches of a
+        batch norm, are taken from the last one.
     shares : sequence of float
-        The part of each; they sum to 1.
+        Weight of each; they sum to 1.
     """
     return {
         name: torch.stack(
@@ -267,10 +267,9 @@ def mixed_weights(
 
 
 def layer_groups(network: ClusterNetwork) -> list[list[nn.Parameter]]:
-    """Return the parameters by depth, first layers first, head last.
+    """Return the parameters of the stem, of each stage and of the head.
 
-    For discriminative learning rates (Howard and Ruder, ACL 2018): stem, one
-    group a stage, head.
+    For discriminative learning rates (Howard and Ruder, ACL 2018).
     """
     stem: list[nn.Parameter] = []
     stages: list[list[nn.Parameter]] = []
@@ -288,15 +287,15 @@ def _is_stem(child: nn.Module) -> bool:
 
 
 def load_backbone_weights(network: ClusterNetwork, path: str | Path) -> None:
-    """Load pretrained body weights as torchvision and WSL publish them.
+    """Load pretrained body weights published by torchvision or WSL.
 
     Parameters
     ----------
     network : ClusterNetwork
-        Takes the weights in place; its head stays as it is.
+        Its body is updated in place.
     path : path
-        A state dict, ``.pth`` or ``.safetensors``, read without unpickling
-        code; the ImageNet classifier in it (``fc``) is left out.
+        A state dict, ``.pth`` or ``.safetensors``, read without executing
+        pickled code; its ImageNet classifier (``fc``) is ignored.
 
     Raises
     ------
@@ -313,12 +312,13 @@ def load_backbone_weights(network: ClusterNetwork, path: str | Path) -> None:
         network.body.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
         raise NetworkError(
-            f"{file.name} does not fit the backbone {network.backbone}: choose its own file."
+            f"{file.name} does not fit the backbone {network.backbone}: choose a file of this "
+            f"backbone."
         ) from error
 
 
 def _body_name(backbone: str, name: str) -> str:
-    """Translate a name of torchvision's state dict into one of our body."""
+    """Translate a name in torchvision's state dict to that in the body."""
     first, _, rest = name.partition(".")
     if BACKBONES[backbone].is_compact or first not in _CHILDREN:
         return name
@@ -335,13 +335,13 @@ def _read_state(file: Path) -> dict[str, Tensor]:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise NetworkError(
-            f"{file.name} cannot be read as weights: it is damaged, or holds code; "
+            f"{file.name} cannot be read as weights: it is damaged or contains code; "
             f"download it again."
         ) from error
-    # Some tools wrap the state dict, or name its tensors after a parallel wrapper.
+    # Some tools nest the state dict, or prefix its names with a parallel wrapper.
     for wrapper in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
     if not isinstance(state, dict):
-        raise NetworkError(f"{file.name} holds no weights by name: choose a state dict.")
+        raise NetworkError(f"{file.name} is not a state dict: choose another file.")
     return {str(name).removeprefix("module."): value for name, value in state.items()}

@@ -1,4 +1,4 @@
-"""What a model said of regions before, so that those beside a selection cost nothing again."""
+"""Cache of predictions, so that regions that are not selected need not be classified again."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from napari_chromocluster.imaging.crops import RegionCrop
 from napari_chromocluster.models.model_file import ModelCard
 
-#: Regions whose types are kept: those of a few dozen metaphases.
+#: Maximum number of cached regions: those of a few dozen metaphases.
 _MOST = 2048
 
 
 class Recall:
-    """Remembers the probabilities of regions, by what is seen of them.
+    """Cache of the predictions of regions, by the content of their crops.
 
     Parameters
     ----------
     card : ModelCard
-        That of the model: what it gives holds under no other one.
+        Card of the model; predictions are valid only for this card.
     """
 
     def __init__(self, card: ModelCard) -> None:
@@ -32,7 +32,7 @@ class Recall:
     def keep(
         self, crops: Sequence[RegionCrop], setting: Hashable, probabilities: NDArray[np.float32]
     ) -> None:
-        """Remember what was predicted of regions (N, M) under some setting."""
+        """Store predictions of regions (N, M) under some setting."""
         for crop, row in zip(crops, probabilities, strict=True):
             self._known[_key(crop, setting)] = row.copy()
         while len(self._known) > _MOST:
@@ -44,7 +44,7 @@ class Recall:
         setting: Hashable,
         predict: Callable[[list[RegionCrop]], NDArray[np.float32]],
     ) -> NDArray[np.float32]:
-        """Return what was predicted of regions (N, M); ``predict`` gives what is not known."""
+        """Return predictions of regions (N, M); ``predict`` is called for missing ones."""
         rows = [self._known.get(_key(crop, setting)) for crop in crops]
         missing = [crop for crop, row in zip(crops, rows, strict=True) if row is None]
         found = predict(missing)

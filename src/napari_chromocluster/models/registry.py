@@ -1,4 +1,4 @@
-"""The list of models: the embedded one, the user's own, and backbones to download."""
+"""The list of models: the embedded one, the user's own, and downloadable backbones."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class RegistryError(ValueError):
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One line of the model list.
+    """An entry of the model list.
 
     Attributes
     ----------
     name : str
-        What the user chooses.
+        Name in the list.
     kind : {"embedded", "user", "backbone"}
-        ``backbone``: pretrained body to finetune, no cluster types yet.
+        ``backbone``: pretrained body to finetune, without cluster types.
     path : Path or None
-        The file, where it is on this machine.
+        The file, if it is on this machine.
     licence : str
         Licence of the weights.
     megabytes : int
@@ -83,18 +83,18 @@ def _entry(path: Path, kind: str) -> ModelEntry:
 
 
 def backbone_path(name: str) -> Path:
-    """Return where the weights of a backbone lie once they are downloaded."""
+    """Return the path of the downloaded weights of a backbone, whether they exist or not."""
     url = BACKBONES[name].url or name
     return cache_dir() / "backbones" / url.rpartition("/")[2]
 
 
 def resolve_model(name_or_path: str | Path) -> Path:
-    """Return the file of a model that classifies.
+    """Return the file of a classification model.
 
     Parameters
     ----------
     name_or_path : str or path
-        A name of the list, or a file.
+        A listed name, or a file.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def resolve_model(name_or_path: str | Path) -> Path:
     path = Path(text).expanduser()
     if path.is_file():
         return path
-    # The name that a model was given, where the list had to write it in another way.
+    # The original name of a model that is listed under a cleaned one.
     for entry in classifying:
         if entry.name == _file_name(text) and entry.path is not None:
             return entry.path
@@ -124,7 +124,7 @@ def resolve_model(name_or_path: str | Path) -> Path:
 
 
 def listed_name(path: Path) -> str | None:
-    """Return the name that a model file has in the list, None if it is not in it."""
+    """Return the listed name of a model file, or None if it is not listed."""
     inside = path.suffix == _SUFFIX and path.parent in (_WEIGHTS, user_models_dir())
     return path.stem if inside else None
 
@@ -135,19 +135,19 @@ def register_model(path: str | Path, name: str) -> ModelEntry:
     Parameters
     ----------
     path : path
-        The model file; it is loaded once to see that it can be used.
+        The model file; it is loaded once to check it.
     name : str
-        Name in the list; a name that is taken gets a number.
+        Name in the list; a number is added if it is taken.
 
     Returns
     -------
     ModelEntry
-        The new line of the list.
+        The new entry.
 
     Raises
     ------
     ModelFileError
-        If the file is no model file that this version can use.
+        If the file is not a model file that this version can use.
     """
     source = Path(path)
     load_model_file(source)
@@ -163,10 +163,10 @@ def register_model(path: str | Path, name: str) -> ModelEntry:
 
 
 def _file_name(name: str) -> str:
-    """Write a name without what no file's name may hold."""
+    """Replace characters that are not allowed in file names."""
     return re.sub(r"[^\w.() -]+", "_", name).strip(" .")
 
 
 def model_card(name_or_path: str | Path) -> ModelCard:
-    """Return the card of a model of the list or of a file."""
+    """Return the card of a listed model or of a file."""
     return read_card(resolve_model(name_or_path))

@@ -1,4 +1,4 @@
-"""How much likelier some types are where a region lies, and as strongly stained as it is."""
+"""Prior of the types by the neighbourhood and relative staining of a region."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from numpy.typing import NDArray
 from napari_chromocluster.imaging.surroundings import Surroundings
 from napari_chromocluster.taxonomy import possible_types
 
-#: Values of a figure of `Surroundings` (``at``, ascending), and what is added there (``adds``);
-#: straight lines between, level outside.
+#: Log-odds shifts (``adds``) at values of an attribute of `Surroundings` (``at``, ascending),
+#: interpolated linearly and constant outside.
 Table = Mapping[str, Sequence[float]]
-#: The tables of each figure, for *other* and for ``cluster`` (every type of cluster).
+#: The tables of each attribute, for *other* and for ``cluster`` (every type of cluster).
 Tables = Mapping[str, Mapping[str, Table]]
 
 
 def surroundings_shifts(
     around: Sequence[Surroundings | None], tables: Tables, classes: Sequence[str]
 ) -> NDArray[np.float64]:
-    """Return what surroundings add to the logarithm of the probability of each class.
+    """Return the shifts of the log probability of each class due to the surroundings.
 
-    A network sees one region and nothing beside it.  Where the region lies says something that
-    its look does not, so the two are put together as independent evidence: the odds of a type
-    against a single chromosome are multiplied by how many times more frequent such surroundings
-    are for it (counted by ``tools/surroundings_odds.py``).
+    A network sees only the region itself.  Its surroundings are combined with it as independent
+    evidence: the odds of a type against a single chromosome are multiplied by the likelihood
+    ratio of such surroundings (counted by ``tools/surroundings_odds.py``).
 
     Parameters
     ----------
     around : sequence of Surroundings or None
-        Those of N regions; what is not known adds nothing.
+        Of N regions; unknown ones add nothing.
     tables : mapping
-        From a model card; empty ones add nothing.
+        From a model card; may be empty.
     classes : sequence of str
         Cluster types in the order of the K outputs.
 
