@@ -96,7 +96,7 @@ def test_of_planes_of_focus_the_sharpest_is_taken(tmp_path, dapi):
     tifffile.imwrite(path, np.stack(slices), imagej=True, metadata={"axes": "ZYX"})
     opened = open_image(path)
     np.testing.assert_array_equal(opened.pixels, slices[2])
-    assert opened.notes == ("z.tif: the sharpest of 4 slices, 3, was taken.",)
+    assert opened.notes == ("z.tif: the sharpest of 4 slices, 3, was used.",)
 
 
 def test_slices_that_are_metaphases_are_frames(tmp_path, dapi):
@@ -168,7 +168,7 @@ def test_a_file_that_is_to_be_shown_turned_is_read_as_it_is_and_says_so(tmp_path
     opened = open_image(path)
     assert opened.pixels.shape[:2] == (40, 60)
     assert opened.pixels[5].min() > 190
-    assert "is to be shown turned or mirrored (orientation 6)" in opened.notes[0]
+    assert "should be displayed rotated or mirrored (orientation 6)" in opened.notes[0]
 
 
 MICROSCOPE = {

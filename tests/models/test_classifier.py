@@ -396,7 +396,7 @@ def test_networks_that_contradict_each_other_are_unsure(two, classifier, metapha
 )
 def test_a_selection_that_names_no_labels_is_refused(select, classifier, metaphase):
     for work in (classifier.classify, classifier.explain):
-        with pytest.raises(RegionError, match=r"such as \[1, 2, 5\], not by a mask"):
+        with pytest.raises(RegionError, match=r"such as \[1, 2, 5\], not a mask"):
             work(metaphase.image, metaphase.labels, select=select)
 
 

@@ -58,7 +58,7 @@ def test_figures_on_what_the_start_has_learnt_from_are_warned_of(tmp_path):
     (text,) = warned([*"abcde"])
     assert text.startswith("The model to start from was trained on all groups that are checked")
     (text,) = warned([*"ab"], validation_groups=("b", "c"))
-    assert "from 1 of the 2 groups that" in text
+    assert "on 1 of the 2 groups that" in text
     (text,) = warned([*"ab"], folds=5)
     assert "from 2 of the 5 groups that" in text
 

@@ -182,7 +182,7 @@ def test_what_is_checked_on_has_types():
     with pytest.raises(ConfigError, match="no region of one known type"):
         split_groups(groups, ["cluster"] * len(groups), CONFIG)
     named = dataclasses.replace(CONFIG, validation_groups=("g1",))
-    with pytest.raises(ConfigError, match=r"\(g1\) hold no region"):
+    with pytest.raises(ConfigError, match=r"\(g1\) have no region"):
         split_groups(groups, ["single"] * 2 + ["cluster"] * 10, named)
 
 

@@ -82,7 +82,7 @@ def test_a_model_of_other_types_is_refused(tmp_path):
     path = tmp_path / "two.safetensors"
     card = ModelCard("two", classes=("single", "touching"))
     save_model(path, build_network("compact", n_classes=2), card)
-    with pytest.raises(ConfigError, match="tells 2 types"):
+    with pytest.raises(ConfigError, match="has 2 types"):
         begin_with(preset("default"), path)
 
 

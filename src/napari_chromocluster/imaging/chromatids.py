@@ -1,8 +1,8 @@
-"""Draw chromosomes whose sister chromatids lie apart: X, V, U, C, ring and parallel shapes.
+"""Draw chromosomes with separated sister chromatids: X, V, U, C, ring and parallel shapes.
 
-A chromosome is two chromatids that are joined at the centromere.  Each chromatid is a curved
-tube of constant width with a short and a long arm; how far the arms open, bend and keep apart
-gives the shape.  All chromosomes of one metaphase share a `ChromatidStyle`, as they share stain,
+A chromosome consists of two chromatids joined at the centromere.  Each chromatid is a curved tube
+of constant width with a short and a long arm; opening angle, curvature and gap of the arms give
+the shape.  All chromosomes of one metaphase share a `ChromatidStyle`, as they share stain,
 contraction and spreading in a real one.
 """
 
@@ -19,36 +19,36 @@ from napari_chromocluster.imaging.chromosome import SingleChromosome, transform_
 
 #: Points of an arm's centre line.
 _POINTS = 20
-#: Shape of the arms: how often each is drawn where the style does not say.
+#: Shapes of the arms.
 SHAPES = ("open", "parallel", "bowed", "hooked")
 
 
 @dataclass(frozen=True)
 class ChromatidStyle:
-    """What the chromosomes of one metaphase have in common.
+    """Common properties of the chromosomes of one metaphase.
 
     Attributes
     ----------
     width : float
         Width of a chromatid, in px.
     longest : float
-        Length of the longest chromosome, in widths of a chromatid: contraction.
+        Length of the longest chromosome, in widths of a chromatid (contraction).
     opening : float
-        Usual angle between sister arms, in radians; 0 leaves them side by side.
+        Typical angle between sister arms, in radians; 0 for side by side.
     gap : float
-        Usual distance between the outlines of sister arms that are parallel, in widths.
+        Typical distance between the outlines of parallel sister arms, in widths.
     joined : float
         Distance between the centre lines at the centromere, in widths; from 1 on the
-        chromatids have come apart.
+        chromatids are separate.
     shapes : tuple of float
-        How often the arms are open, parallel, bowed (out, and back in) and hooked.
+        Frequencies of open, parallel, bowed (out, and back in) and hooked arms.
     bands : float
         Strength of bands along the arms: 0 is a solid stain.
     texture : float
-        Standard deviation of the unevenness of the stain.
+        Standard deviation of the texture of the stain.
     shortest : float, optional
-        Length of the shortest chromosome as a share of the longest, where lengths and centromeres
-        are random; by default they are those of the human karyotype.
+        Length of the shortest chromosome relative to the longest, for random lengths and
+        centromeres; by default they are those of the human karyotype.
     """
 
     width: float = 6.0
@@ -63,7 +63,7 @@ class ChromatidStyle:
 
 
 def random_style(rng: np.random.Generator, width: float | None = None) -> ChromatidStyle:
-    """Draw the style of a metaphase, from chromatids that just part to wide open ones.
+    """Draw the style of a metaphase, from barely separated to wide open chromatids.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def random_style(rng: np.random.Generator, width: float | None = None) -> Chroma
 
 
 def _shares(rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """Draw how often each shape occurs; one or two prevail, as in real metaphases."""
+    """Draw frequencies of the shapes; one or two prevail, as in real metaphases."""
     drawn = rng.dirichlet((1.2, 0.8, 0.6, 0.4))
     return (float(drawn[0]), float(drawn[1]), float(drawn[2]), float(drawn[3]))
 
@@ -102,22 +102,22 @@ def splayed_chromosome(
     group: str = "synthetic",
     pattern: int = 0,
 ) -> SingleChromosome:
-    """Draw one chromosome with its chromatids apart.
+    """Draw one chromosome with separated chromatids.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of randomness.
     style : ChromatidStyle, optional
-        What it shares with the others of its metaphase.
+        Common properties of its metaphase.
     share : float, optional
-        Its length as a share of the longest one; random by default.
+        Length relative to the longest chromosome; random by default.
     centromere : float, optional
-        Place of the centromere as a share of the length: 0 (V, U and C shapes) to 0.5 (X).
+        Position of the centromere relative to the length: 0 (V, U and C shapes) to 0.5 (X).
     shape : str, optional
-        One of `SHAPES`; drawn by the style by default.
+        One of `SHAPES`; by default drawn from the style's frequencies.
     bend : float, optional
-        Turn of the ends against each other, in radians.
+        Angle between the two ends, in radians.
     group : str
         Name of the metaphase.
     pattern : int
@@ -126,7 +126,7 @@ def splayed_chromosome(
     Returns
     -------
     SingleChromosome
-        At a random angle; its mask has two pieces where the chromatids do not touch.
+        At a random angle; its mask has two pieces if the chromatids do not touch.
     """
     style = style or ChromatidStyle()
     share = float(rng.uniform(0.2, 1.0)) if share is None else share
@@ -134,7 +134,7 @@ def splayed_chromosome(
     if shape is None:
         shares = np.array(style.shapes) / sum(style.shapes)
         shape = SHAPES[int(rng.choice(len(SHAPES), p=shares))]
-    # The shortest arms are as long as wide: nothing shorter can be seen.
+    # At least about as long as wide: shorter arms would not be visible.
     length = max(share * style.longest * style.width, 1.4 * style.width)
     arms = (centromere * length, (1 - centromere) * length)
     opening = abs(float(rng.normal(style.opening, 0.35 * style.opening + 0.05)))
@@ -153,7 +153,7 @@ def _chromatid(
     opening: float,
     side: float,
 ) -> NDArray[np.float64]:
-    """Return the centre line of a chromatid: x, y, place along the chromosome, half width."""
+    """Return the centre line of a chromatid: x, y, position along the chromosome, half width."""
     start = side * style.joined * style.width / 2
     short = _arm(rng, style, arms[0], shape, opening, side, start)
     long = _arm(rng, style, arms[1], shape, opening, side, start)
@@ -186,7 +186,7 @@ def _arm(
     if shape == "open":
         heading = half + float(rng.normal(0, 0.25)) * share
     elif shape == "parallel":
-        # Apart at once, then side by side, with a gap.
+        # Diverging first, then parallel with a gap.
         wide = style.width * (1 + abs(float(rng.normal(style.gap, 0.15)))) / 2 - abs(start)
         reach = max(min(0.35 * length, 1.2 * style.width), 1e-3)
         parted = math.atan2(max(wide, 0.0), reach) * (share * length < reach)
@@ -226,7 +226,7 @@ def _render(
         distance = np.sqrt(np.maximum(squared[np.arange(len(pixels)), nearest], 0))
         half = line[nearest, 3]
         inside = np.clip(half - distance + 0.5, 0, 1)
-        # A tube is thickest in the middle; stain and camera saturate.
+        # A tube is deepest in the middle; stain and camera saturate.
         depth = 0.55 + 0.45 * np.sqrt(np.clip(1 - (distance / half) ** 2, 0, 1))
         stain = _stain(line[nearest, 2], style, pattern)
         total += (inside * depth * stain) ** power
@@ -241,7 +241,7 @@ def _render(
 
 
 def _stain(place: NDArray[np.floating], style: ChromatidStyle, pattern: int) -> NDArray[np.float32]:
-    """Return the stain along a chromosome: even, or dark bands that sisters share."""
+    """Return the stain along a chromosome: uniform, or bands common to both chromatids."""
     if not style.bands:
         return np.ones(place.shape, np.float32)
     rng = np.random.default_rng([pattern, 551])

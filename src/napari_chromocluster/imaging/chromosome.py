@@ -1,4 +1,4 @@
-"""A single chromosome cut out of its metaphase: its width, its axis, and how it is moved."""
+"""A single chromosome cropped from its metaphase: width, axis and transformations."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from scipy import ndimage
 
 @dataclass(frozen=True)
 class SingleChromosome:
-    """One chromosome with its soft surroundings.
+    """One chromosome with its soft edge.
 
     Attributes
     ----------
     signal : (h, w) float32 or float16 array
-        Chromosome signal (see `imaging.signal`), 0 where other regions lay.
+        Chromosome signal (see `imaging.signal`), 0 in other regions.
     mask : (h, w) bool array
         The chromosome.
     group : str
@@ -50,18 +50,18 @@ def principal_angle(mask: NDArray[np.bool_]) -> float:
 def transform_chromosome(
     chromosome: SingleChromosome, angle: float, scale: float, bend: float, flip: bool = False
 ) -> SingleChromosome:
-    """Turn, scale and bend a chromosome.
+    """Rotate, scale and bend a chromosome.
 
     Parameters
     ----------
     chromosome : SingleChromosome
-        The chromosome; its surroundings in ``signal`` travel along.
+        The chromosome; the whole ``signal`` is transformed.
     angle : float
         New angle of its long axis, in radians.
     scale : float
-        Factor of its size.
+        Scale factor.
     bend : float
-        Turn of its two ends against each other, in radians.
+        Angle between its two ends, in radians.
     flip : bool
         Whether to mirror it.
     """
@@ -78,7 +78,7 @@ def transform_chromosome(
     u = (grid_x * math.cos(angle) + grid_y * math.sin(angle)) / scale
     v = (-grid_x * math.sin(angle) + grid_y * math.cos(angle)) / scale
     if bend:
-        # A parabola along the long axis; arc length is kept to first order.
+        # A parabola along the long axis; arc length is preserved to first order.
         curve = bend / (4 * half)
         v = v - curve * (u * u - half * half / 3)
         u = u * (1 + 0.5 * (curve * u) ** 2)

@@ -1,22 +1,22 @@
 """Compose labelled clusters from single chromosomes.
 
-Chromosomes are rotated, bent and scaled, then laid down one after the other so
-that each touches or crosses one that lies there.  The type is read off the
-geometry of what was laid down, never off the intention:
+Chromosomes are rotated, bent and scaled, then placed one after the other so
+that each touches or overlaps a previous one.  The type follows from the
+resulting geometry, not from the intention:
 
 * two chromosomes **overlap** if they share at least ``OVERLAP_AREA`` of the
   square of a chromosome's width;
 * they **touch** if they share at most ``TOUCH_AREA`` of it and their masks
   come within the gap that thresholding or a blurred halo bridges;
-* anything in between is a case on which humans disagree: it is thrown away.
+* anything in between is ambiguous even for humans, and discarded.
 
 A cluster whose pairs only touch is *touching*, one whose pairs only overlap
 is *overlapping*, one with both is *touching_overlapping*.
 
-A composed cluster may begin with a real one of known type, to which chromosomes are
-laid: its crossings and contacts then look as they do in nature.
+A composed cluster may start from a real one of known type, to which chromosomes are
+added: its overlaps and contacts then look natural.
 
-Debris may be laid to a chromosome, or to a cluster: the type does not hang on it.
+Debris may be added to a chromosome or cluster; it does not change the type.
 """
 
 from __future__ import annotations
@@ -46,39 +46,40 @@ from napari_chromocluster.imaging.layout import (
 )
 from napari_chromocluster.taxonomy import ClusterType
 
-#: Shared area, in squared chromosome widths, from which two chromosomes overlap.
+#: Minimum shared area of overlapping chromosomes, in squared chromosome widths.
 OVERLAP_AREA = 0.45
-#: Shared area, in squared chromosome widths, up to which they only touch.
+#: Maximum shared area of touching chromosomes, in squared chromosome widths.
 TOUCH_AREA = 0.15
-#: Widest gap, in pixels of a chromosome 10 px wide, that a near miss may have.
+#: Largest gap of a near miss, in px at a chromosome width of 10 px.
 WIDEST_GAP = 2.6
-#: Gaps of chromosomes that touch, in the same pixels; below 0 they press into each other.
+#: Gaps between touching chromosomes, in the same unit; with negative gaps they overlap slightly.
 _GAPS = (-2.0, -1.0, 0.5, 1.5, WIDEST_GAP)
-#: Standard deviation of the kink between chromosomes that meet end to end, in radians.
+#: Standard deviation of the angle between chromosomes placed end to end, in radians.
 _KINK = 0.7
-#: Gaps in sight, in the same pixels, that loose outlines bridge.
+#: Visible gaps bridged by loose outlines, in the same unit.
 _GAPS_IN_SIGHT = (1.5, 4.0)
-#: How many chromosomes clusters have, from the fewest possible on, as in real G-band metaphases:
-#: where three or more lie together, some pair mostly just touches (of 31 annotated overlapping
-#: ones outside the test groups one has three chromosomes, none more: ``tools/natural_prior.py``).
+#: Probabilities of the number of chromosomes in a cluster, from the minimum on, as in real G-band
+#: metaphases: clusters of three or more nearly always contain a touching pair (of 31 annotated
+#: overlapping ones outside the test groups one has three chromosomes, none more:
+#: ``tools/natural_prior.py``).
 _NUMBERS = {
     ClusterType.TOUCHING: (0.66, 0.2, 0.09, 0.05),
     ClusterType.OVERLAPPING: (0.92, 0.06, 0.01, 0.01),
     ClusterType.TOUCHING_OVERLAPPING: (0.42, 0.26, 0.18, 0.14),
 }
-#: Width of a chromosome, in pixels, at which clusters are composed unless another is asked for.
+#: Default chromosome width for composing, in px.
 WORKING_WIDTH = 10.0
-#: Signal of debris, in that of chromosomes: from a pale smear to a dark grain.
+#: Signal of debris relative to chromosomes: from a pale smear to a dark grain.
 _DEBRIS_SIGNAL = (0.5, 2.2)
-#: Share of the clusters that debris is laid to, in that of the single chromosomes.
+#: Probability of debris at clusters, relative to that at single chromosomes.
 _DEBRIS_AT_CLUSTERS = 0.25
-#: Widths between which `natural_width` lies: below, shapes are lost; above, only time.
+#: Range of `natural_width`: less loses shape, more only costs time.
 _WIDTHS = (7.0, 14.0)
 
 
 @dataclass(frozen=True)
 class ComposedCluster:
-    """A region made of known chromosomes.
+    """A region composed of known chromosomes.
 
     Attributes
     ----------
@@ -89,7 +90,7 @@ class ComposedCluster:
     cluster_type : ClusterType
         The true type, from geometry.
     chromosomes : int
-        How many chromosomes it holds.
+        Number of chromosomes.
     """
 
     signal: Float
@@ -100,14 +101,14 @@ class ComposedCluster:
 
 @dataclass(frozen=True)
 class KnownCluster:
-    """A real cluster whose type is known, to which chromosomes may be laid.
+    """A real cluster of known type, to which chromosomes may be added.
 
     Attributes
     ----------
     piece : SingleChromosome
-        Its signal and mask, as those of a chromosome.
+        Its signal and mask.
     cluster_type : ClusterType
-        How its chromosomes lie.
+        Its type.
     """
 
     piece: SingleChromosome
@@ -115,7 +116,7 @@ class KnownCluster:
 
     @property
     def relations(self) -> tuple[int, int]:
-        """At least how many of its pairs touch, and overlap."""
+        """Minimum number of touching pairs and of overlapping pairs."""
         return (
             int(self.cluster_type is not ClusterType.OVERLAPPING),
             int(self.cluster_type is not ClusterType.TOUCHING),
@@ -124,14 +125,14 @@ class KnownCluster:
 
 @dataclass(frozen=True)
 class Debris:
-    """A stained thing that is no chromosome, small enough to lie at one.
+    """A small stained object that is not a chromosome.
 
     Attributes
     ----------
     piece : SingleChromosome
-        Its signal and mask, as those of a chromosome.
+        Its signal and mask.
     width : float
-        Width of the chromosomes beside it, in px.
+        Width of the chromosomes in its metaphase, in px.
     """
 
     piece: SingleChromosome
@@ -140,33 +141,31 @@ class Debris:
 
 @dataclass(frozen=True)
 class Appearance:
-    """How a composed cluster is made to look.
+    """Appearance of composed clusters.
 
     Attributes
     ----------
     bend : float
-        Largest bend, as the turn of the chromosome's ends in radians.
+        Maximum bend: the angle between the chromosome's ends, in radians.
     opaque : float
         Share of clusters in which the upper chromosome hides the lower one.
     loose : float
-        Share of clusters whose mask is a loose outline, not a threshold.
+        Share of clusters whose mask is a loose outline instead of a threshold.
     end_to_end : float
-        Share of the touching chromosomes that meet end to end, with a kink or without.
+        Share of touching chromosomes placed end to end.
     sharp_bend : float
-        Share of chromosomes that bend up to twice as far as ``bend``.
+        Share of chromosomes bent by up to twice ``bend``.
     near : float
-        Share of clusters that touch whose chromosomes keep a gap in sight,
-        which a loose outline bridges.
+        Share of touching clusters with a visible gap, bridged by a loose outline.
     blur : float
-        Largest blur, in px of a chromosome 10 px wide.
+        Maximum blur, in px at a chromosome width of 10 px.
     noise : float
-        Largest standard deviation of noise, in units of the signal.
+        Maximum standard deviation of noise, in units of the signal.
     grown : float
-        Share of touching and touching-overlapping clusters that begin with a real one, where
-        there are some.
+        Share of touching and touching-overlapping clusters that start from a real one, if
+        there are any.
     debris : float
-        Share of single chromosomes that debris is laid to, where there is some; of clusters
-        a quarter of it.
+        Share of single chromosomes with debris, if there is any; of clusters, a quarter of it.
     """
 
     bend: float = 1.2
@@ -182,7 +181,7 @@ class Appearance:
 
 
 def natural_width(singles: Sequence[SingleChromosome]) -> float:
-    """Width, in px, at which clusters of these are as sharp as the chromosomes themselves."""
+    """Return the chromosome width in px that keeps the resolution of the single chromosomes."""
     widths = [chromosome_width(one.mask) for one in singles[:60]]
     return float(np.clip(np.median(widths), *_WIDTHS)) if widths else WORKING_WIDTH
 
@@ -190,7 +189,7 @@ def natural_width(singles: Sequence[SingleChromosome]) -> float:
 def _relations(
     canvas: Canvas, n: int, width: float, gap: float, begin: KnownCluster | None = None
 ) -> tuple[int, int] | None:
-    """Count touching and overlapping pairs of the first n; None if one is ambiguous or apart."""
+    """Count touching and overlapping pairs of the first n; None if ambiguous or not connected."""
     touching, overlapping = (0, 0) if begin is None else begin.relations
     linked = np.eye(n, dtype=bool)
     reach = [distance_to(mask) for mask in canvas.masks[:n]]
@@ -219,7 +218,7 @@ def _type_of(relations: tuple[int, int]) -> ClusterType:
 
 
 def _blend(rng: np.random.Generator, canvas: Canvas, look: Appearance) -> Float:
-    """Put the signals together: they add up, or the upper one hides the lower."""
+    """Combine the signals: either they add up, or the upper one hides the lower."""
     if rng.random() < look.opaque:
         out = canvas.signals[0].copy()
         for signal, mask in zip(canvas.signals[1:], canvas.masks[1:], strict=True):
@@ -227,8 +226,8 @@ def _blend(rng: np.random.Generator, canvas: Canvas, look: Appearance) -> Float:
             out = out * (1 - cover) + np.maximum(signal, out * (1 - cover)) * cover
             out = np.maximum(out, signal * (1 - cover))
         return np.asarray(out, np.float32)
-    # Absorbances add up, but stain and camera saturate: where two cross it is darker by a
-    # fifth up to twofold.  A sum of powers leaves each as it is where it lies alone.
+    # Absorbances add up, but stain and camera saturate: crossings are 1.2 to 2 times as dark.
+    # A sum of powers models this and does not change chromosomes outside crossings.
     power = math.exp(float(rng.uniform(math.log(1.0), math.log(3.5))))
     total = np.sum([signal**power for signal in canvas.signals], axis=0)
     return np.asarray(total ** (1 / power), np.float32)
@@ -288,38 +287,38 @@ def compose_one(
     Parameters
     ----------
     singles : sequence of SingleChromosome
-        What it may be made of.
+        Chromosomes to choose from.
     rng : numpy.random.Generator
         Source of randomness.
     cluster_type : ClusterType
-        The type to aim at (a single is turned, bent and blurred like the rest).
+        The intended type (a single is rotated, bent and blurred like the others).
     chromosomes : int
-        How many chromosomes it has (1 for a single, at most 6); a real cluster that it begins
-        with counts as two.
+        Number of chromosomes (1 for a single, at most 6); the real cluster to start from
+        counts as two.
     look : Appearance, optional
-        How it is made to look.
+        Its appearance.
     width : float
         Width of its chromosomes, in px.
     begin : KnownCluster, optional
-        A real cluster that the chromosomes are laid to.
+        A real cluster to start from.
     debris : sequence of Debris
-        What may lie at it, see `Appearance.debris`.
+        Debris to choose from, see `Appearance.debris`.
 
     Returns
     -------
     ComposedCluster or None
-        None where chance gave another type or an ambiguous layout.
+        None if the result has another type or is ambiguous.
     """
     look = look or Appearance()
-    # A chromosome lies in a metaphase once: it repeats only where there are too few.
-    laid = chromosomes if begin is None else chromosomes - 2
-    few = len(singles) < laid
-    # The longer one is, the likelier it meets another.
+    # Each chromosome is used once, unless there are too few.
+    needed = chromosomes if begin is None else chromosomes - 2
+    few = len(singles) < needed
+    # Long chromosomes are more likely to meet others.
     lengths = np.array([max(one.mask.shape) for one in singles], float)
     share = None if chromosomes == 1 else lengths / lengths.sum()
-    picks = rng.choice(len(singles), size=laid, replace=few, p=share)
+    picks = rng.choice(len(singles), size=needed, replace=few, p=share)
     chosen = [singles[int(i)] for i in picks]
-    # Chromosomes of one metaphase share a scale: the first one's width sets it.
+    # Chromosomes of one metaphase have a common scale, from their median width.
     widths = [max(chromosome_width(one.mask), 2.0) for one in chosen]
     common = float(np.median(widths))
     grain = width / WORKING_WIDTH
@@ -329,16 +328,16 @@ def compose_one(
     if bridged:
         gap = float(rng.uniform(*_GAPS_IN_SIGHT)) * grain
     canvas = Canvas(side=int((90 + 60 * chromosomes) * grain))
-    if begin is not None and not _lay_cluster(rng, canvas, begin, width / common):
+    if begin is not None and not _place_cluster(rng, canvas, begin, width / common):
         return None
     for number, one in enumerate(chosen):
         scale = width / (0.5 * common + 0.5 * widths[number])
         touching = _wants_touching(rng, cluster_type, number, begin)
-        if not _lay_down(rng, canvas, one, scale, touching, gap, width, look):
+        if not _place_chromosome(rng, canvas, one, scale, touching, gap, width, look):
             return None
     pieces = len(canvas.masks)
     if debris and rng.random() < look.debris * (_DEBRIS_AT_CLUSTERS if chromosomes > 1 else 1.0):
-        _lay_debris(rng, canvas, debris[int(rng.integers(len(debris)))], gap, width)
+        _place_debris(rng, canvas, debris[int(rng.integers(len(debris)))], gap, width)
     canvas = canvas.trimmed(margin=8)
     if chromosomes > 1:
         relations = _relations(canvas, pieces, width, gap, begin)
@@ -352,7 +351,7 @@ def compose_one(
     return ComposedCluster(signal[window], mask[window], cluster_type, chromosomes)
 
 
-def _lay_down(
+def _place_chromosome(
     rng: np.random.Generator,
     canvas: Canvas,
     one: SingleChromosome,
@@ -362,7 +361,7 @@ def _lay_down(
     width: float,
     look: Appearance,
 ) -> bool:
-    """Turn and bend a chromosome and lay it to those that lie there; False if it does not fit."""
+    """Rotate and bend a chromosome and place it next to the others; False if it does not fit."""
     number = len(canvas.masks)
     end_to_end = number > 0 and touching and bool(rng.random() < look.end_to_end)
     base = canvas.angles[int(rng.integers(number))] if number else 0.0
@@ -383,19 +382,19 @@ def _lay_down(
     return place_overlapping(rng, canvas, moved, angle)
 
 
-def _lay_cluster(
+def _place_cluster(
     rng: np.random.Generator, canvas: Canvas, begin: KnownCluster, scale: float
 ) -> bool:
-    """Lay a real cluster down, turned and mirrored; a bend would change how it meets itself."""
+    """Place a real cluster, rotated and mirrored; bending could change its contacts."""
     angle = float(rng.uniform(0, math.pi))
     moved = transform_chromosome(begin.piece, angle, scale, 0.0, bool(rng.random() < 0.5))
     return canvas.put(moved, canvas.side / 2, canvas.side / 2, angle)
 
 
-def _lay_debris(
+def _place_debris(
     rng: np.random.Generator, canvas: Canvas, debris: Debris, gap: float, width: float
 ) -> None:
-    """Lay debris to what lies there, pale or dark; where it does not fit there is none."""
+    """Place debris touching the cluster; skip it if it does not fit."""
     angle = float(rng.uniform(0, math.pi))
     scale = width / debris.width * float(rng.uniform(0.8, 1.25))
     moved = transform_chromosome(debris.piece, angle, scale, 0.0, bool(rng.random() < 0.5))
@@ -412,9 +411,9 @@ def _wants_touching(
     number: int,
     begin: KnownCluster | None = None,
 ) -> bool:
-    """Whether a chromosome is to touch what lies there, or to cross it."""
+    """Return True for touching, False for overlapping placement."""
     if begin is not None and number == 0 and cluster_type is ClusterType.TOUCHING_OVERLAPPING:
-        # What the real cluster lacks comes first.
+        # Start with the relation that the real cluster lacks.
         return begin.cluster_type is not ClusterType.TOUCHING
     if cluster_type is ClusterType.TOUCHING_OVERLAPPING:
         return bool(number == 1) if number <= 2 else bool(rng.random() < 0.5)
@@ -433,13 +432,13 @@ def _chromosome_number(rng: np.random.Generator, cluster_type: ClusterType, most
 def _known_for(
     rng: np.random.Generator, wanted: ClusterType, known: Sequence[KnownCluster]
 ) -> KnownCluster | None:
-    """Draw a real cluster that one of the wished type can begin with."""
+    """Draw a real cluster that a cluster of the wanted type can start from."""
     if wanted is ClusterType.TOUCHING_OVERLAPPING:
         fitting = list(known)
     elif wanted is ClusterType.TOUCHING:
         fitting = [one for one in known if one.cluster_type is wanted]
     else:
-        # Overlapping clusters are pairs, as a rule.
+        # Overlapping clusters are usually pairs.
         fitting = []
     return fitting[int(rng.integers(len(fitting)))] if fitting else None
 
@@ -454,10 +453,9 @@ def iterate_clusters(
     known: Sequence[KnownCluster] = (),
     debris: Sequence[Debris] = (),
 ) -> Iterator[ComposedCluster]:
-    """Compose clusters without end, taking the wished types in turn.
+    """Compose an endless sequence of clusters, with the given types in turn.
 
-    Those that begin with a real cluster take it from ``known``; what lies at some of them
-    comes from ``debris``.
+    Some start from a real cluster in ``known``, some get debris from ``debris``.
 
     Raises
     ------
@@ -470,7 +468,7 @@ def iterate_clusters(
     grown = look.grown if look is not None else 0.0
     while True:
         wanted = types[number % len(types)]
-        # One generator a cluster: the n-th cluster does not hang on how often earlier ones failed.
+        # One generator per cluster: the n-th does not depend on failed attempts at earlier ones.
         rng = np.random.default_rng([seed, number])
         made = None
         for _ in range(60):
@@ -506,15 +504,15 @@ def compose_clusters(
     singles : sequence of SingleChromosome
         Single chromosomes with their masks.
     n : int
-        How many clusters to compose.
+        Number of clusters.
     seed : int
-        Same seed, same clusters.
+        The same seed gives the same clusters.
     types : sequence of ClusterType
-        The types, taken in turn.
+        Composed in turn.
     most : int
-        Largest number of chromosomes in a cluster (2 to 6).
+        Maximum number of chromosomes in a cluster (2 to 6).
     look : Appearance, optional
-        How they are made to look.
+        Their appearance.
     width : float
         Width of their chromosomes, in px (see `natural_width`).
 
@@ -525,8 +523,8 @@ def compose_clusters(
 
     Notes
     -----
-    After Lin et al., BIBM 2020, and SupCAM (2023), who compose clusters to
-    train on; the rule for the type stands in this module's docstring.
+    After Lin et al., BIBM 2020, and SupCAM (2023), who train on composed
+    clusters; the module's docstring defines the types.
     """
     stream = iterate_clusters(singles, seed, types, most, look, width)
     return [next(stream) for _ in range(n)]

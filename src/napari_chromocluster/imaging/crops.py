@@ -1,7 +1,7 @@
-"""Region to model input: neighbours masked out, squared, resized, normalised.
+"""Region to model input: neighbours masked out, padded to a square, resized, normalised.
 
-The frame of a crop is the circle around the region, so a rotated region has
-the same scale as before, and a training that rotates crops never cuts one.
+The frame of a crop fits the circle around the region, so rotation changes
+neither its scale nor cuts it off.
 """
 
 from __future__ import annotations
@@ -23,21 +23,19 @@ from napari_chromocluster.imaging.surroundings import Surroundings, look_around
 
 Channels = Literal["signal_mask_scale", "gray"]
 
-#: Pixels around a region's mask whose signal still belongs to it, at least: its soft edge...
+#: Minimum width in px of the soft edge around a region's mask, whose signal belongs to it...
 SOFT_EDGE = 2
-#: ...and as a share of the size of the metaphase's chromosomes, for that is how far it reaches
-#: where the pixels are small.
+#: ...and relative to the reference size, for images with small pixels.
 _SOFT_SHARE = 1 / 14
-#: Usual size of a region, in px (see `reference_size`), where chromosomes are bright: that of
-#: the metaphases which the embedded model was trained on.
+#: Typical `reference_size` in px of the fluorescence images that the embedded model was trained on.
 USUAL_BRIGHT_SIZE = 25.0
-#: Side of the crops of a network that needs no more pixels than these.
+#: Crop size for which images are downsampled to the typical resolution.
 _USUAL_SIDE = 128
-#: How many times more pixels a side than usual make no difference yet.
+#: Oversampling up to which images are not downsampled.
 _FEW_MORE = 1.7
 #: Signal, in units of the region's median, that is mapped to 1.
 SIGNAL_RANGE = 3.0
-#: Share of the crop's half side that the circle around the region fills.
+#: Radius of the circle around the region, relative to half the side of the crop.
 FILL = 0.94
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 _IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
@@ -45,15 +43,15 @@ _IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 @dataclass(frozen=True)
 class CropSpec:
-    """How crops are made for a model.
+    """Kind of crops of a model.
 
     Attributes
     ----------
     size : int
         Side of the square crop, in pixels.
     channels : {"signal_mask_scale", "gray"}
-        ``signal_mask_scale``: the region's signal, its mask, and a plane that
-        tells its size relative to the metaphase.  ``gray``: three equal
+        ``signal_mask_scale``: the region's signal, its mask, and a constant
+        plane with its size relative to the metaphase.  ``gray``: three equal
         channels, dark chromosomes on white, with ImageNet normalisation, as
         in Lin et al. (2021).
     """
@@ -69,7 +67,7 @@ class CropSpec:
 
 @dataclass(frozen=True)
 class RegionCrop:
-    """One region cut out at its own resolution.
+    """One region cropped at full resolution.
 
     Attributes
     ----------
@@ -79,11 +77,11 @@ class RegionCrop:
         The region.
     relative_size : float
         Binary logarithm of the region's size over the metaphase's reference
-        size; 0 where the reference is unknown.
+        size; 0 if the reference is unknown.
     oversampling : float
-        How many times more pixels a side the metaphase has than usual (see `oversampling`).
+        Resolution of the metaphase relative to the typical one (see `oversampling`).
     surroundings : Surroundings or None
-        How the region stands among the others; None where that is not known.
+        Relation to the other regions; None if unknown.
     """
 
     signal: NDArray[np.floating]
@@ -94,14 +92,14 @@ class RegionCrop:
 
 
 def oversampling(reference: float | None, dark_chromosomes: bool) -> float:
-    """Return how many times more pixels a side a metaphase has than usual; 1 where unknown.
+    """Return the resolution of a metaphase relative to the typical one; 1 if unknown.
 
-    Giemsa pictures come with pixels of many sizes, so that none is unusual there.
+    It is 1 for Giemsa images: the training data contain many resolutions of these.
 
     Parameters
     ----------
     reference : float or None
-        Reference size of the metaphase in px, where it is known.
+        Reference size of the metaphase in px, if known.
     dark_chromosomes : bool
         Whether chromosomes are darker than the background (Giemsa), see `Signal`.
     """
@@ -114,9 +112,9 @@ def cut_regions(
     regions: Iterable[Region],
     everything: Iterable[Region] | None = None,
 ) -> Iterator[RegionCrop]:
-    """Cut regions out of one metaphase, one after the other.
+    """Crop regions of one metaphase, one after the other.
 
-    Holes that a plain threshold leaves are filled first (see `fill_bright_bands`).
+    Holes left by a plain threshold are filled first (see `fill_bright_bands`).
 
     Parameters
     ----------
@@ -125,9 +123,9 @@ def cut_regions(
     labels : (H, W) integer array
         Its regions.
     regions : iterable of Region
-        Those to cut.
+        The regions to crop.
     everything : iterable of Region, optional
-        All regions, which tell the usual size, where they are listed already.
+        All regions, for the reference size, if already extracted.
     """
     signal = chromosome_signal(image, labels)
     regions = list(regions)
@@ -148,7 +146,7 @@ def cut_region(
     reference: float | None = None,
     oversampled: float = 1.0,
 ) -> RegionCrop:
-    """Cut one region out of a metaphase, with its neighbours masked out.
+    """Crop one region of a metaphase, with its neighbours masked out.
 
     Parameters
     ----------
@@ -157,7 +155,7 @@ def cut_region(
     labels : (H, W) integer array
         Label image; only the slice around the region is read.
     region : Region
-        The region to cut.
+        The region to crop.
     reference : float, optional
         Reference size of the metaphase in px (see `reference_size`).
     oversampled : float
@@ -180,13 +178,7 @@ def cut_region(
 
 
 def soft_edge(reference: float | None) -> int:
-    """Return how far the soft edge of a region reaches, in px.
-
-    Parameters
-    ----------
-    reference : float or None
-        Reference size of the metaphase in px, where it is known.
-    """
+    """Return the width of the soft edge in px, from the reference size in px, if known."""
     return max(SOFT_EDGE, int(_SOFT_SHARE * (reference or 0.0)))
 
 
@@ -196,14 +188,14 @@ def frame_region(
     free: NDArray[np.bool_] | None = None,
     reference: float | None = None,
 ) -> RegionCrop:
-    """Bring a masked cut-out into a square frame that holds its circle.
+    """Put a masked region into a square frame that fits its circle.
 
     Parameters
     ----------
     signal, mask : (h, w) arrays
-        Signal and region of the cut-out.
+        Signal and region.
     free : (h, w) bool array, optional
-        Pixels of no region, where the soft edge may lie (default: all others).
+        Background pixels, which the soft edge may include (default: all others).
     reference : float, optional
         Reference size of the metaphase in px.
     """
@@ -222,8 +214,8 @@ def frame_region(
 def frame_side(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
     """Return top, left and side of the square frame around a mask, in px.
 
-    The circle around the middle of the mask's bounding box fills the frame, so
-    its size does not change when the region is turned.
+    The frame fits the circle around the centre of the mask's bounding box, so
+    its size does not change when the region is rotated.
     """
     ys, xs = np.nonzero(mask)
     if ys.size == 0:
@@ -235,7 +227,7 @@ def frame_side(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
 
 
 def _window(array: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:
-    """Cut a square that may reach over the array's borders."""
+    """Crop a square that may extend beyond the array."""
     out = np.zeros((side, side), dtype=array.dtype)
     y0, x0 = max(top, 0), max(left, 0)
     y1, x1 = min(top + side, array.shape[0]), min(left + side, array.shape[1])
@@ -245,17 +237,17 @@ def _window(array: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]
 
 
 def resize_square(array: NDArray[Any], size: int) -> NDArray[np.float32]:
-    """Resize a square image bilinearly, with the filter that avoids aliasing."""
+    """Resize a square image bilinearly, with antialiasing."""
     image = Image.fromarray(np.ascontiguousarray(array, dtype=np.float32))
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
 
 
 def resize_crop(crop: RegionCrop, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return signal and mask (size, size) of a cut region, in pixels as usual before.
+    """Return signal and mask (size, size) of a crop, downsampled to a typical resolution first.
 
-    The outline of a region has steps as large as the pixels, and its edge is as soft.  Where
-    pixels are far smaller than in any picture a network was trained on, that alone would tell
-    it something.  They are put together there; a network with larger crops keeps more of them.
+    The steps and softness of an outline depend on the pixel size.  Crops of a far higher
+    resolution than the training data would look different to a network, so they are downsampled
+    first, the less the larger ``size`` is.
 
     Returns
     -------
@@ -271,7 +263,7 @@ def resize_crop(crop: RegionCrop, size: int) -> tuple[NDArray[np.float32], NDArr
 
 
 def render_crop(crop: RegionCrop, spec: CropSpec) -> NDArray[np.float32]:
-    """Turn a cut region into a model input of shape (3, size, size), float32."""
+    """Render a crop as a model input of shape (3, size, size), float32."""
     signal, mask = resize_crop(crop, spec.size)
     return compose_channels(signal / np.float32(SIGNAL_RANGE), mask, crop.relative_size, spec)
 
@@ -292,7 +284,7 @@ def compose_channels(
 
 
 def scale_value(relative_size: float) -> float:
-    """Value of the scale plane for a relative size (binary logarithm), in [-1, 1]."""
+    """Return the value of the scale plane, in [-1, 1], for a relative size (binary logarithm)."""
     return max(-1.0, min(1.0, relative_size / 2.0))
 
 
@@ -303,13 +295,5 @@ def crop_region(
     spec: CropSpec,
     reference: float | None = None,
 ) -> NDArray[np.float32]:
-    """Cut one region and render it for a model.
-
-    See `cut_region` and `render_crop`.
-
-    Returns
-    -------
-    (3, size, size) float32 array
-        The model input.
-    """
+    """Crop one region and render it as a model input (see `cut_region` and `render_crop`)."""
     return render_crop(cut_region(signal, labels, region, reference), spec)

@@ -1,7 +1,7 @@
-"""What laboratories leave in pictures: black nuclei, text, frames, cytoplasm, grain, magnification.
+"""Artefacts in laboratory images: nuclei, text, frames, cytoplasm, grain, magnification.
 
-Each function takes and returns a gray picture of 8 bits and knows on which side of the background
-its chromosomes are, so that it serves synthetic and real metaphases alike.
+Each function takes and returns an 8-bit gray image; ``dark`` says whether its chromosomes are
+darker than the background.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def with_line(picture: Picture, dark: bool) -> Picture:
 
 
 def with_tile(picture: Picture, dark: bool, share: float = 0.2) -> Picture:
-    """Leave out a tile at a corner, as a slide scanner does."""
+    """Blank a tile at a corner, as slide scanners do."""
     changed = picture.copy()
     height, width = picture.shape
     changed[: round(share * height), : round(share * width)] = _extreme(dark)
@@ -65,7 +65,7 @@ def with_letterbox(picture: Picture, dark: bool, value: int = 0) -> Picture:
 
 
 def with_eyepiece(picture: Picture, dark: bool) -> Picture:
-    """Blacken all but the ellipse that touches the borders; nothing in fluorescence."""
+    """Blacken everything outside the inscribed ellipse; no change in fluorescence."""
     if not dark:
         return picture
     height, width = picture.shape
@@ -74,7 +74,7 @@ def with_eyepiece(picture: Picture, dark: bool) -> Picture:
 
 
 def with_nuclei(picture: Picture, dark: bool, count: int = 2, size: float = 0.1) -> Picture:
-    """Lay round black (or white) nuclei along the border, each some share of the height wide."""
+    """Draw round black (or white) nuclei along the border; ``size`` is relative to the height."""
     changed = picture.astype(float)
     height, width = picture.shape
     radius = size * height
@@ -89,7 +89,7 @@ def with_nuclei(picture: Picture, dark: bool, count: int = 2, size: float = 0.1)
 
 
 def with_text(picture: Picture, dark: bool) -> Picture:
-    """Burn a date, a name and a scale bar in."""
+    """Burn in a date, a name and a scale bar."""
     image = Image.fromarray(picture)
     draw, ink = ImageDraw.Draw(image), _extreme(dark)
     height, width = picture.shape
@@ -101,14 +101,14 @@ def with_text(picture: Picture, dark: bool) -> Picture:
 
 
 def with_cytoplasm(picture: Picture, dark: bool, strength: float = 0.45) -> Picture:
-    """Stain the middle of the picture, with a share of the strength of the chromosomes."""
+    """Stain the centre of the image, with ``strength`` relative to the chromosomes."""
     height, width = picture.shape
     background = float(np.median(picture))
     stain = float(np.percentile(picture, 3 if dark else 97))
     y, x = np.mgrid[:height, :width]
     away = np.hypot((y - height / 2) / height, (x - width / 2) / width)
     inside = strength * np.clip((0.35 - away) / 0.03, 0, 1)
-    # What is stained already takes less more.
+    # Stained pixels take up less additional stain.
     free = np.clip((picture - stain) / (background - stain), 0, 1)
     return _rounded(picture + inside * free * (stain - background))
 

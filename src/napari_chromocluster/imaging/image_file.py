@@ -1,4 +1,4 @@
-"""Image files of microscopes: which of their planes are metaphases, channels and slices."""
+"""Microscope image files: select the planes of metaphases, channels and slices."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from scipy import ndimage
 from napari_chromocluster.imaging.io import TIFF_SUFFIXES, ImageError, check_complete, decoding
 from napari_chromocluster.imaging.signal import sampled, stained_area, to_grayscale
 
-#: Largest share of a picture's pixels that a thumbnail of it has.
+#: Maximum size of a thumbnail, relative to the pixels of the image.
 _THUMBNAIL = 0.2
-#: What the channel is named that shows all chromosomes.
+#: Names of the channel that shows all chromosomes.
 _COUNTERSTAINS = ("dapi", "hoechst", "counterstain", "giemsa", "propidium")
-#: Correlation of neighbours above which slices show one metaphase in several planes of focus.
+#: Minimum correlation of neighbouring slices of a focus stack of one metaphase.
 _SAME_FIELD = 0.5
-#: Micrometres in units of length, and sizes of a pixel that a microscope gives, in µm.
+#: Micrometres per unit of length, and the range of plausible pixel sizes in µm.
 _MICROMETRES = {
     "nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
     "\\u00b5m": 1.0, "mm": 1e3, "cm": 1e4, "inch": 25_400.0, "in": 25_400.0, "m": 1e6,
@@ -36,20 +36,20 @@ _COLORS = ("red", "green", "blue")
 
 @dataclass(frozen=True)
 class ImageFile:
-    """What an image file holds.
+    """The content of an image file.
 
     Attributes
     ----------
     pixels : (H, W), (H, W, 3 | 4), (N, H, W) or (N, H, W, 3 | 4) array
         One metaphase or a stack of them, in one channel or in colour.
     channels : tuple of str
-        Names of all channels; empty where there is but one.
+        Names of all channels; empty if there is only one.
     channel : int or None
-        The one that was read, counted from 1.
+        The channel that was read, counted from 1.
     pixel_size : float or None
-        Micrometres of a pixel, where the file says so.
+        Micrometres per pixel, if known.
     notes : tuple of str
-        Sentences on what was chosen for the user.
+        Sentences about automatic choices, for the user.
     """
 
     pixels: NDArray[Any]
@@ -61,7 +61,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class _Plane:
-    """One plane of a file: where it belongs, and what reads it."""
+    """One plane of a file: its frame, slice and channel, and a function that reads it."""
 
     frame: tuple[int, ...]
     z: int
@@ -73,21 +73,21 @@ class _Plane:
 class _Planes:
     planes: list[_Plane]
     names: tuple[str, ...] = ()
-    #: Whether slices are planes of focus for sure, not perhaps metaphases.
+    #: Whether slices are certainly a focus stack; otherwise they may be metaphases.
     focus: bool = False
 
 
 def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
-    """Read an image file, and what is known of it beside its pixels.
+    """Read an image file with its metadata.
 
     Parameters
     ----------
     path : path
         TIFF, PNG, JPEG or BMP.
     channel : int or str, optional
-        Which channel is read: its number, from 1, or its name or part of it; a colour of a
-        picture in colours.  By default the one that is named after a counterstain such as DAPI,
-        else the one in which most is stained.
+        Channel to read: its number, from 1, its name or part of it, or a colour of an RGB image.
+        By default the one named after a counterstain such as DAPI, else the one with the
+        largest stained area.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
     Raises
     ------
     ImageError
-        If the file is missing, is no image, is cut short, or has no such channel.
+        If the file is missing, not an image, truncated, or has no such channel.
     """
     with decoding(path, "an image") as file:
         tiff = file.suffix.lower() in TIFF_SUFFIXES
@@ -105,9 +105,9 @@ def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
 
 
 def _open_tiff(file: Path, channel: int | str | None) -> ImageFile:
-    """Read the pages of a TIFF as metaphases; of channels and planes of focus, one is chosen.
+    """Read the pages of a TIFF as metaphases, selecting one channel and focus plane.
 
-    Of an OME-TIFF set in several files, only the pages of the named file are read.
+    Of a multi-file OME-TIFF, only the pages of this file are read.
     """
     with tifffile.TiffFile(file, is_ome=False) as tiff:
         check_complete(tiff, file)
@@ -122,12 +122,12 @@ def _open_tiff(file: Path, channel: int | str | None) -> ImageFile:
 
 
 def _orientation_note(name: str, orientation: int) -> tuple[str, ...]:
-    """Say that a file asks to be shown turned, which neither napari nor this program does."""
+    """Note that a file has an orientation tag, which is ignored by napari and this program."""
     if orientation in (0, 1):
         return ()
     return (
-        f"{name} says that it is to be shown turned or mirrored (orientation {orientation}): it is "
-        f"read as it is stored, as napari does; labels from a program that turns it do not fit.",
+        f"{name} should be displayed rotated or mirrored (orientation {orientation}), but is read "
+        f"as stored, as in napari; labels from a program that rotates it do not fit.",
     )
 
 
@@ -135,11 +135,11 @@ def _orientation_note(name: str, orientation: int) -> tuple[str, ...]:
 
 
 def _series_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes:
-    """Return the planes of all series of one size, by the axes that the file names."""
+    """Return the planes of all series of one size, by the axes in the metadata."""
     planes: list[_Plane] = []
     first, *others = tiff.series
     same = [first, *(one for one in others if _size(one) == _size(first))]
-    # A thumbnail lies beside the picture in many files.
+    # Many files also contain a thumbnail.
     large = _THUMBNAIL * np.prod(_size(first))
     if any(_size(one) != _size(first) and np.prod(_size(one)) > large for one in others):
         raise ImageError(
@@ -149,7 +149,7 @@ def _series_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes:
         planes += _planes_of(series, number)
     imagej = tiff.imagej_metadata or {}
     names = _imagej_names(imagej, 1 + max(plane.channel for plane in planes))
-    return _Planes(planes, names)  # in ImageJ the metaphases of a plain stack are slices, too
+    return _Planes(planes, names)  # in ImageJ the metaphases of a plain stack are also slices
 
 
 def _size(series: Any) -> tuple[int, int]:
@@ -167,7 +167,7 @@ def _planes_of(series: Any, number: int) -> list[_Plane]:
         pixels = np.moveaxis(pixels, axes.index("S"), -1)
         axes = axes.replace("S", "") + "S"
         if not _is_color(page):
-            # Samples that are no colours, and no alpha, are channels.
+            # Samples that are neither colours nor alpha are channels.
             axes, samples = axes.replace("C", "Q")[:-1] + "C", ""
     image = [axis for axis in ("Y", "X", *([samples] if samples and "S" in axes else []))]
     outer = [axis for axis in axes if axis not in image]
@@ -186,7 +186,7 @@ def _given(pixels: NDArray[Any]) -> Callable[[], NDArray[Any]]:
 
 
 def _is_color(page: Any) -> bool:
-    """Whether the samples of a page are colours, or a gray and its alpha, not channels."""
+    """Whether the samples of a page are colours, or gray and alpha, instead of channels."""
     if page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
         extra = tuple(page.extrasamples)
         alpha = bool(extra) and extra[-1] in (
@@ -211,14 +211,14 @@ def _shown(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
 
 
 def _without_full_alpha(pixels: NDArray[Any], gray: bool) -> NDArray[Any]:
-    """Leave out of RGBA pixels what says nothing: an alpha without holes, equal colours."""
+    """Drop the alpha of RGBA pixels if nothing is transparent, and two of three equal colours."""
     if (pixels[..., 3] == 0).any():
         return pixels
     return pixels[..., 0] if gray else pixels[..., :3]
 
 
 def _imagej_names(metadata: dict[str, Any], channels: int) -> tuple[str, ...]:
-    """Return the names of channels, from the labels of the first planes or from Micro-Manager."""
+    """Return the channel names from the labels of the first planes or from Micro-Manager."""
     labels = [str(one) for one in metadata.get("Labels") or ()][:channels]
     if len(set(labels)) == channels > 1:
         return tuple(labels)
@@ -253,7 +253,7 @@ def _ome_pixels(tiff: tifffile.TiffFile) -> list[ElementTree.Element]:
 
 
 def _ome_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes | None:
-    """Return the planes that OME-XML describes in this very file; None where it describes none."""
+    """Return the planes of this file according to its OME-XML; None if there are none."""
     root = _ome_root(tiff)
     if root is None:
         return None
@@ -296,7 +296,7 @@ def _ome_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes | None:
 
 
 def _is_here(data: ElementTree.Element, root: ElementTree.Element, file: Path) -> bool:
-    """Whether a TiffData element is about the file itself, not another one of its set."""
+    """Whether a TiffData element refers to this file, not to another file of the set."""
     uuids = _children(data, "UUID")
     if not uuids:
         return True
@@ -320,7 +320,7 @@ def _page_reader(tiff: tifffile.TiffFile, number: int) -> Callable[[], NDArray[A
 
 
 def _chosen(found: _Planes, file: Path, channel: int | str | None) -> ImageFile:
-    """Read the planes of one channel, in each frame the sharpest of the planes of focus."""
+    """Read the planes of one channel, in each frame only the sharpest of a focus stack."""
     planes = found.planes
     numbers = sorted({plane.channel for plane in planes})
     names = tuple(
@@ -334,7 +334,7 @@ def _chosen(found: _Planes, file: Path, channel: int | str | None) -> ImageFile:
             place = _counterstain(names, [_example(planes, number) for number in numbers])
             notes.append(
                 f"{file.name} has {len(numbers)} channels ({', '.join(names)}): channel "
-                f"{place + 1} was read; name another if it is not the one of the chromosomes."
+                f"{place + 1} was read; name another if it does not show the chromosomes."
             )
         else:
             place = _channel_place(channel, names, file.name)
@@ -347,7 +347,7 @@ def _chosen(found: _Planes, file: Path, channel: int | str | None) -> ImageFile:
         read = [plane.read() for plane in slices]
         if len(read) > 1 and (found.focus or _one_field(read)):
             best = int(np.argmax([_sharpness(one) for one in read]))
-            notes.append(f"{file.name}: the sharpest of {len(read)} slices, {best + 1}, was taken.")
+            notes.append(f"{file.name}: the sharpest of {len(read)} slices, {best + 1}, was used.")
             read = [read[best]]
         pictures += read
     if len({one.shape for one in pictures}) > 1:
@@ -355,9 +355,9 @@ def _chosen(found: _Planes, file: Path, channel: int | str | None) -> ImageFile:
             f"{file.name} holds pictures of different kinds: save each as a file of its own."
         )
     if pictures[0].ndim not in (2, 3) or 0 in pictures[0].shape:
-        raise ImageError(f"{file.name} is no image of pixels in rows: save it as another format.")
+        raise ImageError(f"{file.name} is not a two-dimensional image: save it in another format.")
     if len(notes) > 4:
-        notes = [*notes[:3], f"{file.name}: so were slices of {len(notes) - 3} more frames."]
+        notes = [*notes[:3], f"{file.name}: the same for {len(notes) - 3} more frames."]
     pixels = pictures[0] if len(pictures) == 1 else np.stack(pictures)
     several = len(numbers) > 1
     return ImageFile(
@@ -366,7 +366,7 @@ def _chosen(found: _Planes, file: Path, channel: int | str | None) -> ImageFile:
 
 
 def _channel_place(channel: int | str, names: Sequence[str], file: str) -> int:
-    """Return the place of a channel that is given by its name, part of it, or its number from 1."""
+    """Return the index of a channel given by its name, part of it, or its number from 1."""
     word = str(channel).strip().casefold()
     folded = [name.casefold() for name in names]
     if word in folded:
@@ -381,7 +381,7 @@ def _channel_place(channel: int | str, names: Sequence[str], file: str) -> int:
 
 
 def _example(planes: Iterable[_Plane], channel: int) -> Callable[[], NDArray[Any]]:
-    """Return what reads the middle slice of the first frame of a channel."""
+    """Return the reader of the middle slice of the first frame of a channel."""
     mine = [plane for plane in planes if plane.channel == channel]
     first = min(plane.frame for plane in mine)
     slices = sorted((one for one in mine if one.frame == first), key=lambda one: one.z)
@@ -389,7 +389,7 @@ def _example(planes: Iterable[_Plane], channel: int) -> Callable[[], NDArray[Any
 
 
 def _counterstain(names: Sequence[str], examples: Sequence[Callable[[], NDArray[Any]]]) -> int:
-    """Return which channel shows all chromosomes: by its name, else the one most stained."""
+    """Return the channel of all chromosomes: by its name, else by the largest stained area."""
     for word in _COUNTERSTAINS:
         for place, name in enumerate(names):
             if word in name.casefold():
@@ -398,7 +398,7 @@ def _counterstain(names: Sequence[str], examples: Sequence[Callable[[], NDArray[
 
 
 def _one_field(slices: Sequence[NDArray[Any]]) -> bool:
-    """Whether slices show one metaphase in planes of focus, not several metaphases."""
+    """Whether slices are a focus stack of one metaphase, not several metaphases."""
     flat = [ndimage.gaussian_filter(sampled(to_grayscale(one)), 2).ravel() for one in slices]
     if any(float(np.ptp(one)) == 0 for one in flat):
         return False
@@ -415,7 +415,7 @@ def _sharpness(pixels: NDArray[Any]) -> float:
 
 
 def pixel_size(path: str | Path) -> float | None:
-    """Return the micrometres of a pixel, where an image file says so; its pixels are not read."""
+    """Return the micrometres per pixel of an image file, if known, without reading its pixels."""
     file = Path(path)
     if file.suffix.lower() not in TIFF_SUFFIXES or not file.is_file():
         return None
@@ -437,7 +437,7 @@ def _ome_pixel_size(tiff: tifffile.TiffFile) -> float | None:
 
 
 def _tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    """Return what ImageJ or the resolution tags say; a screen's 72 dpi is no size of a pixel."""
+    """Return the pixel size from ImageJ or the resolution tags, ignoring screen resolutions."""
     page = tiff.pages.first
     unit = str((tiff.imagej_metadata or {}).get("unit", "")).casefold()
     if not unit:
@@ -458,7 +458,7 @@ def _sensible(size: float, unit: str) -> float | None:
 
 
 def _open_picture(file: Path) -> ImageFile:
-    """Read what Pillow reads; of the pictures of a telephone (MPO), the first."""
+    """Read an image with Pillow; only the first image of an MPO file."""
     notes: list[str] = []
     with Image.open(file) as picture:
         orientation = int(picture.getexif().get(0x0112, 1) or 1)
@@ -480,7 +480,7 @@ def _open_picture(file: Path) -> ImageFile:
 
 
 def _pixels_of(picture: Image.Image) -> NDArray[Any]:
-    """Return a picture of Pillow as gray, RGB or, where something is transparent, RGBA."""
+    """Return a Pillow image as gray, RGB or, if anything is transparent, RGBA."""
     mode = picture.mode
     if "transparency" in picture.info or mode in ("LA", "PA", "La", "RGBa"):
         return _without_full_alpha(np.asarray(picture.convert("RGBA")), gray=mode[0] in "L1")
@@ -490,7 +490,7 @@ def _pixels_of(picture: Image.Image) -> NDArray[Any]:
 
 
 def _one_color(opened: ImageFile, channel: int | str | None, name: str) -> ImageFile:
-    """Take one colour out of a picture in colours, where a channel is asked for."""
+    """Select one colour of a colour image if a channel is given."""
     pixels = opened.pixels
     if channel is None or opened.channels or pixels.ndim < 3 or pixels.shape[-1] not in (3, 4):
         return opened

@@ -1,4 +1,4 @@
-"""Image and label files: read what microscopes write, write so that nothing is lost."""
+"""Read image and label files, and write files atomically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-#: First word of the tag that tells who wrote a label image.
+#: First word of the software tag of label images written by this program.
 _SEAL = "napari-chromocluster"
 #: Suffixes of files that `read_image` reads.
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
@@ -29,17 +29,17 @@ def _shared() -> int:
     return 0o666 & ~mask
 
 
-#: Mode of new files, asked once: asking changes it for a moment, for all threads.
+#: Mode of new files, read once: reading the umask changes it for a moment in all threads.
 _SHARED = _shared()
 
 
 class ImageError(ValueError):
-    """A file that is not an image, is cut short, or cannot be written."""
+    """A file that is not an image, is truncated, or cannot be written."""
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside a file; rename it to the file when all went well.
+    """Yield a temporary name in the folder of a file, and rename it to the file on success.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     ImageError
-        If the folder cannot be made or written to.
+        If the folder cannot be created or written to.
     """
     target = Path(path)
     temporary = _new_file(target.parent, f".{target.stem}-", target.suffix)
     try:
         yield temporary
-        # mkstemp makes files that only the owner reads; results are to be shared.
+        # mkstemp creates files that only the owner can read.
         temporary.chmod(_SHARED)
         temporary.replace(target)
     finally:
@@ -68,12 +68,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Make a folder and see that files can be written there, before long work begins.
+    """Create a folder and check that it can be written to, before starting long work.
 
     Raises
     ------
     ImageError
-        If the folder cannot be made or written to.
+        If the folder cannot be created or written to.
     """
     _new_file(Path(folder), ".check-", "").unlink()
 
@@ -91,7 +91,7 @@ def _new_file(folder: Path, prefix: str, suffix: str) -> Path:
 
 
 def is_full_disk(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error; torch tells of it as of something else."""
+    """Whether an error was caused by a full disk; torch reports it as another error."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -107,7 +107,7 @@ def is_stack(image: Any) -> bool:
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
-    """Write a text file so that it is never seen half written."""
+    """Write a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -122,17 +122,17 @@ def read_image(path: str | Path, channel: int | str | None = None) -> NDArray[An
     path : path
         The file.
     channel : int or str, optional
-        Which channel is read, see `open_image`, which also tells which one was.
+        Channel to read, see `open_image`, which also returns the choice.
 
     Returns
     -------
     (H, W), (H, W, 3 | 4), (N, H, W) or (N, H, W, 3 | 4) array
-        Pixels in the file's own dtype; palettes are turned into RGB.
+        Pixels in the dtype of the file; palettes are converted to RGB.
 
     Raises
     ------
     ImageError
-        If the file is missing, is no image, is cut short, or has no such channel.
+        If the file is missing, not an image, truncated, or has no such channel.
     """
     from napari_chromocluster.imaging.image_file import open_image
 
@@ -141,12 +141,12 @@ def read_image(path: str | Path, channel: int | str | None = None) -> NDArray[An
 
 @contextmanager
 def decoding(path: str | Path, what: str) -> Iterator[Path]:
-    """Turn whatever a decoder says of a file into one sentence."""
+    """Turn any error of a decoder into an `ImageError` with one sentence."""
     file = Path(path)
     if file.is_dir():
         raise ImageError(f"{file} is a folder, not {what}: name a file in it.")
     if file.is_symlink() and not file.is_file():
-        raise ImageError(f"{file} is a link that leads nowhere: mend or remove it.")
+        raise ImageError(f"{file} is a broken link: repair or remove it.")
     if not file.is_file():
         raise ImageError(f"{file} does not exist: check the name.")
     try:
@@ -158,14 +158,14 @@ def decoding(path: str | Path, what: str) -> Iterator[Path]:
             f"{file.name} is damaged, or larger than the memory of this machine: crop it."
         ) from error
     except Exception as error:
-        # Each codec has exceptions of its own, and damaged headers bring out any other.
+        # Each codec has its own exceptions, and damaged headers can raise any other.
         raise ImageError(
             f"{file.name} is not {what} that can be read, or is cut short: open another file."
         ) from error
 
 
 def check_complete(tiff: tifffile.TiffFile, file: Path) -> None:
-    """Refuse a file whose pixels lie beyond its end: some codecs would make them up."""
+    """Reject a truncated file: some codecs would invent the missing pixels."""
     size = file.stat().st_size
     for page in tiff.pages:
         for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -197,11 +197,11 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     Raises
     ------
     ImageError
-        If the file is no image of whole numbers in one channel.
+        If the file is not an image of whole numbers in one channel.
     """
     with decoding(path, "a label image") as file:
         if file.suffix.lower() in TIFF_SUFFIXES:
-            # Of an OME-TIFF set in several files, only the pages of this one.
+            # Read only this file of a multi-file OME-TIFF.
             with tifffile.TiffFile(file, is_ome=False) as tiff:
                 check_complete(tiff, file)
                 labels = _squeezed(tiff.asarray(), file)
@@ -220,8 +220,8 @@ def read_labels(path: str | Path) -> NDArray[Any]:
 
 
 def _whole_numbers(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return labels that a program saved as floats as integers, if they are whole numbers."""
-    filled = np.where(np.isnan(labels), 0, labels)  # some mark the background so
+    """Convert labels saved as floats to integers, if they are whole numbers."""
+    filled = np.where(np.isnan(labels), 0, labels)  # some programs use NaN as background
     return filled.astype(np.int64) if (filled == np.floor(filled)).all() else labels
 
 
@@ -233,11 +233,10 @@ def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None
     path : path
         ``.tif``, ``.tiff`` or ``.png`` (up to 65535 labels).
     labels : (H, W) or (N, H, W) integer array
-        0 is background, and so is what is below: other programs mark with -1 what is to be
-        ignored.
+        0 is background; negative values, which other programs use for ignored pixels, become 0.
     seal : str, optional
-        One word on where the labels come from, for a TIFF.  `seal_of` gives it back as long as
-        nobody has changed the file.
+        One word on the origin of the labels, for a TIFF.  `seal_of` returns it as long as the
+        file is unchanged.
     """
     array = np.asarray(labels)
     array = np.maximum(array, 0) if array.dtype.kind == "i" else array
@@ -246,7 +245,9 @@ def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None
     with atomic_path(path) as temporary:
         if temporary.suffix.lower() == ".png":
             if small.dtype != np.uint16 or small.ndim != 2:
-                raise ImageError("PNG holds one label image with up to 65535 labels: write a TIFF.")
+                raise ImageError(
+                    "A PNG can hold one label image with up to 65535 labels: write a TIFF."
+                )
             Image.fromarray(small).save(temporary)
         else:
             software = None if seal is None else f"{_SEAL} {seal} {_digest(small)}"
@@ -256,12 +257,12 @@ def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None
 
 
 def seal_of(path: str | Path) -> str | None:
-    """Return the word that a label image was sealed with; None if there is none or it changed.
+    """Return the seal of a label image; None if it has none or was changed since.
 
     Raises
     ------
     ImageError
-        If the file is no complete image.
+        If the file is not a complete image.
     """
     with decoding(path, "a label image") as file, tifffile.TiffFile(file) as tiff:
         program, _, rest = str(tiff.pages.first.software or "").partition(" ")

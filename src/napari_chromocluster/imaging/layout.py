@@ -1,4 +1,4 @@
-"""Lay chromosomes down on a canvas, so that they touch or cross one that lies there."""
+"""Place chromosomes on a canvas so that they touch or overlap previous ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Mask = NDArray[np.bool_]
 
 
 class Canvas:
-    """Chromosomes laid down so far."""
+    """The chromosomes placed so far."""
 
     def __init__(self, side: int) -> None:
         self.side = side
@@ -28,7 +28,7 @@ class Canvas:
         return round(y - height / 2), round(x - width / 2)
 
     def put(self, chromosome: SingleChromosome, y: float, x: float, angle: float) -> bool:
-        """Lay a chromosome with its centre at (y, x); False if it does not fit."""
+        """Place a chromosome with its centre at (y, x); return False if it does not fit."""
         top, left = self._corner(chromosome, y, x)
         height, width = chromosome.mask.shape
         if top < 0 or left < 0 or top + height > self.side or left + width > self.side:
@@ -45,12 +45,12 @@ class Canvas:
 
     @property
     def union(self) -> Mask:
-        """Where any chromosome lies."""
+        """Mask of all chromosomes."""
         out: Mask = np.any(self.masks, axis=0)
         return out
 
     def trimmed(self, margin: int) -> Canvas:
-        """Return the part that holds something: distances over empty canvas cost most."""
+        """Return the canvas cropped to the chromosomes, to save distance transforms."""
         window = bounding(self.union, margin)
         out = Canvas(self.side)
         out.signals = [signal[window] for signal in self.signals]
@@ -60,7 +60,7 @@ class Canvas:
 
 
 def partner_angle(rng: np.random.Generator, base: float, touching: bool) -> float:
-    """Angle of a new chromosome relative to the one it joins."""
+    """Draw the angle of a new chromosome next to one at angle ``base``."""
     kind = rng.random()
     if touching:
         if kind < 0.35:  # side by side
@@ -68,7 +68,7 @@ def partner_angle(rng: np.random.Generator, base: float, touching: bool) -> floa
         if kind < 0.6:  # end against side
             return base + math.pi / 2 + float(rng.normal(0, 0.3))
         return float(rng.uniform(0, math.pi))
-    # Chromosomes that overlap mostly cross; nearly parallel ones look like a single thick one.
+    # Overlapping chromosomes mostly cross; nearly parallel ones look like a single thick one.
     least = 0.3 if kind < 0.15 else 0.75
     return base + float(rng.choice([-1, 1]) * rng.uniform(least, math.pi / 2))
 
@@ -76,9 +76,9 @@ def partner_angle(rng: np.random.Generator, base: float, touching: bool) -> floa
 def place_overlapping(
     rng: np.random.Generator, canvas: Canvas, chromosome: SingleChromosome, angle: float
 ) -> bool:
-    """Bring a point on the axis of the new one onto a point inside an old one."""
+    """Place a point on the axis of the new chromosome on a point inside a previous one."""
     target = canvas.masks[int(rng.integers(len(canvas.masks)))]
-    # Most crossings have arms on all sides; some are at the tip of one of the two.
+    # Most crossings have arms on all sides; some are at the tip of one chromosome.
     tip = int(rng.integers(2)) if rng.random() < 0.35 else -1
     ty, tx = _inner_point(rng, target, central=tip != 0)
     sy, sx = _inner_point(rng, chromosome.mask, central=tip != 1)
@@ -87,7 +87,7 @@ def place_overlapping(
 
 
 def _inner_point(rng: np.random.Generator, mask: Mask, central: bool = False) -> tuple[int, int]:
-    """Draw a point on the axis of a mask; a central one keeps away from both ends."""
+    """Draw a point on the axis of a mask; a central point is away from both ends."""
     window = bounding(mask, 1)
     depth = ndimage.distance_transform_edt(mask[window])
     ys, xs = np.nonzero(depth >= 0.7 * depth.max())
@@ -110,9 +110,9 @@ def place_touching(
     gap: float,
     width: float,
 ) -> bool:
-    """Slide the new chromosome towards the others until the wished gap is left.
+    """Slide the new chromosome towards the others until the gap is reached.
 
-    A gap below 0 presses their outlines into each other by so many px.
+    With a negative gap their outlines overlap by so many px.
     """
     target = canvas.masks[int(rng.integers(len(canvas.masks)))]
     aim_y, aim_x = _inner_point(rng, target)
@@ -138,10 +138,10 @@ def place_end_to_end(
     gap: float,
     width: float,
 ) -> bool:
-    """Slide the new chromosome, one end first, towards an end of the last one laid down."""
+    """Slide the new chromosome, one end first, towards an end of the last one placed."""
     tip, outward = _end(canvas.masks[-1], canvas.angles[-1], bool(rng.random() < 0.5))
     ends = [_end(chromosome.mask, angle, last) for last in (False, True)]
-    # The end that looks back at the tip leads.
+    # Lead with the end that points back at the tip.
     mine, _ = min(ends, key=lambda end: float(end[1] @ outward))
     height, breadth = chromosome.mask.shape
     aside = rng.normal(0, 0.2 * width, 2)
@@ -152,14 +152,14 @@ def place_end_to_end(
 
 
 def _end(mask: Mask, angle: float, last: bool) -> tuple[Float, Float]:
-    """Return an end (y, x) of a chromosome along its long axis, and which way it looks."""
+    """Return an end (y, x) of a chromosome along its long axis, and its outward direction."""
     ys, xs = np.nonzero(mask)
     points = np.stack([ys, xs], axis=1).astype(np.float32)
     along = points @ np.array([math.sin(angle), math.cos(angle)], np.float32)
     along = along if last else -along
     far, before = np.percentile(along, [96, 75])
     tip = points[along >= far].mean(axis=0)
-    # The stretch before the end tells which way it looks, however the chromosome is bent.
+    # The part before the end gives the direction, also of bent chromosomes.
     stretch = points[(along >= before - 1) & (along <= before + 1)].mean(axis=0)
     way = tip - stretch
     return tip, np.asarray(way / max(float(np.hypot(*way)), 1e-3), np.float32)
@@ -173,7 +173,7 @@ def _slide(
     angle: float,
     gap: float,
 ) -> bool:
-    """Come from outside towards an aim (y, x of the centre) and stop where the gap is left."""
+    """Slide from outside towards an aim (y, x of the centre) and stop at the gap."""
     distance = distance_to(canvas.union)
     if gap < 0:
         distance = distance - ndimage.distance_transform_edt(canvas.union).astype(np.float32)
@@ -197,7 +197,7 @@ def _slide(
 
 
 def distance_to(mask: Mask, margin: int = 6) -> Float:
-    """Distance to a mask, in px; measured near it only, infinite farther away."""
+    """Return the distance to a mask in px; infinite beyond ``margin`` of its bounding box."""
     window = bounding(mask, margin)
     out = np.full(mask.shape, np.inf, np.float32)
     out[window] = ndimage.distance_transform_edt(~mask[window])
@@ -205,7 +205,7 @@ def distance_to(mask: Mask, margin: int = 6) -> Float:
 
 
 def bounding(mask: Mask, margin: int) -> tuple[slice, slice]:
-    """Return the window that holds a mask with a margin in px, which may reach over the end."""
+    """Return the bounding window of a mask with a margin in px, which may exceed the array."""
     ys, xs = np.nonzero(mask)
     return (
         slice(max(int(ys.min()) - margin, 0), int(ys.max()) + 1 + margin),

@@ -1,4 +1,4 @@
-"""What tells the size of the chromosomes of an image: widths, areas, what is but a speck."""
+"""Measure the chromosomes of an image: widths, areas, outlines."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating]
 
 EIGHT = np.ones((3, 3), bool)
-#: Fewest pixels of anything that is looked at.
+#: Objects with fewer pixels are ignored.
 SPECK = 12
-#: Depth of a ridge in px up to which it is that of a speck.
+#: Minimum depth in px of a ridge (a local maximum of the distance transform); less is a speck.
 SHALLOWEST = 2.0
-#: Areas between which a piece may be one chromosome, and the usual one, in squares of half
-#: the width of the chromosomes.
+#: Range of areas of a single chromosome, and the typical area, in squares of half the width of
+#: the chromosomes.
 _PLAUSIBLE_AREAS, _USUAL_AREA = (4.0, 40.0), 16.0
 #: Rows of a picture that are measured at a time.
 _ROWS = 512
 
 
 def without_specks(mask: Mask) -> Mask:
-    """Leave out pieces of fewer than `SPECK` px."""
+    """Remove pieces of fewer than `SPECK` px."""
     labels, _ = ndimage.label(mask, EIGHT)
     keep = np.bincount(labels.ravel()) >= SPECK
     keep[0] = False
@@ -33,21 +33,20 @@ def without_specks(mask: Mask) -> Mask:
 
 
 def half_width(depth: Floats, least: float = SHALLOWEST, most: float = math.inf) -> float:
-    """Half the usual width of the chromosomes: the median depth of all ridges, in px.
+    """Return half the typical width of the chromosomes: the median depth of all ridges, in px.
 
-    Chromosomes have long ridges for their area, nuclei short ones and specks
-    shallow ones, so neither moves the median much.  What is shallower than ``least`` or deeper
-    than ``most`` is no ridge of a chromosome.
+    Chromosomes have long ridges for their area, nuclei short ones and specks shallow ones, so
+    neither changes the median much.  Ridges outside ``least`` to ``most`` are ignored.
     """
     ridge = (depth == ndimage.maximum_filter(depth, size=3)) & (depth >= least) & (depth <= most)
     return float(np.median(depth[ridge])) if ridge.any() else 0.0
 
 
 def chromosome_area(areas: NDArray[Any], half: float) -> float:
-    """Area of the median chromosome among some pieces, in px; 0 without pieces.
+    """Return the area of the median chromosome among pieces, in px; 0 without pieces.
 
-    Specks, rims and large clusters are told by the width of the chromosomes;
-    where nothing else is left, the width alone gives the area.
+    Specks, rims and large clusters are excluded by the width of the chromosomes;
+    if too few pieces are left, the width alone gives the area.
     """
     if not areas.any():
         return 0.0
@@ -56,26 +55,26 @@ def chromosome_area(areas: NDArray[Any], half: float) -> float:
 
 
 def plausible_areas(areas: NDArray[np.intp], half: float) -> NDArray[np.intp]:
-    """Return the areas that one chromosome may have, from half the width of one, in px."""
+    """Return the areas plausible for a single chromosome, given half its width in px."""
     low, high = _PLAUSIBLE_AREAS
     return np.asarray(areas[(areas > low * half**2) & (areas < high * half**2)])
 
 
 def outline_lengths(labels: NDArray[np.integer], count: int) -> NDArray[np.float64]:
-    """Length of the outline of each label, in px: sides of pixels, as a tilted line has them."""
+    """Return the length of the outline of each label in px, estimated from pixel sides."""
     sides = np.zeros(count + 1)
     for one, other in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
         differ = one != other
         for side in (one, other):
             sides += np.bincount(side[differ], minlength=count + 1)
-    # A straight line of any direction crosses 4/pi sides for its length, on average.
+    # On average over directions, a straight line has 4/pi pixel sides per unit length.
     return sides * np.pi / 4
 
 
 def depths(mask: Mask, most: float) -> NDArray[np.float32]:
-    """Distance of each pixel of a mask to the next one outside, up to ``most``, in px.
+    """Return the distance of each pixel of a mask to the outside, up to ``most``, in px.
 
-    Measured some rows at a time, so that a large picture needs little memory.
+    Computed in blocks of rows to save memory.
     """
     found = np.zeros(mask.shape, np.float32)
     margin = math.ceil(most)
@@ -91,7 +90,7 @@ def depths(mask: Mask, most: float) -> NDArray[np.float32]:
 
 
 def deepest(depth: Floats, labels: NDArray[np.integer], count: int) -> NDArray[np.float64]:
-    """Greatest depth of each label; 0 for the background."""
+    """Return the maximum depth of each label; 0 for the background."""
     found = np.zeros(count + 1, depth.dtype)
     inside = np.flatnonzero(labels)
     np.maximum.at(found, labels.ravel()[inside], depth.ravel()[inside])
@@ -99,7 +98,7 @@ def deepest(depth: Floats, labels: NDArray[np.integer], count: int) -> NDArray[n
 
 
 def block_mean(values: Floats | Mask, step: int) -> NDArray[np.float32]:
-    """Reduce a picture: the mean of each block of ``step`` px a side, cut at the far border."""
+    """Downsample an image by the mean of blocks of ``step`` px; the rest at the border is cut."""
     if step == 1:
         return np.asarray(values, np.float32)
     height, width = (max(1, side // step) for side in values.shape)
@@ -110,7 +109,7 @@ def block_mean(values: Floats | Mask, step: int) -> NDArray[np.float32]:
 
 
 def enlarge(values: NDArray[Any], step: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Repeat the pixels of a reduced picture until it has ``shape`` again."""
+    """Upsample an image to ``shape`` by repeating pixels."""
     if step == 1:
         return values
     rows, columns = (
@@ -123,18 +122,18 @@ def enlarge(values: NDArray[Any], step: int, shape: tuple[int, ...]) -> NDArray[
 def interpolate(
     values: Floats | Mask, step: int, shape: tuple[int, ...], first: float = 0.0
 ) -> NDArray[np.float32]:
-    """Enlarge a reduced picture linearly.
+    """Upsample an image linearly.
 
     Parameters
     ----------
     values : (h, w) float array
-        Reduced picture.
+        Small image.
     step : int
-        Pixels of the large picture for each of ``values``, a side.
+        Upsampling factor.
     shape : tuple of int
-        Height and width of the large picture.
+        Height and width of the result.
     first : float
-        Where the first pixel of ``values`` is in the large picture, in px.
+        Position of the first pixel of ``values`` in the result, in px.
     """
     large = np.asarray(values, np.float32)
     for axis, size in enumerate(shape):

@@ -1,7 +1,7 @@
-"""Mending regions by hand: split a cluster, merge fragments, delete debris.
+"""Manual corrections of regions: split a cluster, merge fragments, delete debris.
 
-Nothing here changes the labels it is given: each function returns a `Patch`
-that can be applied and taken back, which is what makes undo exact.
+The functions do not change the labels: each returns a `Patch` that can be
+applied and reversed, for exact undo.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from skimage.feature import peak_local_max
 from skimage.segmentation import watershed
 
 _EIGHT = np.ones((3, 3), bool)
-#: A piece smaller than this share of the region is a crumb, not a chromosome.
+#: Pieces smaller than this share of the region are not chromosomes.
 _CRUMB = 0.02
-#: How far a drawn line is lengthened at both ends, in px: hands stop a little short.
+#: Extension of a drawn line at both ends, in px: users often stop a little short.
 _OVERSHOOT = 3.0
 
 
@@ -63,14 +63,13 @@ class Patch:
         return {int(one) for one in np.unique(self.after[self.before != self.after])} - {0}
 
     def reversed(self) -> Patch:
-        """Return the patch that takes this one back."""
+        """Return the patch that undoes this one."""
         return Patch(self.y0, self.x0, self.after, self.before)
 
     def apply(self, frame: NDArray[Any]) -> None:
         """Write the change into a frame of shape (H, W), in place.
 
-        Only pixels that still hold what this patch expects are written, so
-        what somebody has painted since stays.
+        Pixels painted since the patch was made are not changed.
         """
         here = frame[self.window]
         ours = (self.before != self.after) & (here == self.before)
@@ -79,7 +78,7 @@ class Patch:
 
 
 def patch_between(before: NDArray[Any], after: NDArray[Any]) -> Patch | None:
-    """Return the change from one frame (H, W) to another; None where they are the same."""
+    """Return the change from one frame (H, W) to another; None if they are equal."""
     window = changed_window(before, after)
     if window is None:
         return None
@@ -88,7 +87,7 @@ def patch_between(before: NDArray[Any], after: NDArray[Any]) -> Patch | None:
 
 
 def changed_window(old: NDArray[Any], new: NDArray[Any]) -> tuple[slice, slice] | None:
-    """Return where two frames (H, W) differ; None where they are the same."""
+    """Return the window in which two frames (H, W) differ; None if they are equal."""
     different = old != new
     rows = np.nonzero(different.any(axis=1))[0]
     if rows.size == 0:
@@ -122,8 +121,8 @@ def split_by_line(
     Returns
     -------
     Patch
-        The largest piece keeps the label.  The pixels under the line go to
-        the nearest piece, so no pixel of a chromosome is lost.
+        The largest piece keeps the label.  The pixels under the line are
+        assigned to the nearest piece.
 
     Raises
     ------
@@ -160,12 +159,12 @@ def _rasterised(path: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np
         ys, xs = draw_line(y0, x0, y1, x1)
         inside = (ys >= 0) & (xs >= 0) & (ys < shape[0]) & (xs < shape[1])
         cut[ys[inside], xs[inside]] = True
-    # Diagonal steps would let regions hold together over a corner.
+    # Thicken the line, so that pieces are not connected across its diagonal steps.
     return np.asarray(ndimage.binary_dilation(cut))
 
 
 def _pieces(mask: NDArray[np.bool_], cut: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Give every pixel of a mask to a piece; pieces are numbered from 1, the largest first."""
+    """Assign every pixel of a mask to a piece; pieces are numbered from 1, the largest first."""
     found, count = ndimage.label(mask & ~cut, _EIGHT)
     areas = np.bincount(found.ravel(), minlength=count + 1)[1:]
     least = max(2.0, _CRUMB * float(mask.sum()))
@@ -189,10 +188,10 @@ def suggest_split(
     signal: NDArray[Any] | None = None,
     next_label: int | None = None,
 ) -> Patch:
-    """Split a region at its narrowest and faintest places, by watershed.
+    """Split a region at its narrowest and faintest points, by watershed.
 
-    Every thick spot of the region starts a basin; the two basins with the
-    shallowest pass between them are joined until ``pieces`` are left.
+    Every local maximum of thickness starts a basin; the two basins with the
+    shallowest saddle between them are merged until ``pieces`` are left.
 
     Parameters
     ----------
@@ -201,16 +200,16 @@ def suggest_split(
     label : int
         The region.
     pieces : int
-        How many are wanted, 2 or more.
+        Number of pieces, 2 or more.
     signal : (H, W) float array, optional
-        Chromosome signal; with it a faint gap counts as a narrow place.
+        Chromosome signal, to also cut at faint gaps.
     next_label : int, optional
         Label of the first new piece (default: the largest label plus one).
 
     Raises
     ------
     MendError
-        If the region has no place to cut.
+        If the region cannot be split this way.
     """
     window, mask = _cut_out(labels, label)
     height = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
@@ -224,7 +223,8 @@ def suggest_split(
     basins = _joined(np.asarray(basins, np.int32), height, pieces)
     if len(np.unique(basins[mask])) < pieces:
         raise MendError(
-            f"Region {label} has no narrow place for {pieces} pieces: split it by a drawn line."
+            f"Region {label} cannot be split into {pieces} pieces automatically: split it by a "
+            f"drawn line."
         )
     order = np.argsort(-np.bincount(basins.ravel())[1:], kind="stable")
     ranks = np.zeros(basins.max() + 1, np.int32)
@@ -235,7 +235,7 @@ def suggest_split(
 def _joined(
     basins: NDArray[np.int32], height: NDArray[np.floating], pieces: int
 ) -> NDArray[np.int32]:
-    """Join the basins with the shallowest pass, or crumbs, until ``pieces`` are left."""
+    """Merge the basins with the shallowest saddle, or tiny ones, until ``pieces`` are left."""
     basins = basins.copy()
     least = 0.08 * float((basins > 0).sum())
     while True:
@@ -255,7 +255,7 @@ def _joined(
             passes: dict[tuple[int, int], float] = passes,
         ) -> tuple[bool, float]:
             one, other = pair
-            # A crumb is joined before anything else.
+            # Merge tiny basins first.
             crumb = min(area[one], area[other]) < least
             return not crumb, 1 - passes[pair] / max(min(top[one], top[other]), 1e-6)
 
@@ -266,7 +266,7 @@ def _joined(
 def _passes(
     basins: NDArray[np.int32], height: NDArray[np.floating]
 ) -> dict[tuple[int, int], float]:
-    """Height of the pass between each two basins that meet."""
+    """Return the height of the saddle between each two adjacent basins."""
     passes: dict[tuple[int, int], float] = {}
     for axis in (0, 1):
         low = [slice(None)] * 2
@@ -282,12 +282,12 @@ def _passes(
 
 
 def merge_regions(labels: NDArray[Any], selected: Sequence[int]) -> Patch:
-    """Join regions to one, which keeps the label of the largest.
+    """Merge regions to one, with the label of the largest.
 
     Raises
     ------
     MendError
-        If fewer than two regions are given or one does not occur.
+        If fewer than two regions are given or one does not exist.
     """
     wanted = sorted({int(label) for label in selected} - {0})
     if len(wanted) < 2:
@@ -300,15 +300,15 @@ def merge_regions(labels: NDArray[Any], selected: Sequence[int]) -> Patch:
 
 
 def hang_together(labels: NDArray[Any], selected: Sequence[int]) -> bool:
-    """Whether some regions touch each other, as one piece, gaps of two px included.
+    """Whether regions form one connected piece, allowing gaps of two px.
 
     Raises
     ------
     MendError
-        If one does not occur.
+        If one does not exist.
     """
     _, mask = _cut_out(labels, *(int(label) for label in selected))
-    # Regions that were split by a line have a gap of background between them.
+    # There may be a line of background between regions that were split.
     grown = ndimage.binary_dilation(np.pad(mask, 1), np.ones((3, 3), bool))
     return int(ndimage.label(grown, np.ones((3, 3), bool))[1]) == 1
 
@@ -319,7 +319,7 @@ def delete_regions(labels: NDArray[Any], selected: Sequence[int]) -> Patch:
     Raises
     ------
     MendError
-        If none is given or one does not occur.
+        If no region is given or one does not exist.
     """
     wanted = sorted({int(label) for label in selected} - {0})
     if not wanted:
@@ -354,7 +354,7 @@ def _numbered(
     count = int(pieces.max())
     if first + count - 2 > np.iinfo(labels.dtype).max:
         raise MendError(
-            f"The labels layer ({labels.dtype}) has no number left for a new region: "
+            f"The labels layer ({labels.dtype}) has no unused number for a new region: "
             f"convert it to int32 (right-click the layer) and try again."
         )
     names = np.array([0, label, *range(first, first + count - 1)], dtype=labels.dtype)

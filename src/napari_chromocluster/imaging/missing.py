@@ -1,7 +1,6 @@
-"""Pixels that are no picture: letterboxes, missing tiles, lines, frames, burned-in text and bars.
+"""Pixels without image content: letterboxes, missing tiles, lines, frames, burned-in text and bars.
 
-All of these are black or white and end within a pixel or two, as nothing does that was seen through
-a lens.
+All of these are black or white with edges of a pixel or two, sharper than any optical image.
 """
 
 from __future__ import annotations
@@ -13,25 +12,25 @@ from scipy import ndimage
 from napari_chromocluster.imaging.measure import EIGHT, SPECK, Mask
 from napari_chromocluster.imaging.signal import sampled
 
-#: Share of the range of gray values by which black or white may differ in a compressed picture.
+#: Tolerance of black and white in compressed images, relative to the range of gray values.
 _TOLERANCE = 0.02
-#: Share of the way to the usual gray value that lies between a constant area and its surroundings.
+#: Minimum step at the edge of a constant area, relative to its difference from the median gray...
 _SHARP = 0.55
-#: Least difference of a constant area from its surroundings, as a share of the range.
+#: ...and relative to the range of gray values.
 _LEAST = 0.15
-#: Pixels over which that is measured.
+#: Pixels over which the step is measured.
 _WITHIN = 2
-#: What is constant in more of the picture than this is its background or a frame; of the rest of a
-#: picture in a frame at least so much fills its bounding box.
+#: A constant area larger than this share of the image is its background or a frame; it is a frame
+#: if the rest fills at least this share of its bounding box.
 _LARGE, _FILLED = 0.2, 0.6
-#: A drawing has more black and white pixels than this share.
+#: Images with a larger share of black and white pixels are drawings.
 _DRAWING = 0.95
-#: Depth of a line or letter, in px: the picture goes on below it.
+#: Maximum depth of lines and letters in px; regions are continued below them.
 _THIN = 2.5
 
 
 def missing_pixels(gray: NDArray[np.float32]) -> Mask | None:
-    """Find the pixels that are no picture.
+    """Find the pixels without image content.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ def missing_pixels(gray: NDArray[np.float32]) -> Mask | None:
     Returns
     -------
     (H, W) bool array or None
-        None where all is picture.
+        None if there are none.
     """
     low, high = float(gray.min()), float(gray.max())
     near = np.float32(_TOLERANCE * (high - low))
@@ -58,19 +57,19 @@ def missing_pixels(gray: NDArray[np.float32]) -> Mask | None:
         )
     if not missing.any() or flat_pixels > _DRAWING * gray.size:
         return None
-    # Letters are often smoothed: their edge is no picture either.
+    # Include the smoothed edge of letters.
     return np.asarray(ndimage.binary_dilation(missing, EIGHT))
 
 
 def fill_thin(values: NDArray[np.float32], missing: Mask) -> Mask:
-    """Fill lines and letters with what is nearest, in place, and larger areas with 0.
+    """Fill lines and letters with the nearest values, in place, and larger areas with 0.
 
     Parameters
     ----------
     values : (H, W) float32 array
-        Signal; changed.
+        Signal; changed in place.
     missing : (H, W) bool array
-        Pixels that are no picture.
+        Pixels without image content.
 
     Returns
     -------
@@ -109,7 +108,7 @@ def _add_sharp(
 
 
 def _has_edges(gray: NDArray[np.float32], flat: Mask, value: float, jump: float) -> bool:
-    """Tell quickly whether there is any sharp edge at all."""
+    """Check quickly whether there is any sharp edge."""
     differs = np.abs(gray - np.float32(value)) >= jump
     down = int(
         (flat[:-_WITHIN] & differs[_WITHIN:]).sum() + (flat[_WITHIN:] & differs[:-_WITHIN]).sum()
@@ -122,7 +121,7 @@ def _has_edges(gray: NDArray[np.float32], flat: Mask, value: float, jump: float)
 
 
 def _is_frame(area: Mask) -> bool:
-    """Tell whether a large area lies around the picture, and not behind its objects."""
+    """Whether a large area is a frame around the image, not the background of its objects."""
     rows, columns = np.flatnonzero(~area.all(1)), np.flatnonzero(~area.all(0))
     inner = area[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return bool((~inner).mean() >= _FILLED)

@@ -1,4 +1,4 @@
-"""Bodies much thicker than the chromosomes: interphase nuclei, and cytoplasm around chromosomes."""
+"""Bodies much thicker than chromosomes: interphase nuclei, and cytoplasm around chromosomes."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from napari_chromocluster.imaging.measure import (
     without_specks,
 )
 
-#: Signal above which a nucleus is stained.
+#: Minimum signal of nuclei.
 _STAINED = 0.42
-#: Share of a nucleus that may be all the border of the image leaves of it.
+#: Minimum area of a nucleus cut off by the image border, relative to other nuclei.
 _CUT_NUCLEUS = 0.25
-#: Share of a thick body from which on chromosomes in it say that it is no nucleus.
+#: A thick body with a larger share of chromosomes in it is not a nucleus.
 _INHABITED = 0.1
-#: A nucleus is thick above this share of the signal that is greater than in so many percent of it.
+#: A nucleus is still thick above this share of the given percentile of its signal.
 _SOLID, _STRONG = 0.6, 80
-#: Half the width of a chromosome in the reduced picture on which thick bodies are found, in px.
+#: Half the width of a chromosome in the downsampled image used to find thick bodies, in px.
 _HALF = 3.0
-#: Signal of cytoplasm: what is fainter does not matter, what is stronger is a nucleus.
+#: Range of the signal of cytoplasm: less does not matter, more is a nucleus.
 _FAINTEST_CYTOPLASM, _STRONGEST_CYTOPLASM = 0.2, 0.75
 
 
 def find_nuclei(
     signal: Floats, width: float, area: float, half: float, chromosomes: Mask | None = None
 ) -> Mask:
-    """Find bodies much thicker than the chromosomes; what only touches them is not part of them.
+    """Find bodies much thicker than chromosomes, without objects that only touch them.
 
     Parameters
     ----------
     signal : (H, W) float array
         Chromosome signal, smoothed.
     width : float
-        Thickness from which a body is a nucleus, in widths of a chromosome; 0 finds none.
+        Minimum thickness of a nucleus, in widths of a chromosome; 0 finds none.
     area : float
-        Smallest area of a nucleus, in areas of the median chromosome.
+        Minimum area of a nucleus, in areas of the median chromosome.
     half : float
         Half the width of a chromosome, in px.
     chromosomes : (H, W) bool array, optional
-        Where chromosomes are at a first look: a body that holds many of them is no nucleus.
+        Approximate mask of chromosomes: a body that contains many of them is not a nucleus.
 
     Returns
     -------
@@ -85,28 +85,28 @@ def find_nuclei(
 def without_cytoplasm(
     signal: NDArray[np.float32], width: float, half: float, chromosomes: Mask
 ) -> NDArray[np.float32]:
-    """Flatten stained cytoplasm around chromosomes, as the background is flattened.
+    """Subtract stained cytoplasm around chromosomes from the signal.
 
     Parameters
     ----------
     signal : (H, W) float32 array
         Chromosome signal, smoothed.
     width : float
-        Thickness from which a body is no chromosome, in widths of a chromosome.
+        Minimum thickness of cytoplasm, in widths of a chromosome.
     half : float
         Half the width of a chromosome, in px.
     chromosomes : (H, W) bool array
-        Where chromosomes are at a first look: cytoplasm holds many of them.
+        Approximate mask of chromosomes: cytoplasm contains many of them.
 
     Returns
     -------
     (H, W) float32 array
-        The signal; the same array where there is no cytoplasm.
+        The signal; the same array if there is no cytoplasm.
     """
     step = max(1, int(half / _HALF))
     small = block_mean(signal, step)
     side = 2 * round(width * half / step) + 1
-    # Whatever is thinner than a nucleus does not survive an opening, and all else is kept.
+    # The opening removes everything thinner than a nucleus.
     haze = ndimage.grey_opening(small, size=(side, side))
     haze[haze > _STRONGEST_CYTOPLASM] = 0.0
     pieces, count = ndimage.label(haze > _FAINTEST_CYTOPLASM)
@@ -123,7 +123,7 @@ def without_cytoplasm(
 
 
 def _thick(mask: Mask, radius: float, more: float) -> Mask:
-    """Return what discs of some radius reach inside a mask, and a little more."""
+    """Open a mask with a disc of the given radius, then dilate it by ``more``."""
     core = depths(mask, radius + 1) > radius
     if not core.any():
         return core
@@ -131,9 +131,9 @@ def _thick(mask: Mask, radius: float, more: float) -> Mask:
 
 
 def _solid(pieces: NDArray[np.integer], smooth: Floats, radius: float) -> Mask:
-    """Return what is thick still where the stain is weighed against the strong parts of its piece.
+    """Return the parts of pieces that are still thick at a threshold relative to their own signal.
 
-    Chromosomes that their glow joins fall apart then, and a nucleus does not.
+    This separates chromosomes that are joined by their glow, but not nuclei.
     """
     solid = np.zeros(pieces.shape, bool)
     for number, window in enumerate(ndimage.find_objects(pieces), start=1):
@@ -150,6 +150,6 @@ def _solid(pieces: NDArray[np.integer], smooth: Floats, radius: float) -> Mask:
 def _share_inside(
     pieces: NDArray[np.integer], count: int, chromosomes: Mask, step: int
 ) -> NDArray[np.float64]:
-    """Share of each piece of a reduced picture that chromosomes cover."""
+    """Return the share of each piece of a downsampled image that chromosomes cover."""
     covered = np.bincount(pieces[block_mean(chromosomes, step) > 0.5], minlength=count + 1)
     return np.asarray(covered / np.maximum(np.bincount(pieces.ravel(), minlength=count + 1), 1))

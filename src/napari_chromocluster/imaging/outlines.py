@@ -1,4 +1,4 @@
-"""Outlines as a plain threshold leaves them, brought nearer to those of a segmentation."""
+"""Clean up the outlines of labels from a plain threshold."""
 
 from __future__ import annotations
 
@@ -11,28 +11,26 @@ from scipy import ndimage
 from napari_chromocluster.imaging.regions import Region, usual_area, without_specks
 from napari_chromocluster.imaging.signal import Signal
 
-#: Holes of at most this share of a usual region are noise of a threshold; no segmentation that
-#: cleans up leaves such...
+#: Holes up to this share of a typical region are noise, which is removed in a clean segmentation...
 _NOISE = 0.005
-#: ...and if this share of the regions has some, the labels are a threshold as it came.
+#: ...and if this share of the regions has any, the labels are from a plain threshold.
 _RAW = 0.05
-#: Holes of at most this share are filled in such labels...
+#: Holes up to this share of a typical region are filled in such labels...
 FILLED = 0.02
-#: ...if their signal is at least this share of their region's: with less they are background, a
-#: gap between neighbours (in the training groups one such hole in six is in a single chromosome,
-#: of the others more than one in three; ``benchmarks/bright_bands.py``).
+#: ...if their signal is at least this share of their region's: with less they are gaps between
+#: neighbours (in the training groups one such hole in six is in a single chromosome, of the
+#: others more than one in three; ``benchmarks/bright_bands.py``).
 BAND = 0.2
 
 
 def fill_bright_bands(
     labels: NDArray[np.integer], signal: Signal, regions: Iterable[Region]
 ) -> NDArray[np.integer]:
-    """Fill the holes that a plain threshold leaves where it runs through bright bands.
+    """Fill the holes that a plain threshold leaves in bright bands.
 
-    Such a hole looks like the gap between chromosomes that lie around it.  Labels with a hole of
-    a few pixels in one region of twenty are taken for such a threshold; others, where a hole is
-    background, stay as they are, and so do those of fluorescence pictures, which have no bright
-    bands.
+    Such a hole looks like a gap between chromosomes.  Labels with holes of a few pixels in one of
+    twenty regions are taken for a plain threshold; in others, holes are background and are not
+    filled.  Fluorescence images have no bright bands and are not changed.
 
     Parameters
     ----------
@@ -46,7 +44,7 @@ def fill_bright_bands(
     Returns
     -------
     (H, W) integer array
-        The same array where nothing is to be filled.
+        The same array if nothing is filled.
     """
     everything = list(regions)
     usual = usual_area(np.array([one.area for one in everything], np.float64))
@@ -72,7 +70,7 @@ def fill_bright_bands(
 def holes(
     labels: NDArray[np.integer], region: Region, largest: float
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield the pixels (ys, xs) of each hole of a region; what other regions fill is none.
+    """Yield the pixels (ys, xs) of each hole of a region, except those filled by other regions.
 
     Parameters
     ----------
@@ -81,7 +79,7 @@ def holes(
     region : Region
         One of them.
     largest : float
-        Pixels of the largest hole that counts.
+        Maximum area of a hole, in px.
     """
     y0, x0, y1, x1 = region.bbox
     local = np.asarray(labels[y0:y1, x0:x1])

@@ -1,10 +1,10 @@
-"""The chromosomes of an image as a population: many objects alike in width and stain.
+"""Find the chromosomes of an image as a population of objects of similar width and stain.
 
-What is darkest or brightest in a picture need not be a chromosome: nuclei, ink, scale bars and
-frames are stronger, cytoplasm and dirt are larger or more.  So the level of the stain and the width
-of the chromosomes are measured on objects that are alike, not on all pixels: at each of a ladder
-of thresholds the objects that hardly grow when the threshold is lowered (maximally stable extremal
-regions) are grouped by their width, and the best group of all thresholds is the population.
+The darkest or brightest objects in an image are not always chromosomes: nuclei, ink, scale bars
+and frames are stronger, cytoplasm and dirt are larger or more numerous.  The stain level and the
+width of the chromosomes are therefore measured on similar objects: at a series of thresholds, the
+objects that hardly grow when the threshold is lowered (maximally stable extremal regions) are
+grouped by width, and the best group over all thresholds is the population.
 """
 
 from __future__ import annotations
@@ -25,57 +25,57 @@ from napari_chromocluster.imaging.measure import (
     outline_lengths,
 )
 
-#: About how many pixels are looked at, at first and where chromosomes are small.
+#: Approximate number of pixels of the downsampled image for the first attempt.
 _FEW_PIXELS = 160_000
-#: Width of a chromosome from which on a reduced picture shows enough of it, in px.
+#: Minimum width of chromosomes in the downsampled image, in px; if less, a larger one is used.
 _WIDE_ENOUGH = 4.5
-#: Width in px at which a chromosome is measured.
+#: Width in px at which chromosomes are measured.
 _WIDE = 5.5
-#: How far around a member its pale edge is looked for, in px of the reduced picture.
+#: Margin around a member that may contain its pale edge, in px of the downsampled image.
 _AROUND = 2
-#: Smoothing of a reduced picture, in its px.
+#: Smoothing of the downsampled image, in px.
 _BLUR = 0.7
-#: Distance of pixels whose noise differs, in px.
+#: Distance of pixels with independent noise, in px.
 _APART = 3
-#: Ratio of neighboring thresholds, and most of them.
+#: Ratio of neighbouring thresholds, and their maximum number.
 _RATIO, _MOST_THRESHOLDS = 1.4, 12
-#: Lowest threshold: as a share of the strongest signal, and in standard deviations of the noise.
+#: Lowest threshold: relative to the strongest signal, and in standard deviations of the noise.
 _LOWEST, _ABOVE_NOISE = 1 / 60, 5.0
 #: A stable object grows by less than this factor from one threshold to the next lower one.
 _GROWTH = 2.0
-#: Mean stain of an object in thresholds: that of noise is just above any threshold.
+#: Minimum mean stain of an object relative to the threshold: noise is just above any threshold.
 _ABOVE_THRESHOLD = 1.15
-#: Least share of all that is stained that a population has: grains around nuclei have less.
+#: Minimum share of the stained area in a population: grains around nuclei have less.
 _SHARE = 0.03
-#: Fewest pixels of an object of a reduced picture.
+#: Minimum area of an object in the downsampled image, in px.
 _FEWEST_PIXELS = 9
-#: Ratio of the greatest width of a population to the least.
+#: Maximum ratio of widths in a population.
 _ALIKE = 2.2
-#: What an object counts at least, and what its length adds at most, in its widths: chromosomes are
-#: longer than wide, nuclei and specks are round.
+#: Weight of an object: a minimum, plus its elongation up to a maximum; chromosomes are elongated,
+#: nuclei and specks are round.
 _ROUND, _LONG = 0.25, 2.0
-#: How strongly width and stain count: specks and dirt are many, but small and faint.
+#: Exponents of width and stain in the score: specks and dirt are numerous, but small and faint.
 _POWER_OF_WIDTH, _POWER_OF_STAIN = 0.5, 0.25
-#: Half the width of what may be a chromosome and no grain, in px of the reduced picture.
+#: Minimum half width of a chromosome in the downsampled image, in px; less is grain.
 _THINNEST = 1.5
-#: Share of the level at which a chromosome ends, and above which its stain is measured.
+#: Signal relative to the level at the edge of a chromosome, and above which stain is measured.
 _EDGE, _CORE = 0.45, 0.55
 
 
 @dataclass(frozen=True)
 class Population:
-    """The chromosomes of an image, at a first look.
+    """Approximate chromosomes of an image.
 
     Attributes
     ----------
     level : float
         Median signal of the chromosomes, in the unit of the signal.
     half : float
-        Half the width of a chromosome, in px of the picture.
+        Half the width of a chromosome, in px of the image.
     members : (h, w) bool array
-        Where they are, in a picture reduced by ``step``.
+        Their mask in the image downsampled by ``step``.
     step : int
-        Pixels of the picture for each of ``members``, a side.
+        Downsampling factor of ``members``.
     """
 
     level: float
@@ -84,7 +84,7 @@ class Population:
     step: int
 
     def members_in(self, shape: tuple[int, ...], step: int) -> Mask:
-        """Return where the chromosomes are in a picture of ``shape``, reduced by ``step``."""
+        """Return the mask of the chromosomes in an image of ``shape``, downsampled by ``step``."""
         rows, columns = (
             np.minimum((np.arange(size) * step + step // 2) // self.step, have - 1)
             for size, have in zip(shape, self.members.shape, strict=True)
@@ -93,7 +93,7 @@ class Population:
 
 
 def find_population(signal: Floats) -> Population | None:
-    """Find the chromosomes of a picture as the largest population of objects that are alike.
+    """Find the chromosomes of an image as the largest population of similar objects.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def find_population(signal: Floats) -> Population | None:
     Returns
     -------
     Population or None
-        None where no object is stable, as in an empty picture.
+        None if no object is stable, as in an empty image.
     """
     step = max(1, math.ceil(math.sqrt(signal.size / _FEW_PIXELS)))
     while True:
@@ -122,11 +122,11 @@ def find_population(signal: Floats) -> Population | None:
 
 
 def _look(signal: Floats, step: int) -> Population | None:
-    """Look for the population in a reduced picture."""
+    """Find the population in a downsampled image."""
     if min(signal.shape) <= _APART:
         return None
     values = ndimage.gaussian_filter(signal, _BLUR)
-    # Of pixels near each other, for half the picture may be stained cytoplasm.
+    # From nearby pixels, because half of the image may be stained cytoplasm.
     noise = 1.4826 / math.sqrt(2) * float(np.median(np.abs(values[_APART:] - values[:-_APART])))
     top = float(values.max())
     threshold = max(_ABOVE_NOISE * noise, _LOWEST * top)
@@ -163,7 +163,7 @@ def _stable(
     lower_labels: NDArray[np.integer],
     lower_areas: NDArray[np.intp],
 ) -> NDArray[np.intp]:
-    """Labels that hardly grow at the next lower threshold; what meets the border is not whole."""
+    """Return the labels that hardly grow at the next lower threshold, except at the border."""
     somewhere = np.zeros(areas.size, np.intp)
     somewhere[labels.ravel()] = np.arange(labels.size)
     grown = lower_areas[lower_labels.ravel()[somewhere]]
@@ -177,11 +177,11 @@ def _stable(
 def _best_group(
     stable: NDArray[np.intp], areas: NDArray[np.intp], outlines: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.intp]]:
-    """Return the score and the labels of the best group of stable objects of like width."""
+    """Return the score and the labels of the best group of stable objects of similar width."""
     if not stable.size:
         return 0.0, stable
     area, outline = areas[stable].astype(float), outlines[stable]
-    # The width of the rod that has this area and this outline.
+    # The width of a rod with this area and outline.
     width = (outline - np.sqrt(np.maximum(outline**2 - 16 * area, 0.0))) / 4
     order = np.argsort(width)
     width, area = width[order], area[order]
@@ -194,7 +194,7 @@ def _best_group(
 
 
 def _measured(values: Floats, members: Mask, level: float, step: int) -> Population:
-    """Measure level and width of a population, whatever the threshold at which it was found."""
+    """Measure level and width of a population, independent of the threshold that found it."""
     zone = ndimage.binary_dilation(members, EIGHT, iterations=_AROUND)
     stained = values[zone]
     for _ in range(6):
@@ -203,5 +203,5 @@ def _measured(values: Floats, members: Mask, level: float, step: int) -> Populat
             level = float(np.median(above))
     zone &= values > _EDGE * level
     half = half_width(ndimage.distance_transform_edt(zone), 1.0) or 1.0
-    # A distance is measured to the middle of the next pixel, half a pixel too far.
+    # Distances are measured to the centre of the outside pixel, half a pixel too far.
     return Population(level, step * (half - 0.5) + 0.5, zone, step)

@@ -1,4 +1,4 @@
-"""Regions of a label image: where they are and how large, in one pass over the pixels."""
+"""Regions of a label image: positions and sizes, in one pass over the pixels."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-#: Largest over smallest area in the range in which the chromosomes of a metaphase are looked for.
+#: Ratio of largest to smallest area in the range that contains the chromosomes of a metaphase.
 _RANGE = 8.0
-#: Share of a chromosome's area under which a region is a speck.
+#: Regions smaller than this share of a chromosome's area are specks.
 _SPECK = 0.125
-#: Fewest regions that tell how large a usual one is.
+#: Minimum number of regions for a reference size.
 _FEWEST = 5
-#: Fewest values that make a picture, the share of all that the box of a gray value takes at least,
-#: and how much of its box it fills at most.  Chromosomes take a hundredth and fill half of it.
+#: Labels are gray values of an image if there are at least so many, their bounding boxes cover at
+#: least this share of the whole, and they fill at most this share of their box.  Chromosomes cover
+#: a hundredth and fill half of their box.
 _FEWEST_GRAYS, _STREWN, _THIN = 10, 0.1, 0.1
-#: Share of an image above which a region around all others is its background, and separate parts
-#: from which on a single region is rather a mask of many.
+#: A region around all others is the background if it covers this share of the image; a single
+#: region with at least so many separate parts is probably a mask.
 _GROUND, _PARTS = 0.5, 5
 
 
@@ -31,7 +32,7 @@ Selection = int | Collection[int] | Collection[Selected]
 
 
 class RegionError(ValueError):
-    """Labels or a selection that hold nothing to work on."""
+    """Labels or a selection without usable regions."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Region:
     centroid : tuple of float
         ``(y, x)`` in px.
     touches_border : bool
-        Whether it reaches the border of the image, so may be cut off.
+        Whether it touches the border of the image and may be cut off.
     """
 
     label: int
@@ -63,7 +64,7 @@ class Region:
 
 
 def topmost_point(mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the ``(y, x)`` above which a region's letter stands, in px of its mask (h, w)."""
+    """Return the topmost point ``(y, x)`` of a mask (h, w), above which its letter is drawn."""
     y, x = np.nonzero(mask)
     return float(y.min()), float(x[y == y.min()].mean())
 
@@ -74,7 +75,7 @@ def iterate_frames(labels: Any) -> Iterator[tuple[int, NDArray[Any]]]:
     Raises
     ------
     RegionError
-        If the array is neither (H, W) nor (N, H, W), or holds no integers.
+        If the array is neither (H, W) nor (N, H, W), or not of integers.
     """
     dtype = np.dtype(labels.dtype) if hasattr(labels, "dtype") else np.asarray(labels).dtype
     if dtype.kind not in "uib":
@@ -92,12 +93,12 @@ def iterate_frames(labels: Any) -> Iterator[tuple[int, NDArray[Any]]]:
 
 
 def selected_labels(select: Any) -> set[Selected]:
-    """Return what a selection names: a label, or a collection of labels or (frame, label) pairs.
+    """Return a selection as a set of labels or (frame, label) pairs.
 
     Raises
     ------
     RegionError
-        If it holds anything but whole numbers; a mask of what is selected is none of them.
+        If it contains anything but whole numbers, such as a mask.
     """
     try:
         given = list(select)
@@ -108,7 +109,7 @@ def selected_labels(select: Any) -> set[Selected]:
     )
     if not named:
         raise RegionError(
-            "A selection names labels by their numbers, such as [1, 2, 5], not by a mask, text or "
+            "A selection must be a list of labels, such as [1, 2, 5], not a mask, text or "
             "fractions: give the numbers of the regions."
         )
     return {(int(one[0]), int(one[1])) if _is_pair(one) else int(one) for one in given}
@@ -136,8 +137,8 @@ def extract_regions(labels: Any, select: Selection | None = None) -> list[Region
     labels : (H, W) or (N, H, W) integer array, or a dask or zarr array
         0 is background.  Lazy arrays are read frame by frame.
     select : label or collection of labels, optional
-        Labels to list; default all.  In a stack a label is listed in every frame that has it;
-        a (frame, label) pair in the place of a label names one of them.
+        Labels to list (default: all).  In a stack, a label selects the regions of all frames;
+        a (frame, label) pair selects only one.
 
     Returns
     -------
@@ -147,8 +148,8 @@ def extract_regions(labels: Any, select: Selection | None = None) -> list[Region
     Raises
     ------
     RegionError
-        If there is no region, the selection is empty or no labels, or a
-        selected label does not occur.
+        If there is no region, or the selection is empty, invalid or contains
+        labels that do not exist.
     """
     wanted = None if select is None else {one for one in selected_labels(select) if one != 0}
     if wanted is not None and not wanted:
@@ -170,7 +171,7 @@ def extract_regions(labels: Any, select: Selection | None = None) -> list[Region
 
 
 def _label_in(selected: Selected, frame: int) -> int:
-    """Return the label that is selected in a frame, 0 where it is one of another frame."""
+    """Return the label selected in a frame, or 0 if the selection is for another frame."""
     if isinstance(selected, int):
         return selected
     return selected[1] if selected[0] == frame else 0
@@ -181,7 +182,7 @@ def _frame_regions(frame: int, array: NDArray[Any], wanted: set[int] | None) -> 
     if values.size == 0:
         return []
     height, width = compact.shape
-    # Sums over all stained pixels at once: boxes may overlap, however many there are.
+    # Sums over all labelled pixels at once: faster than over many overlapping boxes.
     places = np.flatnonzero(compact)
     numbers = compact.ravel()[places]
     areas = np.bincount(numbers, minlength=values.size + 1)
@@ -208,7 +209,7 @@ def _frame_regions(frame: int, array: NDArray[Any], wanted: set[int] | None) -> 
 
 
 def _compact(array: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Give the labels the numbers 1..n without gaps; values may be as large as uint64 allows."""
+    """Renumber the labels 1..n without gaps; values may be as large as uint64 allows."""
     flat = array.ravel()
     if flat.size and flat.dtype.kind in "iu" and int(flat.min()) >= 0 and int(flat.max()) < 1 << 22:
         present = np.bincount(flat) > 0
@@ -227,24 +228,23 @@ def _compact(array: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
 
 
 def reference_size(regions: list[Region]) -> float | None:
-    """Return the usual size of a region: the square root of the median area, in px.
+    """Return the typical size of a region: the square root of the median area, in px.
 
-    Most regions of a metaphase are single chromosomes, so the median is the
-    size of one.  Plain thresholds leave hundreds of specks beside them; those
-    smaller than an eighth of `crowded_area` do not count.  None for fewer than
-    five regions, which tell nothing.
+    Most regions of a metaphase are single chromosomes, so this is the size of
+    one.  Specks, smaller than an eighth of `crowded_area`, are ignored.  None
+    for fewer than five regions.
     """
     usual = usual_area(np.array([region.area for region in regions], np.float64))
     return None if usual is None else float(np.sqrt(usual))
 
 
 def usual_area(areas: NDArray[np.floating]) -> float | None:
-    """Return the area of a usual region, the square of `reference_size`.
+    """Return the area of a typical region, the square of `reference_size`.
 
     Parameters
     ----------
     areas : (N,) float array
-        Those of all regions of a metaphase, in px.
+        Areas of all regions of a metaphase, in px.
     """
     if len(areas) < _FEWEST:
         return None
@@ -260,16 +260,16 @@ def without_specks(regions: list[Region]) -> list[Region]:
 
 
 def _smallest(areas: NDArray[np.floating]) -> float:
-    """Area under which a region of a metaphase is a speck."""
+    """Return the area below which a region of a metaphase is a speck."""
     return _SPECK * crowded_area(np.sort(areas))
 
 
 def crowded_area(areas: NDArray[np.float64]) -> float:
-    """Return the area around which the chromosomes lie, whatever else was segmented.
+    """Return the typical area of the chromosomes, robust against other segmented objects.
 
-    It is the median of the range of areas, up to eight times its smallest, that holds most
-    of the regions, each counted by the root of its area: hundreds of specks, or a few
-    nuclei, weigh less than forty chromosomes.
+    It is the median of the range of areas, with a ratio of up to eight, that contains most
+    regions, each weighted by the root of its area: hundreds of specks, or a few nuclei, weigh
+    less than forty chromosomes.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def crowded_area(areas: NDArray[np.float64]) -> float:
 
 
 def are_grays(regions: Sequence[Region]) -> bool:
-    """Whether regions are rather the gray values of a picture: many, each strewn all over it."""
+    """Whether labels are the gray values of an image: many, each scattered all over it."""
     if len(regions) < _FEWEST_GRAYS:
         return False
     boxes = np.array([region.bbox for region in regions])
@@ -308,16 +308,13 @@ def region_mask(labels: Any, region: Region, pad: int = 0) -> NDArray[np.bool_]:
     y0, x0, y1, x1 = region.bbox
     window: tuple[Any, ...] = (slice(y0, y1), slice(x0, x1))
     if len(labels.shape) == 3:
-        # One index, so that an array on disk reads this window and not the whole frame.
+        # A single index, so that a lazy array reads only this window.
         window = (region.frame, *window)
     return np.pad(np.asarray(labels[window]) == region.label, pad)
 
 
 def label_doubt(labels: Any) -> str | None:
-    """Say what looks wrong with a label image (H, W); None where nothing does.
-
-    A mask has one value for all regions; other programs give the background a label.
-    """
+    """Return a warning if a label image (H, W) is a mask or has a labelled background, or None."""
     if labels.ndim != 2:
         return None
     labels = np.asarray(labels)

@@ -1,8 +1,8 @@
 """Find the regions of a metaphase: chromosomes and clusters, not nuclei, debris or specks.
 
-Two steps, so that a slider can repeat the second one alone: `label_foreground`
-finds everything that is stained, `filter_regions` leaves out what is too small,
-too large, too thin, too ragged or too faint beside the chromosomes of that image.
+There are two steps, so that a slider needs to repeat only the second:
+`label_foreground` labels everything stained, `filter_regions` drops what is too
+small, large, thin, ragged or faint relative to the chromosomes of the image.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from napari_chromocluster.imaging.signal import (
 
 Labels = NDArray[np.int32]
 
-#: Depth of a ridge, in half widths of a chromosome, up to which it is that of a speck.
+#: Maximum depth of a speck's ridge, in half widths of a chromosome.
 _SPECK_WIDTH = 0.35
-#: Least smoothing of large pictures, in half widths of a chromosome: their outlines are as
-#: smooth as those of small ones.
+#: Minimum smoothing in half widths of a chromosome, so that outlines of large images are as smooth
+#: as those of small ones.
 _SMOOTHING = 0.06
-#: Signal below which nothing is a chromosome: dirt and uneven light reach further in
-#: a bright field than anything does in the black background of fluorescence.
+#: Minimum signal of chromosomes: dirt and uneven illumination are stronger in a bright field than
+#: in the black background of fluorescence.
 _FAINTEST_DARK, _FAINTEST_BRIGHT = 0.25, 0.1
 #: A chromosome is brighter than this share of the mean around it...
 _LOCAL_SHARE = 0.85
@@ -62,61 +62,61 @@ _LOCAL_SHARE = 0.85
 _LOCAL_REACH = 4.0
 #: The same for the gaps between bright chromosomes.
 _GAP_REACH = 2.0
-#: How far the glow of a bright chromosome is looked for, in half widths.
+#: Maximum extent of the glow of a bright chromosome, in half widths.
 _GLOW_REACH = 1.2
-#: What else lies against a nucleus with this share of its pixels is the nucleus' rim.
+#: Objects with this share of their pixels next to a nucleus belong to its rim.
 _RIM_CONTACT = 0.45
-#: Area from which a region may be a cluster of any shape, in median chromosomes.
+#: Minimum area of a cluster of any shape, in median chromosomes.
 _CLUSTER = 2.5
-#: Wider chromosomes are looked at in a reduced picture in which they are this wide or wider, in px.
+#: Images are downsampled as long as chromosomes are at least this wide, in px.
 _ENOUGH = 12.0
-#: Half the width of a chromosome where no object is like one, in px.
+#: Half the width of a chromosome if none is found, in px.
 _UNKNOWN_HALF = 3.0
-#: Ridges of chromosomes, in half widths of the population.
+#: Range of the depth of chromosome ridges, in half widths of the population.
 _RIDGES = (0.5, 1.8)
-#: Depth up to which thickness is measured, in half widths.
+#: Maximum depth for measuring thickness, in half widths.
 _DEEPEST = 8.0
-#: Where chromosomes are thicker or more ragged than usual, as with sister chromatids apart, the
-#: limit is this many times their median.
+#: If chromosomes are unusually thick or ragged, as with separated sister chromatids, the limit is
+#: this multiple of their median.
 _BESIDE_OTHERS = 1.6
 
 
 @dataclass(frozen=True)
 class SegmentationParameters:
-    """What counts as a region.
+    """Limits of regions and settings of the segmentation.
 
     Attributes
     ----------
     smallest_region : float
-        Smallest area, in areas of the image's median chromosome.
+        Minimum area, in areas of the image's median chromosome.
     largest_region : float
-        Largest area, in areas of the image's median chromosome.
+        Maximum area, in areas of the image's median chromosome.
     thinnest_region : float
-        Least thickness, in widths of the image's chromosomes.
+        Minimum thickness, in widths of the image's chromosomes.
     thickest_region : float
-        Greatest thickness of a small region, in widths of the image's chromosomes.
+        Maximum thickness of a small region, in widths of the image's chromosomes.
     most_ragged : float
-        Greatest length of the outline of a small region, in areas divided by
-        thickness: about 2.5 to 3 for a chromosome, more for crumbled debris.
+        Maximum length of the outline of a small region, times thickness over
+        area: about 2.5 to 3 for a chromosome, more for crumbled debris.
     faintest_region : float
-        Least mean signal, in that of the image's median region.
+        Minimum mean signal, relative to the image's median region.
     threshold : float
         Factor of the automatic threshold: below 1 regions grow, above 1 they shrink.
     smoothing : float
-        Standard deviation of the Gaussian that goes before, in px; more where chromosomes are
+        Standard deviation of the initial Gaussian filter, in px; larger if chromosomes are
         wider than 20 px.
     nucleus_width : float
-        Thickness from which a body is an interphase nucleus, in widths of the
-        image's chromosomes; 0 keeps nuclei.
+        Minimum thickness of an interphase nucleus, in widths of the image's
+        chromosomes; 0 keeps nuclei.
     nucleus_area : float
-        Smallest area of a nucleus, in areas of the image's median chromosome.
+        Minimum area of a nucleus, in areas of the image's median chromosome.
     gap : float
-        Bright chromosomes are cut apart where the signal is less than this
-        share of its mean nearby: their glow fills the gap; 0 never cuts.
-        Dark ones are not cut, for their pale bands would look like gaps.
+        Bright chromosomes are separated where the signal is less than this
+        share of its local mean (the glow fills the gap); 0 never separates.
+        Dark chromosomes are not, because their pale bands look like gaps.
     edge : float
-        Bright regions end where the signal is less than this share of the greatest nearby: what
-        lies further out is glow; below 1, and 0 leaves the glow.
+        Bright regions end where the signal is less than this share of the local maximum: the
+        rest is glow; below 1, and 0 keeps the glow.
     polarity : {"auto", "dark", "bright"}
         Whether chromosomes are darker or brighter than the background.
     """
@@ -136,7 +136,7 @@ class SegmentationParameters:
     polarity: Polarity = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse values that mean nothing."""
+        """Raise ValueError for invalid values."""
         for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"The value of {name} must be a number, not {value}.")
@@ -149,17 +149,17 @@ class SegmentationParameters:
             if getattr(self, name) < 0:
                 raise ValueError(f"The value of {name} cannot be negative.")
         if self.edge >= 1:
-            raise ValueError("The edge is a share of the greatest signal: choose one below 1.")
+            raise ValueError("The edge is a share of the maximum signal: choose one below 1.")
         if self.polarity not in ("auto", "dark", "bright"):
             raise ValueError("Polarity must be 'auto', 'dark' or 'bright'.")
 
     def tightened(self, factor: float) -> SegmentationParameters:
-        """Return parameters that draw outlines tighter (above 1) or wider (below).
+        """Return parameters for tighter (above 1) or wider (below 1) outlines.
 
         Parameters
         ----------
         factor : float
-            Multiplies ``threshold`` and ``edge``; the least useful is about 0.5, the greatest 2.
+            Multiplies ``threshold`` and ``edge``; useful from about 0.5 to 2.
         """
         return dataclasses.replace(
             self, threshold=factor * self.threshold, edge=min(factor * self.edge, 0.95)
@@ -167,7 +167,7 @@ class SegmentationParameters:
 
 
 class LeftOut(StrEnum):
-    """Why an object of the foreground is no region."""
+    """Why an object of the foreground is not a region."""
 
     CONSTANT_AREA = "constant area"
     NUCLEUS = "nucleus"
@@ -185,7 +185,7 @@ Reasons = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Foreground:
-    """Everything stained in an image, before regions are left out.
+    """Everything stained in an image, before filtering.
 
     Attributes
     ----------
@@ -194,17 +194,17 @@ class Foreground:
     areas : (n + 1,) int array
         Area of each label in px; 0 for the background.
     thickness : (n + 1,) float array
-        Thickness of each label at its thickest place, in px.
+        Maximum thickness of each label, in px.
     raggedness : (n + 1,) float array
         Outline of each label times thickness, divided by area.
     strength : (n + 1,) float array
         Mean signal of each label.
     reasons : (n + 1,) object array
-        Why a label is left out whatever the limits are (`LeftOut`), or None.
+        Why a label is left out regardless of the limits (`LeftOut`), or None.
     median_area : float
-        Area of the median chromosome, in px; 0 when there is nothing.
+        Area of the median chromosome, in px; 0 if there is none.
     width : float
-        Width of a chromosome, in px; 0 when there is nothing.
+        Width of a chromosome, in px; 0 if there is none.
     """
 
     labels: Labels
@@ -226,7 +226,7 @@ class FoundRegions:
     labels : (H, W) int32 array
         Regions numbered from 1, 0 background.
     left_out : (H, W) int32 array
-        Objects that are no regions, numbered from 1.
+        Objects that are not regions, numbered from 1.
     reasons : dict of int to LeftOut
         Why each of them was left out.
     """
@@ -236,7 +236,7 @@ class FoundRegions:
     reasons: dict[int, LeftOut] = field(default_factory=dict)
 
     def counts(self) -> dict[LeftOut, int]:
-        """Return how many objects were left out for each reason that occurs."""
+        """Count the objects that were left out, by reason."""
         return count_reasons(self.reasons.values())
 
 
@@ -248,11 +248,11 @@ def segment_metaphase(
     Parameters
     ----------
     image : (H, W) or (H, W, 3 | 4) array of any real dtype
-        One metaphase; light or dark background is told apart.
+        One metaphase, on a light or dark background.
     parameters : SegmentationParameters, optional
-        What counts as a region.
+        Limits and settings.
     **overrides
-        Single parameters by name, such as ``smallest_region=0.2``.
+        Individual parameters by name, such as ``smallest_region=0.2``.
 
     Returns
     -------
@@ -262,7 +262,7 @@ def segment_metaphase(
     Raises
     ------
     ValueError
-        If the array is not one image, or a parameter means nothing.
+        If the array is not one image, or a parameter is invalid.
 
     Examples
     --------
@@ -278,7 +278,7 @@ def segment_metaphase(
 def find_regions(
     image: Any, parameters: SegmentationParameters | None = None, **overrides: Any
 ) -> FoundRegions:
-    """Find the regions of a metaphase, and tell what was left out and why.
+    """Find the regions of a metaphase, and what was left out and why.
 
     Parameters
     ----------
@@ -288,7 +288,7 @@ def find_regions(
     Returns
     -------
     FoundRegions
-        Regions, and the objects that are no regions with the reason for each.
+        Regions, and the objects that are not regions with the reason for each.
     """
     chosen = dataclasses.replace(parameters or SegmentationParameters(), **overrides)
     foreground = label_foreground(image, chosen)
@@ -304,7 +304,7 @@ def find_regions(
 
 
 def label_foreground(image: Any, parameters: SegmentationParameters | None = None) -> Foreground:
-    """Label everything that is stained, with nuclei taken out.
+    """Label everything stained, with nuclei separate.
 
     Parameters
     ----------
@@ -338,7 +338,7 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
 def _stained(
     found: Signal, half: float, members: Mask, chosen: SegmentationParameters
 ) -> tuple[Mask, Mask, NDArray[np.float32]]:
-    """Return what is stained, the nuclei, and the smoothed signal."""
+    """Return the mask of the stain, the mask of nuclei, and the smoothed signal."""
     signal = ndimage.gaussian_filter(
         found.values, max(chosen.smoothing, _SMOOTHING * half) if chosen.smoothing else 0.0
     )
@@ -346,10 +346,10 @@ def _stained(
     if chosen.nucleus_width:
         signal = without_cytoplasm(signal, chosen.nucleus_width, half, members)
         nuclei = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area, half, members)
-    # A dark nucleus must not hide the chromosomes against it; a bright one glows, and its
-    # share in the mean keeps the glow from looking like a chromosome.
+    # Exclude dark nuclei from the mean, to keep the chromosomes next to them; include bright ones,
+    # to suppress their glow.
     outside = (~nuclei | (not found.dark_chromosomes)).astype(np.float32)
-    # Clipped, so that a bright neighbour does not hide a faint chromosome.
+    # Clip the signal, so that a bright neighbour does not suppress a faint chromosome.
     threshold = local_mean(np.clip(signal, 0, 1) * outside, _LOCAL_REACH * half)
     threshold /= np.maximum(local_mean(outside, _LOCAL_REACH * half), 0.2)
     threshold *= _LOCAL_SHARE
@@ -367,8 +367,8 @@ def _stained(
 
 
 def _enlarged(found: Foreground, step: int, shape: tuple[int, ...]) -> Foreground:
-    """Return a foreground of a reduced picture in the pixels of the whole one."""
-    # Between pixels an outline is where the labelled share is a half.
+    """Upsample the foreground of a downsampled image."""
+    # The outline is where the interpolated mask is one half.
     inside = interpolate(found.labels > 0, step, shape, (step - 1) / 2) > 0.5
     nearest = ndimage.maximum_filter(found.labels, size=3)
     nearest = np.where(found.labels > 0, found.labels, nearest)
@@ -385,7 +385,7 @@ def _enlarged(found: Foreground, step: int, shape: tuple[int, ...]) -> Foregroun
 
 
 def _with_missing(found: Foreground, missing: Mask, blank: Mask) -> Foreground:
-    """Add what is no picture to what is left out; regions go on below lines and letters."""
+    """Add pixels without image content to what is left out; regions continue below thin lines."""
     labels, areas = found.labels, found.areas
     missing = missing & (blank | (labels == 0))
     pieces, count = ndimage.label(missing, EIGHT)
@@ -406,19 +406,19 @@ def _with_missing(found: Foreground, missing: Mask, blank: Mask) -> Foreground:
 def label_mask(
     mask: Mask, signal: Floats, nuclei: Mask | None = None, half: float = 0.0
 ) -> Foreground:
-    """Label and measure the pieces of a mask, by whatever threshold it was made.
+    """Label and measure the pieces of a mask.
 
     Parameters
     ----------
     mask : (H, W) bool array
-        Where there is stain.
+        Mask of the stain, from any threshold.
     signal : (H, W) float array
         Chromosome signal.
     nuclei : (H, W) bool array, optional
         Nuclei, whose rims are not regions.
     half : float
-        Half the width of a chromosome, in px, where a first pass has measured it: rims of nuclei
-        and specks have ridges of other depths.
+        Approximate half width of a chromosome in px, if known, to ignore the ridges of specks and
+        of rims of nuclei.
     """
     if nuclei is not None:
         mask = mask & ~nuclei
@@ -445,7 +445,7 @@ def label_mask(
 
 
 def _with_nuclei(found: Foreground, signal: Floats, nuclei: Mask) -> Foreground:
-    """Mark the rims of nuclei, and add the nuclei to what is left out."""
+    """Mark the rims of nuclei, and add the nuclei as labels that are left out."""
     labels, areas = found.labels, found.areas
     reach = max(2.0, 0.4 * found.width)
     distance = depths(~nuclei, reach + 1)
@@ -470,10 +470,10 @@ def _with_nuclei(found: Foreground, signal: Floats, nuclei: Mask) -> Foreground:
 
 
 def filter_regions(foreground: Foreground, parameters: SegmentationParameters) -> Labels:
-    """Leave out what is too small, large, thin or faint, and number the rest from 1.
+    """Drop regions that are too small, large, thin or faint, and renumber the rest from 1.
 
-    What is too thick or too ragged stays if it is large: it may be a tangled cluster.
-    Takes some milliseconds, so that a preview can follow a slider.
+    Large regions may be thick and ragged: they may be tangled clusters.
+    Takes a few milliseconds, so that a preview can follow a slider.
 
     Parameters
     ----------
@@ -495,7 +495,7 @@ def filter_regions(foreground: Foreground, parameters: SegmentationParameters) -
 
 
 def why_left_out(foreground: Foreground, parameters: SegmentationParameters) -> Reasons:
-    """Tell for each label of a foreground why it is no region.
+    """Return for each label of a foreground why it is not a region.
 
     Parameters
     ----------
@@ -507,7 +507,7 @@ def why_left_out(foreground: Foreground, parameters: SegmentationParameters) -> 
     Returns
     -------
     (n + 1,) object array
-        A `LeftOut` for each label that is no region, None for regions and the background.
+        A `LeftOut` for each label that is not a region, None for regions and the background.
     """
     reasons = foreground.reasons.copy()
     areas, median, width = foreground.areas, foreground.median_area, foreground.width
@@ -532,13 +532,7 @@ def why_left_out(foreground: Foreground, parameters: SegmentationParameters) -> 
 
 
 def count_reasons(reasons: Iterable[LeftOut | None]) -> dict[LeftOut, int]:
-    """Count how many objects were left out for each reason that occurs.
-
-    Parameters
-    ----------
-    reasons : iterable of LeftOut or None
-        From `why_left_out`.
-    """
+    """Count the result of `why_left_out` by reason, without None."""
     counted = Counter(reasons)
     return {reason: counted[reason] for reason in LeftOut if counted[reason]}
 
@@ -548,13 +542,13 @@ def _has_reason(reasons: Reasons) -> Mask:
 
 
 def _median(values: NDArray[np.float64], which: Mask) -> float:
-    """Median of the chosen labels, without the background; 0 where there are none."""
+    """Return the median of the chosen labels without the background; 0 if there are none."""
     chosen = values[1:][which[1:]]
     return float(np.median(chosen)) if chosen.size else 0.0
 
 
 def local_mean(values: Floats, sigma: float) -> NDArray[np.float32]:
-    """Mean around each pixel with Gaussian weights, computed on every few pixels.
+    """Return the local mean with Gaussian weights, computed on every few pixels.
 
     Parameters
     ----------
@@ -569,7 +563,7 @@ def local_mean(values: Floats, sigma: float) -> NDArray[np.float32]:
 
 
 def _cut_gaps(mask: Mask, bright: Mask, signal: Floats, half: float) -> Mask:
-    """Cut a piece along its darkest lines when it holds several bright bodies."""
+    """Separate pieces that contain several bright bodies, along their darkest lines."""
     pieces, _ = ndimage.label(mask, EIGHT)
     areas = np.bincount(pieces.ravel())[1:]
     usual = chromosome_area(areas, half)
@@ -578,7 +572,7 @@ def _cut_gaps(mask: Mask, bright: Mask, signal: Floats, half: float) -> Mask:
     if not count:
         return mask
     thick = np.concatenate([[0.0], ndimage.maximum(depth, bodies, np.arange(1, count + 1))])
-    # A body must be thick and large enough to be a chromosome of its own.
+    # A body must be thick and large enough to be a separate chromosome.
     seed = (np.bincount(bodies.ravel()) >= 0.15 * usual) & (thick >= 0.5 * half)
     seed[0] = False
     homes = np.zeros(count + 1, np.intp)
@@ -589,16 +583,16 @@ def _cut_gaps(mask: Mask, bright: Mask, signal: Floats, half: float) -> Mask:
         return mask
     where = several[pieces]
     markers = np.where(seed[bodies], bodies, 0)
-    # With a line of its own the flood may take minutes: it queues the same pixels again and again.
+    # watershed_line=True may take minutes: it queues the same pixels again and again.
     cut = watershed(-signal, markers, connectivity=2, mask=where)
     line = (cut > 0) & (ndimage.maximum_filter(cut, size=3) > cut)
     return np.asarray((mask & ~where) | ((cut > 0) & ~line))
 
 
 def _without_glow(mask: Mask, signal: Floats, share: float, half: float) -> Mask:
-    """Leave out what is faint beside the brightest place within reach: no stain, but its glow.
+    """Remove pixels that are faint relative to the local maximum: they are glow, not stain.
 
-    Each piece for itself, so that a faint chromosome does not end at a bright neighbour.
+    Each piece is processed separately, so that a bright neighbour does not erode a faint one.
     """
     side = 2 * round(_GLOW_REACH * half) + 1
     kept = np.zeros(mask.shape, bool)

@@ -1,8 +1,8 @@
-"""The chromosome signal: one picture of the chromosomes, whatever the stain.
+"""The chromosome signal: an image of the chromosomes that is independent of the stain.
 
-Giemsa absorbs light, DAPI emits it.  Both are brought to the same form here:
+Giemsa absorbs light, DAPI emits it.  Both are converted to the same form:
 background 0, chromosomes about 1, and where two chromosomes cross, the signals
-add up (optical density for a stain that absorbs, intensity for one that emits).
+add up (optical density for an absorbing stain, intensity for a fluorescent one).
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from skimage.filters import threshold_otsu
 
 Polarity = Literal["auto", "dark", "bright"]
 
-#: Least transmitted share of light: keeps the optical density of black pixels finite.
+#: Minimum transmission: keeps the optical density of black pixels finite.
 _LEAST_TRANSMISSION = 0.03
-#: About how many pixels are looked at to find polarity and illumination.
+#: Side of the subsampled image for polarity and illumination, in px.
 _SAMPLE_SIDE = 160
-#: About how many pixels are looked at to find how much is stained.
+#: Side of the subsampled image for the stained area, in px.
 _AREA_SIDE = 400
-#: A merge of fluorescences: how dark its ground is, how colourful what is bright, as shares.
+#: Multichannel fluorescence images: maximum relative brightness of the background, and minimum
+#: relative colour difference of bright pixels.
 _DARK, _COLORFUL = 0.4, 0.3
-#: Bins of the histogram over which the values of the background may be spread.
+#: Maximum width of the background peak, in bins of the histogram.
 _WINDOW = 13
 _RGB_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -37,7 +38,7 @@ class Signal:
     Attributes
     ----------
     values : (H, W) float32 array
-        Background 0 (noise lies around it), chromosomes about 1.
+        Background about 0, chromosomes about 1.
     dark_chromosomes : bool
         Whether the chromosomes are darker than the background (Giemsa).
     """
@@ -47,14 +48,13 @@ class Signal:
 
 
 def to_grayscale(image: Any) -> NDArray[np.float32]:
-    """Turn an image of one metaphase into gray values.
+    """Convert an image of one metaphase to gray values.
 
     Parameters
     ----------
     image : (H, W) or (H, W, 1 | 3 | 4) array of any real dtype
-        Gray, RGB or RGBA; of a merge of fluorescences on a dark ground, the
-        colour in which most is stained counts.  Transparent pixels, and values that are not
-        finite, take the median of the others.
+        Gray, RGB or RGBA; of a multichannel fluorescence image, the colour with the largest
+        stained area is used.  Transparent and non-finite pixels get the median of the others.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
 
 
 def pixels_of(image: Any) -> NDArray[Any]:
-    """Return an image as an array; the name of a file is refused, with what reads it."""
+    """Return an image as an array; raise for a file name and say how to read it."""
     if isinstance(image, (str, PathLike)):
         raise ValueError(
             f"{str(image)!r} is the name of a file, not its pixels: read it with "
@@ -98,7 +98,7 @@ def pixels_of(image: Any) -> NDArray[Any]:
 
 
 def _gray_of(color: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the luminance, or of a merge of fluorescences the channel of the counterstain."""
+    """Return the luminance, or the counterstain channel of a multichannel fluorescence image."""
     step = max(1, min(color.shape[:2]) // _AREA_SIDE)
     sample = color[::step, ::step]
     sample = sample[np.isfinite(sample).all(axis=-1)]
@@ -114,7 +114,7 @@ def _gray_of(color: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def stained_area(gray: NDArray[np.float32]) -> float:
-    """Return the share of a fluorescence image (H, W) that is far brighter than its ground."""
+    """Return the share of a fluorescence image (H, W) far brighter than its background."""
     step = max(1, min(gray.shape) // _AREA_SIDE)
     sample = gray[::step, ::step]
     sample = sample[np.isfinite(sample)]
@@ -127,27 +127,27 @@ def stained_area(gray: NDArray[np.float32]) -> float:
 
 
 def transparent_pixels(image: Any) -> NDArray[np.bool_]:
-    """Return which pixels (H, W) of an image are no picture: those with an alpha of 0."""
+    """Return the mask (H, W) of the transparent pixels of an image."""
     array = np.asarray(image)
     hidden = np.zeros(array.shape[:2], bool)
     if array.ndim == 3 and array.shape[-1] == 4:
         hidden = array[..., 3] == 0
-    return hidden if not hidden.all() else ~hidden  # some programs leave all of it at 0
+    return hidden if not hidden.all() else ~hidden  # some programs set all alphas to 0
 
 
 def chromosome_signal(image: Any, labels: Any = None, polarity: Polarity = "auto") -> Signal:
     """Measure the chromosome signal of one metaphase.
 
-    Polarity is found from the image, the illumination of the background is
-    modelled by a polynomial of second degree fitted to background pixels, and
-    the level of the chromosomes is brought to 1.
+    The polarity is determined from the image, the illumination is modelled by
+    a second-degree polynomial fitted to background pixels, and the level of
+    the chromosomes is scaled to 1.
 
     Parameters
     ----------
     image : (H, W) or (H, W, 3 | 4) array of any real dtype
         One metaphase.
     labels : (H, W) integer array, optional
-        Regions; where given, they tell foreground from background.
+        Regions, to separate foreground from background.
     polarity : {"auto", "dark", "bright"}
         Whether chromosomes are darker or brighter than the background.
 
@@ -174,14 +174,14 @@ def chromosome_signal(image: Any, labels: Any = None, polarity: Polarity = "auto
 def stain_above_background(
     gray: NDArray[np.float32], missing: NDArray[np.bool_] | None, polarity: Polarity
 ) -> tuple[Signal, float]:
-    """Measure the stain of one metaphase whose regions are not known, in its own unit.
+    """Measure the stain of one metaphase without known regions, not scaled.
 
     Parameters
     ----------
     gray : (H, W) float32 array
         Gray values.
     missing : (H, W) bool array, optional
-        Pixels that are no picture; there is no stain in them.
+        Pixels without image content; their stain is 0.
     polarity : {"auto", "dark", "bright"}
         Whether chromosomes are darker or brighter than the background.
 
@@ -190,7 +190,7 @@ def stain_above_background(
     Signal
         Optical density or intensity above the background, and polarity.
     float
-        The level that a threshold for the whole picture would give to chromosomes.
+        Level of the chromosomes according to a global threshold.
     """
     shown = gray if missing is None else gray[~missing]
     if not shown.size or float(np.ptp(shown)) == 0.0:
@@ -207,13 +207,13 @@ def stain_above_background(
 
 
 def sampled(array: NDArray[Any]) -> NDArray[Any]:
-    """Return every few pixels of an image (H, W), enough to tell its levels."""
+    """Subsample an image (H, W), for statistics of its values."""
     step = max(1, min(array.shape) // _SAMPLE_SIDE)
     return array[::step, ::step]
 
 
 def _dark_chromosomes(gray: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> bool:
-    """Tell polarity: by the labels, else by the side on which the histogram has its tail."""
+    """Determine the polarity: by the labels, else by the longer tail of the histogram."""
     sample = sampled(gray)
     if inside is not None:
         mask = sampled(inside)
@@ -223,27 +223,27 @@ def _dark_chromosomes(gray: NDArray[np.float32], inside: NDArray[np.bool_] | Non
 
 
 def _tail_is_dark(sample: NDArray[np.float32]) -> bool:
-    """Tell whether the longer tail of the histogram is on the dark side."""
+    """Whether the longer tail of the histogram is on the dark side."""
     low, high = np.percentile(sample, [0.5, 99.5])
     mode = _mode(sample)
     return bool(mode - low > high - mode)
 
 
 def _every_few(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return as many values as `sampled` returns of an image."""
+    """Return about as many values as `sampled`."""
     return values[:: max(1, values.size // _SAMPLE_SIDE**2)]
 
 
 def _stain(
     gray: NDArray[np.float32], background: NDArray[np.float32], dark: bool
 ) -> NDArray[np.float32]:
-    """Optical density of a stain that absorbs, or intensity above the background."""
+    """Return the optical density, or for fluorescence the intensity above the background."""
     if not dark:
         np.subtract(gray, background, out=background)
         return background
     floor = max(float(np.median(sampled(background))), 1e-6) * _LEAST_TRANSMISSION
     offset = min(float(gray.min()), 0.0)
-    # In place: pictures are large.
+    # In place, to save memory.
     background -= offset
     np.maximum(background, floor, out=background)
     values = np.maximum(gray - np.float32(offset), np.float32(floor))
@@ -255,14 +255,14 @@ def _stain(
 
 
 def _mode(sample: NDArray[np.float32]) -> float:
-    """Most frequent gray value, smoothed over a 64th of the range."""
+    """Return the most frequent gray value, smoothed over a 64th of the range."""
     low, high = np.percentile(sample, [0.1, 99.9])
     if high <= low:
         return float(np.median(sample))
     counts, edges = np.histogram(sample, bins=128, range=(float(low), float(high)))
     smooth = np.convolve(counts, [0.25, 0.5, 0.25], mode="same")
     if int(np.argmax(smooth)) in (0, 1, counts.size - 2, counts.size - 1):
-        # Black nuclei have one gray value, and so may have more of it than the background of any.
+        # Black nuclei have one gray value, which may be the most frequent one of all.
         middle = int(np.argmax(np.convolve(counts, np.ones(_WINDOW), mode="same")))
         smooth[: max(0, middle - _WINDOW // 2)] = 0
         smooth[middle + _WINDOW // 2 + 1 :] = 0
@@ -281,14 +281,14 @@ def _background(
     keep = np.ones(values.size, bool) if inside is None else ~inside[::step, ::step].ravel()
     mode = _mode(values[keep].astype(np.float32)) if keep.sum() > 50 else _mode(sampled(gray))
     spread = float(np.ptp(np.percentile(values, [1, 99]))) or 1.0
-    # Chromosomes and nuclei lie on one side only; the window is open to the other.
+    # Chromosomes and nuclei are on one side of the mode; include all values on the other.
     side = -1.0 if dark else 1.0
     keep &= side * (values - mode) < 0.25 * spread
     fitted = np.full(values.size, mode)
     for width in (0.15, 0.08, 0.08):
         if keep.sum() < 50:
             return np.full(gray.shape, mode, np.float32)
-        # The normal equations are far faster than a decomposition of all pixels.
+        # The normal equations are far faster than a decomposition of the full matrix.
         mine = terms[keep]
         coefficients = np.linalg.lstsq(mine.T @ mine, mine.T @ values[keep], rcond=None)[0]
         fitted = terms @ coefficients
@@ -313,7 +313,7 @@ def _evaluate(coefficients: NDArray[np.float64], shape: tuple[int, ...]) -> NDAr
 
 
 def _chromosome_level(values: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> float:
-    """Median signal of the foreground; never so small that noise is blown up."""
+    """Return the median signal of the foreground; 1 if it is too small to divide by."""
     sample = sampled(values)
     mask = None if inside is None else sampled(inside)
     if mask is None or mask.sum() < 10:

@@ -1,8 +1,7 @@
-"""How a region stands among the others of its metaphase: what its own crop does not show.
+"""Distance and relative stain of a region among the others of its metaphase.
 
-A crop holds one region at one level, with its neighbours masked out.  Debris and stain lie
-anywhere in the picture, and are stained as they like; chromosomes lie among chromosomes, and
-are stained alike.
+A crop does not show this: it is normalised, with the neighbours masked out.  Debris is anywhere
+in the image with any stain; chromosomes are close to each other and equally stained.
 """
 
 from __future__ import annotations
@@ -17,25 +16,25 @@ from scipy.spatial import KDTree
 from napari_chromocluster.imaging.regions import Region, without_specks
 from napari_chromocluster.imaging.signal import Signal
 
-#: The neighbour whose distance counts: one or two may be debris as well.
+#: Rank of the neighbour whose distance is used: one or two neighbours may also be debris.
 _NEIGHBOUR = 4
-#: Fewest regions beside which one is far from the others, or near; and most: where there are
-#: many more than chromosomes in a metaphase, grains of stain tell what is usual.
+#: Minimum and maximum number of regions: with many more regions than chromosomes in a metaphase,
+#: grains of stain would dominate.
 _FEWEST, _MOST = 12, 60
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """How a region stands among the chromosomes of its metaphase.
+    """Distance and relative stain of a region among the others of its metaphase.
 
     Attributes
     ----------
     remoteness : float
-        Natural logarithm of the distance to the fourth nearest region that is no speck, over
+        Natural logarithm of the distance to the fourth nearest region, specks excluded, over
         the median of these distances in the metaphase.
     level : float
         Natural logarithm of the region's median signal over that of the metaphase's regions;
-        NaN in fluorescence pictures, where chromosomes differ in brightness by themselves.
+        NaN in fluorescence images, where chromosomes differ in brightness.
     """
 
     remoteness: float
@@ -45,7 +44,7 @@ class Surroundings:
 def look_around(
     signal: Signal, labels: NDArray[np.integer], everything: list[Region], regions: Sequence[Region]
 ) -> list[Surroundings | None]:
-    """Tell how regions stand among all of their metaphase.
+    """Measure the surroundings of regions.
 
     Parameters
     ----------
@@ -54,15 +53,15 @@ def look_around(
     labels : (H, W) integer array
         Its regions.
     everything : list of Region
-        All of them.
+        All regions of the metaphase.
     regions : sequence of Region
-        Those to tell of.
+        The regions to measure.
 
     Returns
     -------
     list of Surroundings or None
-        One for each of ``regions``; None where what is usual is not known: where there are not
-        more than twelve regions that are no specks, or more than sixty.
+        One for each of ``regions``; all None unless the metaphase has 13 to 60 regions,
+        specks excluded.
     """
     others = without_specks(everything)
     if not _FEWEST < len(others) <= _MOST:
@@ -86,11 +85,11 @@ def look_around(
 
 
 def _distances(regions: Sequence[Region], others: Sequence[Region]) -> NDArray[np.float64]:
-    """Distance of each region to the fourth nearest of the others, in px."""
+    """Return the distance of each region to the fourth nearest of the others, in px."""
     tree = KDTree([one.centroid for one in others])
     found, _ = tree.query([one.centroid for one in regions], k=_NEIGHBOUR + 1)
     own = {one.label for one in others}
-    # One that is among the others finds itself first.
+    # The query includes the region itself, so skip rank 0.
     column = [_NEIGHBOUR if one.label in own else _NEIGHBOUR - 1 for one in regions]
     return np.asarray(found[np.arange(len(regions)), column])
 

@@ -1,8 +1,8 @@
-"""Procedural chromosomes and metaphases: no real pixels, known truth.
+"""Procedural chromosomes and metaphases with known ground truth.
 
 Chromosomes have the lengths and centromeres of the human karyotype, two
-chromatids, and bands along their axis.  They serve the demo, the pictures in
-the docs and the tests.
+chromatids, and bands along their axis.  They are used in the demo, the docs
+and the tests.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from napari_chromocluster.taxonomy import TYPES, ClusterType
 
 Stain = Literal["giemsa", "dapi"]
 
-#: Length (share of the longest) and place of the centromere of chromosomes 1-22, X and Y.
+#: Length (relative to the longest) and centromere position of chromosomes 1-22, X and Y.
 KARYOTYPE: tuple[tuple[float, float], ...] = (
     (1.00, 0.49), (0.97, 0.39), (0.80, 0.46), (0.76, 0.27), (0.73, 0.27), (0.69, 0.36),
     (0.64, 0.38), (0.58, 0.32), (0.56, 0.35), (0.54, 0.30), (0.54, 0.40), (0.53, 0.27),
@@ -40,24 +40,24 @@ KARYOTYPE: tuple[tuple[float, float], ...] = (
 _LONGEST = 80.0
 #: Blur of the optics, in px.
 _BLUR = 0.7
-#: Signal at which a threshold sees the edge of a chromosome: DAPI shows paler things.
+#: Signal at the segmented edge of a chromosome; it is fainter with DAPI.
 _EDGE: dict[Stain, float] = {"giemsa": 0.2, "dapi": 0.06}
 
 
 @dataclass(frozen=True)
 class SyntheticMetaphase:
-    """A metaphase whose truth is known.
+    """A metaphase with ground truth.
 
     Attributes
     ----------
     image : (H, W) uint8 array
-        The picture.
+        The image.
     labels : (H, W) int32 array
-        Regions, as the segmentation of the picture would find them.
+        Regions as a segmentation would find them.
     types : dict of int to ClusterType
         The true type of each label.
     chromosomes : dict of int to int
-        How many chromosomes each label holds (0 for a nucleus or debris).
+        Number of chromosomes of each label (0 for a nucleus or debris).
     """
 
     image: NDArray[np.uint8]
@@ -76,7 +76,7 @@ def procedural_chromosome(
     group: str = "synthetic",
     kind: int | None = None,
 ) -> SingleChromosome:
-    """Make one chromosome.
+    """Draw one chromosome.
 
     Parameters
     ----------
@@ -85,19 +85,19 @@ def procedural_chromosome(
     length, width : float
         In px; the length defaults to that of the chromosome's kind.
     centromere : float
-        Place of the centromere as a share of the length.
+        Position of the centromere relative to the length.
     bend : float
-        Turn of the ends against each other, in radians.
+        Angle between the two ends, in radians.
     group : str
         Name of the metaphase.
     kind : int
-        Place in `KARYOTYPE`, which sets the bands too, so that homologues look
-        alike; a random one by default.
+        Index in `KARYOTYPE`, which also sets the bands, so that homologues look
+        alike; random by default.
 
     Returns
     -------
     SingleChromosome
-        Lying at a random angle.
+        At a random angle.
     """
     kind = int(rng.integers(len(KARYOTYPE))) if kind is None else kind
     share, place = KARYOTYPE[kind]
@@ -115,7 +115,7 @@ def procedural_chromosome(
     to_end = np.minimum(along, 1 - along) * length - float(rng.uniform(0, 0.2 * width)) * cleft
     round_end = np.sqrt(np.clip(1 - (1 - np.clip(to_end / half, 0, 1)) ** 2, 0, 1))
     body = np.clip(half * round_end - np.abs(across) + 0.5, 0, 1) * ((along > 0) & (along < 1))
-    # Bands are bowed: the edges of a chromosome lag behind its axis.
+    # Bands are curved.
     bowed = along + float(rng.normal(0, 0.8)) * (across / half) ** 2 / length
     signal = body * _bands(rng, bowed, kind, length, width)
     signal *= 1 - float(rng.uniform(0.05, 0.3)) * cleft
@@ -132,7 +132,7 @@ def _bands(
     length: float,
     width: float,
 ) -> NDArray[np.float32]:
-    """Dark bands of many strengths on light ones, the same for all chromosomes of a kind."""
+    """Return dark bands of various strengths, the same for all chromosomes of a kind."""
     pattern = np.random.default_rng([kind, 550])
     count = max(3, round(KARYOTYPE[kind][0] * _LONGEST / (0.72 * WORKING_WIDTH)))
     spots = (np.arange(count) + 0.5 + pattern.uniform(-0.3, 0.3, count)) / count
@@ -153,13 +153,13 @@ def _bands(
 def _chromosome(
     rng: np.random.Generator, kind: int, chromatids: ChromatidStyle | None
 ) -> SingleChromosome:
-    """Draw a chromosome of the karyotype, with its chromatids together or apart."""
+    """Draw a chromosome of the karyotype, with its chromatids joined or separate."""
     if chromatids is None:
         return procedural_chromosome(rng, kind=kind)
     share, centromere = KARYOTYPE[kind]
     if chromatids.shortest is not None:
         share, centromere = float(rng.uniform(chromatids.shortest, 1)), float(rng.uniform(0, 0.5))
-    if centromere < 0.3:  # acrocentric arms are too short to be seen apart
+    if centromere < 0.3:  # the short arms of acrocentrics are too short to be visible
         centromere *= 0.3
     return splayed_chromosome(rng, chromatids, share=share, centromere=centromere, pattern=kind)
 
@@ -170,7 +170,7 @@ def _cluster(
     members: list[int],
     chromatids: ChromatidStyle | None,
 ) -> ComposedCluster:
-    """Compose a cluster of these chromosomes, each of them once."""
+    """Compose a cluster of the given chromosomes, each used once."""
     look = Appearance(bend=0.8, opaque=0.0, loose=0.0, blur=0.4, noise=0.0)
     width = WORKING_WIDTH if chromatids is None else chromatids.width
     while True:
@@ -205,30 +205,30 @@ def _debris(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.b
 
 
 class _Field:
-    """The empty slide, on which things are laid where there is room."""
+    """An empty slide on which objects are placed where there is space."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.signal = np.zeros(shape, np.float32)
         self.labels = np.zeros(shape, np.int32)
         self.taken = np.zeros(shape, bool)
 
-    def lay(
+    def put(
         self,
         rng: np.random.Generator,
         signal: NDArray[np.float32],
         mask: NDArray[np.bool_],
         spread: float,
     ) -> int:
-        """Lay a thing at a free place near the middle; return its label, 0 if there is no room."""
+        """Place an object near the centre and return its label, or 0 if there is no space."""
         height, width = mask.shape
-        room_y, room_x = self.labels.shape[0] - height, self.labels.shape[1] - width
-        if room_y <= 0 or room_x <= 0:
+        free_y, free_x = self.labels.shape[0] - height, self.labels.shape[1] - width
+        if free_y <= 0 or free_x <= 0:
             return 0
         for attempt in range(400):
             wide = spread * (1 + attempt / 150)
-            top = round(room_y * (0.5 + wide * float(rng.normal())))
-            left = round(room_x * (0.5 + wide * float(rng.normal())))
-            if not (0 <= top < room_y and 0 <= left < room_x):
+            top = round(free_y * (0.5 + wide * float(rng.normal())))
+            left = round(free_x * (0.5 + wide * float(rng.normal())))
+            if not (0 <= top < free_y and 0 <= left < free_x):
                 continue
             window = (slice(top, top + height), slice(left, left + width))
             if (self.taken[window] & mask).any():
@@ -245,7 +245,7 @@ class _Field:
         return 0
 
 
-#: Chromosomes in the clusters of a metaphase: type and how many it holds.
+#: Clusters of a metaphase: type and number of chromosomes.
 _PLAN: tuple[tuple[ClusterType, int], ...] = (
     (ClusterType.TOUCHING_OVERLAPPING, 3),
     (ClusterType.OVERLAPPING, 2),
@@ -267,27 +267,27 @@ def synthetic_metaphase(
     chromosomes: int = 46,
     chromatids: ChromatidStyle | None = None,
 ) -> SyntheticMetaphase:
-    """Make a metaphase of about 46 chromosomes, some of them in clusters.
+    """Draw a metaphase of about 46 chromosomes, some of them in clusters.
 
     Parameters
     ----------
     seed : int
-        Same seed, same picture, bit for bit.
+        The same seed gives exactly the same image.
     stain : {"giemsa", "dapi"}
         Dark chromosomes on light, or bright ones on black.
     size : tuple of int
         Height and width in px.
     clusters : tuple of (ClusterType, int)
-        Clusters and how many chromosomes each holds.
+        Clusters and the number of chromosomes of each.
     chromosomes : int
-        How many chromosomes in all.
+        Total number of chromosomes.
     chromatids : ChromatidStyle, optional
-        Draws sister chromatids apart, in this style; by default they are together.
+        Style of separate sister chromatids; by default they are joined.
 
     Returns
     -------
     SyntheticMetaphase
-        Picture, labels and truth; nuclei and debris are ``other``.
+        Image, labels and ground truth; nuclei and debris are ``other``.
     """
     rng = np.random.default_rng([seed, 2021])
     field_ = _Field(size)
@@ -298,7 +298,7 @@ def synthetic_metaphase(
     def place(
         signal: NDArray[np.float32], mask: NDArray[np.bool_], kind: ClusterType, n: int, wide: float
     ) -> None:
-        label = field_.lay(rng, signal, mask, wide)
+        label = field_.put(rng, signal, mask, wide)
         if label:
             types[label], held[label] = kind, n
 
@@ -323,7 +323,7 @@ def synthetic_metaphase(
 def _outlines(
     signal: NDArray[np.float32], labels: NDArray[np.int32], edge: float
 ) -> NDArray[np.int32]:
-    """Let the labels grow as far as a threshold sees the thing, single or cluster alike."""
+    """Grow the labels to the outline that a threshold would give."""
     seen = (signal > edge) & (labels == 0)
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     grown = labels[tuple(nearest)]
@@ -331,7 +331,7 @@ def _outlines(
 
 
 def _litter(rng: np.random.Generator, shape: tuple[int, int], stain: Stain) -> NDArray[np.float32]:
-    """Faint cytoplasm and little bubbles, far too pale to be taken for chromosomes."""
+    """Return faint cytoplasm and small bubbles, far too pale for chromosomes."""
     out = ndimage.gaussian_filter(rng.normal(0, 1, shape), 9.0) * 0.25
     bubbles = shape[0] * shape[1] // 20000 if stain == "giemsa" and min(shape) > 16 else 0
     for _ in range(bubbles):
@@ -348,7 +348,7 @@ def _litter(rng: np.random.Generator, shape: tuple[int, int], stain: Stain) -> N
 def _picture(
     rng: np.random.Generator, signal: NDArray[np.float32], stain: Stain
 ) -> NDArray[np.uint8]:
-    """Turn signal into what a camera would see: uneven light, litter and noise."""
+    """Convert signal to a camera image with uneven illumination, debris and noise."""
     height, width = signal.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     tilt = rng.normal(0, 0.03, 2)
@@ -356,7 +356,7 @@ def _picture(
     signal = signal + _litter(rng, signal.shape, stain) * np.exp(-4 * np.maximum(signal, 0))
     grain = ndimage.gaussian_filter(rng.normal(0, 1, signal.shape), 0.6)
     if stain == "dapi":
-        # Bands of DAPI are paler than those of Giemsa.
+        # DAPI bands are paler than Giemsa bands.
         shown = 12 + 110 * light * np.maximum(signal, 0) ** 0.7 + 3.0 * grain
     else:
         shown = 232 * light * np.exp(-0.75 * signal) + 3.0 * grain
@@ -379,9 +379,9 @@ def synthetic_annotations(
     Parameters
     ----------
     folder : path
-        Takes images, label images and ``annotations.csv``.
+        Folder for images, label images and ``annotations.csv``.
     seeds : list of int
-        One metaphase, which is one group, for each.
+        One metaphase, and one group, for each.
     stain : {"giemsa", "dapi"}
         The stain.
     chromosomes : int
