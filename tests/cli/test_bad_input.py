@@ -204,7 +204,10 @@ ROW = "image.png,labels.tif,{},{}\n"
         (ROW.format(1, "single") + ROW.format(2, "knot"), "line 3: 'knot' is no cluster type"),
         (ROW.format(1, "single") * 2, "line 3: this region is annotated twice"),
         # Of two metaphases, else a training has nothing to check on.
-        (ROW.format(9999, "single") + "labels.tif,labels.tif,1,single\n", "9999 does not occur"),
+        (
+            ROW.format(9999, "single") + "labels.tif,labels.tif,1,single\n",
+            "a.csv, line 2: label 9999 does not occur",
+        ),
         ("", "no annotated region"),
     ],
 )

@@ -4,6 +4,8 @@ import pytest
 from PIL import Image
 
 from napari_chromocluster.results.annotations import (
+    COLUMNS,
+    WHERE,
     AnnotationError,
     is_annotation_file,
     is_annotation_folder,
@@ -56,6 +58,8 @@ def test_group_defaults_to_the_image(folder):
         (["a.png,b.png,0,single,g"], r"line 2: a label is 1 or more"),
         (["a.png,b.png,3.5,single,g"], r"line 2: the label '3.5' is no whole number"),
         (["a.png,b.png,inf,single,g"], r"line 2: the label 'inf' is no whole number"),
+        (["a.png,b.png,,single,g"], r"line 2: the label is empty"),
+        (["a.png,b.png,1,single,g", ",b.png,2,single,g"], r"line 3: the column 'image' is empty"),
         (["a.png,b.png,1,,g"], r"line 2: '' is no cluster type"),
         (["a.png,b.png,1"], r"line 2: '' is no cluster type"),
     ],
@@ -100,16 +104,18 @@ def test_round_trip_with_relative_paths(folder):
     table = read_annotations(write(folder, "a.png,b.png,3,single,g1", "b.png,,,touching,g2"))
     write_annotations(folder / "sub" / "out.csv", table)
     assert "../a.png" in (folder / "sub" / "out.csv").read_text()
-    pd.testing.assert_frame_equal(read_annotations(folder / "sub" / "out.csv"), table)
+    again = read_annotations(folder / "sub" / "out.csv")
+    assert list(again.pop(WHERE)) == ["out.csv, line 2", "out.csv, line 3"]
+    pd.testing.assert_frame_equal(again, table.drop(columns=WHERE))
 
 
 def test_many_rows_are_quick(folder):
     import time
 
     path = write(folder, *(f"a.png,b.png,{n},single,g" for n in range(1, 20001)))
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(read_annotations(path)) == 20000
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_a_folder_may_be_named_as_the_type_is_shown(folder):
@@ -192,7 +198,7 @@ def test_what_spreadsheets_and_windows_leave_in_a_file(folder):
     (folder / "x.csv").write_text("\r\n".join(rows))
     table = read_annotations(folder / "x.csv")
     assert list(table["label"]) == [1, 2]
-    assert list(table.columns) == ["image", "labels", "label", "cluster_type", "group"]
+    assert list(table.columns) == [*COLUMNS, WHERE]
     assert table["image"][0] == str(folder / "sub" / "a.png")
 
 

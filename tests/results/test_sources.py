@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.regions import extract_regions, region_mask
-from napari_chromocluster.results.sources import cut_ready_made
+from napari_chromocluster.results.annotations import AnnotationError
+from napari_chromocluster.results.sources import cut_annotated, cut_ready_made, read_sources
 
 
 @pytest.fixture(params=["metaphase", "dapi"])
@@ -37,3 +40,39 @@ def test_what_surrounds_a_crop_does_not_matter(crops, ground):
         inside = one.mask
         assert np.corrcoef(one.signal[inside], other.signal[inside])[0, 1] > 0.9
         assert abs(np.median(other.signal[inside]) - np.median(one.signal[inside])) < 0.3
+
+
+GOOD = "image.png,labels.tif,1,single"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("image.png,small.tif,1,single", r"image\.png and its labels small\.tif differ in size"),
+        ("image.png,empty.tif,1,single", r"empty\.tif holds no region"),
+        ("image.png,stack.tif,1,single", r"stack\.tif holds several frames"),
+        ("image.png,labels.tif,99,single", r"label 99 does not occur in labels\.tif"),
+        ("image.png,image.png,1,single", r"image\.png looks like a picture"),
+        ("image.png,text.tif,1,single", r"text\.tif is not a label image"),
+        ("text.png,labels.tif,1,single", r"text\.png is not an image"),
+        ("text.png,,,single", r"text\.png is not an image"),
+    ],
+)
+def test_what_is_wrong_with_an_annotated_file_names_the_line(tmp_path, metaphase, wrong, words):
+    gray = np.asarray(Image.fromarray(metaphase.image).convert("L"))
+    Image.fromarray(gray).save(tmp_path / "image.png")
+    labels = metaphase.labels
+    for name, array in {
+        "labels": labels,
+        "small": labels[:-5],
+        "empty": np.zeros_like(labels),
+        "stack": np.stack([labels, labels]),
+    }.items():
+        write_labels(tmp_path / f"{name}.tif", array)
+    for name in ("text.tif", "text.png"):
+        (tmp_path / name).write_text("no picture")
+    lines = ["image,labels,label,cluster_type", GOOD, "", wrong]
+    (tmp_path / "annotations.csv").write_text("\n".join(lines) + "\n")
+    table = read_sources([tmp_path / "annotations.csv"])
+    with pytest.raises(AnnotationError, match=rf"^annotations\.csv, line 4: {words}"):
+        cut_annotated(table)

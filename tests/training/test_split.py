@@ -234,6 +234,9 @@ def test_one_image_in_two_groups_is_refused(annotated, tmp_path):
     again = table[table["image"] == table["image"][0]].assign(group="another")
     (tmp_path / "sub").mkdir()
     write_annotations(tmp_path / "sub" / "again.csv", again)
-    with pytest.raises(AnnotationError, match=r"belongs to two groups, .* and 'another', so"):
+    with pytest.raises(
+        AnnotationError,
+        match=r"^again\.csv, line 2: .* belongs to two groups, .* and 'another', so",
+    ):
         prepare([annotated, tmp_path / "sub" / "again.csv"], config=CONFIG, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from napari_chromocluster.imaging.io import IMAGE_SUFFIXES, atomic_path
+from napari_chromocluster.imaging.io import IMAGE_SUFFIXES, ImageError, atomic_path
+from napari_chromocluster.imaging.regions import RegionError
 from napari_chromocluster.results.delimited import (
     DelimitedTextError,
     read_delimited,
@@ -28,12 +31,24 @@ COLUMNS = ("image", "labels", "label", "cluster_type", "group")
 _NEEDED = ("image", "cluster_type")
 #: Column that holds the line of each row while a file is read.
 _LINE = "line of the file"
+#: Further column of what is read: the file and line of each row, for messages about it.
+WHERE = "file and line"
 #: Suffixes of tables: separated by commas or semicolons, and by tabs.
 TABLE_SUFFIXES = (".csv", ".tsv")
 
 
 class AnnotationError(ValueError):
     """An annotation file that cannot be used; the message names the line."""
+
+
+@contextmanager
+def naming_line(rows: pd.DataFrame) -> Iterator[None]:
+    """Put file and line of the first of some rows before what is wrong with its image."""
+    try:
+        yield
+    except (ImageError, RegionError, AnnotationError) as error:
+        where = str(rows[WHERE].iloc[0]) if WHERE in rows and len(rows) else ""
+        raise AnnotationError(f"{where}: {error}" if where else str(error)) from error
 
 
 def is_annotation_file(path: str | Path) -> bool:
@@ -72,7 +87,7 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
     DataFrame
         Columns ``image``, ``labels`` ("" where there is none), ``label`` (0
         where there is none), ``cluster_type``, ``group``; absolute paths.
-        Further columns of the CSV stay.
+        Further columns of the CSV stay, and ``file and line`` says where each row stands.
 
     Raises
     ------
@@ -142,8 +157,9 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
             "label image) and label."
         )
         raise AnnotationError(f"{file.name}, line {table[_LINE].iloc[row]}: {what}")
-    others = [name for name in table.columns if name not in (*COLUMNS, _LINE)]
-    return table[[*COLUMNS, *others]]
+    table[WHERE] = [f"{file.name}, line {line}" for line in table[_LINE]]
+    others = [name for name in table.columns if name not in (*COLUMNS, _LINE, WHERE)]
+    return table[[*COLUMNS, *others, WHERE]]
 
 
 def _absolute(
@@ -158,8 +174,10 @@ def _absolute(
         target = Path(os.path.normpath(base / name))
         if name and not target.is_file():  # written on Windows, perhaps
             target = Path(os.path.normpath(base / name.replace("\\", "/")))
-        if name == "" or not target.is_file():
+        if not target.is_file() or name == "":
             line = lines.iloc[int(np.argmax((column == name).to_numpy()))]
+            if name == "":
+                raise AnnotationError(f"{file.name}, line {line}: the column 'image' is empty.")
             advice = "" if name.isascii() else " (if its letters are wrong, save it as CSV UTF-8)"
             raise AnnotationError(
                 f"{file.name}, line {line}: the file {name!r} is missing{advice}."
@@ -175,6 +193,11 @@ def _label_numbers(table: pd.DataFrame, file: Path) -> list[int]:
             numbers.append(0)
             continue
         number = _whole_number(label)
+        if label == "":
+            raise AnnotationError(
+                f"{file.name}, line {line}: the label is empty: write the number of the region in "
+                f"the label image."
+            )
         if number is None:
             raise AnnotationError(
                 f"{file.name}, line {line}: the label {label!r} is no whole number."
@@ -248,7 +271,7 @@ def resolved(annotations: pd.DataFrame) -> pd.DataFrame:
 def write_annotations(path: str | Path, annotations: pd.DataFrame) -> None:
     """Write an annotation CSV, with paths relative to it where that is possible."""
     file = Path(path).resolve()
-    table = annotations.copy()
+    table = annotations.drop(columns=WHERE, errors="ignore")
     for name in ("image", "labels"):
         table[name] = [_relative(str(value), file.parent) for value in table[name]]
     table["label"] = ["" if int(value) == 0 else str(int(value)) for value in table["label"]]

@@ -22,6 +22,7 @@ from napari_chromocluster.imaging.signal import (
 )
 from napari_chromocluster.results.annotations import (
     AnnotationError,
+    naming_line,
     read_rows,
     says_type,
 )
@@ -163,33 +164,38 @@ def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMeta
     Raises
     ------
     AnnotationError
-        If a label does not occur, the labels are a picture, or the picture is a stack.
+        If a file cannot be read, a label does not occur, the labels are a picture or empty, or
+        the picture is a stack; names file and line.
     """
-    array = read_labels(Path(labels))
-    picture = _one_frame(read_image(Path(image)), image)
-    if array.shape != picture.shape[:2]:
-        sizes = " and ".join("×".join(map(str, one.shape[:2])) for one in (picture, array))
-        raise AnnotationError(
-            f"{Path(image).name} and its labels {Path(labels).name} differ in size ({sizes} px): "
-            f"name the labels that belong to this image."
-        )
-    everything = extract_regions(array)
-    if are_grays(everything):
-        raise AnnotationError(
-            f"{Path(labels).name} looks like a picture, not like labels: are the columns image and "
-            f"labels swapped?"
-        )
-    regions = {region.label: region for region in everything}
-    chosen = []
-    for label in rows["label"]:
-        region = regions.get(int(label))
-        if region is None:
+    with naming_line(rows):
+        array = _one_frame(read_labels(Path(labels)), labels)
+        picture = _one_frame(read_image(Path(image)), image)
+        if array.shape != picture.shape[:2]:
+            sizes = " and ".join("×".join(map(str, one.shape[:2])) for one in (picture, array))
             raise AnnotationError(
-                f"Label {label} does not occur in {Path(labels).name}, the labels of "
-                f"{Path(image).name}: correct the annotation file."
+                f"{Path(image).name} and its labels {Path(labels).name} differ in size "
+                f"({sizes} px): name the labels that belong to this image."
             )
-        chosen.append(region)
-    return AnnotatedMetaphase(picture, array, chosen, list(regions.values()))
+        if not array.any():
+            raise AnnotationError(
+                f"{Path(labels).name} holds no region: name the label image of {Path(image).name}."
+            )
+        everything = extract_regions(array)
+        if are_grays(everything):
+            raise AnnotationError(
+                f"{Path(labels).name} looks like a picture, not like labels: are the columns image "
+                f"and labels swapped?"
+            )
+    regions = {region.label: region for region in everything}
+    for number, label in enumerate(rows["label"]):
+        if int(label) not in regions:
+            with naming_line(rows.iloc[number:]):
+                raise AnnotationError(
+                    f"label {label} does not occur in {Path(labels).name}, the labels of "
+                    f"{Path(image).name}: correct the annotation file."
+                )
+    chosen = [regions[int(label)] for label in rows["label"]]
+    return AnnotatedMetaphase(picture, array, chosen, everything)
 
 
 def _one_frame(image: NDArray[Any], name: str) -> NDArray[Any]:
@@ -260,6 +266,9 @@ def cut_ready_made(images: Sequence[NDArray[Any]]) -> list[RegionCrop]:
 
 
 def _cut_ready_made(rows: pd.DataFrame, crops: list[RegionCrop | None]) -> None:
-    images = [_one_frame(read_image(Path(image)), str(image)) for image in rows["image"]]
+    images = []
+    for number, image in enumerate(rows["image"]):
+        with naming_line(rows.iloc[number:]):
+            images.append(_one_frame(read_image(Path(image)), str(image)))
     for row, crop in zip(rows.index, cut_ready_made(images), strict=True):
         crops[int(row)] = crop

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.results.annotations import AnnotationError
+from napari_chromocluster.results.annotations import AnnotationError, naming_line
 from napari_chromocluster.results.groups import images_of_two_groups
 from napari_chromocluster.results.sources import read_sources, trainable
 from napari_chromocluster.taxonomy import TYPES
@@ -58,12 +59,18 @@ def check_annotations(config: TrainingConfig) -> None:
     """
     table = trainable(read_tables(config))
     if table.empty:
-        raise AnnotationError("There is no annotated region: annotate some or choose other files.")
-    for image, groups in images_of_two_groups(table).items():
+        names = ", ".join(Path(one).name for one in config.annotations)
         raise AnnotationError(
-            f"{Path(image).name} belongs to two groups, {groups[0]!r} and {groups[1]!r}, so it "
-            f"could be both learned from and checked on: give it one group in all annotation files."
+            f"There is no annotated region in {names}: annotate some or choose other files."
         )
+    for image, groups in images_of_two_groups(table).items():
+        second = table[table["group"] == groups[1]]
+        with naming_line(second[second["image"].map(os.path.realpath) == image]):
+            raise AnnotationError(
+                f"{Path(image).name} belongs to two groups, {groups[0]!r} and {groups[1]!r}, so it "
+                f"could be both learned from and checked on: give it one group in all annotation "
+                f"files."
+            )
     split_groups(
         [str(group) for group in table["group"]],
         [str(kind) for kind in table["cluster_type"]],

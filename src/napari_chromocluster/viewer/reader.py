@@ -21,8 +21,10 @@ from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import (
     TABLE_SUFFIXES,
+    WHERE,
     is_annotation_file,
     is_annotation_folder,
+    naming_line,
     read_rows,
     resolved,
 )
@@ -68,7 +70,8 @@ def read(path: str | Sequence[str]) -> list[LayerTuple]:
     whole = table["labels"] == ""
     for (image, labels), rows in table[~whole].groupby(["image", "labels"], sort=False):
         # Of many over each other none could be read.
-        layers += _metaphase(str(image), str(labels), rows, visible=not layers)
+        with naming_line(rows):
+            layers += _metaphase(str(image), str(labels), rows, visible=not layers)
     if whole.any():
         layers += _crop_sheet(resolved(table[whole]), Path(str(path)).stem)
     if "napari.viewer" in sys.modules and (viewer := napari.current_viewer()) is not None:
@@ -98,6 +101,14 @@ def _annotated(labels: str, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
     """Return a label image and the features table with the types that rows give its regions."""
     array = read_labels(labels)
     table = build_table(extract_regions(array))
+    unknown = rows[~rows["label"].isin(table["index"])]
+    if len(unknown):
+        # napari shows it as a notification.
+        warnings.warn(
+            f"{unknown[WHERE].iloc[0]}: label {unknown['label'].iloc[0]} does not occur in "
+            f"{Path(labels).name}: correct the annotation file.",
+            stacklevel=2,
+        )
     for kind, mine in resolved(rows).groupby("cluster_type", sort=False):
         table = set_types(table, [int(label) for label in mine["label"]], str(kind))
     return array, table
@@ -174,8 +185,9 @@ def _crop_sheet(rows: pd.DataFrame, name: str) -> list[LayerTuple]:
     """Lay ready-made crops out as tiles of one image, one region a tile."""
     crops: list[Any] = []
     tile = 1
-    for image in rows["image"].head(_MOST_CROPS):
-        pixels = read_image(image)
+    for number, image in enumerate(rows["image"].head(_MOST_CROPS)):
+        with naming_line(rows.iloc[number:]):
+            pixels = read_image(image)
         larger = max(tile, *pixels.shape[:2])
         if crops and (len(crops) + 1) * larger**2 > _MOST_PIXELS:
             break

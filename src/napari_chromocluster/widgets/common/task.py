@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import sys
@@ -61,7 +62,8 @@ class _End:
 
     def __init__(self) -> None:
         self._watched: Any = None
-        self._stuck = False
+        self._waited = False
+        self._error: Any = None
 
     def watch(self) -> None:
         """Listen to the application that there is."""
@@ -69,18 +71,31 @@ class _End:
         if application is not None and application is not self._watched:
             if self._watched is None:
                 atexit.register(self._leave)
+                self._error = _last_error()
             self._watched = application
             application.aboutToQuit.connect(self._quit)
 
     def _quit(self) -> None:
-        self._stuck = not stop_all(_PATIENCE)
+        stop_all(_PATIENCE)
+        self._waited, self._error = True, _last_error()
 
     def _leave(self) -> None:
-        if not stop_all(0.2) and self._stuck:
-            # What cannot be stopped in time, such as loading a library, must not abort the process.
+        """End the process at once if work cannot be stopped in time, such as loading a library.
+
+        Scripts may have no event loop, or begin work after it.
+        """
+        if not stop_all(0.2 if self._waited else _PATIENCE):
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(0)
+            # An error that ended the script since then is its exit status still.
+            os._exit(int(_last_error() is not self._error))
+        # Python would collect garbage among all that torch and napari hold, which takes seconds.
+        gc.freeze()
+
+
+def _last_error() -> Any:
+    """Return the last error that nothing caught."""
+    return getattr(sys, "last_value", None)
 
 
 _end = _End()
