@@ -1,7 +1,9 @@
 """Importing the package is quick and brings nothing heavy; every public name is there."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +61,19 @@ def test_core_and_command_line_need_neither_napari_nor_qt():
 def test_public_names(name):
     assert getattr(cc, name) is not None
     assert name in dir(cc)
+
+
+def test_docs_and_public_names_agree():
+    docs = Path(__file__).parents[1] / "docs"
+    table = (docs / "napari.md").read_text(encoding="utf-8").partition("\n## Public names\n")[2]
+    named = re.findall(r"`cc\.([A-Za-z_.]+)`", table.partition("\n## ")[0])
+    inside = [f"viewer.{name}" for name in cc.viewer.__all__]
+    assert sorted(named) == sorted([*cc.__all__, *inside, "batch.run_batch"])
+    for file in (*docs.glob("*.md"), docs.with_name("README.md")):
+        for name in re.findall(r"\bcc\.([A-Za-z_.]*[A-Za-z_])", file.read_text(encoding="utf-8")):
+            first, _, second = name.partition(".")
+            owner = getattr(cc, first) if second else cc
+            assert (second or first) in dir(owner), (file.name, name)
 
 
 def test_unknown_name():

@@ -25,12 +25,13 @@ _WHERE = {
     "evaluate": "models.evaluate",
     "train": "training.api",
 }
-_MODULES = ("viewer",)
+_MODULES = ("batch", "viewer")
 
 __all__ = [
     "ClusterClassifier",
     "ClusterType",
     "SegmentationParameters",
+    "batch",
     "compose_clusters",
     "evaluate",
     "list_models",
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from napari_chromocluster import viewer
+    from napari_chromocluster import batch, viewer
     from napari_chromocluster.imaging.compose import compose_clusters
     from napari_chromocluster.imaging.io import read_image
     from napari_chromocluster.imaging.segmentation import (

@@ -63,7 +63,9 @@ def test_a_folder_of_crops(tiny_model, tmp_path, metaphase, capsys):
     for number, region in enumerate(extract_regions(metaphase.labels)[:9]):
         y0, x0, y1, x1 = region.bbox
         pixels = np.where(metaphase.labels == region.label, metaphase.image, 255)
-        Image.fromarray(pixels[y0:y1, x0:x1].astype(np.uint8)).save(folder / f"a_{number}.png")
+        crop = pixels[y0:y1, x0:x1].astype(np.uint8)
+        micrometres = {"resolution": (10, 10), "metadata": {"unit": "um"}}
+        tifffile.imwrite(folder / f"a_{number}.tif", crop, imagej=True, **micrometres)
     (folder / "broken.png").write_text("no image")
     command = ["classify", str(folder), "--crops", "-o", str(out), "--model", str(tiny_model)]
     assert main([*command, "--json"]) == 1
@@ -71,9 +73,11 @@ def test_a_folder_of_crops(tiny_model, tmp_path, metaphase, capsys):
     table = pd.read_csv(printed["table"])
     assert len(table) == sum(printed["counts"].values()) == 9
     assert set(table["group"]) == {"a"}
-    assert table["image"].str.endswith(".png").all()
+    assert table["image"].str.endswith(".tif").all()
     with Image.open(printed["sheet"]) as sheet:
         assert min(sheet.size) > 50
+        scale_bar = np.asarray(sheet.convert("RGB"))[-45:] == (0x00, 0x72, 0xB2)
+        assert scale_bar.all(axis=-1).any()
     assert "broken.png is not an image" in next(iter(printed["failures"].values()))
     assert main([*command, "--labels", "l.tif"]) == 2
     assert main([part for part in command if part != "--crops"]) == 2

@@ -75,6 +75,22 @@ def test_scale_bar_says_what_it_counts(tmp_path, metaphase, table):
         assert word in (tmp_path / "o.svg").read_text()
 
 
+def test_the_scale_bar_of_a_contact_sheet_fits_its_tiles(metaphase, table):
+    sheet = contact_sheet(metaphase.image, metaphase.labels, table, pixel_size=0.1)
+    *tiles, scale = sheet.axes
+    sheet.canvas.draw()
+    (line,), (words,) = scale.lines, scale.texts
+    number, unit = words.get_text().split()
+    across = np.ptp(scale.transData.transform(np.column_stack(line.get_data()))[:, 0])
+    side = tiles[0].images[0].get_array().shape[0]
+    pixels = tiles[0].transData.transform([[0, 0], [side, 0]])
+    assert unit == "µm"
+    assert across / np.ptp(pixels[:, 0]) * side * 0.1 == pytest.approx(float(number), rel=0.02)
+    assert words.get_window_extent().y1 < tiles[-1].get_window_extent().y0
+    bare = contact_sheet(metaphase.image, metaphase.labels, table)
+    assert len(bare.axes) == len(tiles)  # the size of its pixels is not known
+
+
 def test_regions_without_a_type_are_outlined_too(tmp_path, metaphase, table):
     bare = table.copy()
     bare.loc[:2, ["cluster_type", "source"]] = ["", ""]

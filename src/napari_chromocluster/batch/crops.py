@@ -11,7 +11,8 @@ import pandas as pd
 from napari_chromocluster.batch.many import find_images
 from napari_chromocluster.batch.one import BatchError, writable_folder
 from napari_chromocluster.imaging.crops import RegionCrop
-from napari_chromocluster.imaging.io import ImageError, atomic_path, is_stack, read_image
+from napari_chromocluster.imaging.image_file import open_image
+from napari_chromocluster.imaging.io import ImageError, atomic_path, is_stack
 from napari_chromocluster.results.figures import crop_sheet, save_figure
 from napari_chromocluster.results.sources import cut_ready_made
 from napari_chromocluster.results.table import PROBABILITIES
@@ -56,16 +57,18 @@ def classify_crops_to_files(
         If there is no image, or the folder cannot be written to.
     """
     files, crops, failures = [], [], {}
+    sizes: set[float | None] = set()
     for file in find_images([source]):
         try:
-            pixels = read_image(file)
-            if is_stack(pixels):
+            opened = open_image(file)
+            if is_stack(opened.pixels):
                 raise ImageError(f"{file.name} holds several frames: save each crop as a file.")
         except ImageError as error:
             failures[str(file)] = str(error)
         else:
             files.append(file)
-            crops.append(pixels)
+            crops.append(opened.pixels)
+            sizes.add(opened.pixel_size)
     if not files:
         raise BatchError(" ".join(failures.values()))
     groups = np.array([file.stem.partition("_")[0] for file in files], object)
@@ -73,9 +76,9 @@ def classify_crops_to_files(
     cut: list[tuple[int, RegionCrop]] = []
     for group in dict.fromkeys(groups):
         mine = np.flatnonzero(groups == group)
-        opened = cut_ready_made([crops[one] for one in mine])
-        probabilities[mine] = classifier.predict_regions(opened)
-        cut += zip(mine.tolist(), opened, strict=True)
+        regions = cut_ready_made([crops[one] for one in mine])
+        probabilities[mine] = classifier.predict_regions(regions)
+        cut += zip(mine.tolist(), regions, strict=True)
     table = pd.DataFrame(
         {
             "index": np.arange(1, len(files) + 1),
@@ -91,7 +94,10 @@ def classify_crops_to_files(
     name = Path(source).resolve().stem
     with writable_folder(folder):
         shown = table.nsmallest(_MOST_SHOWN, "confidence")
-        save_figure(Path(folder) / f"{name}_crops.png", crop_sheet(tiles, shown))
+        # Crops of different pixels have no scale in common.
+        size = sizes.pop() if len(sizes) == 1 else None
+        sheet = crop_sheet(tiles, shown, pixel_size=size)
+        save_figure(Path(folder) / f"{name}_crops.png", sheet)
         with atomic_path(Path(folder) / f"{name}_crops.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     return table, failures

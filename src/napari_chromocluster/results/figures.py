@@ -49,6 +49,10 @@ _PAD = 2
 _NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
+#: Height of the line with the scale bar below pictures of regions.
+_SCALE_INCHES = 0.3
+
+
 def save_figure(path: str | Path, figure: Figure, dpi: int = 150) -> None:
     """Write a figure as PNG, SVG or PDF, atomically.
 
@@ -239,6 +243,7 @@ def contact_sheet(
     columns: int = 12,
     side: int = 0,
     colors: Mapping[str, str] | None = None,
+    pixel_size: float | None = None,
 ) -> Figure:
     """Draw all regions by type, masked and at one scale, the least sure first.
 
@@ -256,13 +261,15 @@ def contact_sheet(
         Side of a tile in px of the image (0: three times the usual region).
     colors : mapping of type to colour, optional
         Instead of the default colours.
+    pixel_size : float, optional
+        Micrometres of a pixel, for a scale bar.
     """
     signal = chromosome_signal(image, labels).values
     regions = {region.label: region for region in extract_regions(labels)}
     table = table[table["index"].isin(regions)]
     side = side or _usual_side(list(regions.values()))
     tiles = {label: _tile(signal, labels, regions[label], side) for label in table["index"]}
-    return crop_sheet(tiles, table, columns, side, colors)
+    return crop_sheet(tiles, table, columns, side, colors, pixel_size)
 
 
 def crop_sheet(
@@ -271,6 +278,7 @@ def crop_sheet(
     columns: int = 12,
     side: int = 0,
     colors: Mapping[str, str] | None = None,
+    pixel_size: float | None = None,
 ) -> Figure:
     """Draw pictures of regions by type, at one scale, the least sure first.
 
@@ -280,7 +288,7 @@ def crop_sheet(
         The signal of each region; a tile that is larger than ``side`` is drawn smaller.
     table : DataFrame
         ``index``, ``cluster_type`` and ``confidence`` of those to draw.
-    columns, colors
+    columns, colors, pixel_size
         As in `contact_sheet`.
     side : int
         Side of a tile in px (0: that of the largest).
@@ -291,10 +299,13 @@ def crop_sheet(
         mine = table[table["cluster_type"] == str(kind)].sort_values("confidence")
         found = [int(label) for label in mine["index"]]
         rows += [(kind, found[i : i + columns]) for i in range(0, len(found), columns)]
-    figure = Figure(figsize=(_INCHES, _INCHES / columns * 1.25 * max(len(rows), 1)))
+    high = _INCHES / columns * 1.25 * max(len(rows), 1)
+    bottom = _SCALE_INCHES if pixel_size else 0.0
+    figure = Figure(figsize=(_INCHES, high + bottom))
+    low, part = bottom / (high + bottom), high / (high + bottom) / max(len(rows), 1)
     for number, (kind, members) in enumerate(rows):
         for place, label in enumerate(members):
-            box = (place / columns, 1 - (number + 0.9) / len(rows), 0.96 / columns, 0.8 / len(rows))
+            box = (place / columns, 1 - (number + 0.9) * part, 0.96 / columns, 0.8 * part)
             axes = figure.add_axes(box)
             tile = _padded(tiles[label], side)
             axes.imshow(tile, cmap="gray_r", vmin=0, vmax=2)
@@ -305,6 +316,10 @@ def crop_sheet(
                 spine.set_linewidth(1.5)
             smaller = f"  ×{side / tile.shape[0]:.2f}" if tile.shape[0] > side else ""
             axes.set_title(f"{kind.letter} {label}{smaller}", fontsize=6, pad=1)
+    if pixel_size:
+        axes = figure.add_axes((0, 0, 1, low), xlim=(0, side * columns / 0.96), ylim=(1, 0))
+        axes.set_axis_off()
+        _scale_bar(axes, side * columns, 1, pixel_size)
     return figure
 
 

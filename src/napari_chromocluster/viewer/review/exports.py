@@ -63,11 +63,16 @@ def save_overlay(
 
 
 def save_contact_sheet(
-    path: str | Path, session: ReviewSession, frame: int, colors: Mapping[str, str]
+    path: str | Path,
+    session: ReviewSession,
+    frame: int,
+    colors: Mapping[str, str],
+    pixel_size: float | None = None,
 ) -> None:
-    """Save all regions by type on one sheet."""
+    """Save all regions by type on one sheet, with a scale bar where the pixel size is known."""
     image, labels = session.image_frame(frame), session.tracker.frame(frame)
-    figure = contact_sheet(image, labels, _rows(session, frame), colors=colors)
+    rows = _rows(session, frame)
+    figure = contact_sheet(image, labels, rows, colors=colors, pixel_size=pixel_size)
     save_figure(path, figure)
 
 

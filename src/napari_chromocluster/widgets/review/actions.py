@@ -359,7 +359,7 @@ class ReviewActions(ReviewBase):
                 path, session, frame, threshold=self.preferences.threshold,
                 colors=colors, pixel_size=size,
             ),
-            "sheet": lambda: exports.save_contact_sheet(path, session, frame, colors),
+            "sheet": lambda: exports.save_contact_sheet(path, session, frame, colors, size),
             "chart": lambda: exports.save_chart(
                 path, self._ranked or exports.stack_tables(session), colors
             ),
