@@ -376,7 +376,7 @@ def test_ctrl_c_says_how_to_go_on(small, tiny_model, tmp_path, workers):
         _, said = batch.communicate(timeout=120)
     assert batch.returncode == 130
     assert said.splitlines()[-1] == (
-        "chromocluster: Interrupted: run the same command again to go on."
+        "chromocluster: Interrupted: run the same command again to continue."
     )
     assert "Traceback" not in said
     if workers != "1":  # what was in progress is finished, and written down
@@ -601,7 +601,7 @@ def test_a_lost_scheduler_is_one_sentence(cluster, slides, tiny_model, tmp_path,
         raise FutureCancelledError(future.key, "scheduler-connection-lost")
 
     monkeypatch.setattr(Future, "exception", lost)
-    with pytest.raises(BatchError, match="run the same command again to go on"):
+    with pytest.raises(BatchError, match="run the same command again to continue"):
         run_batch(
             folders(slides), tmp_path / "out", model=tiny_model, scheduler=cluster.scheduler_address
         )

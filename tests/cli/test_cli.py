@@ -163,7 +163,7 @@ def test_regions_that_somebody_mended_are_not_written_over(image, tmp_path, tiny
     for command in (segment, classify):
         capsys.readouterr()
         assert main(command) == 2
-        assert "changed or given by somebody" in capsys.readouterr().err
+        assert "changed or given by a user" in capsys.readouterr().err
         assert np.array_equal(tifffile.imread(file), mended)
     # They may be classified as they are, and stay somebody's.
     assert main([*classify, "--labels", str(file)]) == 0

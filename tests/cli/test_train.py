@@ -143,7 +143,7 @@ def test_no_epochs_are_refused_at_once(arguments, tmp_path, capfd):
 def test_resumed_it_takes_no_other_settings(options, words, annotated, tmp_path, capfd):
     run = prepare(annotated, config=CONFIG, out=tmp_path / "run")
     said = refusal(["train", "-o", run.folder, "--resume", *options], capfd)
-    assert f"A training goes on with its own settings: {words}" in said
+    assert f"A resumed training keeps its own settings: {words}" in said
     assert run.state() == "prepared"
 
 
@@ -229,7 +229,7 @@ def test_stopped_before_it_learnt_anything_it_can_go_on(arguments, tmp_path, cap
     pressing(monkeypatch, loop, "prepare_data")
     assert main(arguments) == 130
     said = capfd.readouterr().err.splitlines()[-1]
-    assert f"'chromocluster train -o {tmp_path / 'run'} --resume' goes on" in said
+    assert f"resume it with 'chromocluster train -o {tmp_path / 'run'} --resume'" in said
     assert main(["train", "-o", str(tmp_path / "run"), "--resume"]) == 0
     assert Run.open(tmp_path / "run").state() == "finished"
 
@@ -244,7 +244,7 @@ def test_ended_by_a_scheduler_it_is_no_success(arguments, tmp_path, capfd, monke
 
     monkeypatch.setattr(RunEvents, "_obey", ended)
     assert main(arguments) == 130
-    assert "ended from outside" in capfd.readouterr().err.splitlines()[-1]
+    assert "was interrupted" in capfd.readouterr().err.splitlines()[-1]
     assert Run.open(tmp_path / "run").can_resume()
 
 

@@ -60,7 +60,7 @@ def test_figures_on_what_the_start_has_learnt_from_are_warned_of(tmp_path):
     (text,) = warned([*"ab"], validation_groups=("b", "c"))
     assert "on 1 of the 2 groups that" in text
     (text,) = warned([*"ab"], folds=5)
-    assert "from 2 of the 5 groups that" in text
+    assert "on 2 of the 5 groups that" in text
 
 
 def test_few_none_and_all_in_one_group():

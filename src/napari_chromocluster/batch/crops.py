@@ -30,8 +30,8 @@ def classify_crops_to_files(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Classify images that hold one region each, and write a table and a contact sheet.
 
-    Crops whose names are equal up to the first ``_`` are of one metaphase: from eight of them
-    on, their sizes tell which are large.
+    Crops with the same name up to the first ``_`` are from one metaphase; with eight or more,
+    their median size is the reference size.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Many metaphases: which files, what was finished before, and the summary of all."""
+"""Batch processing: find images, skip finished ones, summarise the results."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _OWN = ("_labels", "_overlay", "_explanation")
 _NO_PICTURES = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".ini", ".db", ".safetensors")
 _NAMED = 5
 _RECORDS, _SUMMARY = "batch.jsonl", "summary.csv"
-#: Counted up where files are read in another way: what was finished before no longer holds.
+#: Increase this when files are read differently, to invalidate earlier results.
 _READING = 2
 _REGIONS, _CHART = "all_regions.csv", "summary_overlay.png"
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What came out of a batch.
+    """Result of a batch.
 
     Attributes
     ----------
@@ -59,10 +59,10 @@ class BatchResult:
     skipped : int
         Files that were finished before.
     kept : tuple of str
-        Metaphases that would have been done again, but count as they are, for
-        a human decided in them.
+        Metaphases that were not processed again because they contain human
+        decisions.
     notes : tuple of str
-        What was chosen for the user as files were read, such as a channel.
+        Automatic choices when reading files, such as a channel.
     """
 
     summary: pd.DataFrame
@@ -75,8 +75,8 @@ class BatchResult:
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
     """Return the image files that files, folders and patterns such as ``slides/*.tif`` name.
 
-    What this program wrote there (labels, overlays) is passed over: in a folder, and where a
-    shell has named it for a pattern, beside the image it belongs to.
+    Results of this program (labels, overlays) are ignored in folders, and also among named files
+    (from a pattern expanded by the shell) if their image is in the same folder.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
         if path.is_dir():
             folders.append(path)
             found += _images_among(path.iterdir())
-        elif path.is_file() or path.is_symlink():  # a link to nothing is told with what failed
+        elif path.is_file() or path.is_symlink():  # a broken link is reported as a failure
             if not _is_result_beside(path):
                 found.append(path)
         elif matches := _matches(path):
@@ -114,7 +114,7 @@ def _matches(pattern: Path) -> list[str]:
 
 
 def not_read(paths: Iterable[str | Path]) -> tuple[str, ...]:
-    """Say of each folder which files in it are no images that can be read."""
+    """Return notes on files in folders that are not readable images."""
     notes = []
     for folder in (Path(one).expanduser() for one in paths):
         if not folder.is_dir():
@@ -146,7 +146,7 @@ def _no_image(folders: Iterable[Path]) -> str:
 
 
 def _is_result_beside(path: Path) -> bool:
-    """Whether a file is named like a result, and the image of that result lies beside it."""
+    """Whether a file is named like a result of an image in the same folder."""
     stem = next((path.stem.removesuffix(end) for end in _OWN if path.stem.endswith(end)), None)
     return stem is not None and any(
         path.with_name(stem + suffix).is_file() for suffix in IMAGE_SUFFIXES
@@ -187,9 +187,8 @@ def run_batch(
     images : path or sequence of path
         Files, folders and patterns; each frame of a stack is a metaphase.
     output : path
-        Folder of the results.  Files that were finished there with the same
-        model and the same ``expected`` are passed over.  The summary tells of the
-        images that are named, whatever else lies in the folder.
+        Folder of the results.  Files finished there with the same model and
+        settings are skipped.  The summary contains only the named images.
     model, device : str
         As in `load_model`.
     scheduler : str, optional
@@ -198,10 +197,9 @@ def run_batch(
     workers : int
         Processes on this machine, without a scheduler.
     overwrite : bool
-        Do finished files again; where a human decided, results stay as they are.
+        Process finished files again, except those with human decisions.
     expected : int, optional
-        Chromosomes in a cell: they tell how many clusters are likely, and the score
-        compares with them; None where that is not known.
+        Chromosomes in a cell, for the types and the score; None if unknown.
     threshold : float, optional
         Confidence under which a region is unsure (default: the model's).
     channel : int or str, optional
@@ -278,10 +276,10 @@ def run_batch(
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep a second batch out of a folder while one writes into it.
+    """Prevent two batches from writing into a folder at the same time.
 
-    Two at once do not know of each other's names.  The lock is that of the folder itself, so it
-    goes with the process, however that ends.  Where a system has none, nothing is locked.
+    Their names could clash.  The lock is on the folder itself and ends with the process.  Nothing
+    is locked on systems without ``fcntl``.
 
     Raises
     ------
@@ -321,14 +319,14 @@ def _jobs(
 
     path = resolve_model(model)
     card = model_card(path)
-    # A file of the list goes by its name: on another machine it lies elsewhere.
+    # Pass listed models by name: their path differs on other machines.
     where = str(path.resolve()) if path.resolve() == Path(str(model)).resolve() else str(model)
     jobs = []
     for file, name in zip(files, unique_names(files, records), strict=True):
         try:
             facts = file.stat()
             size, changed = facts.st_size, facts.st_mtime_ns
-        except OSError:  # gone, or a link to nothing: told when it is read, as of the others
+        except OSError:  # missing, or a broken link: reported when it is read
             size, changed = -1, -1
         stamp = {
             "image": str(file),
@@ -343,7 +341,7 @@ def _jobs(
 
 
 def _read_records(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read what was finished in a folder, the latest last; torn lines are passed over."""
+    """Read the records of finished files in a folder, the latest last, skipping invalid lines."""
     records: dict[str, dict[str, Any]] = {}
     try:
         lines = (folder / _RECORDS).read_text(encoding="utf-8").splitlines()
@@ -362,7 +360,7 @@ def _read_records(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _recorded(folder: Path, job: Job, outcome: Outcome) -> Outcome:
-    """Write down what is finished; that this failed is told of the file, and the others go on."""
+    """Record a finished job; if that fails, only this file is reported as failed."""
     if not outcome.frames:
         return outcome
     try:
@@ -385,9 +383,9 @@ def _write_record(folder: Path, job: Job, outcome: Outcome) -> None:
 
 
 def _finished_before(jobs: list[Job], records: dict[str, dict[str, Any]]) -> dict[str, Outcome]:
-    """Return what holds of earlier results: of the same file, done in the same way.
+    """Return the valid earlier results: of the same file with the same settings.
 
-    The failures of an outcome are frames that are to be done (again).
+    The failures of an outcome are the frames still to be processed.
     """
     found = {}
     for job in jobs:
@@ -414,12 +412,12 @@ def _finished_before(jobs: list[Job], records: dict[str, dict[str, Any]]) -> dic
 def _still_reviewed(job: Job, name: str) -> bool:
     try:
         return is_reviewed(ResultFiles.of(job.folder, name))
-    except BatchError:  # spoilt since; the summary says so
+    except BatchError:  # damaged since; reported in the summary
         return True
 
 
 def _rest(job: Job, before: Outcome | None) -> Job:
-    """Leave out of a job the frames whose earlier results hold."""
+    """Return a job without the frames that have valid earlier results."""
     if before is None:
         return job
     return replace(job, done=tuple(name for name in before.frames if name not in before.kept))
@@ -434,7 +432,7 @@ def _remark(outcome: Outcome) -> str:
 
 
 def _familiar(value: float | None) -> str:
-    """Return whether a metaphase looks like those of the training; empty where unknown."""
+    """Return ``true`` or ``false`` for a familiarity; empty if unknown."""
     return "" if value is None else str(value >= 1).lower()
 
 

@@ -1,4 +1,4 @@
-"""What the results of each file are named, so that none takes the place of another's."""
+"""Unique names for the results of each file."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def unique_names(
     files : sequence of path
         The files.
     records : mapping of str to mapping, optional
-        What was finished in the folder, by name, the latest last, each with its
-        ``image`` and ``frames``.  An image keeps the name that its results have
-        there; those of other images are passed over.
+        Records of finished files in the folder, by name, the latest last, each
+        with its ``image`` and ``frames``.  An image keeps the name of its
+        results; names of other images are not used.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def unique_names(
 
 
 def _natural_names(files: Sequence[Path], stacked: Callable[[Path], bool]) -> list[str]:
-    """Name files as if there were no results yet; "" where all names are those of others."""
+    """Name files as if there were no results yet; "" if all names are taken."""
     names = [""] * len(files)
     for way in _WAYS:
         wanted = [names[i] or way(file) for i, file in enumerate(files)]
@@ -137,5 +137,5 @@ def _owned(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def _is_stack(file: Path) -> bool:
     try:
         return is_stack(read_image(file))
-    except ImageError:  # it is said where it is to be classified
+    except ImageError:  # reported when the file is classified
         return False

@@ -41,17 +41,17 @@ from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier
 
-#: Seals of label images: regions that were found here, and such as somebody brought.
+#: Seals of label images: regions found by the segmentation, and regions given by the user.
 FOUND, GIVEN = "found", "given"
 
 
 class BatchError(ValueError):
-    """Input or results that a classification cannot go on with."""
+    """Input or existing results that prevent a classification."""
 
 
 @dataclass(frozen=True)
 class ResultFiles:
-    """Where the results of one metaphase lie."""
+    """Paths of the results of one metaphase."""
 
     labels: Path
     regions: Path
@@ -83,9 +83,9 @@ class Classified:
     seconds : float
         For finding and classifying the regions; reading and writing not counted.
     left_out : dict of str to int
-        How many objects are no regions, for each reason, where the regions were found.
+        Number of objects that are not regions, by reason, if the image was segmented.
     familiarity : float or None
-        1 where the picture looks like those of the training, less where not; None where unknown.
+        1 if the image looks like the training data, less if not; None if unknown.
     """
 
     table: pd.DataFrame
@@ -99,7 +99,7 @@ class Classified:
 
 @dataclass(frozen=True)
 class Segmented:
-    """The regions of one metaphase, found anew.
+    """The newly segmented regions of one metaphase.
 
     Attributes
     ----------
@@ -108,9 +108,9 @@ class Segmented:
     path : Path
         The label image.
     removed : tuple of Path
-        Results of the model on other regions, which are gone.
+        Results of the model on other regions, which were deleted.
     left_out : dict of str to int
-        How many objects are no regions, for each reason.
+        Number of objects that are not regions, by reason.
     """
 
     labels: NDArray[Any]
@@ -121,7 +121,7 @@ class Segmented:
 
 @contextmanager
 def writable_folder(folder: str | Path) -> Iterator[None]:
-    """Make a folder for results; take it away again where none came to lie in it.
+    """Create a folder for results, and remove it again if it stays empty.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def writable_folder(folder: str | Path) -> Iterator[None]:
         check_writable(path)
         yield
     finally:
-        with suppress(OSError):  # it holds something: so do those above it
+        with suppress(OSError):  # not empty, so its parents are not either
             for one in made:
                 one.rmdir()
 
@@ -202,11 +202,10 @@ def classify_to_files(
     Raises
     ------
     BatchError
-        If no region is found, or there are results that a human decided on
-        and whose regions are not those in ``labels``, or regions that somebody
-        gave or changed and that are none of these.
+        If no region is found, or the folder has results with human decisions
+        or user-made labels for other regions.
     ImageError, RegionError, ClassifyError
-        As of the steps.
+        As raised by the steps.
     """
     files = ResultFiles.of(folder, name)
     with writable_folder(folder):
@@ -220,7 +219,7 @@ def classify_to_files(
         else:
             regions = labels
         came = FOUND if labels is None else GIVEN
-        if reviewed is None:  # else these are the very regions that a human decided on
+        if reviewed is None:  # otherwise the labels are those of the human decisions
             _check_labels_there(files, regions, came)
         table = classifier.classify(image, regions, select, expected=expected)
         seconds = time.perf_counter() - began
@@ -243,8 +242,8 @@ def segment_to_files(
 ) -> Segmented:
     """Find the regions of one metaphase and write them into a folder.
 
-    A table and an overlay that a model made there of other regions are removed,
-    for they would contradict the labels.
+    A table and an overlay of the model for other regions are deleted, because
+    they would contradict the labels.
 
     Parameters
     ----------
@@ -260,10 +259,10 @@ def segment_to_files(
     Raises
     ------
     BatchError
-        If there are results that a human decided on, on other regions, or regions
-        that somebody gave or changed.
+        If the folder has results with human decisions or user-made labels for
+        other regions.
     ImageError, ValueError
-        As of the steps.
+        As raised by the steps.
     """
     files = ResultFiles.of(folder, name)
     with writable_folder(folder):
@@ -325,7 +324,7 @@ def _has_human(table: pd.DataFrame | None) -> bool:
 
 
 def _reviewed(files: ResultFiles, labels: NDArray[Any] | None) -> pd.DataFrame | None:
-    """Return the table that is there if a human decided in it; refuse to write over it blindly."""
+    """Return the existing table if it has human decisions; raise if its regions differ."""
     old = _table_there(files)
     if old is None or not _has_human(old):
         return None
@@ -343,34 +342,34 @@ def _reviewed(files: ResultFiles, labels: NDArray[Any] | None) -> pd.DataFrame |
 
 
 def _are_its_regions(files: ResultFiles, table: pd.DataFrame, labels: NDArray[Any]) -> bool:
-    """Whether labels are the very regions of a table, by its rows and the labels beside it."""
+    """Whether labels are the regions of a table, by its rows and its label image."""
     if not _agree(table, labels):
         return False
     if not files.labels.exists():
         return True
-    beside = read_labels(files.labels)
-    # Labels that were written over since are none of the table, and have no say.
-    return np.array_equal(beside, labels) or not _agree(table, beside)
+    stored = read_labels(files.labels)
+    # A label image that does not match the table was overwritten since, and is ignored.
+    return np.array_equal(stored, labels) or not _agree(table, stored)
 
 
 def _check_labels_there(files: ResultFiles, labels: NDArray[Any], came: str) -> None:
-    """Refuse to write over regions that somebody has mended or brought.
+    """Raise if other regions, edited or given by the user, would be overwritten.
 
-    What was written here and left as it was may be written over, but regions that are found do
-    not replace such as were given.
+    Unchanged label images of this program may be overwritten, but segmented regions do not
+    replace given ones.
     """
     if not files.labels.exists() or _is_there(files, labels):
         return
     seal = seal_of(files.labels)
     if seal is None or (came == FOUND and seal == GIVEN):
         raise BatchError(
-            f"{files.labels} holds other regions, which were changed or given by somebody: choose "
+            f"{files.labels} holds other regions, which were changed or given by a user: choose "
             f"another folder, or classify them with 'chromocluster classify' and --labels."
         )
 
 
 def _put_labels(files: ResultFiles, labels: NDArray[Any], came: str) -> None:
-    # The very file may have been given: it stays as it is, and somebody's.
+    # The given labels may be this very file: keep it, with its seal.
     if not (files.labels.exists() and _is_there(files, labels)):
         write_labels(files.labels, labels, seal=came)
 
@@ -388,7 +387,7 @@ def _agree(table: pd.DataFrame, labels: NDArray[Any]) -> bool:
     if not keys.isin(here.index).all():
         return False
     now = here.loc[keys]
-    # A table may come without measures, or from a spreadsheet that rounded them.
+    # The measures may be missing, or rounded by a spreadsheet.
     return all(
         not (np.abs(now[name].to_numpy() - table[name].to_numpy(float)) >= 1).any()
         for name in ("area", "centroid_y", "centroid_x")

@@ -1,4 +1,4 @@
-"""What runs the files of a batch: this process, several of them, or a dask cluster."""
+"""Run the files of a batch in this process, in several processes, or on a dask cluster."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 #: Seconds that a dask scheduler has to answer.
 _PATIENCE = 10
-#: Seconds between two looks at the workers of a cluster, and without any after which that is told.
+#: Seconds between checks for workers of a cluster, and without any before a warning.
 _EVERY, _WITHOUT_WORKERS = 2.0, 20.0
-#: How often a file is begun before it is held to be what ends the workers.
+#: Attempts at a file before it is blamed for killing its workers.
 _TRIES = 2
-#: How often a file is given to a cluster that says that it ended too many workers.
+#: Submissions of a file to a cluster that reports that it killed too many workers.
 _SUBMISSIONS = 4
 _ENDED = (
     "The worker ended suddenly both times that it did this file, perhaps for lack of memory: run "
@@ -59,7 +59,7 @@ _ENDED = (
 
 @dataclass(frozen=True)
 class Job:
-    """One file of a batch, in plain terms that travel to a worker.
+    """One file of a batch, serializable for workers.
 
     Attributes
     ----------
@@ -68,9 +68,9 @@ class Job:
     model, device : str
         As in `load_model`.
     stamp : dict
-        What must be the same for an earlier result to hold.
+        What must be equal for an earlier result to be valid.
     done : tuple of str
-        Names of frames whose earlier results hold.
+        Names of frames with valid earlier results.
     expected : int or None
         Chromosomes in a cell; None where that is not known.
     channel, polarity, threshold
@@ -92,21 +92,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one file.
+    """Result of one file.
 
     Attributes
     ----------
     frames : tuple of str
         Names of the frames that have results.
     kept : tuple of str
-        Those of them that were left as they are, for a human decided there.
+        Those of them that were not changed, because they contain human decisions.
     failures : dict of str to str
-        Frame, such as ``frame 7``, counted from 1, to why it could not be done; "" is the
-        whole file.
+        Frame, such as ``frame 7``, counted from 1, to why it failed; "" is the whole file.
     notes : tuple of str
-        What was chosen for the user as the file was read.
+        Automatic choices when reading the file.
     familiarity : dict of str to float
-        How familiar each frame is to the model, where that is known.
+        Familiarity of each frame, if known.
     """
 
     frames: tuple[str, ...] = ()
@@ -122,7 +121,7 @@ def classify_job(job: Job) -> Outcome:
         image = open_image(job.image, job.channel)
         classifier = load_once(job.model, job.device)
     except Exception as error:
-        # Whatever it is, the other files are done all the same.
+        # Any error: the other files are still processed.
         return Outcome(failures={"": sentence(error)})
     parts = {job.name: ("", image.pixels)}
     if is_stack(image.pixels):
@@ -145,13 +144,13 @@ def classify_job(job: Job) -> Outcome:
                     if done.familiarity is not None:
                         familiarity[name] = done.familiarity
             frames.append(name)
-        except Exception as error:  # so are the other frames
+        except Exception as error:  # the other frames are still processed
             failures[part] = sentence(error)
     return Outcome(tuple(frames), tuple(kept), failures, image.notes, familiarity)
 
 
 def sentence(error: BaseException) -> str:
-    """Say in one sentence why something could not be done."""
+    """Describe an error in one sentence."""
     if is_full_disk(error):
         return "The disk is full: free some space and run the same command again."
     if isinstance(error, MemoryError):
@@ -181,12 +180,12 @@ class Runner(Protocol):
         """Yield each job with its outcome, as it is done."""
 
     def finish(self) -> Iterator[tuple[Job, Outcome]]:
-        """After an interruption: begin nothing more, yield what is done and was not yielded."""
+        """After an interruption, start no more jobs and yield the finished ones."""
 
 
 @contextmanager
 def runner(scheduler: str | None, workers: int) -> Iterator[Runner]:
-    """Give what runs jobs: this process, several of them, or a dask cluster."""
+    """Yield a runner for this process, several processes, or a dask cluster."""
     if scheduler is not None:
         with _dask_client(scheduler) as client:
             yield ClusterRunner(client)
@@ -224,12 +223,9 @@ def _begin(workers: int) -> None:
 
 @contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Start processes that pass over Ctrl+C from their first moment.
-
-    It reaches all processes of a terminal, and the one that started them deals with it.
-    """
+    """Let processes started here ignore Ctrl+C, which the parent handles."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are a matter of the main thread
+        yield  # only the main thread may set signal handlers
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -241,8 +237,7 @@ def _deaf_children() -> Iterator[None]:
 class ProcessRunner:
     """Run jobs in several processes, each in a pool of its own.
 
-    So a process that is killed takes nothing with it but the job in it, which is tried once more
-    in a new one.
+    A killed process thus loses only its own job, which is tried once more in a new one.
 
     Parameters
     ----------
@@ -290,12 +285,12 @@ class ProcessRunner:
                     yield job, outcome
 
     def close(self) -> None:
-        """End the processes, once each has done what it is at."""
+        """End the processes after their current jobs."""
         for process in [*self._idle, *(one for one, _ in self._running.values())]:
             process.pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, job: Job) -> None:
-        """Give a job to an idle process, or to a new one; such as were killed idle are left."""
+        """Submit a job to an idle process that is still alive, or to a new one."""
         while True:
             process = self._idle.pop() if self._idle else self._new_process()
             try:
@@ -327,7 +322,7 @@ class ProcessRunner:
                     "'if __name__ == \"__main__\":'."
                 )
             yield job, outcome
-            # Only now: what an interruption keeps from being taken in is yielded again.
+            # Remove it only now, so that `finish` yields it again after an interruption.
             del self._running[future]
             if outcome is None:
                 process.pool.shutdown()
@@ -337,7 +332,7 @@ class ProcessRunner:
 
 @dataclass(frozen=True)
 class _Process:
-    """A pool of one process, and a first piece of work that tells whether it could start."""
+    """A pool of one process, and a first task that shows whether it could start."""
 
     pool: ProcessPoolExecutor
     started: Future[int]
@@ -355,8 +350,8 @@ def _dask_client(address: str) -> Iterator[Any]:
             "pip install 'napari-chromocluster[distributed]'."
         ) from error
     try:
-        # A client that finds no scheduler complains once more when it is thrown away, so
-        # it is made only where one answers.
+        # A client without a scheduler logs another error when it is deleted, so create it only
+        # if a scheduler answers.
         safety = Security().get_connection_args("client")
         LoopRunner().run_sync(_knock, connect, address, safety)
         client = Client(address, set_as_default=False, timeout=_PATIENCE)
@@ -391,10 +386,10 @@ class ClusterRunner:
         self._futures: dict[Any, Job] = {}
 
     def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Leave it to the cluster which worker does what."""
+        """Submit all jobs and yield them as they complete."""
         from dask.distributed import as_completed
 
-        with _told_without_workers(self._client):
+        with _warn_without_workers(self._client):
             try:
                 completed = as_completed(
                     [self._submit(job) for job in jobs], loop=self._client.loop
@@ -404,7 +399,7 @@ class ClusterRunner:
                     job = self._futures[future]
                     error = future.exception()
                     if _killed_workers(error) and submitted[job] < _SUBMISSIONS:
-                        # Perhaps it only waited at a worker that another file ended.
+                        # It may have waited on a worker killed by another file.
                         submitted[job] += 1
                         completed.add(self._submit(job))
                     else:
@@ -413,11 +408,11 @@ class ClusterRunner:
             except (CancelledError, asyncio.CancelledError, OSError, TimeoutError) as error:
                 raise BatchError(
                     "The connection to the dask scheduler was lost: run the same command again to "
-                    "go on, once it is back."
+                    "continue, once it is back."
                 ) from error
 
     def finish(self) -> Iterator[tuple[Job, Outcome]]:
-        """Yield what the workers have done; what they are at is done again another time."""
+        """Yield finished jobs; running ones have to be repeated."""
         done = [future for future in self._futures if future.status == "finished"]
         self._client.cancel([future for future in self._futures if future not in done])
         for future in done:
@@ -437,17 +432,17 @@ class ClusterRunner:
 
 
 def _killed_workers(error: BaseException | None) -> bool:
-    """Whether dask gave a job up because workers ended while they had it."""
+    """Whether dask gave up a job because it killed its workers."""
     from distributed import KilledWorker
 
     return isinstance(error, KilledWorker)
 
 
 def work_on_cluster(work: Callable[[Job], Outcome], job: Job, batch: str) -> Outcome:
-    """Do a job, unless two workers have ended while they did so; runs on workers.
+    """Do a job, unless two workers were killed by it; runs on workers.
 
-    dask itself would try it on one worker after the other, and count it against all files that
-    wait there.  So each beginning leaves a byte in a file, which goes when the work has ended.
+    dask itself would retry it on one worker after the other, and blame all files waiting there.
+    Each attempt therefore adds a byte to a file, which is deleted when the job ends.
     """
     mark = _mark_of(job, batch)
     try:
@@ -457,7 +452,7 @@ def work_on_cluster(work: Callable[[Job], Outcome], job: Job, batch: str) -> Out
                 return Outcome(failures={"": _ENDED})
             stream.write(b".")
     except OSError:
-        pass  # the work itself says what is wrong with the folder
+        pass  # the job itself reports problems with the folder
     try:
         return work(job)
     finally:
@@ -470,22 +465,22 @@ def _mark_of(job: Job, batch: str) -> Path:
 
 
 @contextmanager
-def _told_without_workers(client: Any) -> Iterator[None]:
-    """Say so where a cluster has no worker for a while: it waits, and nothing would happen."""
+def _warn_without_workers(client: Any) -> Iterator[None]:
+    """Log a warning if a cluster has no worker for a while: the batch would wait silently."""
     done = threading.Event()
 
     def watch() -> None:
         since = time.monotonic()
-        told = False
+        warned = False
         while not done.wait(_EVERY):
             try:
                 there = bool(client.scheduler_info()["workers"])
-            except Exception:  # it is closing, or has lost its scheduler, which is told elsewhere
+            except Exception:  # closing, or the scheduler was lost, which is reported elsewhere
                 continue
             if there:
-                since, told = time.monotonic(), False
-            elif not told and time.monotonic() - since > _WITHOUT_WORKERS:
-                told = True
+                since, warned = time.monotonic(), False
+            elif not warned and time.monotonic() - since > _WITHOUT_WORKERS:
+                warned = True
                 _LOG.warning(
                     "The dask scheduler has no worker any more: start some, and the batch goes on."
                 )

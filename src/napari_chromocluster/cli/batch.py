@@ -81,7 +81,7 @@ def batch(
     except KeyboardInterrupt:
         if on_terminal:
             print(file=sys.stderr)  # the count stands in the line
-        raise Stopped("Interrupted: run the same command again to go on.") from None
+        raise Stopped("Interrupted: run the same command again to continue.") from None
     if as_json:
         print_json(
             {

@@ -164,7 +164,7 @@ def summary_of(
         found["familiar"] = done.familiarity >= 1
         found["familiarity"] = round(done.familiarity, 3)
         found["familiarity_warning"] = familiarity_warning({0: done.familiarity})
-    if whole:  # of a part nothing can be told
+    if whole:  # not meaningful for a part of the regions
         found["chromosomes"] = estimate_chromosomes(done.table)
         found["count_warning"] = count_warning(found["chromosomes"], expected)
     return found

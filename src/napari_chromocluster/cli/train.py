@@ -65,7 +65,7 @@ def train(
     ] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="GPUs to train on.")] = None,
     nodes: Annotated[int | None, typer.Option(min=1, help="Machines to train on.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
     as_json: Json = False,
 ) -> None:
     """Finetune a model on annotated regions, coarse to fine.
@@ -108,8 +108,8 @@ def train(
         return
     if not run.model_path.exists():
         raise Stopped(
-            f"The training was stopped before there was anything to keep: 'chromocluster train -o "
-            f"{out} --resume' goes on with it."
+            f"The training was stopped before it could keep any result: resume it with "
+            f"'chromocluster train -o {out} --resume'."
         )
     _print_outcome(run, as_json)
 
@@ -137,7 +137,7 @@ def _print_outcome(run: Run, as_json: bool) -> None:
 
 
 def _refuse_settings(context: typer.Context) -> None:
-    """Refuse what would change a training that goes on: it would be passed over in silence."""
+    """Raise if options would change a resumed training: they would be silently ignored."""
     given = [
         "the annotations" if one.name == "annotations" else max(one.opts, key=len)
         for one in context.command.params
@@ -146,7 +146,7 @@ def _refuse_settings(context: typer.Context) -> None:
     if given:
         *others, last = given
         listed = f"{', '.join(others)} and {last}" if others else last
-        raise ValueError(f"A training goes on with its own settings: leave {listed} out.")
+        raise ValueError(f"A resumed training keeps its own settings: leave {listed} out.")
 
 
 def _was_given(context: typer.Context, name: str | None) -> bool:
@@ -243,7 +243,7 @@ def _stoppable(run: Run) -> Iterator[None]:
     presses = 0
 
     def stop(number: int, frame: Any) -> None:
-        # Counted, not told by which handler is set: Lightning puts back the one it found.
+        # Count the signals instead of checking the handler: Lightning restores the old one.
         nonlocal presses
         presses += 1
         if presses > 1:
@@ -255,12 +255,12 @@ def _stoppable(run: Run) -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        if presses > 1:  # Lightning makes one of the other
+        if presses > 1:  # Lightning converts KeyboardInterrupt to SystemExit
             raise KeyboardInterrupt from error
-        # It makes one of a signal of a scheduler as well, with the status of success.
+        # It also converts a signal of a scheduler, with exit status 0.
         raise Stopped(
-            f"The training was ended from outside: 'chromocluster train -o {run.folder} --resume' "
-            f"goes on with it."
+            f"The training was interrupted: resume it with 'chromocluster train -o {run.folder} "
+            f"--resume'."
         ) from error
     finally:
         signal.signal(signal.SIGINT, before)
@@ -279,7 +279,7 @@ def _follow(path: Path, start: int, done: threading.Event) -> None:
                 if line.endswith(b"\n"):
                     start += len(line)
                     text = _words(line)
-                    # What is prepared is told many times, and said once.
+                    # There are many events per preparation step: print each step once.
                     if text and text != said:
                         said = text
                         print(text, file=sys.stderr, flush=True)
@@ -316,8 +316,8 @@ def event_text(event: dict[str, Any]) -> str:
 
 
 def _figures(event: dict[str, Any]) -> str:
-    """Say the figures of an epoch: those of what is learnt from, then those of what is not."""
-    # The likelihood is the loss once more, with the other sign.
+    """Return the metrics of an epoch: training first, then validation."""
+    # The likelihood is the negative loss.
     measured = {
         name.replace("_", " "): value
         for name, value in event["metrics"].items()

@@ -100,7 +100,7 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
 def read_rows(path: str | Path) -> pd.DataFrame:
     """Read as `read_annotations` does, but leave the group empty where none is named.
 
-    Of several files, only all rows together tell which names of images repeat.
+    With several files, groups can be named only once all rows are read.
     """
     file = Path(path)
     if file.is_dir():
@@ -133,7 +133,7 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     for name in ("labels", "label", "group"):
         if name not in table:
             table[name] = ""
-    # A spreadsheet leaves blanks that nobody sees, and what they made of a name is another one.
+    # Spreadsheets may add invisible blanks, which would make a different name.
     for name in COLUMNS:
         table[name] = table[name].str.strip()
     typed = table["cluster_type"]
@@ -165,7 +165,7 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
 def _absolute(
     column: pd.Series[str], lines: pd.Series[int], base: Path, file: Path, needed: bool
 ) -> pd.Series[str]:
-    """Make paths absolute; each file is looked for once, however many rows name it."""
+    """Make paths absolute, checking each file only once."""
     places: dict[str, str] = {}
     for name in column.unique():
         if name == "" and not needed:
@@ -209,7 +209,7 @@ def _label_numbers(table: pd.DataFrame, file: Path) -> list[int]:
 
 
 def _whole_number(text: str) -> int | None:
-    """Return the number that a text is, also one that a spreadsheet wrote as ``3.0``."""
+    """Parse a whole number, also if a spreadsheet wrote it as ``3.0``."""
     try:
         return int(text)
     except ValueError:
@@ -232,7 +232,7 @@ def _read_folder(folder: Path) -> pd.DataFrame:
     }
     known = [one for one in images if _kind_of(one) in order]
     for one in images:
-        # Left out without a word they would be missing from every figure.
+        # Ignoring them silently would give wrong metrics.
         if known and images[one] and one not in known:
             raise AnnotationError(
                 f"{one.name} in {folder.name} holds images and is named like no cluster type: name "
@@ -263,7 +263,7 @@ def says_type(name: str) -> bool:
 
 
 def resolved(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Leave out rows on which no human could decide, or that name no single type."""
+    """Drop unresolved rows and rows without a single type."""
     known = annotations["cluster_type"].isin([str(kind) for kind in TYPES])
     return annotations[known].reset_index(drop=True)
 

@@ -1,4 +1,4 @@
-"""How many chromosomes a cluster holds, told by its size."""
+"""Number of chromosomes in a cluster, estimated from its size."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def held_by_cluster(sizes: NDArray[np.floating]) -> NDArray[np.float64]:
     spread = spread_of(number)
     away = np.log(np.maximum(sizes, 1e-3))[:, None] - np.log(size_of(number))
     likelihood = -0.5 * (away / spread) ** 2 - np.log(spread) + np.log(share_of(number))
-    # The likeliest number counts as one first: of a tiny region all are next to impossible.
+    # Scale the maximum to 1 first: for a tiny region all likelihoods are nearly 0.
     chances = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
     return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 

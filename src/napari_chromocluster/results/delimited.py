@@ -122,7 +122,7 @@ def read_header(path: str | Path) -> list[str]:
 
 
 def _decoded(content: bytes) -> str:
-    """Decode text; the mark at its beginning tells the encoding, else what fits does."""
+    """Decode text by its byte order mark, else by the first encoding that works."""
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):
             return content.decode(encoding)
@@ -139,7 +139,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _rows(text: str) -> list[tuple[int, list[str]]]:
-    """Return the rows that hold something, each with its line, the first one the header."""
+    """Return the non-empty rows, the header first, each with its line number."""
     lines = text.splitlines(keepends=True)
     skipped = 0
     while skipped < len(lines) and not lines[skipped].strip():

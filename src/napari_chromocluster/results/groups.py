@@ -1,4 +1,4 @@
-"""Groups of annotated regions: what lies in one group is learnt from or checked on, never both."""
+"""Groups of annotated regions; a group never straddles the train/validation split."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pandas as pd
 def name_groups(annotations: pd.DataFrame) -> pd.DataFrame:
     """Give a group to the rows that have none.
 
-    An image has the group that any of its rows names.  Where none does, it is a group of its
-    own, by whatever way the annotation files lead to it.
+    An image has the group that any of its rows names.  Otherwise it is a group of its own,
+    independent of the path by which the annotation files refer to it.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ def name_groups(annotations: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The same with all groups.  Those of images are named by the file, and by as many folders
-        above it as tell images of one name apart: alike wherever the data lie.
+        The same with all groups.  Groups of single images are named by the file, with as many
+        parent folders as needed to be unique: independent of where the data are stored.
     """
     if annotations.empty:
         return annotations
@@ -39,7 +39,7 @@ def name_groups(annotations: pd.DataFrame) -> pd.DataFrame:
 
 
 def images_of_two_groups(annotations: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the images whose rows name several groups, with these."""
+    """Return the images in several groups, with the names of these groups."""
     if annotations.empty:
         return {}
     found = annotations["group"].groupby(_files(annotations["image"]), sort=False).unique()
@@ -48,12 +48,12 @@ def images_of_two_groups(annotations: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _files(images: pd.Series[str]) -> pd.Series[str]:
-    """Return which file each path leads to; links go to what they point at."""
+    """Resolve the symbolic links in paths."""
     real = cache(os.path.realpath)  # of a folder once, however many images it holds
 
     def file_of(name: str) -> str:
         if not os.path.isabs(name):
-            return name  # that of a layer without a file
+            return name  # the name of a layer without a file
         if os.path.islink(name):
             return os.path.realpath(name)
         folder, base = os.path.split(name)
@@ -64,7 +64,7 @@ def _files(images: pd.Series[str]) -> pd.Series[str]:
 
 
 def _short_names(paths: Iterable[str]) -> dict[str, str]:
-    """Return the shortest end of each path that no other has."""
+    """Return the shortest unique suffix of each path."""
     left: Sequence[str] = list(paths)
     parts = {path: PurePath(path).parts for path in left}
     names: dict[str, str] = {}

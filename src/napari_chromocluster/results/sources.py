@@ -1,4 +1,4 @@
-"""Read annotated regions from image and label files and cut them out."""
+"""Read annotated regions from image and label files and crop them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from napari_chromocluster.results.annotations import (
 )
 from napari_chromocluster.results.groups import name_groups
 
-#: Fewest ready-made crops of a group whose median size says what a single chromosome measures.
+#: Minimum number of ready-made crops of a group for a reference size.
 _FEWEST_CROPS = 8
 #: Depth of the rim of a region, in px: it mixes the region with its background.
 _RIM = 1.5
@@ -36,7 +36,7 @@ _RIM = 1.5
 
 @dataclass(frozen=True)
 class CutRegions:
-    """Regions cut out of their metaphases, with what humans said of them.
+    """Crops of annotated regions with their annotations.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class CutRegions:
 
 
 def trainable(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Leave out rows that say nothing about the type."""
+    """Drop rows without information about the type."""
     known = annotations["cluster_type"].map(says_type).astype(bool)
     return annotations[known].reset_index(drop=True)
 
@@ -65,7 +65,7 @@ def trainable(annotations: pd.DataFrame) -> pd.DataFrame:
 def read_sources(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Read several annotation CSVs and folders per type into one table.
 
-    The column ``source`` tells the place of each row's file among ``paths``.
+    The column ``source`` is the index of each row's file in ``paths``.
     """
     frames = [read_rows(Path(path)).assign(source=number) for number, path in enumerate(paths)]
     return name_groups(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
@@ -138,7 +138,7 @@ def _cut_metaphase(
 
 @dataclass(frozen=True)
 class AnnotatedMetaphase:
-    """A metaphase of which some regions, or all, are annotated.
+    """A metaphase with some or all regions annotated.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ class AnnotatedMetaphase:
 
 
 def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMetaphase:
-    """Read the picture and the regions that some annotations are of.
+    """Read the image and the regions of the annotations of one metaphase.
 
     Raises
     ------
@@ -207,10 +207,10 @@ def _one_frame(image: NDArray[Any], name: str) -> NDArray[Any]:
 def open_crop(image: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return the gray values of a ready-made crop, and where its region is.
 
-    A crop whose background is one exact value, or transparent (as masked crops
-    are), is taken at its word; else the signal is cut at half the chromosomes'
-    level.  What was put around the region may be no background of its stain,
-    such as black around Giemsa: it then takes the level at the region's rim.
+    If the background is a single value or transparent, as in masked crops, it
+    defines the mask; otherwise the signal is thresholded at half the level of
+    the chromosomes.  A background that does not fit the stain, such as black
+    around Giemsa, is replaced by the level at the region's rim.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def open_crop(image: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool
 def _on_its_background(
     gray: NDArray[np.float32], mask: NDArray[np.bool_], around: float | None
 ) -> NDArray[np.float32]:
-    """Fill what surrounds a region, unless it is as bright as the region's rim lets expect."""
+    """Replace the background of a region, unless it fits the brightness of the region's rim."""
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     rim, core = gray[mask & (depth <= _RIM)], float(np.median(gray[depth > depth.max() / 2]))
     dark = float(np.median(rim)) > core

@@ -30,7 +30,7 @@ _LIKELY_SHARE = 0.25
 
 @dataclass(frozen=True)
 class MetaphaseSummary:
-    """What a metaphase holds and how good it is to karyotype.
+    """Content of a metaphase and its suitability for karyotyping.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ def estimate_chromosomes(table: pd.DataFrame) -> int:
 
 
 def count_warning(chromosomes: int, expected: int | None) -> str:
-    """Say what to do about a number of chromosomes that one cell can hardly have.
+    """Return a warning if the number of chromosomes is implausible for one cell.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def count_warning(chromosomes: int, expected: int | None) -> str:
 
 
 def familiarity_warning(familiarity: Mapping[int, float | None]) -> str:
-    """Say what to do about pictures that look unlike those that the model was trained on.
+    """Return a warning about images that look unlike the training data of the model.
 
     Parameters
     ----------

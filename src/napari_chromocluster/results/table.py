@@ -1,6 +1,6 @@
-"""The features table: one row a region, the same columns in napari, CSV and Python.
+"""The features table: one row per region, the same columns in napari, CSV and Python.
 
-Every function returns a new table; none changes the one it is given.
+Every function returns a new table and does not change its argument.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.results.delimited import DelimitedTextError, read_delimited
 from napari_chromocluster.taxonomy import TYPES, ClusterType, type_word
 
-#: What programs write for true, spreadsheets in their user's language.
+#: Words for true, which spreadsheets write in the user's language.
 _TRUE = ("true", "1", "1.0", "yes", "wahr", "vrai", "vero", "verdadero", "verdadeiro", "waar",
          "prawda", "sant", "sand", "sann", "doğru", "истина", "真")  # fmt: skip
-#: What may stand in the column of types: one, or nothing yet.
+#: Valid values of the column of types; empty if not classified.
 _WORDS = {str(kind) for kind in TYPES} | {""}
 PROBABILITIES: tuple[str, ...] = tuple(kind.probability_column for kind in TYPES)
 #: Columns and their kind: ``int`` and ``label`` whole numbers, ``float``, ``str``, ``bool``.
@@ -42,7 +42,7 @@ SCHEMA: dict[str, str] = {
 }
 #: Columns of the features table, in order.
 COLUMNS: tuple[str, ...] = tuple(SCHEMA)
-#: How much more than 1 a probability may be that was written with few digits.
+#: Tolerance of probabilities above 1, for rounding.
 _ROUNDED = 0.005
 #: What identifies a row.
 KEY = ["frame", "index"]
@@ -128,7 +128,7 @@ def _likeliest(table: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.flo
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Bring columns to their kind and order; further columns stay at the end."""
+    """Convert columns to their type and order; further columns follow at the end."""
     out = table.copy()
     for name, kind in SCHEMA.items():
         column = out[name] if name in out else pd.Series(_missing(kind), index=out.index)
@@ -195,10 +195,10 @@ def validate_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def usable_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what can be used of a table that `validate_table` refuses.
+    """Return the valid part of a table that `validate_table` rejects.
 
-    A type that is none is left out, and of rows that tell of one region the first counts.
-    Without regions that can be told apart there is nothing to be used.
+    Unknown types are dropped, and of several rows for one region the first is kept.
+    The result is empty if rows cannot be assigned to regions.
     """
     try:
         out = _typed(table.reset_index(drop=True))
@@ -210,13 +210,13 @@ def usable_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def merge_tables(old: pd.DataFrame, new: pd.DataFrame, *, complete: bool = False) -> pd.DataFrame:
-    """Put a new model run into an existing table; a human's row is never overwritten.
+    """Merge a new model run into an existing table, keeping human decisions.
 
-    Rows in ``new`` replace rows of the same region.  Where a human decided,
-    type, confidence, source and whether it is stale stay, and only the model's opinion (``p_*``,
-    ``model``) and the measures of the region are new.  Rows of ``old`` that
-    ``new`` does not name stay as they are, unless it is ``complete``: then
-    there are no other regions, and those rows are of such as are gone.
+    Rows in ``new`` replace rows of the same region.  If a human decided,
+    type, confidence, source and stale are kept, and only the model's opinion
+    (``p_*``, ``model``) and the measures of the region are updated.  Other
+    rows of ``old`` are kept, unless ``new`` is ``complete``: then their
+    regions no longer exist.
 
     Returns
     -------
@@ -233,7 +233,7 @@ def merge_tables(old: pd.DataFrame, new: pd.DataFrame, *, complete: bool = False
         merged.loc[kept, name] = human.loc[kept, name]
     rest = old.set_index(KEY)
     rest = rest[~rest.index.isin(merged.index) & (not complete)]
-    # A column that only a user's own table has stays with its rows.
+    # Keep the user's own columns.
     own = [name for name in old.columns if name not in SCHEMA]
     for name in own:
         if name not in merged:
@@ -244,7 +244,7 @@ def merge_tables(old: pd.DataFrame, new: pd.DataFrame, *, complete: bool = False
 
 
 def without_gone(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
-    """Drop rows of regions that are gone."""
+    """Drop rows of regions that no longer exist."""
     places = [one.frame for one in regions], [one.label for one in regions]
     here = pd.MultiIndex.from_arrays(places, names=KEY)
     kept = pd.MultiIndex.from_frame(table[KEY]).isin(here)
@@ -254,17 +254,18 @@ def without_gone(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame
 def mark_changed(
     table: pd.DataFrame, before: NDArray[np.integer], now: NDArray[np.integer]
 ) -> pd.DataFrame:
-    """Bring rows that tell of earlier labels in line with the labels that there are now.
+    """Update a table of earlier labels to the current labels.
 
-    Rows of regions that are gone are dropped; those of regions whose pixels changed meanwhile
-    are marked stale.  A human may have decided after the change: there, the measures tell.
+    Rows of regions that no longer exist are dropped; those of regions with changed pixels are
+    marked stale.  A human may have decided after the change; such rows are marked stale only if
+    the measures differ.
 
     Parameters
     ----------
     table : DataFrame
         A features table.
     before, now : (H, W) or (N, H, W) integer arrays of one shape
-        The labels of which the table tells, and those that there are.
+        The labels of the table, and the current labels.
     """
     out = as_they_are(table, extract_regions(now) if now.any() else [])
     stack = before.ndim == 3
@@ -278,10 +279,10 @@ def mark_changed(
 
 
 def as_they_are(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
-    """Bring rows in line with the regions that are there; rows of such as are gone are dropped.
+    """Update rows to the current regions, dropping those of regions that no longer exist.
 
-    Where a region has another size or place than when its type was told, the type is stale and
-    the measures are those of now.
+    Where a region has changed its size or position, its type is marked stale and its measures
+    are updated.
     """
     measures = build_table(regions).set_index(KEY)[["area", "centroid_y", "centroid_x", "bbox"]]
     kept = validate_table(table).set_index(KEY)
@@ -294,11 +295,9 @@ def as_they_are(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
 
 
 def keep_regions(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
-    """Bring a table in line with the regions that are there now.
+    """Update a table to the current regions.
 
-    Rows of regions that are gone are dropped, rows of new ones added, not
-    classified; where a region has another size or place than when it was
-    classified it is marked stale, and its measures are those of now.
+    Rows are updated as by `as_they_are`; new regions are added without a type.
     """
     fresh, kept = build_table(regions), as_they_are(table, regions)
     added = fresh[~pd.MultiIndex.from_frame(fresh[KEY]).isin(pd.MultiIndex.from_frame(kept[KEY]))]
@@ -310,7 +309,7 @@ def keep_regions(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame
 def rows_of(
     table: pd.DataFrame, labels: Collection[int], frame: int | None = None
 ) -> NDArray[np.bool_]:
-    """Return which rows belong to some labels (of one frame, or of all)."""
+    """Return which rows belong to the given labels (of one frame, or of all)."""
     rows = table["index"].isin([int(label) for label in labels]).to_numpy()
     return rows if frame is None else rows & (table["frame"] == frame).to_numpy()
 
@@ -321,7 +320,7 @@ def set_types(
     cluster_type: ClusterType | str,
     frame: int | None = None,
 ) -> pd.DataFrame:
-    """Give regions the type that a human decided on (confidence 1, source human)."""
+    """Set the type of regions by a human decision (confidence 1, source human)."""
     out = validate_table(table)
     rows = rows_of(out, labels, frame)
     out.loc[rows, "cluster_type"] = str(ClusterType(cluster_type))
@@ -332,7 +331,7 @@ def set_types(
 
 
 def accept(table: pd.DataFrame, labels: Collection[int], frame: int | None = None) -> pd.DataFrame:
-    """Let a human confirm the types that regions have."""
+    """Confirm the present types of regions by a human decision."""
     out = validate_table(table)
     rows = rows_of(out, labels, frame) & (out["cluster_type"] != "").to_numpy()
     out.loc[rows, "confidence"] = 1.0
@@ -344,7 +343,7 @@ def accept(table: pd.DataFrame, labels: Collection[int], frame: int | None = Non
 def restore_model_opinion(
     table: pd.DataFrame, labels: Collection[int], frame: int | None = None
 ) -> pd.DataFrame:
-    """Take a human's decision back: the model's opinion holds again."""
+    """Undo a human decision and restore the model's opinion."""
     out = validate_table(table)
     return _typed(_with_model_opinion(out, rows_of(out, labels, frame)))
 
@@ -371,11 +370,11 @@ def counts(table: pd.DataFrame) -> dict[ClusterType, int]:
 
 
 def adopt_edits(table: pd.DataFrame) -> pd.DataFrame:
-    """Take a type that was changed in a spreadsheet for the decision of a human.
+    """Treat types that were changed in a spreadsheet as human decisions.
 
-    In such a row another type has a higher probability than the one that is written.  Equal ones
-    do not count: a spreadsheet may have rounded them.  Without probabilities nothing says that
-    a row of the model was changed; one that names no source was filled in by hand.
+    In such a row another type has a higher probability than the given one.  Equal probabilities
+    do not count, because of rounding.  Without probabilities, a row is a human decision only if
+    it has no source.
     """
     out = table.copy()
     best, _ = _likeliest(out)
@@ -396,7 +395,7 @@ def adopt_edits(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_features_table(table: pd.DataFrame) -> bool:
-    """Whether a table is one of ours, if perhaps with a slip, and not another program's."""
+    """Whether a table is a features table, even with some errors, and not of another program."""
     if not {"index", "cluster_type"} <= set(table.columns):
         return False
     types = table["cluster_type"]
@@ -405,11 +404,11 @@ def is_features_table(table: pd.DataFrame) -> bool:
 
 
 def join_tables(known: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
-    """Join a table of another program with what is known of the regions.
+    """Join any table of regions with the present features table.
 
-    Rows and types that are known stay where the new table lacks them, a human's decision stays
-    where it has the model's opinion, and a type that was changed in it is a human's decision.
-    Of a table that is not ours (`is_features_table`) the columns are added, by the label.
+    Rows and types missing in the new table are kept, human decisions are not replaced by the
+    model's opinion, and a type that was changed in it counts as a human decision.
+    If it is not a features table (`is_features_table`), its columns are added, by the label.
 
     Parameters
     ----------
@@ -442,8 +441,8 @@ def join_tables(known: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
             mine, theirs = out[name].to_numpy(object), given[name].to_numpy(object)
             out[name] = np.where(rows, theirs, mine)
 
-    # Whoever read the table before a human decided does not undo that with it; a newer decision
-    # counts, and what it was decided against may be missing from its row.
+    # A table read before a human decision must not undo it; a newer decision in the table counts,
+    # even if its row lacks probabilities.
     take((new["source"] == HUMAN).to_numpy(), decision, new)
     take(typed & blank, decision, old)
     take(typed & new[list(PROBABILITIES)].isna().any(axis=1).to_numpy(), opinion, old)
@@ -459,9 +458,9 @@ def join_tables(known: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
 def with_columns_of(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """Add the further columns of another table of the same regions, by the label.
 
-    The label is in a column ``index`` or ``label``.  Without one the rows are those of the
-    regions in order if there are as many, else row n is of label n, as napari has it.  A column
-    named as one of ours is added as ``NAME_other`` where it says something else.
+    The label is in a column ``index`` or ``label``.  Without one, rows are assigned to the
+    regions in order if their numbers are equal, else row n to label n, as in napari.  A column
+    with the name of a features column is added as ``NAME_other`` if its values differ.
     """
     ours = is_features_table(other)
     names = [
@@ -537,7 +536,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def _numbers(cells: pd.Series[Any], file: str, lines: Sequence[int]) -> pd.Series[Any]:
-    """Read numbers as programs and spreadsheets write them: 0.5, 0,5, 50 %, 1.234,5.
+    """Parse numbers in the formats of spreadsheets: 0.5, 0,5, 50 %, 1.234,5.
 
     Raises
     ------
