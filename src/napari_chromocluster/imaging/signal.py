@@ -100,13 +100,17 @@ def pixels_of(image: Any) -> NDArray[Any]:
 def _gray_of(color: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the luminance, or the counterstain channel of a multichannel fluorescence image."""
     step = max(1, min(color.shape[:2]) // _AREA_SIDE)
-    sample = color[::step, ::step]
-    sample = sample[np.isfinite(sample).all(axis=-1)]
-    if sample.size:
-        brightest = sample.max(axis=-1)
+    # One channel at a time: numpy is slow along an axis of length three.
+    red, green, blue = (color[::step, ::step, one].ravel() for one in range(3))
+    finite = np.isfinite(red) & np.isfinite(green) & np.isfinite(blue)
+    if finite.any():
+        if not finite.all():
+            red, green, blue = red[finite], green[finite], blue[finite]
+        brightest = np.maximum(np.maximum(red, green), blue)
+        darkest = np.minimum(np.minimum(red, green), blue)
         top = float(np.percentile(brightest, 99.8))
         stained = brightest > max(0.5 * top, float(np.median(brightest)) + 1)
-        colorful = brightest - sample.min(axis=-1) > _COLORFUL * brightest
+        colorful = brightest - darkest > _COLORFUL * brightest
         if np.median(brightest) < _DARK * top and colorful[stained].mean() > 0.5:
             areas = [stained_area(color[..., one]) for one in range(3)]
             return color[..., int(np.argmax(areas))].copy()
