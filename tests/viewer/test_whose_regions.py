@@ -7,7 +7,19 @@ from napari.components import ViewerModel
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.results.table import build_table
-from napari_chromocluster.viewer.layers import content_of, image_of, labels_of, set_table
+from napari_chromocluster.viewer.layers import (
+    SOURCE,
+    content_of,
+    hide_other_regions,
+    image_of,
+    labels_of,
+    layer_doubt,
+    leave_picture,
+    mismatch,
+    put_below_regions,
+    set_table,
+    source_of,
+)
 from napari_chromocluster.viewer.reader import read
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.scripting import add_regions, classify_layer
@@ -46,6 +58,64 @@ def test_another_image_of_the_same_name_and_size_does_not_get_them(how, tiny_mod
     again = viewer.add_image(MADE.image.copy(), name="renamed")
     assert image_of(viewer, labels) == again
     assert labels_of(viewer, again) == [labels]
+
+
+@pytest.mark.parametrize("how", [found, reviewed, classified])
+def test_another_picture_in_the_same_layer_does_not_get_them(how, tiny_model):
+    viewer = ViewerModel()
+    image = viewer.add_image(MADE.image, name="m")
+    labels = how(viewer, image, tiny_model) if how is classified else how(viewer, image)
+    image.data = OTHER.image
+    assert image_of(viewer, labels) is None
+    leave_picture(viewer, image)
+    assert not labels.visible
+    image.data = MADE.image.copy()
+    assert image_of(viewer, labels) == image
+
+
+def test_a_layer_that_shows_another_picture_comes_from_no_file(tmp_path):
+    viewer = ViewerModel()
+    image = viewer.add_image(MADE.image, metadata={SOURCE: str(tmp_path / "m.tif")})
+    assert source_of(image).endswith("m.tif")
+    image.data = OTHER.image
+    leave_picture(viewer, image)
+    assert source_of(image) == ""
+
+
+def test_an_image_that_is_opened_hides_no_regions():
+    viewer = ViewerModel()
+    labels = found(viewer, viewer.add_image(MADE.image, name="first"))
+    own = viewer.add_labels(np.ones((9, 9), int), name="of no image")
+    second = viewer.add_image(OTHER.image, name="second")
+    put_below_regions(viewer, second)
+    assert [one.name for one in viewer.layers][:2] == ["first", "second"]
+    assert hide_other_regions(viewer, second) == [labels]
+    assert not labels.visible
+    assert own.visible
+
+
+def test_what_is_no_label_image_is_named():
+    viewer = ViewerModel()
+    image = viewer.add_image(MADE.image, name="m")
+    shape, labels = MADE.image.shape, MADE.labels
+    for array in (np.ones((*shape, 2), int), np.ones((3, *shape), int)):
+        assert "colours or transparency" in mismatch(image, viewer.add_labels(array))
+    assert "differ in shape" in mismatch(image, viewer.add_labels(np.ones((9, 9), int)))
+    assert mismatch(image, viewer.add_labels(labels)) == ""
+
+    def doubt(array):
+        return layer_doubt(array, extract_regions(array))
+
+    grays = (MADE.image // 4).astype(np.uint8)
+    for array, word in (
+        (labels > 0, "if it is a mask"),
+        (255 * (labels > 0), "if it is a mask"),
+        (labels + 1, "label 1 surrounds all others"),
+        (grays, "looks like a picture"),
+        (np.stack([labels, labels + 1]), "label 1 surrounds all others"),
+    ):
+        assert word in doubt(np.asarray(array, np.int32))
+    assert doubt(labels) == doubt(np.stack([labels, labels])) == ""
 
 
 def test_annotated_regions_know_their_image(annotated):

@@ -90,7 +90,7 @@ def test_a_metaphase_is_reviewed_with_space_and_digits(dock, qtbot):
         else:
             press(dock, qtbot, "Space")
     assert seen == [(one.frame, one.label) for one in waiting], "each is visited once, in order"
-    assert "none left" in dock.status.text()
+    assert "all reviewed" in dock.status.text()
     assert (dock.session.rows(seen)["source"] == "human").all()
     press(dock, qtbot, "N")
     assert "No other region" in dock.banner.text
@@ -184,10 +184,10 @@ def test_merging_what_does_not_touch_asks_first(dock, qtbot):
     dock.merge()
     assert "do not touch" in dock.choice.text
     assert dock.session.table.equals(before)
-    dock.choice.answers["Leave them"].click()
+    dock.choice.answers["Keep them apart"].click()
     assert dock.session.table.equals(before)
     dock.merge()
-    dock.choice.answers["Merge them all the same"].click()
+    dock.choice.answers["Merge them anyway"].click()
     assert len(dock.session.table) == len(before) - 1
 
 
@@ -196,7 +196,7 @@ def test_exports_of_many_are_off_for_one_image(dock):
     for text in ("Bar chart of many…", "Rank the frames of this stack"):
         assert not entries[text].isEnabled()
         assert entries[text].toolTip() in (
-            "This image is no stack.",
+            "This image is not a stack.",
             "Rank a folder first, or open a stack.",
         )
 
@@ -256,13 +256,16 @@ def test_colours_follow_the_preferences(dock, qtbot):
     old = settings.colors.single, settings.general.expected
     label = next(one.label for one in dock.gallery.gallery.entries if one.kind == "single")
     try:
-        settings.colors.single, settings.general.expected = "#0000FF", 45
+        settings.colors.single, settings.general.expected = "blue", 45
         QApplication.sendEvent(dock, QEvent(QEvent.Type.WindowActivate))
         qtbot.waitUntil(
-            lambda: np.allclose(dock.labels.get_color(label), (0, 0, 1, 1)), timeout=5000
+            lambda: np.allclose(
+                dock.labels.get_color(label), (0, 0x72 / 255, 0xB2 / 255, 1), atol=0.01
+            ),
+            timeout=5000,
         )
         assert dock.summary.expected.value() == 45
-        assert dock.delegate.colors["single"] == "#0000FF"
+        assert dock.delegate.colors["single"] == "#0072B2"
     finally:
         settings.colors.single, settings.general.expected = old
 
@@ -441,7 +444,7 @@ def test_merge_delete_and_reasons(dock, qtbot):
     dock.undo()
     dock.gallery.select(keys)
     dock.merge()
-    dock.choice.answers["Merge them all the same"].click()
+    dock.choice.answers["Merge them anyway"].click()
     assert len(dock.gallery.selected_keys()) == 1
     dock.undo()
     assert set(keys) <= set(dock.session.region_keys())
@@ -534,6 +537,7 @@ def test_ranking_of_a_folder_goes_to_the_metaphase(viewer, qtbot, tmp_path):
         Image.fromarray(made.image).save(folder / f"{name}.png")
         table = build_table(extract_regions(made.labels))
         write_table(folder / f"{name}_regions.csv", set_types(table, list(table["index"]), kind))
+    (folder / "broken_regions.csv").write_text("no table")
     viewer.open(str(folder / "worse.png"))
     dock = ReviewWidget(PublicOnlyProxy(viewer))
     try:
@@ -541,6 +545,7 @@ def test_ranking_of_a_folder_goes_to_the_metaphase(viewer, qtbot, tmp_path):
         qtbot.waitUntil(lambda: dock.summary.table.rowCount() == 2, timeout=10000)
         cells = [dock.summary.table.item(i, 0) for i in range(2)]
         assert [one.text() for one in cells] == ["better", "worse"]
+        assert "Not read: broken_regions.csv (" in dock.banner.text
         for cell in cells:
             dock.summary.table.itemActivated.emit(cell)
             assert dock.image.name == cell.text()

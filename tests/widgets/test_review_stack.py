@@ -48,6 +48,10 @@ def settle(table, frame):
 
 def test_stack_frames_and_ranking(stack, qtbot):
     assert len(stack.gallery.gallery.entries) == len(MADE.types)
+    both = len(MADE.types) + len(OTHER.types)
+    assert stack.status.text().startswith("Frame 1 of 2: ")
+    said = stack.summary.legend.frames.text()
+    assert said == f"Regions: this frame {len(MADE.types)}, all 2 frames {both}"
     press(stack, qtbot, "F")
     assert shown_frame(stack) == 1
     assert len(stack.gallery.gallery.entries) == len(OTHER.types)
@@ -58,14 +62,16 @@ def test_stack_frames_and_ranking(stack, qtbot):
     stack.rank_stack()
     scores = [float(stack.summary.table.item(i, 1).text()) for i in range(2)]
     assert scores == sorted(scores, reverse=True)
-    stack.open_ranked("frame 0")
+    names = {stack.summary.table.item(i, 0).text() for i in range(2)}
+    assert names == {"frame 1", "frame 2"}
+    stack.open_ranked("frame 1")
     assert shown_frame(stack) == 0
 
 
 def test_next_goes_on_to_the_frame_that_has_one(stack, qtbot):
     stack.labels.features = settle(stack.session.table, 0)
     waiting = int((stack.session.table["confidence"] < 0.7).sum())
-    assert stack.status.text().endswith(f"none left to look at; {waiting} in other frames")
+    assert stack.status.text().endswith(f"all reviewed; {waiting} in other frames")
     press(stack, qtbot, "N")
     assert shown_frame(stack) == 1
     first = stack.gallery.gallery.waiting[0]

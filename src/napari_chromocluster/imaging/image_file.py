@@ -104,6 +104,19 @@ def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
         return _one_color(opened, channel, file.name)
 
 
+def may_hold_planes(path: str | Path) -> bool:
+    """Whether a file may hold channels or planes of focus; the pixels of a TIFF are not read."""
+    file = Path(path)
+    if file.suffix.lower() not in TIFF_SUFFIXES:
+        return True
+    try:
+        with tifffile.TiffFile(file, is_ome=False) as tiff:
+            axes = str(tiff.series[0].axes)
+            return _ome_root(tiff) is not None or bool({"C", "Z", "S"} & set(axes))
+    except (OSError, ValueError, IndexError, tifffile.TiffFileError):
+        return False
+
+
 def _open_tiff(file: Path, channel: int | str | None) -> ImageFile:
     """Read the pages of a TIFF as metaphases, selecting one channel and focus plane.
 
@@ -334,7 +347,7 @@ def _chosen(found: _Planes, file: Path, channel: int | str | None) -> ImageFile:
             place = _counterstain(names, [_example(planes, number) for number in numbers])
             notes.append(
                 f"{file.name} has {len(numbers)} channels ({', '.join(names)}): channel "
-                f"{place + 1} was read; name another if it does not show the chromosomes."
+                f"{place + 1} was read; choose another if it does not show the chromosomes."
             )
         else:
             place = _channel_place(channel, names, file.name)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import ReferenceType, WeakValueDictionary, ref
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_chromocluster.imaging.regions import Region, are_grays, label_doubt
 from napari_chromocluster.results.table import (
     COLUMNS,
     TableError,
@@ -37,12 +38,21 @@ SOURCE, GROUP = "chromocluster_source", "chromocluster_group"
 IMAGE, CONTENT = "chromocluster_image", "chromocluster_image_content"
 #: Pixels of an image that are looked at to tell it from others.
 _LOOKED_AT = 1 << 20
+#: Pictures of image layers by the id of the layer, with what tells them from others.
+_CONTENTS: dict[Any, tuple[ReferenceType[NDArray[Any]], str]] = {}
+_MOST_CONTENTS = 256
 #: What names of label files have after that of their image.
 _NAMED = ("_labels", "-labels", "_label", "_mask", "_seg", "_regions")
 #: Key of ``layer.metadata`` that holds how familiar each frame was to the model.
 FAMILIARITY = "chromocluster_familiarity"
 #: Key of ``layer.metadata`` that says whose explanation an image layer holds.
 EXPLANATION = "chromocluster_explanation_of"
+#: Key of ``layer.metadata`` that says of which layer an image layer shows one channel.
+CHANNEL = "chromocluster_channel"
+#: Key of ``layer.metadata`` of an image layer that no longer shows the picture of its file.
+REPLACED = "chromocluster_picture_replaced"
+#: Shape of the values of a pixel in colours or with alpha.
+_SAMPLES = (2, 3, 4)
 
 
 class LayerError(ValueError):
@@ -56,9 +66,17 @@ def kind_of(layer: Any) -> str:
 
 
 def image_layers(viewer: Any) -> list[Any]:
-    """Return the image layers of a viewer, without the explanations drawn over them."""
+    """Return the image layers of a viewer that show metaphases.
+
+    Left out are explanations, and layers of several channels of which one has a layer of its own.
+    """
     images = [layer for layer in viewer.layers if kind_of(layer) == "image"]
-    return [layer for layer in images if EXPLANATION not in layer.metadata]
+    several = {one.metadata[CHANNEL]["of"] for one in images if CHANNEL in one.metadata}
+    return [
+        layer
+        for layer in images
+        if EXPLANATION not in layer.metadata and layer.unique_id not in several
+    ]
 
 
 def labels_layers(viewer: Any) -> list[Any]:
@@ -85,7 +103,7 @@ def find_layer(viewer: Any, layer: Any, kind: str) -> Any:
             raise LayerError(f"There is no layer {layer!r}: choose one that is open.")
         layer = viewer.layers[layer]
     if kind_of(layer) != kind:
-        raise LayerError(f"The layer {layer.name!r} is no {kind} layer: choose one.")
+        raise LayerError(f"The layer {layer.name!r} is not of the kind {kind}: choose one that is.")
     return layer
 
 
@@ -150,8 +168,10 @@ def source_of(layer: Any) -> str:
     """Return the file that a layer's pixels come from, empty where there is none.
 
     napari knows the file that was opened; where that was an annotation file, `reader.read` has
-    noted which image it names.
+    noted which image it names.  A layer that shows another picture by now comes from no file.
     """
+    if layer.metadata.get(REPLACED):
+        return ""
     return str(layer.metadata.get(SOURCE) or getattr(layer.source, "path", None) or "")
 
 
@@ -163,6 +183,26 @@ def show_only(viewer: Any, image: Any, labels: Any) -> None:
         owner = layer.metadata.get(EXPLANATION)
         if owner is not None and (labels is None or owner != labels.unique_id):
             layer.visible = False
+
+
+def put_below_regions(viewer: Any, image: Any) -> None:
+    """Move an image layer below all labels layers, so that it hides no regions."""
+    places = [viewer.layers.index(one) for one in labels_layers(viewer)]
+    here = viewer.layers.index(image)
+    if places and here > min(places):
+        viewer.layers.move(here, min(places))
+
+
+def hide_other_regions(viewer: Any, image: Any) -> list[Any]:
+    """Hide the regions that belong to other images; returns those that were seen."""
+    hidden = [
+        one
+        for one in labels_layers(viewer)
+        if one.visible and image_of(viewer, one) not in (None, image)
+    ]
+    for one in hidden:
+        one.visible = False
+    return hidden
 
 
 def matching_labels(viewer: Any, image: Any) -> list[Any]:
@@ -181,10 +221,12 @@ def image_of(viewer: Any, labels: Any) -> Any:
     """
     fitting = [one for one in image_layers(viewer) if frame_shape(one) == frame_shape(labels)]
     owner, content = labels.metadata.get(IMAGE), labels.metadata.get(CONTENT)
+    if content:  # a layer may show another picture by now
+        fitting = [one for one in fitting if shown_content(one) in (content, "")]
     if owner is not None and any(one.unique_id == owner for one in fitting):
         return next(one for one in fitting if one.unique_id == owner)
     if content:
-        fitting = [one for one in fitting if content_of(pixels(one)) == content]
+        fitting = [one for one in fitting if shown_content(one) == content]
     named = [one for one in fitting if _named_after(labels.name, one.name)]
     if owner is not None and not content and not named:
         return None  # its image was closed: another one of that shape is not its own
@@ -205,10 +247,33 @@ def content_of(array: Any) -> str:
     return digest.hexdigest()
 
 
+def shown_content(layer: Any) -> str:
+    """Return `content_of` the picture that an image layer shows, computed once for each."""
+    array = pixels(layer)
+    if not isinstance(array, np.ndarray):
+        return ""
+    known = _CONTENTS.get(layer.unique_id)
+    if known is None or known[0]() is not array:
+        while len(_CONTENTS) >= _MOST_CONTENTS:
+            _CONTENTS.pop(next(iter(_CONTENTS)))
+        known = _CONTENTS[layer.unique_id] = (ref(array), content_of(array))
+    return known[1]
+
+
+def leave_picture(viewer: Any, image: Any) -> None:
+    """Hide the regions of the picture that an image layer showed before it was given another."""
+    image.metadata[REPLACED] = True
+    content = shown_content(image)
+    for labels in labels_layers(viewer):
+        known = labels.metadata.get(CONTENT)
+        if labels.metadata.get(IMAGE) == image.unique_id and known and known != content:
+            labels.visible = False
+
+
 def belong_together(image: Any, labels: Any) -> None:
     """Note that labels are regions of an image, so that they are not taken for another's."""
     labels.metadata[IMAGE] = image.unique_id
-    labels.metadata[CONTENT] = content_of(pixels(image))
+    labels.metadata[CONTENT] = shown_content(image)
 
 
 def _plain(name: str) -> str:
@@ -228,6 +293,49 @@ def _named_after(labels: str, image: str) -> bool:
 def labels_of(viewer: Any, image: Any) -> list[Any]:
     """Return the labels layers that belong to an image layer (see `image_of`)."""
     return [one for one in matching_labels(viewer, image) if image_of(viewer, one) == image]
+
+
+def mismatch(image: Any, labels: Any) -> str:
+    """Say why labels cannot be regions of an image; empty where they can."""
+    wanted, shape = frame_shape(image), frame_shape(labels)
+    if wanted == shape:
+        return ""
+    last = len(shape) == len(wanted) + 1 and shape[-1] in _SAMPLES and shape[:-1] == wanted
+    first = len(shape) == len(wanted) + 1 and shape[0] in _SAMPLES and shape[1:] == wanted
+    if last or first:
+        return (
+            f"{labels.name!r} is a picture with colours or transparency, not a label image: save "
+            f"it with one whole number for each pixel, 0 for the background, and open that."
+        )
+    return "Image and regions differ in shape: choose regions that belong to the image."
+
+
+def layer_doubt(array: NDArray[Any], regions: Sequence[Region]) -> str:
+    """Say what looks wrong with the pixels of a labels layer; empty where nothing does.
+
+    Parameters
+    ----------
+    array : (H, W) or (N, H, W) integer array
+        The labels.
+    regions : sequence of Region
+        All of them.
+    """
+    size = array.shape[-2] * array.shape[-1]
+    by_frame: dict[int, list[Region]] = {}
+    for one in regions:
+        by_frame.setdefault(one.frame, []).append(one)
+    for frame, mine in by_frame.items():
+        if are_grays(mine):
+            return (
+                "it looks like a picture, not like labels: open the label image of the metaphase."
+            )
+        # Others, which are nearly all, are in no doubt, and looking at their pixels takes long.
+        odd = len(mine) == 1 or max(one.area for one in mine) > size / 2
+        if odd or sum(one.area for one in mine) == size:
+            doubt = label_doubt(array if array.ndim == 2 else array[frame])
+            if doubt:
+                return doubt
+    return ""
 
 
 def check_pair(image: Any, labels: Any) -> None:

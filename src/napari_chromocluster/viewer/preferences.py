@@ -7,6 +7,18 @@ from dataclasses import dataclass
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
 
 _PLUGIN = "napari-chromocluster"
+#: The colours that can be chosen, safe for the colour-blind; light blue and violet are taken.
+_COLORS = {
+    "green": "#009E73",
+    "orange": "#E69F00",
+    "red": "#D55E00",
+    "pink": "#CC79A7",
+    "gray": "#999999",
+    "blue": "#0072B2",
+    "yellow": "#F0E442",
+    "black": "#000000",
+    "white": "#FFFFFF",
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,8 @@ class Preferences:
         Confidence under which a region is unsure.
     expected : int or None
         Chromosomes in a cell; None where that is not known.
+    channel : str
+        Name or number of the channel that shows the chromosomes; empty: the likeliest.
     colors : dict of str to str
         Colour of each type.
     """
@@ -31,6 +45,7 @@ class Preferences:
     device: str
     threshold: float
     expected: int | None
+    channel: str
     colors: dict[str, str]
 
 
@@ -47,21 +62,29 @@ def preferences() -> Preferences:
             device=str(general.device),
             threshold=float(general.threshold),
             expected=int(general.expected) or None,
+            channel=str(general.channel),
             colors={
-                name: _color(getattr(shades, name, shade), shade)
+                name: _COLORS.get(str(getattr(shades, name)), shade)
                 for name, shade in defaults.items()
             },
         )
     except (ImportError, KeyError, AttributeError, ValueError):
-        return Preferences("default", "auto", 0.7, EXPECTED_CHROMOSOMES, defaults)
+        return Preferences("default", "auto", 0.7, EXPECTED_CHROMOSOMES, "", defaults)
 
 
-def _color(chosen: object, default: str) -> str:
-    """Return a colour that was typed in, or the default where that is none."""
-    from napari.utils.colormaps.standardize_color import transform_color
+def remember(name: str, value: str) -> None:
+    """Keep what was chosen in a dock among the Preferences.
 
+    Parameters
+    ----------
+    name : str
+        ``model``, ``device`` or ``channel``.
+    value : str
+        The choice.
+    """
     try:
-        transform_color(str(chosen))
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return default
-    return str(chosen)
+        from napari.settings import get_plugin_settings
+
+        setattr(get_plugin_settings(_PLUGIN).general, name, value)
+    except (ImportError, KeyError, AttributeError, ValueError):
+        return

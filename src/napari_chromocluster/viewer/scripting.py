@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,15 @@ from numpy.typing import NDArray
 from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.imaging.regions import Selection, label_doubt
-from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
+from napari_chromocluster.imaging.segmentation import (
+    Foreground,
+    LeftOut,
+    SegmentationParameters,
+    count_reasons,
+    filter_regions,
+    label_foreground,
+    why_left_out,
+)
 from napari_chromocluster.results.table import merge_tables, read_table, validate_table
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.layers import (
@@ -45,6 +54,7 @@ def segment_frames(
     parameters: SegmentationParameters | None = None,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    left_out: Counter[LeftOut] | None = None,
 ) -> NDArray[np.int32]:
     """Find regions in an image or a stack; labels of a stack do not repeat across frames.
 
@@ -60,21 +70,36 @@ def segment_frames(
         Called with the frames done and their number.
     stop : callable, optional
         Asked between frames; True ends the work with an InterruptedError.
+    left_out : Counter, optional
+        What was left out and why is added to it.
     """
+    chosen = parameters or SegmentationParameters()
+
+    def segment(array: NDArray[Any]) -> NDArray[np.int32]:
+        foreground = label_foreground(array, chosen)
+        if left_out is not None:
+            left_out.update(left_out_of(foreground, chosen))
+        return filter_regions(foreground, chosen)
+
     if len(image.shape) - int(rgb) == 2:
-        return segment_metaphase(np.asarray(image), parameters)
+        return segment(np.asarray(image))
     frames: list[NDArray[np.int32]] = []
     highest = 0
     for number in range(image.shape[0]):
         if stop is not None and stop():
             raise InterruptedError("Finding regions was stopped.")
-        labels = segment_metaphase(np.asarray(image[number]), parameters)
+        labels = segment(np.asarray(image[number]))
         labels[labels > 0] += highest
         highest = max(highest, int(labels.max()))
         frames.append(labels)
         if progress is not None:
             progress(number + 1, image.shape[0])
     return np.stack(frames)
+
+
+def left_out_of(foreground: Foreground, parameters: SegmentationParameters) -> dict[LeftOut, int]:
+    """Return how many objects are no regions with some parameters, for each reason."""
+    return count_reasons(why_left_out(foreground, parameters)[foreground.areas > 0])
 
 
 def segment_layer(

@@ -208,8 +208,3 @@ def frame_table(session: ReviewSession, viewer: Any) -> Any:
     """Return the rows of the frame that is shown."""
     frame = current_frame(viewer, session.labels)
     return session.table[session.table["frame"] == frame]
-
-
-def frame_name(session: ReviewSession, frame: int) -> str:
-    """Return what a metaphase is called in a ranking."""
-    return f"frame {frame}" if session.tracker.frames > 1 else session.name

@@ -24,6 +24,9 @@ from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.layers import GROUP, TABLE_SUFFIX, source_of
 from napari_chromocluster.viewer.review.session import ReviewSession
 
+#: Unreadable files that are named at most.
+_NAMED_FILES = 5
+
 
 class ExportError(ValueError):
     """Something that cannot be exported as it is."""
@@ -134,12 +137,19 @@ def stack_tables(session: ReviewSession) -> dict[str, pd.DataFrame]:
     """Return the table of each frame, by the name that a ranking shows."""
     if session.tracker.frames == 1:
         return {session.name: session.table}
-    frames = session.table.groupby("frame", sort=True)
-    return {f"frame {number}": rows for number, rows in frames}
+    frames = sorted({int(frame) for frame in session.table["frame"]})
+    return {f"frame {frame + 1}": _rows(session, frame) for frame in frames}
 
 
-def folder_tables(folder: str | Path) -> dict[str, pd.DataFrame]:
+def folder_tables(folder: str | Path) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     """Return the tables of all reviewed or classified metaphases in a folder.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        By the name of the metaphase.
+    dict of str to str
+        Files that could not be read, and why.
 
     Raises
     ------
@@ -147,16 +157,26 @@ def folder_tables(folder: str | Path) -> dict[str, pd.DataFrame]:
         If there is none.
     """
     tables: dict[str, pd.DataFrame] = {}
+    unread: dict[str, str] = {}
     for path in sorted(Path(folder).glob(f"*{TABLE_SUFFIX}")):
         try:
             tables[path.name.removesuffix(TABLE_SUFFIX)] = read_table(path)
-        except TableError:
-            continue
+        except (TableError, OSError) as error:
+            unread[path.name] = str(error)
     if not tables:
         raise ExportError(
             f"{Path(folder).name} holds no reviewed metaphase: choose another folder."
+            + (f" {unread_text(unread)}" if unread else "")
         )
-    return tables
+    return tables, unread
+
+
+def unread_text(unread: Mapping[str, str]) -> str:
+    """Name the files that could not be read, the first few with the reason for each."""
+    first = list(unread.items())[:_NAMED_FILES]
+    named = "; ".join(f"{name} ({reason.rstrip('.')})" for name, reason in first)
+    more = len(unread) - len(first)
+    return f"Not read: {named}{f'; and {more} more' if more else ''}."
 
 
 def ranking(tables: Mapping[str, pd.DataFrame], expected: int | None) -> pd.DataFrame:

@@ -123,13 +123,13 @@ def look_for(
             "conflict",
             saved,
             f"{labels.name!r} holds {decided} by hand that the review saved on {_day(saved)} "
-            f"does not have. Which shall be reviewed?",
+            f"does not have. Which do you want to review?",
         )
     return Finding(
         "conflict",
         saved,
         f"A review of this image was saved on {_day(saved)} with {len(saved.table)} regions "
-        f"that are not the ones in {labels.name!r}. Which shall be reviewed?",
+        f"that are not the ones in {labels.name!r}. Which do you want to review?",
     )
 
 
@@ -212,6 +212,7 @@ class Keeper:
         self, session: ReviewSession, folders: Sequence[Path], store: ReviewStore | None = None
     ) -> None:
         self.session, self.folders, self.store = session, list(folders), store
+        self._name = name_for(session.image)
         self.problem, self.conflict = "", ""
         self.dirty = False
         self._labels_dirty = store is None
@@ -226,8 +227,8 @@ class Keeper:
         labels = pixels(self.session.labels)
         if isinstance(labels, np.ndarray):
             labels = labels.copy()
-        image = pixels(self.session.image)
-        name = name_for(self.session.image)
+        image = self.session.picture
+        name = self._name
         results = [
             (labels_path, folder / f"{name}{TABLE_SUFFIX}")
             for folder in self.folders
@@ -283,11 +284,11 @@ class Keeper:
         self.dirty = self._labels_dirty = True
 
     def _new_store(self) -> ReviewStore:
-        content = self._content or image_hash(pixels(self.session.image))
+        content = self._content or image_hash(self.session.picture)
         self._content = content
         for folder in self.folders:
             if _writable(folder):
-                name = name_for(self.session.image)
+                name = self._name
                 # The results that are reviewed become the reviewed ones: who goes on with them
                 # has what was decided.
                 store = ReviewStore(folder, name, content)

@@ -38,6 +38,7 @@ from napari_chromocluster.viewer.layers import (
     frame_shape,
     pixels,
     set_table,
+    shown_content,
     table_of,
 )
 from napari_chromocluster.viewer.review.history import Change, History
@@ -84,11 +85,14 @@ class ReviewSession:
         Something to be saved has happened; carries a `Record`.
     behind : Signal
         Pixels change faster than they are followed; call `check_all` soon.
+    replaced : Signal
+        The image layer shows another picture: this review is of the one before.
     """
 
     changed = Signal(object)
     recorded = Signal(object)
     behind = Signal()
+    replaced = Signal()
 
     def __init__(self, image: Any, labels: Any, shown: Callable[[], int] | None = None) -> None:
         check_pair(image, labels)
@@ -96,7 +100,9 @@ class ReviewSession:
         self.image, self.labels = image, labels
         self.name = str(image.name)
         # Layers are asked in the main thread only; their arrays may be read in any.
-        self._image_pixels, self._stacked = pixels(image), len(frame_shape(image)) == 3
+        #: What the image layer showed when the review began.
+        self.picture, self._stacked = pixels(image), len(frame_shape(image)) == 3
+        self._content = shown_content(image)
         self._shown, self._last_check, self._told = shown, 0.0, False
         self.history = History()
         self.tracker = RegionTracker(pixels(labels))
@@ -213,7 +219,7 @@ class ReviewSession:
 
     def image_frame(self, frame: int) -> NDArray[Any]:
         """Return the pixels of one frame of the image."""
-        array = self._image_pixels
+        array = self.picture
         return np.asarray(array[frame] if self._stacked else array)
 
     def stale(self) -> list[Key]:
@@ -246,7 +252,7 @@ class ReviewSession:
         has = np.isfinite(classified[list(PROBABILITIES)].to_numpy(float)).all(axis=1)
         self._decide(
             keys_of(classified[has]),
-            f"{count_text(keys)} back to the model's opinion",
+            f"{count_text(keys)} back to the model's type",
             lambda t, n, f: restore_model_opinion(t, n, f),
         )
 
@@ -480,11 +486,12 @@ class ReviewSession:
         self._pixels_event()
 
     def _image_event(self, event: Any = None) -> None:
-        """Take the new pixels of the image, if it has as many."""
+        """Report another picture in the image layer; what is reviewed is the one before."""
         array = pixels(self.image)
-        if tuple(array.shape) == tuple(self._image_pixels.shape):
-            self._image_pixels = array
-            self._signals.clear()
+        if array is not self.picture and (
+            not shown_content(self.image) or shown_content(self.image) != self._content
+        ):
+            self.replaced.emit()
 
     def _data_event(self, event: Any = None) -> None:
         """Follow labels that were replaced as a whole."""

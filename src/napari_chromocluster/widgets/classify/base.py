@@ -41,6 +41,15 @@ class ClassifyBase(QWidget):
         self.result = ResultPanel(self.preferences)
         self.banner = Banner()
         self.task: Task | None = None
+        #: What reads a channel of the chosen image's file.
+        self.reading: Task | None = None
+        #: Ids of image layers that show just the metaphases of their files.
+        self._plain: set[Any] = set()
+        #: Layers on which the task works, and why its result is no longer wanted.
+        self._worked_on: tuple[Any, ...] = ()
+        self._stopped = ""
+        #: Regions just found, and a sentence on what was left out.
+        self._left_out: tuple[Any, str] = (None, "")
         self._released = False
         self._checked: tuple[Any, list[Region], pd.DataFrame] | None = None
         #: What is selected, here and everywhere else; None without regions.
@@ -119,7 +128,11 @@ class ClassifyBase(QWidget):
     def _offer_labels(self) -> None:
         raise NotImplementedError
 
-    def _start(self, work: Any, done: Any, what: str) -> None:
+    def _start(self, work: Any, done: Any, what: str, *layers: Any) -> None:
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Stop the work that runs."""
         raise NotImplementedError
 
     def show_result(self, labels: Any = None) -> None:

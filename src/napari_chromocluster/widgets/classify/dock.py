@@ -6,21 +6,30 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_chromocluster.results.summary import estimate_chromosomes, familiarity_warning
 from napari_chromocluster.results.table import counts, unsure
-from napari_chromocluster.viewer.layers import familiarity_of, frame_shape, has_table, pixels
-from napari_chromocluster.viewer.preferences import preferences
+from napari_chromocluster.viewer.layers import (
+    current_frame,
+    familiarity_of,
+    frame_shape,
+    has_table,
+    mismatch,
+    pixels,
+)
+from napari_chromocluster.viewer.preferences import preferences, remember
 from napari_chromocluster.widgets.classify.finding import ClassifyFinding
 from napari_chromocluster.widgets.classify.following import ClassifyFollowing
+from napari_chromocluster.widgets.classify.panels import say
 from napari_chromocluster.widgets.classify.showing import ClassifyShowing
 from napari_chromocluster.widgets.classify.working import ClassifyWorking
 from napari_chromocluster.widgets.common.controls import enable
 from napari_chromocluster.widgets.common.features_table import TableFollower
-from napari_chromocluster.widgets.common.parts import group, scrolling
+from napari_chromocluster.widgets.common.parts import frames_text, group, scrolling
 
 if TYPE_CHECKING:
     import napari
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 #: Thresholds that differ by less are the same, as the slider shows them.
 _SAME = 0.005
 _NO_IMAGE = "Open a metaphase image first."
+_READING = "The channels of the file are being read: wait a moment."
 _NO_LABELS = "Find regions first, or open a labels layer."
 
 
@@ -79,6 +89,8 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._restyle = self._timer(80, self.show_marks)
         self._letter = self._timer(10, self._show_letters)
         self._recolor = self._timer(60, self.show_result)
+        self._arrange = self._timer(0, self._arrange_layers)
+        self._leave = self._timer(0, self._leave_picture)
         self._recount = self._timer(300, self._count_anew)
         self._outline = self._timer(250, self._preview_outlines)
         # At once where that is quick; where it is slow, not once for each step of the slider.
@@ -98,12 +110,17 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._escape.activatedAmbiguously.connect(self._stop)
         self.input.image_combo.currentIndexChanged.connect(self._image_changed)
         self.input.image_combo.activated.connect(self._image_picked)
+        self.input.channel_combo.activated.connect(self._channel_picked)
         self.input.labels_combo.currentIndexChanged.connect(self._labels_changed)
         self.input.labels_combo.activated.connect(self._labels_picked)
         self.input.find_button.clicked.connect(self.find_regions)
         self.input.smallest.valueChanged.connect(lambda _: self._sizes.start())
         self.input.largest.valueChanged.connect(lambda _: self._sizes.start())
         self.input.tightness.valueChanged.connect(lambda _: self._outline.start())
+        self.run.model_combo.activated.connect(self._remember_model)
+        self.run.device_combo.activated.connect(
+            lambda _: remember("device", self.run.device_combo.currentText())
+        )
         self.run.pick_button.toggled.connect(self._set_picking)
         self.run.box_button.toggled.connect(self._set_boxing)
         self.run.clear_button.clicked.connect(self._clear)
@@ -134,27 +151,34 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         total = self._region_count(labels)
         self.run.all_button.setText(f"Classify all ({total})" if total else "Classify all")
         self.run.selected_button.setText(f"Classify selected ({len(self._keys)})")
-        reason = _reason(image, labels, total, busy)
-        enable(self.run.all_button, reason, "Tell the type of every region.")
+        reading = _READING if self.reading is not None else ""
+        reason = reading or _reason(image, labels, total, busy)
+        enable(self.run.all_button, reason, "Find the type of every region.")
         enable(
             self.run.selected_button,
             reason or ("" if self._keys else "Select regions first: pick or draw a box."),
-            "Tell the type of the selected regions only.",
+            "Find the type of the selected regions only.",
         )
         idle = "Wait for the work that runs, or cancel it." if busy else ""
         enable(
             self.input.find_button,
-            idle if image is not None else _NO_IMAGE,
+            (idle or reading) if image is not None else _NO_IMAGE,
             "Find chromosomes and clusters; nuclei and debris are left out.",
         )
         self._escape.setEnabled(busy or bool(self.picker.mode))
+        self._update_channels()
+        say(self.input.doubt, self._doubt())
+        say(self.input.left_out, self._left_out[1] if self._left_out[0] == labels else "")
         self._update_selecting(labels)
         self._update_result(reason)
 
     def _update_selecting(self, labels: Any) -> None:
         missing = "" if labels is not None else _NO_LABELS
         for button, tooltip in (
-            (self.run.pick_button, "Click regions in the picture to select them; again to let go."),
+            (
+                self.run.pick_button,
+                "Click regions in the picture to select them; click again to deselect.",
+            ),
             (self.run.box_button, "Draw a box in the picture; all regions in it are selected."),
         ):
             enable(button, missing, tooltip)
@@ -170,19 +194,21 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         return len(labels.features) if has_table(labels) else None
 
     def _update_result(self, reason: str) -> None:
-        table = self._table()
-        classified = bool((table["cluster_type"] != "").any())
-        self.result.legend.set_counts(counts(table) if classified else None)
-        whole = (
-            bool((table["cluster_type"] != "").all())
-            and table["frame"].nunique() == 1
-            and len(table) == self._region_count(self.labels)
+        everything = self._table()
+        classified = bool((everything["cluster_type"] != "").any())
+        table, here, frames = self._shown_frame(everything)
+        total = self._region_count(self.labels)
+        self.result.legend.set_frames(
+            frames_text(here, total, frames) if frames > 1 and total else "",
+            counts(everything) if classified else None,
         )
+        self.result.legend.set_counts(counts(table) if classified else None)
+        whole = bool((table["cluster_type"] != "").all()) and 0 < len(table) == here
         estimated = estimate_chromosomes(table) if whole else None
         self.result.show_chromosomes(estimated, preferences().expected)
         familiar = familiarity_of(self.labels) if classified else {}
         self.result.show_familiarity(familiarity_warning(familiar))
-        doubtful = int(unsure(table, self.result.threshold.value()).sum())
+        doubtful = int(unsure(everything, self.result.threshold.value()).sum())
         self.result.review_button.setText(f"Review {doubtful} unsure" if doubtful else "Review")
         first = "" if classified else "Classify regions first."
         enable(
@@ -190,7 +216,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
             first,
             f"Go through the {doubtful} regions that the model is unsure of, with keys."
             if doubtful
-            else "None is unsure; look through all regions, with keys.",
+            else "No region is unsure; go through all of them, with keys.",
         )
         enable(self.result.table_button, first, "Open napari's table of all regions.")
         enable(self.result.export_button, first, "Save regions, table or figure.")
@@ -199,8 +225,20 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         enable(
             self.result.explain_button,
             reason or ("" if chosen else "Select a region first: pick it in the picture."),
-            "Show which places of the selected regions spoke for their type.",
+            "Show which parts of the selected regions decided their type.",
         )
+
+    def _shown_frame(self, table: pd.DataFrame) -> tuple[pd.DataFrame, int, int]:
+        """Return the rows of the frame that is shown, its regions, and the number of frames."""
+        labels = self.labels
+        shape = frame_shape(labels) if labels is not None else ()
+        if len(shape) != 3:
+            return table, self._region_count(labels) or 0, 1
+        frame = current_frame(self.viewer, labels)
+        rows = table[(table["frame"] == frame).to_numpy()]
+        listed = self._regions()
+        here = sum(one.frame == frame for one in listed) if listed else len(rows)
+        return rows, here, shape[0]
 
     def event(self, event: Any) -> bool:
         """Let go of everything when napari takes the dock away."""
@@ -239,6 +277,8 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._released = True
         if self.task is not None:
             self.task.cancel()
+        if self.reading is not None:
+            self.reading.cancel()
         if self.saving is not None:
             self.saving.wait()  # napari may be closed right after
         self.picker.close()
@@ -257,6 +297,6 @@ def _reason(image: Any, labels: Any, total: int | None, busy: bool) -> str:
         return _NO_IMAGE
     if labels is None:
         return _NO_LABELS
-    if frame_shape(image) != frame_shape(labels):
-        return "Image and regions differ in shape: choose regions that belong to the image."
+    if wrong := mismatch(image, labels):
+        return wrong
     return "" if total is None or total else "This layer holds no region: find regions first."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,15 +11,22 @@ from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.segmentation import (
     Foreground,
+    LeftOut,
     SegmentationParameters,
     filter_regions,
     label_foreground,
 )
 from napari_chromocluster.viewer.contrast import limits_for_regions, untouched
 from napari_chromocluster.viewer.layers import frame_shape, labels_of, pixels, table_of
-from napari_chromocluster.viewer.scripting import add_regions, segment_frames
+from napari_chromocluster.viewer.scripting import add_regions, left_out_of, segment_frames
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import choose
+
+_PLURALS = {
+    LeftOut.CONSTANT_AREA: "constant areas",
+    LeftOut.NUCLEUS: "nuclei",
+    LeftOut.NUCLEUS_RIM: "rims of nuclei",
+}
 
 
 class ClassifyFinding(ClassifyBase):
@@ -39,29 +48,37 @@ class ClassifyFinding(ClassifyBase):
         shown = tuple(image.contrast_limits) if single and not rgb and untouched(image) else None
 
         def work(progress: Any, stop: Any) -> Any:
+            left_out: Counter[LeftOut] = Counter()
             if single:
                 whole = np.asarray(array)
                 foreground = label_foreground(whole, parameters)
                 labels = filter_regions(foreground, parameters)
+                left_out.update(left_out_of(foreground, parameters))
                 limits = limits_for_regions(whole, labels, shown) if shown else None
-                return labels, foreground, limits
-            return segment_frames(array, rgb, parameters, progress, stop), None, None
+                return labels, left_out, foreground, limits
+            found = segment_frames(array, rgb, parameters, progress, stop, left_out)
+            return found, left_out, None, None
 
-        self._start(work, lambda result: self._regions_found(image, *result), "Finding regions")
+        def done(result: Any) -> None:
+            self._regions_found(image, *result)
+
+        self._start(work, done, "Finding regions", image)
 
     def _regions_found(
         self,
         image: Any,
         labels: np.ndarray[Any, Any],
+        left_out: Mapping[LeftOut, int],
         foreground: Foreground | None,
         limits: list[float] | None,
     ) -> None:
-        if image not in self.viewer.layers:
-            self.banner.info("The image was closed while its regions were sought.")
-            return
         if not labels.any():
             self.input.limits.show()
-            self.banner.error("No region was found: choose a metaphase image or lower Smallest.")
+            what = left_out_text(left_out)
+            self.banner.error(
+                f"No region was found{what and f' ({what})'}: choose a metaphase image or lower "
+                f"Smallest."
+            )
             return
         earlier = [one for one in labels_of(self.viewer, image) if one.visible]
         layer = add_regions(self.viewer, image, labels)
@@ -72,6 +89,7 @@ class ClassifyFinding(ClassifyBase):
             image.contrast_limits = limits
         if foreground is not None:
             self._foreground, self._shown = (layer, foreground), labels.copy()
+        self._left_out = (layer, left_out_text(left_out))
         self._offer_labels()
         choose(self.input.labels_combo, layer)
         self.input.limits.setVisible(foreground is not None)
@@ -100,8 +118,9 @@ class ClassifyFinding(ClassifyBase):
             return None
         return self._foreground
 
-    def _show(self, layer: Any, labels: np.ndarray[Any, Any]) -> None:
+    def _show(self, layer: Any, foreground: Foreground, labels: np.ndarray[Any, Any]) -> None:
         self._shown = labels.copy()
+        self._left_out = (layer, left_out_text(left_out_of(foreground, self._parameters())))
         layer.data = labels
         self.clear_selection()
 
@@ -110,7 +129,7 @@ class ClassifyFinding(ClassifyBase):
         found = self._changeable()
         if found is not None:
             layer, foreground = found
-            self._show(layer, filter_regions(foreground, self._parameters()))
+            self._show(layer, foreground, filter_regions(foreground, self._parameters()))
 
     def _preview_outlines(self) -> None:
         """Draw the outlines of the regions just found anew, in the background."""
@@ -127,12 +146,24 @@ class ClassifyFinding(ClassifyBase):
             return foreground, filter_regions(foreground, parameters)
 
         def show(result: tuple[Foreground, np.ndarray[Any, Any]]) -> None:
-            if layer not in self.viewer.layers or self._changeable() is None:
+            if self._changeable() is None:
                 return
             if not result[1].any():
                 self.banner.error("No region is left: lower Tightness.")
                 return
             self._foreground = (layer, result[0])
-            self._show(layer, result[1])
+            self._show(layer, *result)
 
-        self._start(work, show, "Outlining regions")
+        self._start(work, show, "Outlining regions", image, layer)
+
+
+def left_out_text(counted: Mapping[LeftOut, int]) -> str:
+    """Return how many objects were left out and why; empty where none was."""
+    if not sum(counted.values()):
+        return ""
+    why = ", ".join(
+        f"{counted[reason]} {_PLURALS.get(reason, reason) if counted[reason] > 1 else reason}"
+        for reason in LeftOut
+        if counted.get(reason)
+    )
+    return f"{sum(counted.values())} left out: {why}"

@@ -16,19 +16,24 @@ from napari_chromocluster.viewer.layers import (
     frame_shape,
     front_image,
     has_table,
+    hide_other_regions,
     image_layers,
     labels_layers,
     labels_of,
+    leave_picture,
     pixels,
+    put_below_regions,
     read_beside,
     set_table,
     show_only,
+    shown_content,
     source_of,
     table_of,
 )
 from napari_chromocluster.viewer.reader import annotations_beside
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.viewer.selection import use_selection
+from napari_chromocluster.widgets.classify.channels import ClassifyChannels
 from napari_chromocluster.widgets.classify.selecting import ClassifySelecting
 from napari_chromocluster.widgets.common.controls import choose, offer
 from napari_chromocluster.widgets.common.features_table import TableFollower
@@ -38,7 +43,7 @@ from napari_chromocluster.widgets.common.task import sentence
 _PAINTED = ("set_data", "labels_update", "paint")
 
 
-class ClassifyFollowing(ClassifySelecting):
+class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
     """The part of the dock that keeps its choices in line with the viewer."""
 
     _watched: Any = None
@@ -47,7 +52,11 @@ class ClassifyFollowing(ClassifySelecting):
     _restyle: QTimer
     _recount: QTimer
     _recolor: QTimer
+    _arrange: QTimer
+    _leave: QTimer
     _tables: TableFollower
+    #: The image that is listened to, and what tells its picture from others.
+    _pictured: tuple[Any, str] | None = None
     _explained_pixels: Any
 
     def _listen(self, on: bool) -> None:
@@ -55,7 +64,7 @@ class ClassifyFollowing(ClassifySelecting):
         events = self.viewer.layers.events
         for emitter, slot in (
             (events.inserted, self._layer_inserted),
-            (events.removed, self._refresh_layers),
+            (events.removed, self._layer_removed),
             (events.reordered, self._refresh_layers),
             (self.viewer.dims.events.current_step, self._frame_changed),
             *((layer.events.name, self._refresh_layers) for layer in self.viewer.layers),
@@ -63,13 +72,35 @@ class ClassifyFollowing(ClassifySelecting):
             (emitter.connect if on else emitter.disconnect)(slot)
         if not on:
             self._watch(None)
+            self._watch_image(None)
 
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
         self._refresh_layers()
         if self.task is None and event.value in image_layers(self.viewer):
             choose(self.input.image_combo, event.value)  # what was just opened is what is wanted
+            self._arrange.start()  # once napari is done with adding it
             self._open_beside()
+
+    def _arrange_layers(self) -> None:
+        """Put an image that was just opened below all regions, and hide those of others."""
+        image = self.image
+        if image is None or image not in self.viewer.layers:
+            return
+        put_below_regions(self.viewer, image)
+        hidden = hide_other_regions(self.viewer, image)
+        if hidden and not self.banner.text:
+            self.banner.info(f"{hidden[0].name!r} is hidden: choose its image above to see it.")
+
+    def _layer_removed(self, event: Any) -> None:
+        layer = event.value
+        if self.task is not None and layer in self._worked_on:
+            is_image = layer == self._worked_on[0]
+            closed = "image was" if is_image else "regions were"
+            self._stop_work_on(layer, f"the {closed} closed")
+            for labels in self._worked_on[1:] if is_image else ():
+                labels.visible = False  # outlines without a picture
+        self._refresh_layers()
 
     def _refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are open; keep the choice where it still exists."""
@@ -81,6 +112,7 @@ class ClassifyFollowing(ClassifySelecting):
             self.banner.clear()
         offer(self.input.image_combo, images, chosen)
         self._offer_labels()
+        self._find_channels()
         self._update()
 
     def _offer_labels(self) -> None:
@@ -92,7 +124,8 @@ class ClassifyFollowing(ClassifySelecting):
         if not kept or chosen not in [*mine, *others]:
             chosen = mine[-1] if mine else None
         self._labels_for = image
-        offer(self.input.labels_combo, [*mine, *others], chosen, none="none yet")
+        self._watch_image(image)
+        offer(self.input.labels_combo, [*mine, *others], chosen, none="no regions yet")
         self._watch_labels()
         self._show_what_came()
 
@@ -102,12 +135,53 @@ class ClassifyFollowing(ClassifySelecting):
         self.input.limits.hide()
         self._offer_labels()
         self._open_beside()
+        self._find_channels()
         self._update()
 
     def _image_picked(self) -> None:
         """Show the metaphase that the user asks for, and hide the others."""
         if self.image is not None:
             show_only(self.viewer, self.image, self.labels)
+            self.viewer.fit_to_view(layers=[self.image])
+
+    def _watch_image(self, image: Any) -> None:
+        """Listen to the image that is chosen: it may be given another picture."""
+        if image is not None and self._pictured is not None and image == self._pictured[0]:
+            return
+        if self._pictured is not None:
+            self._pictured[0].events.data.disconnect(self._picture_changed)
+        self._pictured = None
+        if image is not None:
+            self._pictured = (image, shown_content(image))
+            image.events.data.connect(self._picture_changed)
+
+    def _picture_changed(self, event: Any = None) -> None:
+        if self._pictured is None:
+            return
+        image, before = self._pictured
+        now = shown_content(image)
+        if before and now == before:
+            return
+        self._pictured = (image, now)
+        self._stop_work_on(image, f"{image.name!r} shows another picture now")
+        self._leave.start()
+
+    def _leave_picture(self) -> None:
+        """Treat an image that was given another picture as another image."""
+        image = self.image
+        if image is None or image not in self.viewer.layers:
+            return
+        before = self.labels
+        leave_picture(self.viewer, image)
+        self._foreground, self._labels_for = None, None
+        self.input.limits.hide()
+        self._offer_labels()
+        self._update()
+        if self.task is None and before is not None and before != self.labels:
+            self.banner.info(
+                f"{image.name!r} shows another picture now: the regions of the one before are "
+                f"hidden."
+            )
 
     def _labels_changed(self) -> None:
         self.banner.clear()  # it was about the other regions
@@ -209,7 +283,10 @@ class ClassifyFollowing(ClassifySelecting):
 
     def _frame_changed(self, event: Any = None) -> None:
         labels = self.labels
-        if labels is None or len(frame_shape(labels)) < 3 or not has_table(labels):
+        if labels is None or len(frame_shape(labels)) < 3:
+            return
+        self._update()
+        if not has_table(labels):
             return
         if table_of(labels)["index"].duplicated().any():
             self._recolor.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -31,13 +31,25 @@ class InputPanel(QWidget):
         rows = form()
         self.image_combo = combo("The metaphase image, or a stack of them.")
         self.labels_combo = combo("The regions of the image, one label each.")
+        self.channel_combo = combo(
+            "The channel that shows the chromosomes; it is remembered for other files."
+        )
+        self._channel_label = QLabel("Channel")
+        self.channel_note = _words()
         rows.addRow("Image", self.image_combo)
+        rows.addRow(self._channel_label, self.channel_combo)
+        rows.addRow(self.channel_note)
         rows.addRow("Regions", self.labels_combo)
+        self.doubt = _words(AMBER)
+        rows.addRow(self.doubt)
+        self.show_channels((), -1, "")
         layout.addLayout(rows)
         self.find_button = _button(
             "Find regions", "Find chromosomes and clusters; nuclei and debris are left out."
         )
         layout.addWidget(self.find_button)
+        self.left_out = _words()
+        layout.addWidget(self.left_out)
         self.limits = QWidget()
         limits = form(self.limits)
         limits.addRow(QLabel("Region size, in median chromosomes"))
@@ -61,6 +73,27 @@ class InputPanel(QWidget):
         self.limits.hide()
         layout.addWidget(self.limits)
 
+    def show_channels(self, names: Sequence[str], chosen: int, note: str) -> None:
+        """Offer the channels of the image's file, and say what was chosen in it.
+
+        Parameters
+        ----------
+        names : sequence of str
+            None: the choice is hidden.
+        chosen : int
+            Place of the one that is shown.
+        note : str
+            Sentences, or nothing.
+        """
+        box = self.channel_combo
+        if list(names) != [box.itemText(place) for place in range(box.count())]:
+            box.clear()
+            box.addItems(list(names))
+        box.setCurrentIndex(chosen)
+        for part in (self._channel_label, box):
+            part.setVisible(bool(names))
+        say(self.channel_note, note)
+
 
 class RunPanel(QWidget):
     """Model and device, which regions, and the work itself with its progress.
@@ -75,7 +108,7 @@ class RunPanel(QWidget):
         super().__init__()
         layout = _column(self)
         rows = form()
-        self.model_combo = combo("The model that tells the types.")
+        self.model_combo = combo("The model that classifies the regions.")
         self.model_combo.setPlaceholderText("loading")
         self.device_combo = combo("Where the model runs; auto takes the fastest there is.")
         self.device_combo.addItems(["auto", "cpu", "cuda", "mps"])
@@ -84,7 +117,7 @@ class RunPanel(QWidget):
         rows.addRow("Device", self.device_combo)
         layout.addLayout(rows)
         self.pick_button = _button(
-            "Pick", "Click regions in the picture to select them; again to let go."
+            "Pick", "Click regions in the picture to select them; click again to deselect."
         )
         self.pick_button.setCheckable(True)
         self.box_button = _button(
@@ -131,14 +164,11 @@ class ResultPanel(QWidget):
         layout.addWidget(self.legend)
         self.chromosomes = QLabel()
         self.chromosomes.setToolTip(
-            "Told by types and sizes. How many a cell has stands in the Preferences of "
-            "Chromocluster; it tells how many clusters are likely."
+            "Estimated from types and sizes. How many a cell has is set in the Preferences of "
+            "Chromocluster; clusters are more or less likely accordingly."
         )
-        self.advice = QLabel()
-        self.advice.setWordWrap(True)
-        self.unfamiliar = QLabel()
-        self.unfamiliar.setWordWrap(True)
-        self.unfamiliar.setStyleSheet(f"color: {AMBER};")
+        self.advice = _words()
+        self.unfamiliar = _words(AMBER)
         self.unfamiliar.setToolTip(
             "Measured by the network: how far its view of these regions is from its view of the "
             "training regions. Confidence is lowered accordingly."
@@ -187,14 +217,28 @@ class ResultPanel(QWidget):
 
     def show_familiarity(self, warning: str) -> None:
         """Warn of pictures unlike those that the model knows; nothing where it knows them."""
-        self.unfamiliar.setText(warning)
-        self.unfamiliar.setVisible(bool(warning))
+        say(self.unfamiliar, warning)
 
     def add_export(self, text: str, tooltip: str, slot: Callable[[], None]) -> None:
         """Add a line to the export menu."""
         action = self.export_menu.addAction(text)
         action.setToolTip(tooltip)
         action.triggered.connect(lambda _: slot())
+
+
+def _words(color: str = "") -> QLabel:
+    """Return a label for a sentence, hidden until there is one."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setStyleSheet(f"color: {color};" if color else "")
+    label.hide()
+    return label
+
+
+def say(label: QLabel, sentence: str) -> None:
+    """Show a sentence, or hide the label where there is none."""
+    label.setText(sentence)
+    label.setVisible(bool(sentence))
 
 
 def _column(widget: QWidget) -> QVBoxLayout:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.regions import Region, extract_regions
-from napari_chromocluster.viewer.layers import current_frame, pixels
+from napari_chromocluster.viewer.layers import current_frame, layer_doubt, mismatch, pixels
 from napari_chromocluster.viewer.marks import Box
 from napari_chromocluster.viewer.review.tracker import Key
 from napari_chromocluster.viewer.selection import RegionPicker
@@ -21,6 +21,7 @@ class ClassifySelecting(ClassifyBase):
 
     picker: RegionPicker
     _listed: tuple[Any, list[Region]] | None = None
+    _doubted: tuple[Any, str] | None = None
 
     def _build_picker(self) -> RegionPicker:
         return RegionPicker(
@@ -75,6 +76,18 @@ class ClassifySelecting(ClassifyBase):
         if self._listed is None or self._listed[0] is not array:
             self._listed = (array, extract_regions(array) if (array > 0).any() else [])
         return self._listed[1]
+
+    def _doubt(self) -> str:
+        """Say what looks wrong with the chosen regions; empty where nothing does."""
+        labels = self.labels
+        if labels is None or self.image is None:
+            return ""
+        wrong = mismatch(self.image, labels)
+        if wrong or not self._regions():
+            return wrong
+        if self._doubted is None or self._doubted[0] is not self._listed:
+            self._doubted = (self._listed, layer_doubt(pixels(labels), self._regions()))
+        return f"{labels.name}: {self._doubted[1]}" if self._doubted[1] else ""
 
     def _boxes(self, keys: Collection[Key]) -> list[Box]:
         """Return the boxes of regions that are selected."""

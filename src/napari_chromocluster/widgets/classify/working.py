@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,14 @@ from napari_chromocluster.results.table import mark_changed, merge_tables
 from napari_chromocluster.viewer.explaining import remove_explanation, show_explanation
 from napari_chromocluster.viewer.layers import (
     belong_together,
-    frame_shape,
+    mismatch,
     pixels,
     set_familiarity,
     set_table,
     still,
     table_of,
 )
-from napari_chromocluster.viewer.preferences import preferences
+from napari_chromocluster.viewer.preferences import preferences, remember
 from napari_chromocluster.viewer.warming import prepare_label_colors
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.task import Task
@@ -38,7 +38,8 @@ class ClassifyWorking(ClassifyBase):
     _classifier: ClusterClassifier | None = None
     _classifier_key: tuple[str, str] | None = None
     _loading: Task | None = None
-    _began = 0.0
+    _models: Sequence[tuple[str, str]] = ()
+    _began, _what = 0.0, ""
     #: The regions as they were when some were explained.
     _explained_pixels: Any = None
 
@@ -57,7 +58,7 @@ class ClassifyWorking(ClassifyBase):
         self._loading.start()
 
     def _offer_models(self, models: list[tuple[str, str]]) -> None:
-        box = self.run.model_combo
+        box, self._models = self.run.model_combo, models
         # A model that lies in no list is known by its file.
         chosen = str(box.currentData() or self.preferences.model)
         box.clear()
@@ -73,6 +74,12 @@ class ClassifyWorking(ClassifyBase):
             box.addItem(Path(chosen).stem, chosen)
             place = box.count() - 1
         box.setCurrentIndex(max(place, 0))
+
+    def _remember_model(self) -> None:
+        """Choose this model in docks to come: by its name, or by its file if it is in no list."""
+        box = self.run.model_combo
+        listed = box.currentText() in {name for name, _ in self._models}
+        remember("model", box.currentText() if listed else str(box.currentData()))
 
     def classifier(self) -> ClusterClassifier:
         """Return the model that is chosen, loaded once; called in the thread of the work."""
@@ -98,7 +105,7 @@ class ClassifyWorking(ClassifyBase):
         pair = self._pair()
         if pair is None:
             return
-        labels, picture, regions = pair
+        image, labels, picture, regions = pair
         expected = preferences().expected
 
         def work(progress: Any, stop: Any) -> Any:
@@ -109,14 +116,14 @@ class ClassifyWorking(ClassifyBase):
         def done(table: Any) -> None:
             self._classified(labels, table, regions, complete=select is None)
 
-        self._start(work, done, "Classifying")
+        self._start(work, done, "Classifying", image, labels)
 
     def explain(self) -> None:
         """Show what decided the types of the selected regions, in the background."""
         pair, select = self._pair(), sorted(self._keys)
         if pair is None or not select:
             return
-        labels, picture, regions = pair
+        image, labels, picture, regions = pair
         expected = preferences().expected
 
         def work(progress: Any, stop: Any) -> Any:
@@ -124,28 +131,26 @@ class ClassifyWorking(ClassifyBase):
                 picture, regions, select, expected=expected, progress=progress, stop=stop
             )
 
-        self._start(work, lambda heat: self._explained(labels, heat, regions), "Explaining")
+        def done(heat: Any) -> None:
+            self._explained(labels, heat, regions)
 
-    def _pair(self) -> tuple[Any, Any, Any] | None:
-        """Return the labels layer with the pixels of image and regions, if they can be used."""
+        self._start(work, done, "Explaining", image, labels)
+
+    def _pair(self) -> tuple[Any, Any, Any, Any] | None:
+        """Return the chosen layers and their pixels, if they can be used."""
         image, labels = self.image, self.labels
         if image is None or labels is None or self.task is not None:
             return None
         self.banner.clear()
-        if frame_shape(image) != frame_shape(labels):
-            self.banner.error(
-                "Image and regions differ in shape: choose regions that belong to the image."
-            )
+        if wrong := mismatch(image, labels):
+            self.banner.error(wrong)
             return None
         belong_together(image, labels)
         self._take_choice()
-        return labels, pixels(image), still(labels)
+        return image, labels, pixels(image), still(labels)
 
     def _classified(self, labels: Any, table: Any, before: Any, complete: bool) -> None:
         """Take over what the model says of the regions that there were when it began."""
-        if labels not in self.viewer.layers:
-            self.banner.info("The regions were closed while they were classified.")
-            return
         old, now = table_of(labels), pixels(labels)
         if before.shape != now.shape:
             self.banner.info("The regions were replaced while they were classified: do it again.")
@@ -166,26 +171,27 @@ class ClassifyWorking(ClassifyBase):
             remove_explanation(self.viewer, self.labels)
 
     def _explained(self, labels: Any, heat: Any, before: Any) -> None:
-        if labels not in self.viewer.layers:
-            self.banner.info("The regions were closed while they were explained.")
-            return
         show_explanation(self.viewer, labels, heat)
         self._explained_pixels = before
         if not heat.any():
-            self.banner.info("Nothing in these regions spoke for the type the model gave them.")
+            self.banner.info("No part of these regions decided the type that the model gave them.")
 
     # ---------------------------------------------------------------- the task
 
-    def _start(self, work: Any, done: Any, what: str) -> None:
+    def _start(self, work: Any, done: Any, what: str, *layers: Any) -> None:
         self.banner.clear()
+        self._worked_on, self._stopped = layers, ""
         self.task = Task(work, self)
         self.task.progressed.connect(self._progressed)
         self.task.succeeded.connect(lambda result: self._take(done, result))
         self.task.failed.connect(self.banner.error)
-        self.task.cancelled.connect(lambda: self.banner.info(f"{what} was cancelled."))
+        self.task.cancelled.connect(
+            lambda: self.banner.info(self._stopped or f"{what} was cancelled.")
+        )
         self.task.ended.connect(self._ended)
         self._began = time.monotonic()
         self.run.progress.setRange(0, 0)
+        self._what = what
         self.run.progress.setFormat(f"{what}…")
         self.run.progress.show()
         self.run.cancel_button.show()
@@ -193,9 +199,18 @@ class ClassifyWorking(ClassifyBase):
         self.task.start()
 
     def _take(self, done: Callable[[Any], None], result: Any) -> None:
-        """Take a result over; none that is told after the dock was closed."""
-        if not self._released:
+        """Take a result over, unless the dock or a layer it is about was closed meanwhile."""
+        if self._stopped:
+            self.banner.info(self._stopped)
+        elif not self._released:
             self._guarded(done, result)
+
+    def _stop_work_on(self, layer: Any, why: str) -> None:
+        """Stop the work on a layer that was closed or has changed; say why."""
+        if self.task is None or layer not in self._worked_on:
+            return
+        self._stopped = f"{self._what} was stopped: {why}."
+        self.cancel()
 
     def _progressed(self, done: int, total: int) -> None:
         self.run.progress.setRange(0, total)
@@ -206,7 +221,7 @@ class ClassifyWorking(ClassifyBase):
         self.run.progress.setFormat(f"{done} of {total}{estimate}")
 
     def _ended(self) -> None:
-        self.task = None
+        self.task, self._worked_on = None, ()
         self.run.progress.hide()
         self.run.cancel_button.hide()
         self._update()

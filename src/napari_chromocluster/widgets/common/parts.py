@@ -120,8 +120,13 @@ class Banner(QFrame):
         self.show()
 
 
+def frames_text(shown: int, total: int, frames: int) -> str:
+    """Say how many regions the frame that is shown has, and how many all frames together."""
+    return f"Regions: this frame {shown}, all {frames} frames {total}"
+
+
 class Legend(QWidget):
-    """The types with colour, letter and count."""
+    """The types with colour, letter and count, in a stack also the count of all frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +135,15 @@ class Legend(QWidget):
         layout.setVerticalSpacing(3)
         self._swatches: dict[ClusterType, QLabel] = {}
         self._counts: dict[ClusterType, QLabel] = {}
-        for row, kind in enumerate(TYPES):
+        self._totals: dict[ClusterType, QLabel] = {}
+        self.frames = QLabel()
+        self.frames.setWordWrap(True)
+        layout.addWidget(self.frames, 0, 0, 1, 4)
+        self._heads = [QLabel("this frame"), QLabel("all")]
+        for column, head in enumerate(self._heads, start=2):
+            head.setAlignment(Qt.AlignmentFlag.AlignRight)
+            layout.addWidget(head, 1, column)
+        for row, kind in enumerate(TYPES, start=2):
             swatch = QLabel(kind.letter)
             swatch.setFixedSize(20, 18)
             swatch.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -138,10 +151,24 @@ class Legend(QWidget):
             number.setAlignment(Qt.AlignmentFlag.AlignRight)
             layout.addWidget(swatch, row, 0)
             layout.addWidget(QLabel(kind.display_name), row, 1)
+            total = QLabel()
+            total.setAlignment(Qt.AlignmentFlag.AlignRight)
             layout.addWidget(number, row, 2)
+            layout.addWidget(total, row, 3)
+            self._totals[kind] = total
             self._swatches[kind], self._counts[kind] = swatch, number
         layout.setColumnStretch(1, 1)
+        layout.setHorizontalSpacing(10)
         self.set_colors({})
+        self.set_frames("", None)
+
+    def set_frames(self, sentence: str, totals: Mapping[ClusterType, int] | None) -> None:
+        """Say what a stack holds, with the counts of all its frames; nothing of a single image."""
+        self.frames.setText(sentence)
+        for part in (self.frames, *self._heads, *self._totals.values()):
+            part.setVisible(bool(sentence))
+        for kind, label in self._totals.items():
+            label.setText("–" if totals is None else str(totals.get(kind, 0)))
 
     def set_colors(self, colors: Mapping[str, str]) -> None:
         """Take the colours that the user chose."""
@@ -159,3 +186,7 @@ class Legend(QWidget):
     def shown_counts(self) -> dict[str, str]:
         """Return what is shown, for tests and screen readers."""
         return {str(kind): str(label.text()) for kind, label in self._counts.items()}
+
+    def shown_totals(self) -> dict[str, str]:
+        """Return what is shown of all frames of a stack."""
+        return {str(kind): str(label.text()) for kind, label in self._totals.items()}

@@ -239,8 +239,8 @@ class ReviewActions(ReviewBase):
 
         if session.are_apart(keys):
             self.choice.ask(
-                f"These {len(keys)} regions do not touch each other: shall they be one region?",
-                {"Merge them all the same": merge, "Leave them": lambda: None},
+                f"These {len(keys)} regions do not touch each other: make them one region?",
+                {"Merge them anyway": merge, "Keep them apart": lambda: None},
             )
         else:
             merge()
@@ -296,7 +296,7 @@ class ReviewActions(ReviewBase):
         def taken(result: pd.DataFrame) -> None:
             if session is not None and session is self.session:
                 count = session.take(job, result)
-                self.banner.info(f"Classified {count} of {len(job.keys)} regions anew.")
+                self.banner.info(f"Classified {count} of {len(job.keys)} regions again.")
 
         def ended() -> None:
             self.task = None
@@ -390,9 +390,11 @@ class ReviewActions(ReviewBase):
             self._end_saving()
             self.keeper.save_now()  # What is decided here counts in the ranking, too.
 
-        def read(tables: dict[str, pd.DataFrame]) -> None:
+        def read(found: tuple[dict[str, pd.DataFrame], dict[str, str]]) -> None:
             self._ranked_folder = Path(folder)
-            self._show_ranking(tables)
+            self._show_ranking(found[0])
+            if found[1]:
+                self.banner.error(exports.unread_text(found[1]))
 
         task = Task(lambda _progress, _stop: exports.folder_tables(folder), self)
         task.succeeded.connect(read)
@@ -409,7 +411,7 @@ class ReviewActions(ReviewBase):
         """Go to a metaphase of the ranking."""
         if self._ranked_folder is None:
             if self.canvas is not None and name.startswith("frame "):
-                self.canvas.show_frame(int(name.removeprefix("frame ")))
+                self.canvas.show_frame(int(name.removeprefix("frame ")) - 1)
             return
         path = exports.image_of(self._ranked_folder, name)
         if path is None:

@@ -62,6 +62,7 @@ class ReviewBase(QWidget):
     _check_timer: QTimer
     _settle_timer: QTimer
     _removed_timer: QTimer
+    _replaced_timer: QTimer
     _tables: TableFollower
     _focus_timer: QTimer
 

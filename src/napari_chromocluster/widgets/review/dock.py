@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_chromocluster.results.summary import summarise
+from napari_chromocluster.results.table import counts
 from napari_chromocluster.viewer.layers import (
     current_frame,
     labels_layers,
@@ -32,7 +33,7 @@ from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.viewer.review.order import waiting_rows
 from napari_chromocluster.widgets.common.exporting import EXPORTS
 from napari_chromocluster.widgets.common.features_table import TableFollower
-from napari_chromocluster.widgets.common.parts import Banner, Group, group
+from napari_chromocluster.widgets.common.parts import Banner, Group, frames_text, group
 from napari_chromocluster.widgets.review.actions import ReviewActions
 from napari_chromocluster.widgets.review.delegate import TileDelegate
 from napari_chromocluster.widgets.review.gallery import GalleryView
@@ -157,7 +158,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.summary.expected_changed.connect(lambda _: self._update_state())
         self.summary.chosen.connect(self.open_ranked)
         self._groups: list[Group] = []
-        for title, panel in (("Mend regions", self.mend), ("Metaphase", self.summary)):
+        for title, panel in (("Edit regions", self.mend), ("Metaphase", self.summary)):
             box, inside = group(title)
             inside.addWidget(panel)
             box.header.setChecked(False)
@@ -204,6 +205,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
         self._settle_timer = _timer(self, 0, self._settle)
         self._removed_timer = _timer(self, 0, self._refresh_layers)
+        self._replaced_timer = _timer(self, 0, self._leave_picture)
         self._focus_timer = _timer(self, 0, self._take_focus)
         self._reveal_timer = _timer(self, _UNFOLDED_AFTER, self._reveal_ranking)
 
@@ -222,17 +224,19 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         open_ones = self.gallery.gallery.waiting
         left, stale = len(open_ones), sum(one.stale for one in open_ones)
         frame = current_frame(self.viewer, session.labels)
-        place = f"Frame {frame} of {session.tracker.frames}: " if session.tracker.frames > 1 else ""
+        place = (
+            f"Frame {frame + 1} of {session.tracker.frames}: " if session.tracker.frames > 1 else ""
+        )
         note = f", {stale} with changed pixels" if stale else ""
         elsewhere = self._waiting_elsewhere(frame) if place else 0
         more = f"; {elsewhere} in other frames" if elsewhere else ""
         self.status.setText(
-            f"{place}{left} of {len(shown)} to look at{note}{more}"
+            f"{place}{left} of {len(shown)} to review{note}{more}"
             if left
-            else f"{place}{len(shown)} regions, none left to look at{more}"
+            else f"{place}{len(shown)} regions, all reviewed{more}"
         )
         stack = session.tracker.frames > 1
-        alone = "" if stack else "This image is no stack."
+        alone = "" if stack else "This image is not a stack."
         self.saving.enable(RANK_STACK, alone)
         many = stack or self._ranked is not None
         self.saving.enable(_title("chart"), "" if many else "Rank a folder first, or open a stack.")
@@ -244,6 +248,11 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         )
         rows = frame_table(session, self.viewer)
         self.summary.show_summary(summarise(rows, self.summary.expected.value()), stale)
+        known = bool((session.table["cluster_type"] != "").any())
+        self.summary.legend.set_frames(
+            frames_text(len(rows), len(session.table), session.tracker.frames) if stack else "",
+            counts(session.table) if stack and known else None,
+        )
         self._update_saving()
 
     def _waiting_elsewhere(self, frame: int) -> int:

@@ -55,7 +55,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     KeyCommand("N", "next region that waits for you", "go", 1, canvas="go"),
     KeyCommand("P", "previous region that waits for you", "go", -1, canvas="go"),
     KeyCommand("Space", "accept the type, then the next one", "accept", canvas="accept"),
-    KeyCommand("U", "back to the model's opinion", "restore_model", canvas="restore_model"),
+    KeyCommand("U", "back to the model's type", "restore_model", canvas="restore_model"),
     KeyCommand("Ctrl+Z", "undo the last decision", "undo", canvas="undo_in_picture"),
     KeyCommand("Ctrl+Y", "redo it", "redo", canvas="redo_in_picture"),
     KeyCommand("F", "next frame of a stack", "next_frame"),

@@ -13,6 +13,7 @@ from napari_chromocluster.viewer.layers import (
     image_layers,
     labels_layers,
     labels_of,
+    leave_picture,
     matching_labels,
     pixels,
     set_table,
@@ -112,8 +113,26 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         if chosen not in fitting:
             chosen = mine[-1] if mine else None
         self._offered_for = image
-        offer(self.labels_combo, fitting, chosen, "none yet")
+        offer(self.labels_combo, fitting, chosen, "no regions yet")
         self._open(restore)
+
+    def _leave_soon(self) -> None:
+        self._replaced_timer.start()
+
+    def _leave_picture(self) -> None:
+        """End the review of a picture whose layer shows another one now."""
+        session, image = self.session, self.image
+        if session is None or session.image != image:
+            return
+        name = session.labels.name
+        self._close_session()
+        leave_picture(self.viewer, image)
+        self._offered_for = None
+        self._offer(image)
+        if not self.banner.text:
+            self.banner.info(
+                f"{image.name!r} shows another picture now: the review of {name!r} is closed."
+            )
 
     def _image_chosen(self) -> None:
         self._offer(self.image)
@@ -223,7 +242,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             layer = add_regions(self.viewer, image, saved.labels)
             set_table(layer, saved.table)
             fitting = matching_labels(self.viewer, image)
-            offer(self.labels_combo, fitting, layer, "none yet")
+            offer(self.labels_combo, fitting, layer, "no regions yet")
         finally:
             self._opening = False
         self._start(layer, finding)
@@ -241,6 +260,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         session.recorded.connect(self._recorded)
         session.changed.connect(self._changed)
         session.behind.connect(self._check_soon)
+        session.replaced.connect(self._leave_soon)
         self.painter = Painter(
             self.viewer, session, self.preferences.colors, self.preferences.threshold
         )

@@ -109,8 +109,8 @@ class TypeBar(QWidget):
             grid.addWidget(made, 0, place)
             self._kinds[kind] = made
         self.set_colors(colors)
-        self.previous = self._add(grid, 1, 0, "◀", "go", -1, "Previous region to look at", target)
-        self.next = self._add(grid, 1, 1, "▶", "go", 1, "Next region to look at", target)
+        self.previous = self._add(grid, 1, 0, "◀", "go", -1, "Previous region to review", target)
+        self.next = self._add(grid, 1, 1, "▶", "go", 1, "Next region to review", target)
         self.accept = self._add(grid, 1, 2, "✓", "accept", None, "Accept the type", target)
         self.undo = self._add(grid, 1, 3, "↶", "undo", None, "Undo", target)
         self.redo = self._add(grid, 1, 4, "↷", "redo", None, "Redo", target)
@@ -198,7 +198,7 @@ class MendPanel(QWidget):
              "Turn the selected regions into background; undo brings them back."),
             (self.classify, waiting > 0 and not busy,
              "Wait for the model." if busy else "No region has changed since it was classified.",
-             "Let the model look at regions that are new or have other pixels than before."),
+             "Classify regions that are new or whose pixels have changed."),
         )  # fmt: skip
         for made, on, why_not, what in rules:
             made.setEnabled(on)

@@ -173,7 +173,7 @@ class DataPanel(QWidget):
         layout.addWidget(self.tree)
         self.split = QLabel("")
         self.split.setWordWrap(True)
-        self.split.setToolTip("A metaphase is learnt from or checked on, never both.")
+        self.split.setToolTip("A metaphase is used for training or for validation, never for both.")
         layout.addWidget(self.split)
         row = QHBoxLayout()
         self.add_file = button("Add file…", "Add an annotation file (CSV).", self._ask_file)
@@ -191,8 +191,8 @@ class DataPanel(QWidget):
         self.remove.setEnabled(False)
         self.promoted = QCheckBox("Also what only the model decided")
         self.promoted.setToolTip(
-            "Off: only regions that a human decided are learnt from. On: a model learns from "
-            "another model's opinion, mistakes included."
+            "Off: only regions whose type was set by hand are used. On: those that a model "
+            "classified too, with its mistakes."
         )
         self.promoted.toggled.connect(self.refresh)
         layout.addWidget(self.promoted)

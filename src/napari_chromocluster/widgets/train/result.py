@@ -31,7 +31,7 @@ _PER_TYPE = (
     ("sensitivity", "Sens.", "Share of the regions of this type that were found."),
     ("specificity", "Spec.", "Share of all other regions that were not taken for this type."),
     ("f1", "F1", "Balance of sensitivity and precision."),
-    ("auroc", "AUC", "Area under the ROC curve: how well the type is told apart at any threshold."),
+    ("auroc", "AUC", "Area under the ROC curve: how well the type is separated at any threshold."),
 )
 #: The six figures of the headline, and whether less is better.
 _OVERALL = (
@@ -80,7 +80,7 @@ class ResultPanel(QWidget):
             self.types.horizontalHeaderItem(column).setToolTip(hint)
         layout.addWidget(_title("Each type, in %, with the change against the old model"))
         layout.addWidget(self.types)
-        layout.addWidget(_title("Confusion matrix: rows true, columns told"))
+        layout.addWidget(_title("Confusion matrix: rows true, columns predicted"))
         self.matrix = _table(len(TYPES), len(TYPES))
         self.matrix.setHorizontalHeaderLabels([kind.letter for kind in TYPES])
         layout.addWidget(self.matrix)
@@ -111,7 +111,7 @@ class ResultPanel(QWidget):
             lambda: open_report(self.run) if self.run is not None else None,
         )  # fmt: skip
         self.discard_button = button(
-            "Discard", "Put this training away; Undo beside the list brings it back.",
+            "Discard", "Put this training away; Undo next to the list brings it back.",
             lambda: self.discard.emit(self.run),
         )  # fmt: skip
         row.addWidget(self.use_button, 2)
@@ -243,7 +243,7 @@ def notes(report: Report) -> list[str]:
         found.append(report.what_was_not_checked())
     if report.seen_by_old:
         found.append(
-            f"{report.old_name} had learnt from {len(report.seen_by_old)} of these groups, so its "
+            f"{report.old_name} was trained on {len(report.seen_by_old)} of these groups, so its "
             f"numbers are too good."
         )
     if not report.calibration_known:

@@ -106,7 +106,7 @@ class StagesPanel(QWidget):
             1, 20, "1: one split. More: every metaphase is checked once, which takes as many times "
             "as long; the first split's model is kept."
         )  # fmt: skip
-        self.composed = share(0.0, 1.0, "Share of composed clusters among the clusters learnt.")
+        self.composed = share(0.0, 1.0, "Share of composed clusters among the training clusters.")
         self.average = share(
             0.0, 0.9999, "Decay of the running average of the weights; 0 keeps the weights as they "
             "are. For long trainings, such as 0.999."
@@ -123,7 +123,7 @@ class StagesPanel(QWidget):
             "on allow, so that a few metaphases do not make it forget others."
         )
         self.names = QCheckBox("Name the metaphases in it")
-        self.names.setToolTip("Off: the model file tells the groups only by hash.")
+        self.names.setToolTip("Off: the model file names the groups only by hash.")
         for title, widget in (
             ("Batch size", self.batch), ("Seed", self.seed), ("To check on", self.share),
             ("Folds", self.folds), ("Composed", self.composed), ("Stop early", self.patience),
@@ -186,7 +186,7 @@ class StagesPanel(QWidget):
             )
         except ValueError:
             raise ConfigError(
-                f"Stage {row + 1} holds something that is no number: mend the stages table."
+                f"Stage {row + 1} holds something that is not a number: correct the stages table."
             ) from None
 
     def show_config(self, config: TrainingConfig) -> None:

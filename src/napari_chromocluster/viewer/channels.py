@@ -1,0 +1,128 @@
+"""Image files whose channels or planes of focus napari shows as if they were metaphases."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from napari_chromocluster.imaging.image_file import ImageFile, may_hold_planes, open_image
+from napari_chromocluster.imaging.io import IMAGE_SUFFIXES, ImageError
+from napari_chromocluster.viewer.layers import (
+    CHANNEL,
+    SOURCE,
+    frame_shape,
+    kind_of,
+    placement,
+    source_of,
+    unique_name,
+)
+
+
+def may_have_channels(layer: Any) -> bool:
+    """Whether an image layer is a stack from a file that may name its axes."""
+    if kind_of(layer) != "image" or CHANNEL in layer.metadata or len(frame_shape(layer)) < 3:
+        return False
+    file = Path(source_of(layer))
+    return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+
+
+def read_channel(path: str, shown: tuple[int, ...], channel: str = "") -> ImageFile | None:
+    """Read one channel of a file, in each frame the sharpest plane of focus.
+
+    Parameters
+    ----------
+    path : str
+        The image file.
+    shown : tuple of int
+        Shape of the layer that napari made of it, without colours.
+    channel : str
+        The channel wanted, by name or number from 1; where the file does not have it, or
+        none is wanted, the one that is likely to show the chromosomes is read.
+
+    Returns
+    -------
+    ImageFile or None
+        None where the layer shows just the metaphases of the file.
+    """
+    try:
+        # A plain stack is not read: it may be large.
+        opened = _opened(path, channel) if may_hold_planes(path) else None
+    except ImageError:
+        opened = None  # napari can read more kinds of files
+    if opened is None:
+        return None
+    color = opened.pixels.ndim > 2 and opened.pixels.shape[-1] in (3, 4)
+    frames = opened.pixels.shape[: -1 if color else None]
+    # The layer may show a part of the file, or what was made of it.
+    whole = shown[-2:] == frames[-2:] or shown[:2] == frames[-2:]
+    return opened if whole and shown != frames else None
+
+
+def _opened(path: str, channel: str) -> ImageFile:
+    opened = open_image(path)
+    if channel and opened.channels:
+        with suppress(ImageError):
+            return open_image(path, channel)
+    return opened
+
+
+def show_channel(viewer: Any, layer: Any, opened: ImageFile) -> Any:
+    """Show what was read of the file of a layer as a layer of its own, and hide the other.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    layer : Image layer
+        Shows the whole file, or another channel of it.
+    opened : ImageFile
+        From `read_channel`.
+
+    Returns
+    -------
+    Image layer
+        The new layer.
+    """
+    pixels = opened.pixels
+    color = pixels.ndim > 2 and pixels.shape[-1] in (3, 4)
+    ndim = pixels.ndim - color
+    same = frame_shape(layer)[-2:] == pixels.shape[ndim - 2 : ndim]
+    what = opened.channels[opened.channel - 1] if opened.channel else "one image"
+    before = layer.metadata.get(CHANNEL, {"of": layer.unique_id, "file": layer.name})
+    layer.visible = False
+    return viewer.add_image(
+        pixels,
+        name=unique_name(viewer, f"{before['file']} · {what}"),
+        rgb=color,
+        metadata={
+            SOURCE: source_of(layer),
+            CHANNEL: {
+                "of": before["of"],
+                "file": before["file"],
+                "names": opened.channels,
+                "number": opened.channel,
+                "notes": " ".join(opened.notes),
+            },
+        },
+        **(placement(layer, ndim) if same else {}),
+    )
+
+
+def channel_layer(viewer: Any, layer: Any, number: int) -> Any:
+    """Return the layer that shows another channel of the same file, None where there is none."""
+    wanted = (layer.metadata[CHANNEL]["of"], number)
+    for one in viewer.layers:
+        known = one.metadata.get(CHANNEL)
+        if known is not None and (known["of"], known["number"]) == wanted:
+            return one
+    return None
+
+
+def channel_of(layer: Any) -> tuple[tuple[str, ...], int, str]:
+    """Return the channels of the file of a layer, the one it shows from 1, and what was chosen.
+
+    No channel, and 0, where it shows all that its file holds.
+    """
+    known = layer.metadata.get(CHANNEL, {}) if layer is not None else {}
+    return known.get("names", ()), known.get("number") or 0, known.get("notes", "")

@@ -1,0 +1,179 @@
+"""What the classify dock says of layers that are odd, left out, replaced or closed."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from classify_dock import done, find
+from napari_chromocluster.results.table import counts
+from napari_chromocluster.viewer.layers import set_table, table_of
+from napari_chromocluster.viewer.overlay import letters_layer
+from napari_chromocluster.viewer.preferences import preferences, remember
+from review_dock import MADE, OTHER, reviewing, seeded
+
+
+@pytest.fixture
+def dock(classifying):
+    return classifying
+
+
+def choose(box, name):
+    place = box.findText(name)
+    box.setCurrentIndex(place)
+    box.activated.emit(place)
+
+
+def test_labels_that_are_no_label_image_are_doubted(dock, viewer):
+    viewer.add_image(MADE.image, name="metaphase")
+    doubt = dock.input.doubt
+    for name, array, words in (
+        ("mask", 255 * (MADE.labels > 0), "give each part a label of its own"),
+        ("from 1", MADE.labels + 1, "give it the label 0"),
+        ("alpha", np.dstack([MADE.labels, MADE.labels]), "save it with one whole number"),
+        ("planar", np.stack([MADE.labels] * 3), "save it with one whole number"),
+    ):
+        viewer.add_labels(array.astype(np.int32), name=name)
+        choose(dock.input.labels_combo, name)
+        assert words in doubt.text()
+        assert doubt.isVisible()
+    viewer.add_labels(MADE.labels, name="regions")
+    choose(dock.input.labels_combo, "regions")
+    assert not doubt.isVisible()
+
+
+def test_what_was_left_out_is_counted_with_its_reasons(dock, viewer, qtbot):
+    left_out = dock.input.left_out
+    assert not left_out.isVisible()
+    labels = find(qtbot, dock, viewer, MADE)
+    assert left_out.isVisible()
+    total, reasons = left_out.text().split(" left out: ")
+    assert int(total) == sum(int(one.split()[0]) for one in reasons.split(", "))
+    before = int(labels.data.max())
+    dock.input.smallest.setValue(0.9)
+    qtbot.waitUntil(lambda: labels.data.max() < before)
+    gone = before - int(labels.data.max())
+    assert left_out.text().startswith(f"{int(total) + gone} left out: ")
+    assert "too small" in left_out.text()
+    viewer.add_labels(MADE.labels, name="others")
+    choose(dock.input.labels_combo, "others")
+    assert not left_out.isVisible()
+
+
+def test_a_stack_counts_the_frame_and_all_frames(dock, viewer, qtbot):
+    viewer.add_image(np.stack([MADE.image, OTHER.image]), name="stack")
+    dock.input.find_button.click()
+    done(qtbot, dock)
+    assert " left out: " in dock.input.left_out.text()
+    labels = dock.labels
+    set_table(labels, seeded(np.asarray(labels.data)))
+    table = table_of(labels)
+    legend = dock.result.legend
+    assert legend.frames.isVisible()
+    for frame in (1, 0):
+        viewer.dims.set_current_step(0, frame)
+        mine = table[table["frame"] == frame]
+        said = f"Regions: this frame {len(mine)}, all 2 frames {len(table)}"
+        qtbot.waitUntil(lambda said=said: legend.frames.text() == said)
+        assert legend.shown_counts() == {str(k): str(n) for k, n in counts(mine).items()}
+    assert legend.shown_totals() == {str(k): str(n) for k, n in counts(table).items()}
+    find(qtbot, dock, viewer, MADE)
+    assert not legend.frames.isVisible()
+
+
+def test_what_is_chosen_in_the_dock_is_remembered(dock, viewer, qtbot):
+    old = preferences()
+    try:
+        box = dock.run.model_combo
+        box.activated.emit(box.currentIndex())
+        choose(dock.run.device_combo, "cpu")
+        assert (preferences().model, preferences().device) == ("quick", "cpu")
+    finally:
+        remember("model", old.model)
+        remember("device", old.device)
+
+
+def test_a_chosen_image_is_shown_whole(dock, viewer, qtbot):
+    labels = find(qtbot, dock, viewer, MADE)
+    viewer.add_image(OTHER.image[:200, :200], name="another")
+    qtbot.waitUntil(lambda: not labels.visible)
+    assert "is hidden" in dock.banner.text
+    assert viewer.layers.index("another") < viewer.layers.index(labels)
+    camera = viewer.scene.camera
+    camera.zoom, camera.center = 20, (0, 0)
+    choose(dock.input.image_combo, "metaphase")
+    assert viewer.layers["metaphase"].visible
+    assert labels.visible
+    assert not viewer.layers["another"].visible
+    height, width = MADE.image.shape
+    assert np.allclose(camera.center[-2:], ((height - 1) / 2, (width - 1) / 2), atol=2)
+    assert camera.zoom * max(height, width) < 1.1 * max(viewer.canvas.size)
+    zoom = camera.zoom = 3.0
+    viewer.add_labels(np.zeros_like(MADE.labels), name="empty")
+    assert camera.zoom == zoom  # the view is fitted once, not held
+
+
+@pytest.mark.parametrize("gone", ["image", "regions", "picture"])
+def test_what_is_gone_while_it_is_classified(gone, dock, viewer, monkeypatch, qtbot):
+    labels = find(qtbot, dock, viewer, MADE)
+    set_table(labels, seeded(np.asarray(labels.data)))
+    before = table_of(labels)
+    dock.show_result()
+    qtbot.waitUntil(lambda: letters_layer(viewer, labels) is not None, timeout=20000)
+    go_on, model = threading.Event(), dock.classifier
+    monkeypatch.setattr(dock, "classifier", lambda: go_on.wait(20) and model())
+    dock.run.all_button.click()
+    image = viewer.layers["metaphase"]
+    if gone == "picture":
+        image.data = OTHER.image
+    else:
+        viewer.layers.remove(image if gone == "image" else labels)
+    go_on.set()
+    done(qtbot, dock)
+    words = {
+        "image": "the image was closed",
+        "regions": "the regions were closed",
+        "picture": "shows another picture now",
+    }
+    assert dock.banner.text.startswith("Classifying was stopped: ")
+    assert words[gone] in dock.banner.text
+    assert table_of(labels).equals(before)
+    qtbot.waitUntil(lambda: gone == "regions" or not labels.visible)
+    letters = letters_layer(viewer, labels)
+    assert letters is None or not letters.visible or not len(letters.data)
+    assert dock.labels is None
+
+
+def test_another_picture_in_the_layer_is_another_image(dock, viewer, qtbot):
+    labels = find(qtbot, dock, viewer, MADE)
+    set_table(labels, seeded(np.asarray(labels.data)))
+    assert dock.result.review_button.isEnabled()
+    viewer.layers["metaphase"].data = OTHER.image
+    qtbot.waitUntil(lambda: dock.labels is None)
+    assert "shows another picture now" in dock.banner.text
+    assert not labels.visible
+    assert not dock.result.review_button.isEnabled()
+    dock.input.find_button.click()
+    done(qtbot, dock)
+    assert dock.labels != labels
+    assert not (table_of(dock.labels)["cluster_type"] != "").any()
+    # The picture of before is known again.
+    viewer.layers["metaphase"].data = MADE.image.copy()
+    qtbot.waitUntil(lambda: dock.labels == labels)
+
+
+def test_a_review_ends_with_its_picture(classified, qtbot):
+    image, labels = classified.layers[:2]
+    with reviewing(classified, qtbot) as review:
+        key = review.session.region_keys()[0]
+        review.session.set_type([key], "other")
+        image.data = OTHER.image
+        qtbot.waitUntil(lambda: review.session is None, timeout=20000)
+        assert review.labels_combo.currentData() is None
+        assert "shows another picture now" in review.banner.text
+        assert not labels.visible
+        # Its own picture brings the decision back.
+        other = classified.add_image(MADE.image.copy(), name="again")
+        review.choose_image(other)
+        qtbot.waitUntil(lambda: review.session is not None, timeout=20000)
+        assert review.session.rows([key])["cluster_type"].iloc[0] == "other"
