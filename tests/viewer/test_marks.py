@@ -10,7 +10,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import build_table, set_types
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.viewer.explaining import show_explanation
 from napari_chromocluster.viewer.hover import follow_mouse
 from napari_chromocluster.viewer.later import run_waiting
@@ -49,7 +49,8 @@ def test_clusters_have_letters_and_unsure_ones_a_dash_and_a_question_mark(viewer
     show_overlay(viewer, labels, threshold=0.7)
     assert words(viewer) == ["S?", "T"]
     dashes = marks_layer(viewer, labels, DASHES)
-    starts = dashes.data[:, 0].round().astype(int)
+    colored = dashes.edge_color[:, :3].any(axis=1)
+    starts = dashes.data[colored, 0].round().astype(int)
     y0, x0, y1, x1 = extract_regions(labels.data, {2})[0].bbox
     assert (starts.min(axis=0) >= (y0 - 1, x0 - 1)).all()
     assert (starts.max(axis=0) <= (y1 + 1, x1 + 1)).all()
@@ -75,7 +76,8 @@ def test_marks_are_filled_anew_and_not_made_anew(viewer):
     assert len(letters.data) == len(letters.features) == len(labels.features)
     show_marks(viewer, labels, threshold=0.0)
     assert words(viewer) == ["T"]
-    assert not len(marks_layer(viewer, labels, DASHES).data)
+    # Each outline has a dark line around it, and no dashes where nothing is unsure.
+    assert not marks_layer(viewer, labels, DASHES).edge_color[:, :3].any()
     hide_overlay(viewer, labels)
     assert marks_layer(viewer, labels, LETTERS) is None
 
@@ -225,7 +227,7 @@ def test_marks_are_named_after_the_image_and_leave_the_selection(viewer):
     show_frames(viewer, labels, [(0, 10, 20, 30, 50)])
     show_explanation(viewer, labels, np.ones(labels.data.shape, np.float32))
     names = {layer.name for layer in viewer.layers}
-    assert names == {"m", "r", "m · types", "m · unsure", "m · selected", "m · explanation"}
+    assert names == {"m", "r", "m · types", "m · outlines", "m · selected", "m · explanation"}
     assert viewer.layers.selection.active is labels
     assert emitted == []
 
@@ -237,6 +239,32 @@ def test_what_is_selected_has_a_colour_of_its_own(viewer):
     others = [*(kind.color for kind in TYPES), UNCLASSIFIED]
     for color in map(transform_color, others):
         assert np.abs(own[:3] - color[0][:3]).max() > 0.25
+
+
+def test_dashes_have_the_colour_of_the_type(viewer):
+    labels = viewer.layers["r"]
+    for colors in (None, {"single": "#123456"}):
+        show_overlay(viewer, labels, threshold=0.7, colors=colors)
+        dashes = marks_layer(viewer, labels, DASHES)
+        own = transform_color((colors or {}).get("single", ClusterType.SINGLE.color))[0]
+        dark = np.allclose(dashes.edge_color[0][:3], 0)
+        assert dark
+        assert np.allclose(dashes.edge_color[-1], own, atol=1e-3)
+        assert len(dashes.edge_color) == len(dashes.data)
+
+
+def test_letters_are_seen_on_any_image(viewer):
+    labels = viewer.layers["r"]
+    show_overlay(viewer, labels, threshold=0.7)
+    letters = marks_layer(viewer, labels, LETTERS)
+    assert (letters.face_color[:, :3] == 0).all()
+    assert (letters.face_color[:, 3] > 0.5).all()
+    dark = {str(kind): "#000000" for kind in TYPES}
+    show_overlay(viewer, labels, threshold=0.7, colors=dark)
+    assert (letters.face_color[:, :3] == 1).all()
+    # The ground has one size on the screen, as the letters have.
+    low, high = letters.canvas_size_limits
+    assert low == high
 
 
 def test_regions_at_the_border_and_of_one_pixel_have_dashes():

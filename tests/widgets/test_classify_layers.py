@@ -77,7 +77,7 @@ def test_a_stack_counts_the_frame_and_all_frames(dock, viewer, qtbot):
         qtbot.waitUntil(lambda said=said: legend.frames.text() == said)
         assert legend.shown_counts() == {str(k): str(n) for k, n in counts(mine).items()}
     assert legend.shown_totals() == {str(k): str(n) for k, n in counts(table).items()}
-    find(qtbot, dock, viewer, MADE)
+    viewer.add_image(MADE.image, name="metaphase")
     assert not legend.frames.isVisible()
 
 
@@ -111,6 +111,14 @@ def test_a_chosen_image_is_shown_whole(dock, viewer, qtbot):
     zoom = camera.zoom = 3.0
     viewer.add_labels(np.zeros_like(MADE.labels), name="empty")
     assert camera.zoom == zoom  # the view is fitted once, not held
+
+
+def test_of_many_metaphases_the_one_that_is_seen_is_chosen(dock, viewer, annotated, qtbot):
+    viewer.open(str(annotated), plugin="napari-chromocluster")
+    qtbot.waitUntil(lambda: letters_layer(viewer, viewer.layers[1]) is not None, timeout=20000)
+    assert dock.image == viewer.layers[0]
+    assert dock.image.visible
+    assert dock.labels.visible
 
 
 @pytest.mark.parametrize("gone", ["image", "regions", "picture"])

@@ -169,6 +169,6 @@ def test_a_metaphase_under_review_has_four_layers_of_ours(docks, qtbot):
     name = sorted(int(one) for one in np.unique(labels.data) if one)[4]
     choose(docks.review, qtbot, (0, name))
     marks = {layer.name for layer in viewer.layers} - {"metaphase", "metaphase regions"}
-    assert marks == {"metaphase · types", "metaphase · unsure", "metaphase · selected"}
+    assert marks == {"metaphase · types", "metaphase · outlines", "metaphase · selected"}
     docks.classify.run.clear_button.click()
     qtbot.waitUntil(lambda: "metaphase · selected" not in viewer.layers, timeout=30000)

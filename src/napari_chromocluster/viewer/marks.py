@@ -1,9 +1,10 @@
-"""Marks over a labels layer that do not hang on colour: letters, dashes, frames."""
+"""Marks over a labels layer that are seen on any image: letters, lines, dashes, frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,20 @@ _FOLLOWED = "chromocluster_followed"
 _PLACED = ("scale", "translate", "rotate", "shear", "affine")
 #: Length of a dash and of the gap after it, in px.
 _DASH, _GAP = 4.0, 4.0
-#: Regions that get dashes at most; beyond that the question marks must do.
-_MOST_DASHED = 400
-_DASH_COLOR = "#000000"
+#: Regions that get dashes, or a dark line around their outline, at most.
+_MOST_OUTLINED = 400
+#: Level at which a line runs around the outermost pixels of a region, not over them.
+_AROUND = 0.02
+#: Every so many points of such a line are drawn.
+_EVERY = 4
+#: Colour of the line around outlines and of the ground of letters, on which all types are seen.
+_DARK, _LIGHT = "#000000B0", "#FFFFFFD0"
+#: Luminance from which a colour is seen on a dark ground.
+_BRIGHT = 0.1
+#: Px of the screen that the ground of a letter is wide.
+_GROUND = 24
+#: Px above a region, in the image shown whole, at which its letter stands.
+_ABOVE = 9.0
 #: Colour of what is selected: no type has it, nor have regions without a type, and it is seen on
 #: dark and light images.
 SELECTION_COLOR = "#9A4DFF"
@@ -54,8 +66,8 @@ def is_mark(layer: Any, mark: str, owner: Any) -> bool:
 
 def region_masks(
     layer: Any, rows: pd.DataFrame
-) -> Iterator[tuple[int, int, int, NDArray[np.bool_]]]:
-    """Yield frame, top, left and mask of regions, one pixel wider than their boxes.
+) -> Iterator[tuple[int, int, int, int, NDArray[np.bool_]]]:
+    """Yield label, frame, top, left and mask of regions, one pixel wider than their boxes.
 
     Regions whose pixels are gone since the table was made are left out.
     """
@@ -66,7 +78,12 @@ def region_masks(
         plane = array[int(frame)] if stack else array
         mask = np.pad(np.asarray(plane[y0:y1, x0:x1]) == label, 1)
         if mask.any():
-            yield int(frame), y0 - 1, x0 - 1, mask
+            yield int(label), int(frame), y0 - 1, x0 - 1, mask
+
+
+def halo_vectors(layer: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Return lines around the outlines of regions, as `dash_vectors` returns dashes."""
+    return _joined(layer, rows, 0)[0]
 
 
 def dash_vectors(layer: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
@@ -84,17 +101,42 @@ def dash_vectors(layer: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
     (N, 2, D) float array
         Start and direction of each dash in px of the layer, for a Vectors layer.
     """
+    return _joined(layer, rows, 1)[0]
+
+
+def _joined(
+    layer: Any, rows: pd.DataFrame, which: int
+) -> tuple[NDArray[np.float64], list[tuple[int, int, int]]]:
+    """Return the lines around regions (0) or their dashes (1), and frame, label, number of each."""
     ndim = len(frame_shape(layer))
-    parts = [np.zeros((0, 2, ndim))]
-    for frame, top, left, mask in region_masks(layer, rows.head(_MOST_DASHED)):
-        for outline in find_contours(mask.astype(np.float32), 0.5):
-            starts, ends = _dashes(outline + np.array([top, left]))
-            dashes = np.zeros((len(starts), 2, ndim))
-            dashes[:, 0, -2:], dashes[:, 1, -2:] = starts, ends - starts
-            if ndim == 3:
-                dashes[:, 0, 0] = frame
-            parts.append(dashes)
-    return np.concatenate(parts)
+    parts, counted = [np.zeros((0, 2, ndim))], []
+    for label, frame, top, left, mask in region_masks(layer, rows.head(_MOST_OUTLINED)):
+        lines = _lines_around(mask.tobytes(), mask.shape)[which]
+        out = np.zeros((len(lines), 2, ndim))
+        out[:, :, -2:] = lines
+        out[:, 0, -2:] += (top, left)
+        if ndim == 3:
+            out[:, 0, 0] = frame
+        parts.append(out)
+        counted.append((frame, label, len(out)))
+    return np.concatenate(parts), counted
+
+
+@lru_cache(maxsize=2048)
+def _lines_around(
+    mask: bytes, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lines around a mask and its dashes, each as starts and directions (N, 2, 2)."""
+    around: list[NDArray[Any]] = [np.zeros((0, 2, 2))]
+    dashes: list[NDArray[Any]] = [np.zeros((0, 2, 2))]
+    inside = np.frombuffer(mask, bool).reshape(shape).astype(np.float32)
+    for outline in find_contours(inside, _AROUND):
+        points = outline[: -1 : min(_EVERY, max(1, len(outline) // 8))]
+        starts, ends = points, np.roll(points, -1, axis=0)
+        around.append(np.stack([starts, ends - starts], axis=1))
+        starts, ends = _dashes(outline)
+        dashes.append(np.stack([starts, ends - starts], axis=1))
+    return np.concatenate(around), np.concatenate(dashes)
 
 
 def _dashes(outline: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -109,7 +151,7 @@ def _dashes(outline: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def letter_places(layer: Any, rows: pd.DataFrame) -> tuple[NDArray[np.float64], list[int]]:
-    """Return the topmost point of regions, and the positions of their rows.
+    """Return the places above regions where letters stand, and the positions of their rows.
 
     Returns
     -------
@@ -121,9 +163,10 @@ def letter_places(layer: Any, rows: pd.DataFrame) -> tuple[NDArray[np.float64], 
     places, kept = [], []
     ndim = len(frame_shape(layer))
     for number in range(len(rows)):
-        for frame, top, left, mask in region_masks(layer, rows.iloc[number : number + 1]):
+        for _, frame, top, left, mask in region_masks(layer, rows.iloc[number : number + 1]):
             y, x = topmost_point(mask)
-            place = (top + y, left + x)
+            # So that the bands of the region stay visible.
+            place = (top + y - _ABOVE * _grain(layer), left + x)
             places.append((float(frame), *place) if ndim == 3 else place)
             kept.append(number)
     return np.array(places).reshape(-1, ndim), kept
@@ -144,13 +187,12 @@ def show_letters(
         return None
     kinds = [ClusterType(kind) for kind in rows["cluster_type"].iloc[kept]]
     words = [k.letter + "?" * bool(doubtful[i]) for k, i in zip(kinds, kept, strict=True)]
+    shades = [(colors or {}).get(str(kind), kind.color) for kind in kinds]
     text = {
         "string": "{letter}",
         "size": 12,
-        "color": [(colors or {}).get(str(kind), kind.color) for kind in kinds],
+        "color": shades,
         "anchor": "center",
-        # Above the region, so that its bands stay visible.
-        "translation": [*[0.0] * (places.shape[1] - 2), -9.0 * _grain(labels), 0.0],
     }
     if old is not None:
         # Making a layer takes much longer than filling one, and the layer list would flicker.
@@ -158,8 +200,8 @@ def show_letters(
         return old
     return _add(
         viewer, labels, LETTERS, "add_points", places,
-        name=mark_name(viewer, labels, "types"), size=1, face_color="transparent",
-        border_color="transparent",
+        name=mark_name(viewer, labels, "types"), size=1, canvas_size_limits=(_GROUND, _GROUND),
+        face_color=_grounds(shades), border_width=0, symbol="disc",
         features=pd.DataFrame({"letter": words}), text=text,
     )  # fmt: skip
 
@@ -186,23 +228,59 @@ def fill_letters(
         layer.set_view_slice()
     layer.features = pd.DataFrame({"letter": list(words)})
     layer.text = dict(text)
+    if len(places):
+        layer.face_color = _grounds(text["color"])
 
 
-def show_dashes(viewer: Any, labels: Any, rows: pd.DataFrame) -> Any:
-    """Draw dashes along the outlines of unsure regions."""
-    vectors = dash_vectors(labels, rows)
-    old = marks_layer(viewer, labels, DASHES)
-    if not len(vectors):
+def _grounds(colors: Sequence[str]) -> NDArray[np.float64]:
+    """Return the ground on which each colour of a letter is seen, whatever the image is like."""
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    found = np.asarray(transform_color(list(colors)), float)
+    bright = found[:, :3] ** 2.2 @ [0.2126, 0.7152, 0.0722] > _BRIGHT
+    dark, light = transform_color([_DARK, _LIGHT])
+    return np.asarray(np.where(bright[:, None], dark, light), float)
+
+
+def show_dashes(
+    viewer: Any,
+    labels: Any,
+    rows: pd.DataFrame,
+    doubtful: NDArray[np.bool_],
+    colors: Mapping[str, str] | None = None,
+) -> Any:
+    """Draw dark lines around regions, with dashes of their types' colours where they are unsure.
+
+    On the dark line an outline is seen whatever the stain is.
+    """
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    halo, dashed = halo_vectors(labels, rows), rows[doubtful]
+    if not len(halo):
         empty_marks(viewer, labels, DASHES)
         return None
-    if old is not None:
-        old.data = vectors
-        return old
-    return _add(
-        viewer, labels, DASHES, "add_vectors", vectors,
-        name=mark_name(viewer, labels, "unsure"), edge_width=1.4 * _grain(labels),
-        edge_color=_DASH_COLOR, vector_style="line",
-    )  # fmt: skip
+    dashes, counted = _joined(labels, dashed, 1)
+    kinds = dict(
+        zip(zip(dashed["frame"], dashed["index"], strict=True), dashed["cluster_type"], strict=True)
+    )
+    types = [ClusterType(kinds[frame, label]) for frame, label, _ in counted]
+    shades = [(colors or {}).get(str(kind), kind.color) for kind in types]
+    drawn = np.repeat(
+        np.asarray(transform_color([_DARK, *shades])),
+        [len(halo), *(number for _, _, number in counted)],
+        axis=0,
+    )
+    vectors, old = np.concatenate([halo, dashes]), marks_layer(viewer, labels, DASHES)
+    if old is None:
+        return _add(
+            viewer, labels, DASHES, "add_vectors", vectors,
+            name=mark_name(viewer, labels, "outlines"), edge_width=1.4 * _grain(labels),
+            edge_color=drawn, vector_style="line",
+        )  # fmt: skip
+    assign(old, vectors)
+    if not np.array_equal(old.edge_color, drawn):
+        old.edge_color = drawn
+    return old
 
 
 def show_frames(
@@ -361,9 +439,8 @@ def empty_marks(viewer: Any, labels: Any, mark: str) -> None:
 def _empty(layer: Any) -> None:
     """Take all marks out of their layer."""
     if LETTERS in layer.metadata:
-        look = {"size": layer.text.size, "anchor": "center",
-                "translation": np.array(layer.text.translation)}  # fmt: skip
-        fill_letters(layer, layer.data[:0], [], {"string": "{letter}", **look})
+        look = {"string": "{letter}", "size": layer.text.size, "anchor": "center"}
+        fill_letters(layer, layer.data[:0], [], look)
     else:
         layer.data = layer.data[:0]
 

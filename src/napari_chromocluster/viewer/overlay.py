@@ -113,15 +113,17 @@ def show_marks(
 
     Parameters and what is returned as in `show_overlay`.
     """
-    show_unsure(viewer, labels, threshold)
+    show_unsure(viewer, labels, threshold, colors)
     return show_types(viewer, labels, threshold=threshold, text=text, colors=colors)
 
 
-def show_unsure(viewer: Any, labels: Any, threshold: float) -> None:
-    """Draw dashes along unsure regions, and let the mouse name what it is over."""
+def show_unsure(
+    viewer: Any, labels: Any, threshold: float, colors: Mapping[str, str] | None = None
+) -> None:
+    """Draw lines around regions, with dashes if they are unsure; let the mouse name regions."""
     table = table_of(labels)
     labels.metadata[THRESHOLD] = float(threshold)
-    show_dashes(viewer, labels, table[unsure(table, threshold)])
+    show_dashes(viewer, labels, table, unsure(table, threshold), colors)
     follow_mouse(viewer)
 
 

@@ -15,10 +15,7 @@ from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.hover import THRESHOLD, follow_mouse
 from napari_chromocluster.viewer.layers import current_frame, frame_shape
 from napari_chromocluster.viewer.marks import (
-    DASHES,
     LETTERS,
-    assign,
-    dash_vectors,
     empty_marks,
     fill_letters,
     letter_places,
@@ -63,7 +60,6 @@ class Painter:
         self.viewer, self.session = viewer, session
         self.colors, self.threshold = dict(colors), threshold
         self._places: dict[tuple[Key, int], NDArray[np.float64] | None] = {}
-        self._dashes: dict[tuple[Key, int], NDArray[np.float64]] = {}
         self._mapped: Any = None
 
     # ---------------------------------------------------------------- colours
@@ -141,7 +137,8 @@ class Painter:
         known = ~rows["cluster_type"].isin(["", str(ClusterType.SINGLE)]).to_numpy()
         order = np.argsort(rows["confidence"].to_numpy(float), kind="stable")
         chosen = [place for place in order if doubtful[place] or known[place]][:MOST_LETTERS]
-        self._draw_dashes(rows.iloc[[place for place in chosen if doubtful[place]]])
+        dashed = np.isin(np.arange(len(rows)), chosen) & doubtful
+        show_dashes(self.viewer, labels, rows, dashed, self.colors)
         if letters:
             self._write_letters(rows.iloc[chosen], doubtful[chosen])
         else:
@@ -150,18 +147,6 @@ class Painter:
     def _names(self, rows: pd.DataFrame) -> list[tuple[Key, int]]:
         keys = [(int(f), int(n)) for f, n in zip(rows["frame"], rows["index"], strict=True)]
         return [(key, self.session.tracker.hash_of(key)) for key in keys]
-
-    def _draw_dashes(self, rows: pd.DataFrame) -> None:
-        labels = self.session.labels
-        names = self._names(rows)
-        for number, name in enumerate(names):
-            if name not in self._dashes:
-                self._dashes[name] = dash_vectors(labels, rows.iloc[number : number + 1])
-        old = marks_layer(self.viewer, labels, DASHES)
-        if old is None or not names:
-            show_dashes(self.viewer, labels, rows)
-        else:
-            assign(old, np.concatenate([self._dashes[name] for name in names]))
 
     def _write_letters(self, rows: pd.DataFrame, doubtful: NDArray[np.bool_]) -> None:
         labels = self.session.labels
@@ -185,7 +170,6 @@ class Painter:
             "size": old.text.size,
             "color": [self._color_of(kind) for kind in kinds],
             "anchor": "center",
-            "translation": np.array(old.text.translation),
         }
         fill_letters(old, np.array([self._places[names[i]] for i in kept]), words, look)
 

@@ -80,7 +80,6 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scrolling(inner), 1)
         outer.addWidget(self.banner)
-        self.setMinimumWidth(300)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         # Wherever the focus is; only while there is something to stop.
         self._escape = QShortcut(QKeySequence("Esc"), self)

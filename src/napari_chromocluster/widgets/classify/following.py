@@ -77,7 +77,9 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
         self._refresh_layers()
-        if self.task is None and event.value in image_layers(self.viewer):
+        # Of many that are opened together, all but one are hidden.
+        seen = event.value.visible and event.value in image_layers(self.viewer)
+        if self.task is None and seen:
             choose(self.input.image_combo, event.value)  # what was just opened is what is wanted
             self._arrange.start()  # once napari is done with adding it
             self._open_beside()

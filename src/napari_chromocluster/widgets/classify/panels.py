@@ -162,7 +162,7 @@ class ResultPanel(QWidget):
         self.legend = Legend()
         self.legend.set_colors(preferences.colors)
         layout.addWidget(self.legend)
-        self.chromosomes = QLabel()
+        self.chromosomes = _words()
         self.chromosomes.setToolTip(
             "Estimated from types and sizes. How many a cell has is set in the Preferences of "
             "Chromocluster; clusters are more or less likely accordingly."

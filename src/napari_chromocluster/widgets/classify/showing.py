@@ -72,7 +72,8 @@ class ClassifyShowing(ClassifyBase):
     def show_marks(self) -> None:
         """Show letters and dashes anew; the colours stay."""
         if self._has_result():
-            show_unsure(self.viewer, self.labels, self.result.threshold.value())
+            threshold = self.result.threshold.value()
+            show_unsure(self.viewer, self.labels, threshold, self.preferences.colors)
             # Each makes a layer the first time, so each has a turn of its own.
             self._letter.start()
         self._update()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -66,9 +67,34 @@ def group(title: str) -> tuple[Group, QVBoxLayout]:
     return box, box.layout_
 
 
-def scrolling(content: QWidget) -> QScrollArea:
-    """Return a scroll area that scrolls up and down only."""
-    area = QScrollArea()
+class Scroller(QScrollArea):
+    """Scrolls up and down only, and is never narrower than what it holds."""
+
+    #: Least width in px.
+    least = 290
+
+    def minimumSizeHint(self) -> QSize:
+        """Return a width at which no text is cut, however large the font is."""
+        hint = super().minimumSizeHint()
+        content = self.widget()
+        if content is None:
+            return QSize(hint)
+        bar = self.verticalScrollBar().sizeHint().width()
+        # A few px more: napari's style gives the bar a margin.
+        return QSize(max(self.least, content.minimumSizeHint().width() + bar + 4), hint.height())
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Follow the content when it changes."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+
+def scrolling(content: QWidget, least: int = Scroller.least) -> QScrollArea:
+    """Return a scroll area that scrolls up and down only, at least so many px wide."""
+    area = Scroller()
+    area.least = least
+    content.installEventFilter(area)
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -139,13 +165,12 @@ class Legend(QWidget):
         self.frames = QLabel()
         self.frames.setWordWrap(True)
         layout.addWidget(self.frames, 0, 0, 1, 4)
-        self._heads = [QLabel("this frame"), QLabel("all")]
+        self._heads = [QLabel("frame"), QLabel("all")]
         for column, head in enumerate(self._heads, start=2):
             head.setAlignment(Qt.AlignmentFlag.AlignRight)
             layout.addWidget(head, 1, column)
         for row, kind in enumerate(TYPES, start=2):
             swatch = QLabel(kind.letter)
-            swatch.setFixedSize(20, 18)
             swatch.setAlignment(Qt.AlignmentFlag.AlignCenter)
             number = QLabel("–")
             number.setAlignment(Qt.AlignmentFlag.AlignRight)
@@ -158,7 +183,6 @@ class Legend(QWidget):
             self._totals[kind] = total
             self._swatches[kind], self._counts[kind] = swatch, number
         layout.setColumnStretch(1, 1)
-        layout.setHorizontalSpacing(10)
         self.set_colors({})
         self.set_frames("", None)
 
@@ -175,7 +199,8 @@ class Legend(QWidget):
         for kind, swatch in self._swatches.items():
             color = colors.get(str(kind), kind.color)
             swatch.setStyleSheet(
-                f"background: {color}; color: black; font-weight: bold; border-radius: 3px;"
+                f"background: {color}; color: black; font-weight: bold; border-radius: 3px; "
+                "padding: 1px 4px;"
             )
 
     def set_counts(self, counts: Mapping[ClusterType, int] | None) -> None:

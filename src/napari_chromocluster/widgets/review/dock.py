@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QScrollArea,
     QSizePolicy,
     QSlider,
     QVBoxLayout,
@@ -33,7 +32,7 @@ from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.viewer.review.order import waiting_rows
 from napari_chromocluster.widgets.common.exporting import EXPORTS
 from napari_chromocluster.widgets.common.features_table import TableFollower
-from napari_chromocluster.widgets.common.parts import Banner, Group, frames_text, group
+from napari_chromocluster.widgets.common.parts import Banner, Group, Scroller, frames_text, group
 from napari_chromocluster.widgets.review.actions import ReviewActions
 from napari_chromocluster.widgets.review.delegate import TileDelegate
 from napari_chromocluster.widgets.review.gallery import GalleryView
@@ -84,7 +83,6 @@ class ReviewWidget(ReviewOpening, ReviewActions):
     # ---------------------------------------------------------------- layout
 
     def _build(self) -> None:
-        self.setMinimumWidth(300)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -358,7 +356,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._listen(False)
 
 
-class _Shrinking(QScrollArea):
+class _Shrinking(Scroller):
     """Scrolls up and down, and is never higher than what it holds."""
 
     _MOST = 330
@@ -373,12 +371,6 @@ class _Shrinking(QScrollArea):
         self.setWidget(content)
         content.installEventFilter(self)
 
-    def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Follow the content when a group is folded or unfolded."""
-        if event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return bool(super().eventFilter(watched, event))
-
     def sizeHint(self) -> QSize:
         """Return the size of the content, up to a limit."""
         hint = self.widget().sizeHint()
@@ -386,7 +378,7 @@ class _Shrinking(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:
         """Return a height at which the headings are seen."""
-        return QSize(10, min(self.sizeHint().height(), 60))
+        return QSize(super().minimumSizeHint().width(), min(self.sizeHint().height(), 60))
 
 
 def _title(what: str) -> str:

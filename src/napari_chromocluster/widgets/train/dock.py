@@ -87,7 +87,8 @@ class TrainWidget(QWidget):
             layout.addWidget(box)
             self.groups[title] = box
         layout.addStretch(1)
-        self.area = scrolling(inner)
+        # In less the stages' learning rates cannot be read.
+        self.area = scrolling(inner, 310)
         self.train_button = QPushButton("Train")
         self.train_button.setMinimumHeight(30)
         self.banner = Banner()
@@ -98,8 +99,6 @@ class TrainWidget(QWidget):
         outer.addWidget(self.train_button)
         self.groups["Training"].hide()
         self.groups["Result"].hide()
-        # In less the stages' learning rates cannot be read.
-        self.setMinimumWidth(320)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
