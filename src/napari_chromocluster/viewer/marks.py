@@ -33,11 +33,11 @@ _AROUND = 0.02
 #: Every so many points of such a line are drawn.
 _EVERY = 4
 #: Colour of the line around outlines and of the ground of letters, on which all types are seen.
-_DARK, _LIGHT = "#000000B0", "#FFFFFFD0"
+_DARK, _LIGHT = "#000000E6", "#FFFFFFE6"
 #: Luminance from which a colour is seen on a dark ground.
 _BRIGHT = 0.1
-#: Px of the screen that the ground of a letter is wide.
-_GROUND = 24
+#: Diameter of the ground of a letter, in px of the screen (napari draws it half as large again).
+_GROUND = 15
 #: Px above a region, in the image shown whole, at which its letter stands.
 _ABOVE = 9.0
 #: Colour of what is selected: no type has it, nor have regions without a type, and it is seen on
