@@ -5,6 +5,7 @@ from scipy import ndimage
 from napari_chromocluster.imaging.disturbances import (
     DISTURBANCES,
     magnified,
+    with_grains,
     with_text,
 )
 from napari_chromocluster.imaging.segmentation import LeftOut, find_regions, segment_metaphase
@@ -39,6 +40,17 @@ def test_chromosomes_are_found_whatever_a_laboratory_left_in_the_picture(made, n
     change = np.abs(picture.astype(int) - made.image.astype(int)) > 40
     disturbed = change & (name not in ("cytoplasm", "vignetting"))
     found, true = found_and_true(made, picture, segment_metaphase(picture), disturbed)
+    assert found >= 0.95
+    assert true >= 0.8
+
+
+@pytest.mark.parametrize("size", [5, 7])
+@pytest.mark.parametrize("stain", STAINS)
+def test_grains_far_more_than_chromosomes_do_not_pass_for_chromosomes(stain, size):
+    made = synthetic_metaphase(2, stain, size=(900, 900))
+    picture = with_grains(made.image, stain == "giemsa", 600, size)
+    nothing = np.zeros(picture.shape, bool)
+    found, true = found_and_true(made, picture, segment_metaphase(picture), nothing)
     assert found >= 0.95
     assert true >= 0.8
 

@@ -1,4 +1,4 @@
-"""Artefacts in laboratory images: nuclei, text, frames, cytoplasm, grain, magnification.
+"""Artefacts in laboratory images: nuclei, grains, text, frames, cytoplasm, noise, magnification.
 
 Each function takes and returns an 8-bit gray image; ``dark`` says whether its chromosomes are
 darker than the background.
@@ -88,6 +88,20 @@ def with_nuclei(picture: Picture, dark: bool, count: int = 2, size: float = 0.1)
     return _rounded(changed)
 
 
+def with_grains(picture: Picture, dark: bool, count: int = 250, size: float = 7.0) -> Picture:
+    """Strew grains about as strong as the chromosomes, ``size`` px wide, all over the picture."""
+    rng = np.random.default_rng(0)
+    changed = picture.astype(float)
+    stain = float(np.percentile(picture, 3 if dark else 97))
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    for at_y, at_x in rng.uniform(size, np.array(picture.shape) - size, (count, 2)):
+        radius = size / 2 * rng.uniform(0.8, 1.2)
+        window = tuple(slice(int(at - size), int(at + size) + 1) for at in (at_y, at_x))
+        inside = np.clip((radius - np.hypot(y[window] - at_y, x[window] - at_x)) / 1.5 + 0.5, 0, 1)
+        changed[window] += inside * (stain - changed[window])
+    return _rounded(changed)
+
+
 def with_text(picture: Picture, dark: bool) -> Picture:
     """Burn in a date, a name and a scale bar."""
     image = Image.fromarray(picture)
@@ -138,6 +152,7 @@ DISTURBANCES: dict[str, Disturbance] = {
     "eyepiece circle": with_eyepiece,
     "2 nuclei": with_nuclei,
     "9 nuclei": partial(with_nuclei, count=9, size=0.08),
+    "grains": with_grains,
     "text and bar": with_text,
     "cytoplasm": with_cytoplasm,
     "vignetting": with_vignetting,

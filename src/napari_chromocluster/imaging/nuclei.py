@@ -28,6 +28,8 @@ _CUT_NUCLEUS = 0.25
 _INHABITED = 0.1
 #: A nucleus is still thick above this share of the given percentile of its signal.
 _SOLID, _STRONG = 0.6, 80
+#: A nucleus has soft edges: relative minimum thickness of its strong parts.
+_CORE = 0.8
 #: Half the width of a chromosome in the downsampled image used to find thick bodies, in px.
 _HALF = 3.0
 #: Range of the signal of cytoplasm: less does not matter, more is a nucleus.
@@ -78,7 +80,7 @@ def find_nuclei(
         keep &= _share_inside(pieces, count, chromosomes, step) < _INHABITED
     keep[0] = False
     smooth = ndimage.gaussian_filter(small, 0.5 * half)
-    nuclei = _solid(np.where(keep[pieces], pieces, 0), smooth, width * half)
+    nuclei = _solid(np.where(keep[pieces], pieces, 0), smooth, _CORE * width * half)
     return np.asarray(enlarge(nuclei, step, signal.shape))
 
 

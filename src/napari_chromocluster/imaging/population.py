@@ -51,11 +51,15 @@ _SHARE = 0.03
 _FEWEST_PIXELS = 9
 #: Maximum ratio of widths in a population.
 _ALIKE = 2.2
+#: Area of a disc relative to its squared width, as the width is measured here.
+_DISC = 1.3
 #: Weight of an object: a minimum, plus its elongation up to a maximum; chromosomes are elongated,
-#: nuclei and specks are round.
-_ROUND, _LONG = 0.25, 2.0
-#: Exponents of width and stain in the score: specks and dirt are numerous, but small and faint.
-_POWER_OF_WIDTH, _POWER_OF_STAIN = 0.5, 0.25
+#: nuclei and grains are round.
+_ROUND, _LONG = 0.1, 2.0
+#: Usual number of chromosomes and clusters: a group of fewer or more objects counts less.
+_FEW, _MANY = 10, 120
+#: Exponents of width and stain in the score: grains and dirt are numerous, but small and faint.
+_POWER_OF_WIDTH, _POWER_OF_STAIN = 0.75, 0.25
 #: Minimum half width of a chromosome in the downsampled image, in px; less is grain.
 _THINNEST = 1.5
 #: Signal relative to the level at the edge of a chromosome, and above which stain is measured.
@@ -185,10 +189,12 @@ def _best_group(
     width = (outline - np.sqrt(np.maximum(outline**2 - 16 * area, 0.0))) / 4
     order = np.argsort(width)
     width, area = width[order], area[order]
-    worth = _ROUND + np.clip(area / width**2 - 1, 0, _LONG)
+    worth = _ROUND + np.clip(area / width**2 - _DISC, 0, _LONG)
     total = np.concatenate([[0.0], np.cumsum(worth)])
     end = np.searchsorted(width, _ALIKE * width, "right")
-    scores = (total[end] - total[:-1]) * width**_POWER_OF_WIDTH
+    number = end - np.arange(end.size)
+    usual = np.minimum(1.0, np.minimum(number / _FEW, _MANY / number))
+    scores = (total[end] - total[:-1]) * usual * width**_POWER_OF_WIDTH
     first = int(scores.argmax())
     return float(scores[first]), stable[order[first : end[first]]]
 

@@ -61,7 +61,7 @@ _LOCAL_SHARE = 0.85
 #: ...where the mean reaches this many half widths of a chromosome.
 _LOCAL_REACH = 4.0
 #: The same for the gaps between bright chromosomes.
-_GAP_REACH = 2.0
+_GAP_REACH = 1.85
 #: Maximum extent of the glow of a bright chromosome, in half widths.
 _GLOW_REACH = 1.2
 #: Objects with this share of their pixels next to a nucleus belong to its rim.
@@ -74,6 +74,8 @@ _ENOUGH = 12.0
 _UNKNOWN_HALF = 3.0
 #: Range of the depth of chromosome ridges, in half widths of the population.
 _RIDGES = (0.5, 1.8)
+#: Minimum area of an elongated object, relative to its squared thickness: grains are round.
+_LONG = 1.0
 #: Maximum depth for measuring thickness, in half widths.
 _DEEPEST = 8.0
 #: If chromosomes are unusually thick or ragged, as with separated sister chromatids, the limit is
@@ -429,8 +431,9 @@ def label_mask(
     depth = depths(mask, _DEEPEST * half if half else max(mask.shape))
     thickness = 2 * deepest(depth, labels, count)
     few, many = (share * half for share in _RIDGES) if half else (SHALLOWEST, math.inf)
-    width = 2 * (half_width(depth, max(SHALLOWEST, few), many) or half)
-    median = chromosome_area(areas[thickness >= 0.7 * width], width / 2)
+    long = areas > _LONG * thickness**2
+    width = 2 * (half_width(np.where(long[labels], depth, 0), max(SHALLOWEST, few), many) or half)
+    median = chromosome_area(areas[long & (thickness >= 0.7 * width)], width / 2)
     found = Foreground(
         labels,
         areas,
