@@ -5,7 +5,7 @@ real regions of every source, drawn metaphases with chromatids apart (`splayed_a
 ``WORK/splayed_1`` and ``WORK/splayed_2``), and clusters composed from the single chromosomes of
 each.  ``--without`` leaves the laboratories of ``other_labs`` out, so that they can be tested on::
 
-    python tools/broad_training.py ../shared/data WORK NAME [--without] [--base FILE ...]
+    python tools/broad_training.py ../shared/data WORK NAME [--without] [--base FILE ...] [--teacher FILE]
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def configuration(data: Path, work: Path, options: argparse.Namespace) -> Traini
         validation_groups=tuple(sorted(parts["validation"])),
         excluded_groups=tuple(sorted(parts["test"])),
         seed=options.seed,
+        teacher=options.teacher,
         threads=1,
         model_name="default",
     )
@@ -114,6 +115,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("name")
     parser.add_argument("--base", nargs="+", default=["default"])
+    parser.add_argument("--teacher", help="model whose answers are learnt where they are right")
     parser.add_argument("--without", action="store_true")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--samples", type=int, default=20_000)

@@ -1,9 +1,9 @@
-"""Write the embedded model: the last of the broad trainings, with its card.
+"""Write the embedded model: the average of the last broad trainings, with its card.
 
 Measures how the regions of its training look to the network (`feature_statistics`), evaluates on
 all groups and laboratories that took no part, and writes the figures into the card::
 
-    python tools/make_broad_model.py ../shared/data WORK NAME TARGET [--before default]
+    python tools/make_broad_model.py ../shared/data WORK TARGET NAME [NAME ...] [--before default]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from broad_training import MAY_BE_TRAINED_ON, sides
+from broad_training import MAY_BE_TRAINED_ON, sides, start
 from feature_statistics import measured_statistics, sample
 from held_out import SETS, annotated, known_types, typed_by_eye
 from napari_chromocluster.models.classifier import ClusterClassifier
@@ -81,11 +81,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("name", help="folder of the last training")
     parser.add_argument("target", type=Path)
+    parser.add_argument("names", nargs="+", help="folders of the trainings, the last one first")
     parser.add_argument("--before", default="default", help="model whose tables and terms are kept")
     options = parser.parse_args()
-    loaded, card = load_model_file(options.work / options.name / "model.safetensors")
+    models = [str(options.work / name / "model.safetensors") for name in options.names]
+    averaged = Path(start(models, options.target.with_suffix(".average.safetensors")))
+    loaded, card = load_model_file(averaged)
     network, before = loaded.members[0], read_card(resolve_model(options.before))
     training = dict(card.training)
     for side in ("groups_trained", "groups_validated"):
@@ -93,7 +95,7 @@ def main() -> None:
     training["groups_validated"] = sorted(
         set(training["groups_validated"]) - set(training["groups_trained"])
     )
-    training["base_model"] = "average of three broad trainings, from the first of three networks"
+    training["base_model"] = "average of broad trainings, which began with the first of three networks"
     card = dataclasses.replace(
         card,
         name="default",
@@ -107,8 +109,8 @@ def main() -> None:
         created=now(),
         training=training,
         weight_licence="BSD-3-Clause",
-        citations=(*before.citations, *CITATIONS),
-        data_licences=(*before.data_licences, *LICENCES),
+        citations=tuple(dict.fromkeys((*before.citations, *CITATIONS))),
+        data_licences=tuple(dict.fromkeys((*before.data_licences, *LICENCES))),
     )
     # What is evaluated is what will be shipped: weights in half precision.
     save_model(options.target, network, card, half=True)

@@ -111,7 +111,7 @@ class StageModule(pl.LightningModule):
         if self._teacher is not None:
             share = self.config.teacher_share
             answers = self._teacher.answers(inputs, batch_idx)
-            loss = (1 - share) * loss + share * taught_loss(logits, answers)
+            loss = (1 - share) * loss + share * taught_loss(logits, answers, allowed)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 "The training diverged (the loss is no longer a number): lower the learning rates."

@@ -72,6 +72,14 @@ def load_teacher(config: TrainingConfig) -> Teacher | None:
     return Teacher(model.members)
 
 
-def taught_loss(logits: Tensor, answers: Tensor) -> Tensor:
-    """Return the cross entropy of a network's logits (N, K) and a teacher's answers (N, K)."""
-    return functional.cross_entropy(logits.float(), answers)
+def taught_loss(logits: Tensor, answers: Tensor, allowed: Tensor) -> Tensor:
+    """Return the cross entropy of a network's logits and a teacher's answers, all (N, K).
+
+    Where the teacher's type is not among those that the label allows, the label counts alone: a
+    teacher may know some laboratories only.
+    """
+    agrees = allowed.gather(1, answers.argmax(dim=1, keepdim=True)).squeeze(1) > 0.5
+    taught = functional.cross_entropy(logits.float(), answers, reduction="none")
+    log_p = functional.log_softmax(logits.float(), dim=1)
+    labelled = -torch.logsumexp(log_p.masked_fill(allowed < 0.5, -1e9), dim=1)
+    return torch.where(agrees, taught, labelled).mean()
