@@ -215,3 +215,12 @@ def test_the_size_of_a_pixel_reaches_layers_and_figures(tmp_path, metaphase):
     assert micrometres_per_pixel(plain) is None
     known = ViewerModel().add_image(metaphase.image, scale=(0.2, 0.2), units=("um", "um"))
     assert micrometres_per_pixel(known) == pytest.approx(0.2)
+
+
+def test_a_label_that_does_not_occur_is_named_when_annotations_are_opened(tmp_path, metaphase):
+    Image.fromarray(metaphase.image).save(tmp_path / "m.png")
+    write_labels(tmp_path / "m.tif", metaphase.labels)
+    rows = ["image,labels,label,cluster_type", "m.png,m.tif,1,single", "m.png,m.tif,999,other"]
+    (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
+    with pytest.warns(UserWarning, match=r"^a\.csv, line 3: label 999 does not occur in m\.tif"):
+        assert len(reader.read(str(tmp_path / "a.csv"))) == 2
