@@ -1,11 +1,12 @@
-"""Train one network on all laboratories at hand, chromatids apart included.
+r"""Train one network on all laboratories at hand, chromatids apart included.
 
 Starts from the first network of a model file, or from the average of several, and goes on with
 real regions of every source, drawn metaphases with chromatids apart (`splayed_annotations`, in
 ``WORK/splayed_1`` and ``WORK/splayed_2``), and clusters composed from the single chromosomes of
 each.  ``--without`` leaves the laboratories of ``other_labs`` out, so that they can be tested on::
 
-    python tools/broad_training.py ../shared/data WORK NAME [--without] [--base FILE ...] [--teacher FILE]
+    python tools/broad_training.py ../shared/data WORK NAME [--without] [--base FILE ...] \
+        [--teacher FILE]
 """
 
 from __future__ import annotations

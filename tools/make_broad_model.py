@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,9 @@ def main() -> None:
     parser.add_argument("--before", default="default", help="model whose tables and terms are kept")
     options = parser.parse_args()
     models = [str(options.work / name / "model.safetensors") for name in options.names]
-    averaged = Path(start(models, options.target.with_suffix(".average.safetensors")))
-    loaded, card = load_model_file(averaged)
+    with tempfile.TemporaryDirectory() as folder:
+        averaged = start(models, Path(folder) / "average.safetensors")
+        loaded, card = load_model_file(Path(averaged))
     network, before = loaded.members[0], read_card(resolve_model(options.before))
     training = dict(card.training)
     for side in ("groups_trained", "groups_validated"):
@@ -95,7 +97,7 @@ def main() -> None:
     training["groups_validated"] = sorted(
         set(training["groups_validated"]) - set(training["groups_trained"])
     )
-    training["base_model"] = "average of broad trainings, which began with the first of three networks"
+    training["base_model"] = "broad trainings that began with the first of three networks"
     card = dataclasses.replace(
         card,
         name="default",
