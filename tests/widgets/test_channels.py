@@ -82,7 +82,7 @@ def test_the_sharpest_slice_is_taken_and_named(dock, viewer, dapi, qtbot, tmp_pa
     opened(qtbot, dock, save(tmp_path / "fish.tif", dapi, slices=3))
     assert np.array_equal(dock.image.data, dapi.image)
     assert dock.input.channel_note.isVisible()
-    assert "the sharpest of 3 slices, 3, was taken" in dock.input.channel_note.text()
+    assert "the sharpest of 3 slices, 3, was used" in dock.input.channel_note.text()
 
 
 def test_colours_and_alpha_are_no_frames(dock, viewer, metaphase, qtbot, tmp_path):

@@ -273,7 +273,7 @@ def test_what_is_no_number_says_why_nothing_can_be_trained(dock, viewer, qtbot):
     counted(dock, qtbot)
     dock.stages.table.item(0, 1).setText("many")
     assert not dock.train_button.isEnabled()
-    assert "Stage 1 holds something that is no number" in dock.train_button.toolTip()
+    assert "Stage 1 holds something that is not a number" in dock.train_button.toolTip()
     dock.stages.table.item(0, 1).setText("1")
     dock.stages.table.item(0, 3).setText("-1")
     assert "Learning rates" in dock.train_button.toolTip()
