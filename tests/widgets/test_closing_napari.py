@@ -45,7 +45,7 @@ class Closings:
             stderr=self.errors, text=True, env={**os.environ, "NAPARI_CONFIG": ""},
         )  # fmt: skip
 
-    def close_during(self, kind: str, moment: str) -> None:
+    def close_during(self, kind: str, moment: str, timed: bool = False) -> None:
         """Close napari at some moment of some work; fail if anything is wrong afterwards."""
         number = sum(map(len, self.seconds.values()))
         folder = self.folder / str(number)
@@ -64,7 +64,7 @@ class Closings:
             self.idle.append(own)
         self.seconds.setdefault(kind, []).append((ended["seconds"], own))
         limit = max(LIMIT, TIMES * statistics.median(self.idle)) + BUSY * ended["waited"]
-        assert own < limit, (kind, moment, ended, limit, log)
+        assert own < limit or not timed, (kind, moment, ended, limit, log)
         self.check_decisions(folder)
 
     def check_decisions(self, folder: Path) -> None:
@@ -118,8 +118,8 @@ def test_napari_ends_at_fifty_moments(closings):
     for number in range(50):
         kind = KINDS[number % len(KINDS)]
         if kind == KINDS[0]:
-            closings.close_during("nothing", "0.2")
+            closings.close_during("nothing", "0.2", timed=True)
         moment = f"{moments.uniform(0.0, 0.3 if kind in SHORT else 3.0):.3f}"
         if kind in ("find", "classify", "explain") and moments.random() < 0.3:
             moment = "end"
-        closings.close_during(kind, moment)
+        closings.close_during(kind, moment, timed=True)

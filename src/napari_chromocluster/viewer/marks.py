@@ -210,6 +210,8 @@ def assign(layer: Any, data: NDArray[np.float64]) -> None:
     """Give a layer of marks its data, unless it has just that."""
     if layer.data.shape != data.shape or not np.array_equal(layer.data, data):
         layer.data = data
+        if not layer.visible:
+            layer.set_view_slice()  # napari leaves the view of a hidden layer as it was
 
 
 def fill_letters(
