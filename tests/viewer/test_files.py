@@ -15,7 +15,6 @@ from napari_chromocluster.imaging.io import read_image, read_labels, write_label
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import read_annotations, write_annotations
 from napari_chromocluster.results.table import TableError, build_table, read_table, set_types
-from napari_chromocluster.viewer import preferences as preferences_room
 from napari_chromocluster.viewer import reader
 from napari_chromocluster.viewer.layers import SOURCE, set_table, table_of
 from napari_chromocluster.viewer.overlay import show_overlay
@@ -119,11 +118,6 @@ def test_no_decision_of_a_human_is_written_over(tmp_path, metaphase):
             write_regions(str(path), metaphase.labels, {"features": table})
     write_regions(str(target), metaphase.labels, decided)
     assert (read_table(tmp_path / "m_regions.csv")["source"] == "human").sum() == 1
-
-
-def test_a_colour_that_is_none_is_the_usual_one():
-    assert preferences_room._color("#12", "#009E73") == "#009E73"
-    assert preferences_room._color("blue", "#009E73") == "blue"
 
 
 @pytest.mark.parametrize("sample", [synthetic_giemsa, synthetic_dapi])
