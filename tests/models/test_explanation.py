@@ -150,7 +150,7 @@ def test_a_torchvision_body(metaphase):
 
 
 def test_errors_in_one_sentence(classifier, metaphase):
-    with pytest.raises(ClassifyError, match="does not know the type 'circle'"):
+    with pytest.raises(ClassifyError, match="does not have the type 'circle'"):
         classifier.explain(metaphase.image, metaphase.labels, 1, cluster_type="circle")
     with pytest.raises(ClassifyError, match="differ in shape"):
         classifier.explain(metaphase.image[1:], metaphase.labels)

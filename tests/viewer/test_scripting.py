@@ -144,7 +144,7 @@ def test_errors_are_one_sentence(viewer, metaphase, tiny_model):
     viewer.add_labels(metaphase.labels[:-3], name="small")
     with pytest.raises(LayerError, match="differ in shape"):
         cc.viewer.classify_layer(viewer, "metaphase", "small", model=tiny_model)
-    with pytest.raises(LayerError, match="is no labels layer"):
+    with pytest.raises(LayerError, match="is not a labels layer"):
         cc.viewer.classify_layer(viewer, "metaphase", "metaphase", model=tiny_model)
     viewer.add_labels(np.zeros_like(metaphase.labels), name="empty")
     with pytest.raises(RegionError, match="hold no region"):

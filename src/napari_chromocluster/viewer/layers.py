@@ -103,7 +103,10 @@ def find_layer(viewer: Any, layer: Any, kind: str) -> Any:
             raise LayerError(f"There is no layer {layer!r}: choose one that is open.")
         layer = viewer.layers[layer]
     if kind_of(layer) != kind:
-        raise LayerError(f"The layer {layer.name!r} is not of the kind {kind}: choose one that is.")
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise LayerError(
+            f"The layer {layer.name!r} is not {article} {kind} layer: choose one that is."
+        )
     return layer
 
 
