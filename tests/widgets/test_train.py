@@ -39,7 +39,7 @@ from napari_chromocluster.widgets.train.dock import TrainWidget
 from napari_chromocluster.widgets.train.stages import rate_text
 
 #: A training process loads torch and Lightning first; other tests may hold the cores.
-LONG = 120_000
+LONG = 240_000
 STAGES = (
     StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=32),
     StageConfig("fine", 1, 1e-3, 2e-3, image_size=32),
