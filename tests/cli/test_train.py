@@ -252,5 +252,5 @@ def test_a_model_that_lies_in_the_folder_is_not_replaced(arguments, tmp_path, ca
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.safetensors").write_bytes(b"precious")
     assert main(arguments) == 2
-    assert "model.safetensors is there already" in capfd.readouterr().err
+    assert "model.safetensors already exists" in capfd.readouterr().err
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == b"precious"
