@@ -23,7 +23,7 @@ STAGES = (
 CONFIG = small_training(*STAGES, samples_per_epoch=64, composed_clusters=0)
 
 
-class StoppedAfter(worker._Seen):
+class StoppedAfter(worker._RunProxy):
     """A run that is asked to stop once a stage has seen some batches."""
 
     def __init__(self, run, stage, batches):
