@@ -204,9 +204,9 @@ class Foreground:
     reasons : (n + 1,) object array
         Why a label is left out regardless of the limits (`LeftOut`), or None.
     median_area : float
-        Area of the median chromosome, in px; 0 if there is none.
+        Area of the median chromosome, in px; 0 without chromosomes.
     width : float
-        Width of a chromosome, in px; 0 if there is none.
+        Width of a chromosome, in px; 0 without chromosomes.
     """
 
     labels: Labels

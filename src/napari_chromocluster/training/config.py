@@ -139,7 +139,7 @@ class TrainingConfig:
         Share of the distillation loss; the rest is the loss of the labels.
     way_back : bool
         Whether the weights are averaged with those of ``base_model``, and its other networks
-        kept in an ensemble, as far as the validation loss allows (see `way_back.go_back`).
+        kept in an ensemble, as far as the validation loss allows.
     names_in_card : bool
         Whether the model card holds the names of the groups, instead of their hashes.
     model_name : str

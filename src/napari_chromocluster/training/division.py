@@ -118,7 +118,7 @@ def _read(folder: Path) -> Division | None:
 
 
 def _values(folder: Path) -> dict[str, Any]:
-    """Return the content of the file; empty if there is none."""
+    """Return the content of the file; empty if it does not exist."""
     try:
         values = json.loads((folder / _NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):

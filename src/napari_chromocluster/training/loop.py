@@ -51,8 +51,7 @@ from napari_chromocluster.training.way_back import Kept, go_back
 def start_network(config: TrainingConfig) -> ClusterNetwork:
     """Build the network that the training starts from.
 
-    Of an ensemble, only the first network is trained; the others may be part of the result
-    (see `way_back.go_back`).
+    Of an ensemble, only the first network is trained; the others may be part of the result.
     """
     torch.manual_seed(config.seed)
     if config.base_model:

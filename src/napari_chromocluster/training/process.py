@@ -28,7 +28,7 @@ def python_executable() -> str:
     Raises
     ------
     RunError
-        If there is none.
+        If no executable is found.
     """
     found = [sys.executable, getattr(sys, "_base_executable", "")]
     folder = Path(sys.exec_prefix)

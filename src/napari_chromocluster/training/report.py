@@ -103,7 +103,7 @@ class Report:
     reliability : list of (float, float, int)
         Mean confidence, accuracy and number of regions of each bin of confidence.
     share_of_start : float
-        Share of the old model in the averaged weights (see `way_back.go_back`).
+        Share of the old model in the averaged weights.
     networks : int
         Number of networks in the new model.
     start_temperature : float or None
@@ -171,7 +171,7 @@ class Report:
 
 
 def read_report(run: Run) -> Report | None:
-    """Read the report of a run; return None if there is none yet.
+    """Read the report of a run, or return None if it has not been written yet.
 
     Raises
     ------

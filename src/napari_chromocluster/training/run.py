@@ -233,7 +233,7 @@ class Run:
         return FAILED if self.pid_path.exists() else PREPARED
 
     def message(self) -> str:
-        """Describe a problem of the run in one sentence; empty if there is none."""
+        """Describe a problem of the run in one sentence; empty without a problem."""
         state = self.state()
         if state == KILLED:
             return (

@@ -110,7 +110,7 @@ def show_channel(viewer: Any, layer: Any, opened: ImageFile) -> Any:
 
 
 def channel_layer(viewer: Any, layer: Any, number: int) -> Any:
-    """Return the layer that shows another channel of the same file, None where there is none."""
+    """Return the layer that shows another channel of the same file, or None."""
     wanted = (layer.metadata[CHANNEL]["of"], number)
     for one in viewer.layers:
         known = one.metadata.get(CHANNEL)

@@ -236,7 +236,7 @@ def _words(color: str = "") -> QLabel:
 
 
 def say(label: QLabel, sentence: str) -> None:
-    """Show a sentence, or hide the label where there is none."""
+    """Show a sentence, or hide the label if it is empty."""
     label.setText(sentence)
     label.setVisible(bool(sentence))
 
