@@ -259,9 +259,11 @@ def test_letters_are_seen_on_any_image(viewer):
     letters = marks_layer(viewer, labels, LETTERS)
     assert (letters.face_color[:, :3] == 0).all()
     assert (letters.face_color[:, 3] > 0.5).all()
+    assert np.array_equal(letters.border_color, letters.face_color)
     dark = {str(kind): "#000000" for kind in TYPES}
     show_overlay(viewer, labels, threshold=0.7, colors=dark)
     assert (letters.face_color[:, :3] == 1).all()
+    assert np.array_equal(letters.border_color, letters.face_color)
     # The ground has one size on the screen, as the letters have.
     low, high = letters.canvas_size_limits
     assert low == high

@@ -198,10 +198,11 @@ def show_letters(
         # Making a layer takes much longer than filling one, and the layer list would flicker.
         fill_letters(old, places, words, text)
         return old
+    grounds = _grounds(shades)
     return _add(
         viewer, labels, LETTERS, "add_points", places,
         name=mark_name(viewer, labels, "types"), size=1, canvas_size_limits=(_GROUND, _GROUND),
-        face_color=_grounds(shades), border_width=0, symbol="disc",
+        face_color=grounds, border_color=grounds, border_width=0, symbol="disc",
         features=pd.DataFrame({"letter": words}), text=text,
     )  # fmt: skip
 
@@ -231,7 +232,8 @@ def fill_letters(
     layer.features = pd.DataFrame({"letter": list(words)})
     layer.text = dict(text)
     if len(places):
-        layer.face_color = _grounds(text["color"])
+        # napari draws a border around a point whose size is limited, also of no width.
+        layer.face_color = layer.border_color = _grounds(text["color"])
 
 
 def _grounds(colors: Sequence[str]) -> NDArray[np.float64]:
