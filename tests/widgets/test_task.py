@@ -1,6 +1,8 @@
 """Work beside the viewer: what it tells, and what is left of it."""
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -134,3 +136,19 @@ def test_what_cannot_be_stopped_is_named(owner, qtbot):
     go_on.set()
     with qtbot.waitSignal(task.ended, timeout=5000):
         pass
+
+
+SCRIPT = """
+import sys, time
+from qtpy.QtWidgets import QApplication
+from napari_chromocluster.widgets.common.task import Task
+application = QApplication([])
+task = Task(lambda progress, stop: time.sleep(2.5))
+task.start()
+sys.exit(3)
+"""
+
+
+def test_a_script_keeps_its_exit_status_while_work_ends():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr

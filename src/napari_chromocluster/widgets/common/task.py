@@ -20,6 +20,8 @@ _PACE = 0.05
 #: Seconds that napari waits at its end for work that is being stopped, and for files that are
 #: being written.
 _PATIENCE, _WRITING = 1.0, 10.0
+#: The same for a script without an event loop: cutting work off would lose its exit status.
+_PATIENCE_OF_SCRIPTS = 60.0
 
 
 class Stoppable(Protocol):
@@ -71,7 +73,6 @@ class _End:
         if application is not None and application is not self._watched:
             if self._watched is None:
                 atexit.register(self._leave)
-                self._error = _last_error()
             self._watched = application
             application.aboutToQuit.connect(self._quit)
 
@@ -84,11 +85,11 @@ class _End:
 
         Scripts may have no event loop, or begin work after it.
         """
-        if not stop_all(0.2 if self._waited else _PATIENCE):
+        if not stop_all(0.2 if self._waited else _PATIENCE_OF_SCRIPTS):
             sys.stdout.flush()
             sys.stderr.flush()
-            # An error that ended the script since then is its exit status still.
-            os._exit(int(_last_error() is not self._error))
+            # Never a success that is not known: work cut off, or an error after the event loop.
+            os._exit(int(not self._waited or _last_error() is not self._error))
         # Python would collect garbage among all that torch and napari hold, which takes seconds.
         gc.freeze()
 
