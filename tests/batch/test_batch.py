@@ -410,13 +410,17 @@ def test_a_killed_worker_takes_only_its_own_file_with_it(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a matter of POSIX")
 def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, monkeypatch):
-    distributed = pytest.importorskip("distributed")
+    distributed, dask = pytest.importorskip("distributed"), pytest.importorskip("dask")
     monkeypatch.setenv("PYTHONPATH", str(Path(killing.__file__).parent))
     names = ["bad", "a", "b"]
     jobs = [workers.Job("", name, str(tmp_path), "", "cpu") for name in names]
+    # LocalCluster gives a worker up that is away 15 s after it was lost, as one that is killed
+    # twice may be where the machine is busy.
+    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
     with (
+        patient,
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -474,7 +478,7 @@ def test_on_a_dask_cluster(slides, tiny_model, tmp_path):
     distributed = pytest.importorskip("distributed")
     (slides / "b" / "m.png").write_text("no image")
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
         result = run_batch(
             folders(slides), tmp_path / "out", model=tiny_model, scheduler=cluster.scheduler_address
@@ -588,7 +592,7 @@ def test_a_full_disk_while_one_is_classified(slides, tiny_model, tmp_path, monke
 def cluster():
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as one:
         yield one
 
