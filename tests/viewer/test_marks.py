@@ -25,7 +25,7 @@ from napari_chromocluster.viewer.marks import (
     show_frames,
 )
 from napari_chromocluster.viewer.overlay import UNCLASSIFIED, hide_overlay, show_marks, show_overlay
-from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.viewer.scripting import add_regions, segment_layer
 
 
 @pytest.fixture
@@ -249,8 +249,37 @@ def test_dashes_have_the_colour_of_the_type(viewer):
         own = transform_color((colors or {}).get("single", ClusterType.SINGLE.color))[0]
         dark = np.allclose(dashes.edge_color[0][:3], 0)
         assert dark
-        assert np.allclose(dashes.edge_color[-1], own, atol=1e-3)
+        colored = dashes.edge_color[:, :3].any(axis=1)
+        assert colored.any()
+        assert np.allclose(dashes.edge_color[colored], own, atol=1e-3)
         assert len(dashes.edge_color) == len(dashes.data)
+
+
+def test_another_threshold_draws_no_lines_anew(viewer):
+    """Lines take napari more than 50 ms, colours do not."""
+    labels = viewer.layers["r"]
+    show_overlay(viewer, labels, threshold=0.99)
+    dashes = marks_layer(viewer, labels, DASHES)
+    drawn, before = [], dashes.edge_color.copy()
+    dashes.events.data.connect(drawn.append)
+    show_marks(viewer, labels, threshold=0.0)
+    assert not np.array_equal(dashes.edge_color, before)
+    assert not drawn
+
+
+def test_outlines_without_types_have_a_dark_line(viewer):
+    labels = viewer.layers["r"]
+    viewer.layers.remove(labels)
+    found = segment_layer(viewer, "m")
+    lines = marks_layer(viewer, found, DASHES)
+    dark = lines.edge_color[:, 3] > 0.5
+    assert dark.any()
+    assert not lines.edge_color[:, :3].any()
+    for region in extract_regions(found.data):
+        y0, x0, y1, x1 = region.bbox
+        starts = lines.data[dark, 0]
+        here = ((starts >= (y0 - 1, x0 - 1)) & (starts <= (y1, x1))).all(axis=1)
+        assert here.sum() >= 8
 
 
 def test_letters_are_seen_on_any_image(viewer):

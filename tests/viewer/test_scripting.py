@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from napari.components import ViewerModel
 
 import napari_chromocluster as cc
@@ -13,8 +14,10 @@ from napari_chromocluster.imaging.synthetic import synthetic_stack
 from napari_chromocluster.results.table import set_types
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.layers import (
+    SOURCE,
     LayerError,
     current_frame,
+    kind_of,
     labels_in_box,
     matching_labels,
     placement,
@@ -232,3 +235,22 @@ def test_what_lies_over_a_frame_of_a_turned_stack():
         np.testing.assert_allclose(
             frame.data_to_world(place), stack.data_to_world((0, *place))[-2:], atol=1e-9
         )
+
+
+def test_channels_are_no_frames_in_the_console(dapi, tiny_model, tmp_path):
+    """As in the Classify dock, which was never opened here."""
+    dim = dapi.image // 8
+    path, planes = tmp_path / "fish.tif", np.stack([dim, dapi.image, dim])
+    names = {"axes": "CYX", "Labels": ["FITC", "DAPI", "TRITC"]}
+    tifffile.imwrite(path, planes, imagej=True, metadata=names)
+    viewer = ViewerModel()
+    viewer.add_image(planes, name="fish", metadata={SOURCE: str(path)})
+    labels = cc.viewer.segment_layer(viewer, "fish")
+    assert labels.data.shape == dapi.image.shape
+    assert labels.name == "fish · DAPI regions"
+    assert not viewer.layers["fish"].visible
+    assert np.array_equal(viewer.layers["fish · DAPI"].data, dapi.image)
+    table = cc.viewer.classify_layer(viewer, "fish", labels, model=tiny_model)
+    assert len(table) == labels.data.max()
+    cc.viewer.segment_layer(viewer, "fish")
+    assert len([one for one in viewer.layers if kind_of(one) == "image"]) == 2

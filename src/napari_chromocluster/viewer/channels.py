@@ -17,6 +17,7 @@ from napari_chromocluster.viewer.layers import (
     source_of,
     unique_name,
 )
+from napari_chromocluster.viewer.preferences import preferences
 
 
 def may_have_channels(layer: Any) -> bool:
@@ -107,6 +108,30 @@ def show_channel(viewer: Any, layer: Any, opened: ImageFile) -> Any:
         },
         **(placement(layer, ndim) if same else {}),
     )
+
+
+def chromosome_layer(viewer: Any, layer: Any) -> Any:
+    """Return the layer of the chromosomes: of an image file with channels, that of one of them.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    layer : Image layer
+        May show channels or planes of focus of its file as if they were frames.
+
+    Returns
+    -------
+    Image layer
+        The layer itself, or one that shows a channel, added where there is none.
+    """
+    of = [x for x in viewer.layers if x.metadata.get(CHANNEL, {}).get("of") == layer.unique_id]
+    if of:
+        return next((one for one in reversed(of) if one.visible), of[-1])
+    if not may_have_channels(layer):
+        return layer
+    opened = read_channel(source_of(layer), frame_shape(layer), preferences().channel)
+    return layer if opened is None else show_channel(viewer, layer, opened)
 
 
 def channel_layer(viewer: Any, layer: Any, number: int) -> Any:

@@ -144,6 +144,13 @@ def placement(layer: Any, ndim: int | None = None) -> dict[str, Any]:
     if ndim is None or ndim == layer.ndim:
         names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
         return {name: getattr(layer, name) for name in names}
+    upright = not np.any(layer.shear) and all(
+        np.allclose(getattr(one, name), np.eye(layer.ndim + (name == "affine_matrix")))
+        for one, name in ((layer, "rotate"), (layer.affine, "affine_matrix"))
+    )
+    if upright:
+        upright_names = ("scale", "translate", "units", "axis_labels")
+        return {name: getattr(layer, name)[-ndim:] for name in upright_names}
     origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
     ends = [layer.data_to_world(row) for row in np.eye(layer.ndim)[-ndim:]]
     matrix = np.eye(ndim + 1)

@@ -81,11 +81,6 @@ def region_masks(
             yield int(label), int(frame), y0 - 1, x0 - 1, mask
 
 
-def halo_vectors(layer: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
-    """Return lines around the outlines of regions, as `dash_vectors` returns dashes."""
-    return _joined(layer, rows, 0)[0]
-
-
 def dash_vectors(layer: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
     """Return dashes along the outlines of regions.
 
@@ -101,25 +96,27 @@ def dash_vectors(layer: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
     (N, 2, D) float array
         Start and direction of each dash in px of the layer, for a Vectors layer.
     """
-    return _joined(layer, rows, 1)[0]
+    return _outlined(layer, rows)[1]
 
 
-def _joined(
-    layer: Any, rows: pd.DataFrame, which: int
-) -> tuple[NDArray[np.float64], list[tuple[int, int, int]]]:
-    """Return the lines around regions (0) or their dashes (1), and frame, label, number of each."""
+def _outlined(
+    layer: Any, rows: pd.DataFrame
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[int, int]]]:
+    """Return the lines around regions, their dashes, and frame and label of each dash."""
     ndim = len(frame_shape(layer))
-    parts, counted = [np.zeros((0, 2, ndim))], []
+    parts: tuple[list[Any], list[Any]] = ([np.zeros((0, 2, ndim))], [np.zeros((0, 2, ndim))])
+    owners: list[tuple[int, int]] = []
     for label, frame, top, left, mask in region_masks(layer, rows.head(_MOST_OUTLINED)):
-        lines = _lines_around(mask.tobytes(), mask.shape)[which]
-        out = np.zeros((len(lines), 2, ndim))
-        out[:, :, -2:] = lines
-        out[:, 0, -2:] += (top, left)
-        if ndim == 3:
-            out[:, 0, 0] = frame
-        parts.append(out)
-        counted.append((frame, label, len(out)))
-    return np.concatenate(parts), counted
+        found = _lines_around(mask.tobytes(), mask.shape)
+        for part, lines in zip(parts, found, strict=True):
+            out = np.zeros((len(lines), 2, ndim))
+            out[:, :, -2:] = lines
+            out[:, 0, -2:] += (top, left)
+            if ndim == 3:
+                out[:, 0, 0] = frame
+            part.append(out)
+        owners += [(frame, label)] * len(found[1])
+    return np.concatenate(parts[0]), np.concatenate(parts[1]), owners
 
 
 @lru_cache(maxsize=2048)
@@ -259,21 +256,22 @@ def show_dashes(
     """
     from napari.utils.colormaps.standardize_color import transform_color
 
-    halo, dashed = halo_vectors(labels, rows), rows[doubtful]
+    halo, dashes, owners = _outlined(labels, rows)
     if not len(halo):
         empty_marks(viewer, labels, DASHES)
         return None
-    dashes, counted = _joined(labels, dashed, 1)
-    kinds = dict(
-        zip(zip(dashed["frame"], dashed["index"], strict=True), dashed["cluster_type"], strict=True)
-    )
-    types = [ClusterType(kinds[frame, label]) for frame, label, _ in counted]
-    shades = [(colors or {}).get(str(kind), kind.color) for kind in types]
-    drawn = np.repeat(
-        np.asarray(transform_color([_DARK, *shades])),
-        [len(halo), *(number for _, _, number in counted)],
-        axis=0,
-    )
+    dashed = rows[doubtful]
+    shades = {
+        (frame, label): (colors or {}).get(str(kind), ClusterType(kind).color)
+        for frame, label, kind in zip(
+            dashed["frame"], dashed["index"], dashed["cluster_type"], strict=True
+        )
+    }
+    # The dashes of sure regions are not seen, but there: other lines take napari much longer
+    # than other colours.
+    names = ["transparent", _DARK, *sorted(set(shades.values()))]
+    places = [names.index(shades.get(one, "transparent")) for one in owners]
+    drawn = np.asarray(transform_color(names))[[1] * len(halo) + places]
     vectors, old = np.concatenate([halo, dashes]), marks_layer(viewer, labels, DASHES)
     if old is None:
         return _add(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from napari_chromocluster.results.table import unsure
+from napari_chromocluster.imaging.regions import Region
+from napari_chromocluster.results.table import build_table, unsure
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.viewer.hover import THRESHOLD, follow_mouse
 from napari_chromocluster.viewer.layers import (
@@ -125,6 +127,12 @@ def show_unsure(
     labels.metadata[THRESHOLD] = float(threshold)
     show_dashes(viewer, labels, table, unsure(table, threshold), colors)
     follow_mouse(viewer)
+
+
+def show_plain_outlines(viewer: Any, labels: Any, regions: Sequence[Region]) -> None:
+    """Draw dark lines around regions that have no types yet: they are seen on any stain."""
+    rows = build_table(list(regions))
+    show_dashes(viewer, labels, rows, np.zeros(len(rows), bool))
 
 
 def show_types(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import read_labels
-from napari_chromocluster.imaging.regions import Selection, label_doubt
+from napari_chromocluster.imaging.regions import Selection, extract_regions, label_doubt
 from napari_chromocluster.imaging.segmentation import (
     Foreground,
     LeftOut,
@@ -26,12 +26,14 @@ from napari_chromocluster.imaging.segmentation import (
 )
 from napari_chromocluster.results.table import merge_tables, read_table, validate_table
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
+from napari_chromocluster.viewer.channels import chromosome_layer
 from napari_chromocluster.viewer.layers import (
     IMAGE,
     belong_together,
     check_pair,
     find_layer,
     frame_shape,
+    mismatch,
     physical,
     pixels,
     placement,
@@ -40,7 +42,12 @@ from napari_chromocluster.viewer.layers import (
     table_of,
     unique_name,
 )
-from napari_chromocluster.viewer.overlay import outline_width, plain_colormap, show_overlay
+from napari_chromocluster.viewer.overlay import (
+    outline_width,
+    plain_colormap,
+    show_overlay,
+    show_plain_outlines,
+)
 
 if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier
@@ -112,7 +119,8 @@ def segment_layer(
     viewer : napari.Viewer
         The viewer.
     image : Image layer or str
-        A metaphase, or a stack of them.
+        A metaphase, or a stack of them.  Of a file with several channels that napari shows as
+        frames, one channel is taken, as in the Classify dock, and shown as a layer of its own.
     parameters : SegmentationParameters, optional
         What counts as a region.
     **overrides
@@ -124,13 +132,15 @@ def segment_layer(
         The new layer, named after the image.  Regions of the image that were there before are
         hidden.
     """
-    layer = find_layer(viewer, image, "image")
+    layer = chromosome_layer(viewer, find_layer(viewer, image, "image"))
     chosen = SegmentationParameters(**{**vars(parameters or SegmentationParameters()), **overrides})
     labels = segment_frames(pixels(layer), bool(layer.rgb), chosen)
     for other in viewer.layers:
         if other.metadata.get(IMAGE) == layer.unique_id:
             other.visible = False
-    return add_regions(viewer, layer, labels)
+    made = add_regions(viewer, layer, labels)
+    show_plain_outlines(viewer, made, extract_regions(labels))
+    return made
 
 
 def add_regions(
@@ -200,6 +210,8 @@ def classify_layer(
     """
     image_layer = find_layer(viewer, image, "image")
     labels_layer = find_layer(viewer, labels, "labels")
+    if mismatch(image_layer, labels_layer):
+        image_layer = chromosome_layer(viewer, image_layer)
     check_pair(image_layer, labels_layer)
     belong_together(image_layer, labels_layer)
     if doubt := label_doubt(pixels(labels_layer)):

@@ -18,6 +18,7 @@ from napari_chromocluster.viewer.selection import RegionSelection
 from napari_chromocluster.widgets.classify.panels import InputPanel, ResultPanel, RunPanel
 from napari_chromocluster.widgets.common.parts import Banner
 from napari_chromocluster.widgets.common.task import Task, sentence
+from napari_chromocluster.widgets.common.units import PixelSizes
 
 if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier
@@ -43,6 +44,7 @@ class ClassifyBase(QWidget):
         self.task: Task | None = None
         #: What reads a channel of the chosen image's file.
         self.reading: Task | None = None
+        self.pixel_sizes = PixelSizes(napari_viewer, self)
         #: Ids of image layers that show just the metaphases of their files.
         self._plain: set[Any] = set()
         #: Layers on which the task works, and why its result is no longer wanted.

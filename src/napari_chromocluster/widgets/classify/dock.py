@@ -280,6 +280,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
             self.reading.cancel()
         if self.saving is not None:
             self.saving.wait()  # napari may be closed right after
+        self.pixel_sizes.end()
         self.picker.close()
         for timer in self._timers:
             timer.stop()

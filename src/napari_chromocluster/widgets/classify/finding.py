@@ -33,6 +33,7 @@ class ClassifyFinding(ClassifyBase):
     """The part of the dock that finds regions."""
 
     _outline: QTimer
+    _restyle: QTimer
     #: The regions just found as they were shown last: what differs was painted since.
     _shown: np.ndarray[Any, Any] = np.zeros((0, 0), np.int32)
 
@@ -93,6 +94,7 @@ class ClassifyFinding(ClassifyBase):
         self._offer_labels()
         choose(self.input.labels_combo, layer)
         self.input.limits.setVisible(foreground is not None)
+        self._restyle.start()
         self._update()
         if limits is not None:
             self.banner.info("The contrast is set for the chromosomes: nuclei outshine them.")
@@ -123,6 +125,7 @@ class ClassifyFinding(ClassifyBase):
         self._left_out = (layer, left_out_text(left_out_of(foreground, self._parameters())))
         layer.data = labels
         self.clear_selection()
+        self._restyle.start()
 
     def _preview_sizes(self) -> None:
         """Show at once what the size limits leave."""

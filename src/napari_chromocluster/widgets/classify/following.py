@@ -114,6 +114,7 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
             self.banner.clear()
         offer(self.input.image_combo, images, chosen)
         self._offer_labels()
+        self.pixel_sizes.look_up()
         self._find_channels()
         self._update()
 
@@ -249,6 +250,8 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
                 self.select_keys([key for key in self._keys if key in here])
                 self.selected.draw()  # as they are now
             self._mark_stale(labels)
+            if not has_table(labels):
+                self._restyle.start()
             if not np.array_equal(self._explained_pixels, pixels(labels)):
                 remove_explanation(self.viewer, labels)
         self._update()

@@ -12,6 +12,7 @@ from qtpy.QtCore import QTimer
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.table import keep_regions, write_table
 from napari_chromocluster.viewer.layers import (
+    IMAGE,
     current_frame,
     frame_shape,
     has_table,
@@ -19,7 +20,13 @@ from napari_chromocluster.viewer.layers import (
     still,
     table_of,
 )
-from napari_chromocluster.viewer.overlay import show_colors, show_overlay, show_types, show_unsure
+from napari_chromocluster.viewer.overlay import (
+    show_colors,
+    show_overlay,
+    show_plain_outlines,
+    show_types,
+    show_unsure,
+)
 from napari_chromocluster.viewer.writer import check_decisions, write_regions
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import choose
@@ -76,7 +83,15 @@ class ClassifyShowing(ClassifyBase):
             show_unsure(self.viewer, self.labels, threshold, self.preferences.colors)
             # Each makes a layer the first time, so each has a turn of its own.
             self._letter.start()
+        elif self._is_plain():
+            show_plain_outlines(self.viewer, self.labels, self._regions())
         self._update()
+
+    def _is_plain(self) -> bool:
+        """Whether the regions are outlined but have no types yet."""
+        labels = self.labels
+        there = labels is not None and labels in self.viewer.layers
+        return there and IMAGE in labels.metadata and bool(labels.contour) and not has_table(labels)
 
     def _show_letters(self) -> None:
         if self._has_result():

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_chromocluster.viewer.layers import current_frame
 from napari_chromocluster.viewer.review.tracker import Key
 from napari_chromocluster.widgets.common.task import sentence
+from napari_chromocluster.widgets.common.units import PixelSizes
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QTimer
@@ -70,6 +71,7 @@ class ReviewBase(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.preferences = chosen
+        self.pixel_sizes = PixelSizes(napari_viewer, self)
         self.session: ReviewSession | None = None
         self.keeper: Keeper | None = None
         self.canvas: Canvas | None = None

@@ -349,6 +349,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             return
         self._released = True
         self.keys.unbind()
+        self.pixel_sizes.end()
         self._tables.end()
         self._close_session()
         for timer in self._all_timers:

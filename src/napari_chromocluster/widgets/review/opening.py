@@ -77,6 +77,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         """Offer the layers that are open; keep the choice where it still exists."""
         if self._opening or self._released:
             return
+        self.pixel_sizes.look_up()
         images = image_layers(self.viewer)
         image = self.image if self.image in images else (images[-1] if images else None)
         self._offer(image, restore=False)
