@@ -4,6 +4,9 @@ import threading
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import QApplication, QToolTip
 
 from classify_dock import done, find
 from napari_chromocluster.results.table import counts
@@ -185,3 +188,28 @@ def test_a_review_ends_with_its_picture(classified, qtbot):
         review.choose_image(other)
         qtbot.waitUntil(lambda: review.session is not None, timeout=20000)
         assert review.session.rows([key])["cluster_type"].iloc[0] == "other"
+
+
+def test_names_that_differ_at_their_ends_can_be_told_apart(dock, viewer, qtbot):
+    long = "metaphase of the laboratory in a folder with a long name, slide 12, field 7"
+    for channel in (1, 2):
+        viewer.add_image(np.zeros((20, 30)), name=f"{long} · channel {channel}")
+    shown = []
+    for place in (0, 1):
+        dock.input.image_combo.setCurrentIndex(place)
+        shown.append(dock.input.image_combo.shown_text())
+    assert [text[-9:] for text in shown] == ["channel 1", "channel 2"]
+    assert all(text.startswith("meta") and "…" in text for text in shown)
+    point = dock.input.image_combo.rect().center()
+    where = dock.input.image_combo.mapToGlobal(point)
+    QApplication.sendEvent(dock.input.image_combo, QHelpEvent(QEvent.Type.ToolTip, point, where))
+    qtbot.waitUntil(lambda: f"{long} · channel 2" in QToolTip.text(), timeout=5000)
+    QToolTip.hideText()
+
+
+def test_words_about_one_image_go_with_it(dock, viewer):
+    for name in ("first", "second"):
+        viewer.add_image(np.zeros((20, 30)), name=name)
+    dock.banner.error("No region was found.")
+    choose(dock.input.image_combo, "first")
+    assert not dock.banner.text

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QWidget
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QPushButton,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QToolTip,
+    QWidget,
+)
 from superqt import QLabeledDoubleSlider
+
+#: Px at both sides of the text of a combo box.
+_MARGIN = 4
 
 
 def form(parent: QWidget | None = None) -> QFormLayout:
@@ -17,9 +29,47 @@ def form(parent: QWidget | None = None) -> QFormLayout:
     return layout
 
 
-def combo(tooltip: str) -> QComboBox:
+class LayerCombo(QComboBox):
+    """A combo box for layers, whose names often differ at their ends only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+    def shown_text(self) -> str:
+        """Return the name as there is room for it: its middle is left out."""
+        return str(self._option().currentText)
+
+    def _option(self) -> QStyleOptionComboBox:
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        field = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option,
+            QStyle.SubControl.SC_ComboBoxEditField, self,
+        )  # fmt: skip
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideMiddle, field.width() - _MARGIN
+        )
+        return option
+
+    def paintEvent(self, event: Any) -> None:
+        """Draw the box with its beginning and end of the name."""
+        painter, option = QStylePainter(self), self._option()
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def event(self, event: Any) -> bool:
+        """Show the whole name in the tooltip."""
+        if event.type() == QEvent.Type.ToolTip and self.currentData() is not None:
+            words = f"{self.currentText()}\n{self.toolTip()}"
+            QToolTip.showText(event.globalPos(), words, self)
+            return True
+        return bool(super().event(event))
+
+
+def combo(tooltip: str) -> LayerCombo:
     """Return a combo box that long names do not widen."""
-    box = QComboBox()
+    box = LayerCombo()
     box.setToolTip(tooltip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)

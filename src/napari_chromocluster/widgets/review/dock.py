@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDockWidget,
     QFormLayout,
     QFrame,
@@ -30,6 +29,7 @@ from napari_chromocluster.viewer.layers import (
 from napari_chromocluster.viewer.preferences import preferences
 from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.viewer.review.order import waiting_rows
+from napari_chromocluster.widgets.common.controls import combo
 from napari_chromocluster.widgets.common.exporting import EXPORTS
 from napari_chromocluster.widgets.common.features_table import TableFollower
 from napari_chromocluster.widgets.common.parts import Banner, Group, Scroller, frames_text, group
@@ -89,8 +89,8 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         layout.setSpacing(5)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.image_combo = _combo("The metaphase that is reviewed.")
-        self.labels_combo = _combo("Its regions.")
+        self.image_combo = combo("The metaphase that is reviewed.")
+        self.labels_combo = combo("Its regions.")
         form.addRow("Image", self.image_combo)
         form.addRow("Regions", self.labels_combo)
         layout.addLayout(form)
@@ -133,8 +133,8 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.gallery.gallery.dropped.connect(self.drop)
         self.image_combo.currentIndexChanged.connect(self._image_chosen)
         self.labels_combo.currentIndexChanged.connect(lambda _: self._open())
-        for combo in (self.image_combo, self.labels_combo):
-            combo.activated.connect(lambda _: show_only(self.viewer, self.image, self.labels))
+        for box in (self.image_combo, self.labels_combo):
+            box.activated.connect(lambda _: show_only(self.viewer, self.image, self.labels))
 
     def _resize_tiles(self, size: int) -> None:
         """Show the regions larger or smaller."""
@@ -384,14 +384,6 @@ class _Shrinking(Scroller):
 
 def _title(what: str) -> str:
     return f"{EXPORTS[what].title}…"
-
-
-def _combo(tooltip: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setToolTip(tooltip)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    return combo
 
 
 def _timer(parent: ReviewWidget, milliseconds: int, slot: Any) -> QTimer:
