@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.models.evaluate import evaluate
-from napari_chromocluster.models.model_file import load_model_file, read_card, save_model
+from napari_chromocluster.models.model_card import read_card
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.training.api import train

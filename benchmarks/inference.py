@@ -25,7 +25,7 @@ from napari_chromocluster.imaging.regions import extract_regions, reference_size
 from napari_chromocluster.imaging.signal import chromosome_signal
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.model_file import ModelCard, read_card
+from napari_chromocluster.models.model_card import ModelCard, read_card
 from napari_chromocluster.models.network import ClusterEnsemble, build_network
 from napari_chromocluster.models.registry import resolve_model
 

@@ -24,7 +24,8 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.transform import resize
 
-from napari_chromocluster.imaging.io import atomic_path, read_image, read_labels
+from napari_chromocluster.imaging.files import atomic_path
+from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.nuclei import find_nuclei
 from napari_chromocluster.imaging.population import find_population
 from napari_chromocluster.imaging.segmentation import (

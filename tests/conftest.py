@@ -54,7 +54,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file with random weights: quick, and no claim to be right."""
     import torch
 
-    from napari_chromocluster.models.model_file import ModelCard, save_model
+    from napari_chromocluster.models.model_card import ModelCard
+    from napari_chromocluster.models.model_file import save_model
     from napari_chromocluster.models.network import build_network
 
     torch.manual_seed(0)

@@ -1,13 +1,17 @@
 """Importing the package is quick and brings nothing heavy; every public name is there."""
 
+import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import napari_chromocluster as cc
+from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 
 HEAVY = ("torch", "torchvision", "lightning", "napari", "qtpy", "PyQt6", "matplotlib", "pandas")
 #: Stands for an environment without napari and Qt: importing one of them fails.
@@ -98,11 +102,151 @@ def test_asking_for_a_reader_and_opening_a_sample_do_not_wait_for_torch(tmp_path
     assert run(code) == "False"
 
 
-@pytest.mark.parametrize("dock", ["classify", "review.dock"])
-def test_a_dock_that_only_opens_does_not_wait_for_torch(dock):
+#: What takes long to load.
+SLOW = {
+    "torch", "torchvision", "lightning", "numpy", "pandas", "scipy", "skimage", "matplotlib",
+    "dask", "napari", "qtpy",
+}  # fmt: skip
+#: Runs commands, given as JSON, and prints for each its status, what it said, what is loaded.
+RUN_COMMANDS = """
+import contextlib, io, json, sys
+from napari_chromocluster.cli import main
+for arguments in json.loads(sys.argv[1]):
+    said, answer = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(answer):
+        status = main(arguments)
+    print(json.dumps([status, said.getvalue(), list(sys.modules)]))
+"""
+#: Commands with something wrong in their arguments.
+WRONG = [
+    "classify MISSING -o OUT",
+    "classify MISSING --crops -o OUT",
+    "classify FOLDER -o OUT",
+    "classify FILE --labels MISSING -o OUT",
+    "classify FILE --model MISSING -o OUT",
+    "classify FILE -o FILE",
+    "segment MISSING -o OUT",
+    "segment FILE -o FILE",
+    "batch MISSING -o OUT",
+    "batch FILE --model MISSING -o OUT",
+    "batch FILE -o FILE",
+    "train MISSING -o OUT",
+    "train FILE --config MISSING -o OUT",
+    "train FILE --backbone-weights MISSING -o OUT",
+    "train FILE --base-model MISSING -o OUT",
+    "train --resume -o MISSING",
+    "evaluate MISSING",
+    "evaluate FILE --model MISSING",
+    "demo MISSING -o OUT",
+    "demo --model MISSING -o OUT",
+    "models MISSING",
+    "models --add MISSING",
+    "models --download MISSING",
+]
+
+
+def run_commands(commands: list[list[str]], home: Path) -> list[tuple[int, str, set[str]]]:
+    """Run commands one after the other in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "CHROMOCLUSTER_HOME": str(home)},
+    )  # fmt: skip
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(status, said, set(modules)) for status, said, modules in answers]
+
+
+def test_what_is_wrong_is_said_before_anything_slow_is_loaded(tmp_path):
+    (tmp_path / "picture.png").touch()
+    names = {
+        "MISSING": tmp_path / "missing.png",
+        "FOLDER": tmp_path,
+        "FILE": tmp_path / "picture.png",
+        "OUT": tmp_path / "out",
+    }
+    commands = [[str(names.get(word, word)) for word in one.split()] for one in WRONG]
+    answers = run_commands(commands, tmp_path / "home")
+    for command, (status, said, modules) in zip(WRONG, answers, strict=True):
+        assert status == 2, command
+        assert said.startswith("chromocluster: "), command
+        assert len(said.splitlines()) == 1, command
+        assert not modules & SLOW, command
+        assert not (tmp_path / "out").exists(), command
+
+
+def test_help_and_the_model_list_load_nothing_slow(tmp_path):
+    answers = run_commands([["--help"], ["models"], ["models", "default"]], tmp_path)
+    for status, _, modules in answers:
+        assert status == 0
+        assert not modules & SLOW
+
+
+def test_each_command_loads_no_more_than_it_uses(tmp_path):
+    picture, out = tmp_path / "m.png", str(tmp_path)
+    Image.fromarray(synthetic_metaphase().image).save(picture)
+    (found, _, with_segment), (status, _, with_classify) = run_commands(
+        [["segment", str(picture), "-o", out], ["classify", str(picture), "-o", out]],
+        tmp_path / "home",
+    )
+    assert found == status == 0
+    assert not with_segment & {"torch", "matplotlib", "dask"}
+    assert "torch" in with_classify
+    # The embedded model is of a compact body, which needs no torchvision, and nothing is compiled.
+    unwanted = {"torchvision", "torch._dynamo", "triton", "lightning", "captum", "dask", "pooch"}
+    assert not with_classify & unwanted
+
+
+def test_importing_any_part_has_no_side_effects():
     pytest.importorskip("napari")
-    code = f"import sys, napari_chromocluster.widgets.{dock}; print('torch' in sys.modules)"
-    assert run(code) == "False"
+    code = """
+import importlib, os, pkgutil, sys
+import napari_chromocluster
+def umask():
+    now = os.umask(0o22)
+    os.umask(now)
+    return now
+os.umask(0o27)
+environment = dict(os.environ)
+asked = []
+mask_was, os.umask = os.umask, lambda mask: asked.append(mask) or mask_was(mask)
+for part in pkgutil.walk_packages(napari_chromocluster.__path__, "napari_chromocluster."):
+    if ".widgets" not in part.name and not part.name.endswith("__main__"):
+        before = set(sys.modules)
+        importlib.import_module(part.name)
+        blocked = [name for name in set(sys.modules) - before if sys.modules[name] is None]
+        assert not blocked, (part.name, blocked)
+ours = {name for name in os.environ if os.environ[name] != environment.get(name)}
+os.umask = mask_was
+print(umask() == 0o27, asked, sorted(name for name in ours if name.startswith(("OMP", "MKL"))))
+"""
+    assert run(code) == "True [] []"
+
+
+@pytest.mark.parametrize(
+    "dock",
+    ["classify:ClassifyWidget", "review.dock:ReviewWidget", "train.dock:TrainWidget"],
+)
+def test_a_dock_opens_before_torch_is_loaded(dock, tmp_path):
+    pytest.importorskip("napari")
+    module, name = dock.split(":")
+    code = f"""
+import sys, threading
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+from napari_chromocluster.widgets.{module} import {name}
+application = QApplication([])
+threading.Thread.start = lambda self: None  # what a dock loads in a thread comes later
+dock = {name}(ViewerModel())
+print([one for one in ("torch", "torchvision", "lightning", "captum") if one in sys.modules])
+sys.stdout.flush()
+import os
+os._exit(0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={**os.environ, "CHROMOCLUSTER_HOME": str(tmp_path), "QT_QPA_PLATFORM": "offscreen"},
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_public_names_of_the_viewer_room():

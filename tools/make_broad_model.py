@@ -22,7 +22,8 @@ from held_out import SETS, annotated, known_types, typed_by_eye
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.evaluate import evaluate
 from napari_chromocluster.models.familiarity import FeatureStatistics
-from napari_chromocluster.models.model_file import load_model_file, read_card, save_model
+from napari_chromocluster.models.model_card import read_card
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.training.versions import now

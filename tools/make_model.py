@@ -49,11 +49,12 @@ from model_recipe import (
     split_by_stain,
     tempered_prior,
 )
-from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.imaging.files import atomic_path
 from napari_chromocluster.models.calibration import fit_temperature, prior_weights
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.evaluate import evaluate
-from napari_chromocluster.models.model_file import ModelCard, load_model_file, save_model
+from napari_chromocluster.models.model_card import ModelCard
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.loop import fit

@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 
 from held_out import SETS, part
-from napari_chromocluster.models.calibration import NATURAL_PRIOR
-from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card
+from napari_chromocluster.models.model_card import NATURAL_PRIOR, ModelCard, read_card
+from napari_chromocluster.models.model_file import load_model_file
 from napari_chromocluster.models.network import (
     ClusterEnsemble,
     ClusterNetwork,

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from box_annotations import PAIR, owner
-from napari_chromocluster.imaging.io import atomic_path, read_labels
+from napari_chromocluster.imaging.files import atomic_path
+from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import (
     ALTERNATIVE,

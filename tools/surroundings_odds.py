@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from held_out import part, source_of
-from napari_chromocluster.imaging.io import read_image, read_labels, write_text_atomic
+from napari_chromocluster.imaging.files import write_text_atomic
+from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import extract_regions, reference_size
 from napari_chromocluster.imaging.signal import chromosome_signal
 from napari_chromocluster.imaging.surroundings import Surroundings, look_around

@@ -62,6 +62,9 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for."""
     if name in _WHERE:
+        if _WHERE[name].startswith(("models.", "training.")):
+            # Whoever asks for these is about to load torch, if it is not there yet.
+            importlib.import_module(f"{__name__}.models.torch_setup").prepare_torch()
         module = importlib.import_module(f"{__name__}.{_WHERE[name]}")
         value = getattr(module, name)
     elif name in _MODULES:

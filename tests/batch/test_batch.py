@@ -19,14 +19,17 @@ from PIL import Image
 
 import killing
 from napari_chromocluster.batch import BatchError, find_images, many, run_batch, workers
-from napari_chromocluster.batch.many import alone_in, not_read
+from napari_chromocluster.batch.images import not_read
+from napari_chromocluster.batch.many import alone_in
 from napari_chromocluster.batch.naming import unique_names
 from napari_chromocluster.batch.one import segment_to_files
 from napari_chromocluster.batch.workers import classify_job
 from napari_chromocluster.cli import main
-from napari_chromocluster.imaging.io import ImageError, read_image
+from napari_chromocluster.imaging.files import ImageError
+from napari_chromocluster.imaging.io import read_image
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.models.model_file import ModelFileError, load_model_file, save_model
+from napari_chromocluster.models.model_card import ModelFileError
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.results.table import (
     read_table,
     restore_model_opinion,

@@ -3,7 +3,8 @@
 import pytest
 
 from napari_chromocluster.cli import main
-from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.model_card import ModelCard
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.models.registry import list_models, resolve_model
 

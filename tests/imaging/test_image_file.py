@@ -6,8 +6,9 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
+from napari_chromocluster.imaging.files import ImageError
 from napari_chromocluster.imaging.image_file import open_image
-from napari_chromocluster.imaging.io import ImageError, read_image, read_labels
+from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.signal import to_grayscale
 
 

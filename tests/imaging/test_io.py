@@ -5,16 +5,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_chromocluster.imaging.io import (
-    ImageError,
-    atomic_path,
-    check_writable,
-    is_stack,
-    read_image,
-    read_labels,
-    seal_of,
-    write_labels,
-)
+from napari_chromocluster.imaging.files import ImageError, atomic_path, check_writable
+from napari_chromocluster.imaging.io import is_stack, read_image, read_labels, seal_of, write_labels
 
 GRADIENT = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) % 4096
 

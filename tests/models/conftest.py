@@ -14,7 +14,8 @@ from napari_chromocluster.imaging.regions import extract_regions, reference_size
 from napari_chromocluster.imaging.signal import chromosome_signal
 from napari_chromocluster.imaging.synthetic import SyntheticMetaphase
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
-from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.model_card import ModelCard
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.models.network import build_network
 
 

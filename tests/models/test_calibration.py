@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from napari_chromocluster.models.calibration import (
-    NATURAL_PRIOR,
     calibrate,
     fit_temperature,
     prior_weights,
     softmax,
     to_five,
 )
+from napari_chromocluster.models.model_card import NATURAL_PRIOR
 from napari_chromocluster.taxonomy import TYPES
 
 CLASSES = tuple(str(kind) for kind in TYPES)

@@ -10,7 +10,6 @@ from napari_chromocluster.imaging.crops import cut_regions
 from napari_chromocluster.imaging.regions import RegionError, extract_regions, without_specks
 from napari_chromocluster.imaging.synthetic import synthetic_stack
 from napari_chromocluster.models.classifier import (
-    Cancelled,
     ClassifyError,
     ClusterClassifier,
     choose_device,
@@ -18,6 +17,7 @@ from napari_chromocluster.models.classifier import (
 )
 from napari_chromocluster.models.familiarity import fit_feature_statistics
 from napari_chromocluster.models.network import ClusterEnsemble
+from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.results.table import COLUMNS, PROBABILITIES
 from napari_chromocluster.taxonomy import TYPES
 

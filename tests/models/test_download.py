@@ -9,11 +9,12 @@ import torch
 
 from loopback import LoopbackServer, small_resnext, small_weights
 from napari_chromocluster.models import download as module
-from napari_chromocluster.models.classifier import Cancelled
+from napari_chromocluster.models.backbones import BACKBONES
 from napari_chromocluster.models.download import DownloadError, download_backbone, licence_accepted
 from napari_chromocluster.models.home import cache_dir
-from napari_chromocluster.models.network import BACKBONES, build_network, load_backbone_weights
+from napari_chromocluster.models.network import build_network, load_backbone_weights
 from napari_chromocluster.models.registry import backbone_path, list_models
+from napari_chromocluster.progress import Cancelled
 
 NAME = "resnext101_32x8d_wsl"
 

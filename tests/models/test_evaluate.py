@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.models.classifier import Cancelled, load_model
+from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.results.metrics import evaluate_predictions
 from napari_chromocluster.results.table import PROBABILITIES

@@ -7,14 +7,11 @@ from torch import nn
 
 from napari_chromocluster.imaging.regions import RegionError
 from napari_chromocluster.imaging.synthetic import synthetic_stack
-from napari_chromocluster.models.classifier import (
-    Cancelled,
-    ClassifyError,
-    ClusterClassifier,
-)
+from napari_chromocluster.models.classifier import ClassifyError, ClusterClassifier
 from napari_chromocluster.models.explanation import crop_heat, explain_regions
-from napari_chromocluster.models.model_file import ModelCard
+from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, build_network
+from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.taxonomy import TYPES
 
 

@@ -6,16 +6,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_chromocluster.imaging.io import ImageError
+from napari_chromocluster.imaging.files import ImageError
 from napari_chromocluster.models import model_file
-from napari_chromocluster.models.model_file import (
+from napari_chromocluster.models.model_card import (
     FORMAT_VERSION,
     ModelCard,
     ModelFileError,
-    load_model_file,
     read_card,
-    save_model,
 )
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import ClusterEnsemble, build_network
 
 

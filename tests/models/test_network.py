@@ -6,8 +6,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import resnet
 
+from napari_chromocluster.models.backbones import BACKBONES
 from napari_chromocluster.models.network import (
-    BACKBONES,
     ClusterEnsemble,
     NetworkError,
     build_network,

@@ -1,7 +1,7 @@
 import pytest
 
 from napari_chromocluster.models.classifier import load_model
-from napari_chromocluster.models.model_file import ModelFileError
+from napari_chromocluster.models.model_card import ModelFileError
 from napari_chromocluster.models.registry import (
     RegistryError,
     backbone_path,

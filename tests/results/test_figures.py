@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_chromocluster.imaging.io import ImageError
+from napari_chromocluster.imaging.files import ImageError
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.figures import (
     batch_chart,

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.model_file import ModelCard
+from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.table import build_table
 from napari_chromocluster.viewer.layers import current_frame

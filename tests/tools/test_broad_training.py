@@ -2,7 +2,8 @@ import pandas as pd
 import torch
 
 import broad_training
-from napari_chromocluster.models.model_file import ModelCard, load_model_file, save_model
+from napari_chromocluster.models.model_card import ModelCard
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import build_network
 
 

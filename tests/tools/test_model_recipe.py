@@ -16,8 +16,8 @@ from model_recipe import (
     split_by_stain,
     tempered_prior,
 )
-from napari_chromocluster.models.calibration import NATURAL_PRIOR
-from napari_chromocluster.models.model_file import ModelCard, load_model_file, save_model
+from napari_chromocluster.models.model_card import NATURAL_PRIOR, ModelCard
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_chromocluster.models.calibration import NATURAL_PRIOR
+from napari_chromocluster.models.model_card import NATURAL_PRIOR
 from natural_prior import annotated_regions, shares
 
 

@@ -5,7 +5,8 @@ from importlib import import_module
 import pandas as pd
 
 from napari_chromocluster.cli import main
-from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.model_card import ModelCard
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.taxonomy import ClusterType

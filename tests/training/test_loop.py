@@ -11,7 +11,8 @@ import torch
 
 from napari_chromocluster.imaging.synthetic import synthetic_annotations
 from napari_chromocluster.models.evaluate import evaluate
-from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card, save_model
+from napari_chromocluster.models.model_card import ModelCard, read_card
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import ClusterEnsemble, build_network
 from napari_chromocluster.training import process
 from napari_chromocluster.training.api import train

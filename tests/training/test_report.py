@@ -8,15 +8,16 @@ import shutil
 import numpy as np
 import pytest
 
-from napari_chromocluster.models.model_file import ModelCard, read_card, save_model
+from napari_chromocluster.models.model_card import ModelCard, read_card
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.training import worker
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import StageConfig, preset
-from napari_chromocluster.training.folds import fold_runs
 from napari_chromocluster.training.lr_finder import find_rates_of, suggest
-from napari_chromocluster.training.report import PREDICTIONS, read_report, write_report
-from napari_chromocluster.training.run import Run, RunError
+from napari_chromocluster.training.report import write_report
+from napari_chromocluster.training.report_data import PREDICTIONS, read_report
+from napari_chromocluster.training.run import Run, RunError, fold_runs
 from napari_chromocluster.training.seen import group_hash
 
 STAGES = (

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.model_card import ModelCard
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.results.annotations import (
     AnnotationError,

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from napari_chromocluster.models.model_file import ModelCard, read_card, save_model
+from napari_chromocluster.models.model_card import ModelCard, read_card
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.models.registry import RegistryError, backbone_path, register_model
 from napari_chromocluster.training.api import train

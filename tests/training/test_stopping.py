@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card, save_model
+from napari_chromocluster.models.model_card import ModelCard, read_card
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import ClusterNetwork, build_network
 from napari_chromocluster.training import worker
 from napari_chromocluster.training.api import train

@@ -5,7 +5,8 @@ import torch
 
 from leaning import leaning
 from napari_chromocluster.models.evaluate import evaluate
-from napari_chromocluster.models.model_file import ModelCard, read_card, save_model
+from napari_chromocluster.models.model_card import ModelCard, read_card
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.models.network import ClusterEnsemble, build_network
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.training.api import train

@@ -5,7 +5,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 from leaning import leaning
-from napari_chromocluster.models.model_file import ModelCard, load_model_file, read_card, save_model
+from napari_chromocluster.models.model_card import ModelCard, read_card
+from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import ClusterEnsemble, build_network
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import PRESETS, StageConfig, preset

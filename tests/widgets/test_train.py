@@ -22,7 +22,8 @@ from qtpy.QtWidgets import QComboBox, QLabel, QPushButton
 from napari_chromocluster.imaging.io import read_image
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.models.model_file import ModelCard, save_model
+from napari_chromocluster.models.model_card import ModelCard
+from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.models.registry import list_models, register_model
 from napari_chromocluster.results.annotations import read_annotations
@@ -32,7 +33,7 @@ from napari_chromocluster.training import checkpoints, process, worker
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import PRESETS, StageConfig, preset
 from napari_chromocluster.training.module import StageModule
-from napari_chromocluster.training.report import read_report
+from napari_chromocluster.training.report_data import read_report
 from napari_chromocluster.training.run import Run, list_runs, new_run_folder
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.train.dock import TrainWidget

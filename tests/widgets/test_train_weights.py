@@ -10,7 +10,7 @@ import pytest
 
 from loopback import LoopbackServer, small_resnext, small_weights
 from napari_chromocluster.models import download
-from napari_chromocluster.models.network import BACKBONES
+from napari_chromocluster.models.backbones import BACKBONES
 from napari_chromocluster.models.registry import backbone_path
 from napari_chromocluster.training.config import ConfigError, preset
 from napari_chromocluster.widgets.train.start import StartPanel

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_chromocluster.batch.many import find_images
-from napari_chromocluster.batch.one import BatchError, writable_folder
+from napari_chromocluster.batch.files import BatchError, writable_folder
+from napari_chromocluster.batch.images import find_images
 from napari_chromocluster.imaging.crops import RegionCrop
+from napari_chromocluster.imaging.files import ImageError, atomic_path
 from napari_chromocluster.imaging.image_file import open_image
-from napari_chromocluster.imaging.io import ImageError, atomic_path, is_stack
-from napari_chromocluster.results.figures import crop_sheet, save_figure
+from napari_chromocluster.imaging.io import is_stack
 from napari_chromocluster.results.sources import cut_ready_made
 from napari_chromocluster.results.table import PROBABILITIES
 from napari_chromocluster.taxonomy import TYPES
@@ -56,6 +56,8 @@ def classify_crops_to_files(
     ImageError
         If there is no image, or the folder cannot be written to.
     """
+    from napari_chromocluster.results.figures import crop_sheet, save_figure
+
     files, crops, failures = [], [], {}
     sizes: set[float | None] = set()
     for file in find_images([source]):

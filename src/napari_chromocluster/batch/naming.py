@@ -10,7 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from napari_chromocluster.imaging.io import ImageError, is_stack, read_image
+from napari_chromocluster.imaging.files import ImageError
+from napari_chromocluster.imaging.io import is_stack, read_image
 
 #: What the results of a frame are named: after its stack, with its number.
 _FRAME = re.compile(r"(.+)_\d{3,}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_chromocluster.batch.files import BatchError, ResultFiles, check_image, writable_folder
+from napari_chromocluster.imaging.files import ImageError
 from napari_chromocluster.imaging.image_file import ImageFile, open_image
-from napari_chromocluster.imaging.io import (
-    ImageError,
-    check_writable,
-    is_stack,
-    read_labels,
-    seal_of,
-    write_labels,
-)
+from napari_chromocluster.imaging.io import is_stack, read_labels, seal_of, write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.segmentation import FoundRegions, find_regions
 from napari_chromocluster.imaging.signal import Polarity
-from napari_chromocluster.results.figures import overlay_figure, save_figure
 from napari_chromocluster.results.table import (
     HUMAN,
     KEY,
@@ -43,27 +35,6 @@ if TYPE_CHECKING:
 
 #: Seals of label images: regions found by the segmentation, and regions given by the user.
 FOUND, GIVEN = "found", "given"
-
-
-class BatchError(ValueError):
-    """Input or existing results that prevent a classification."""
-
-
-@dataclass(frozen=True)
-class ResultFiles:
-    """Paths of the results of one metaphase."""
-
-    labels: Path
-    regions: Path
-    overlay: Path
-
-    @classmethod
-    def of(cls, folder: str | Path, name: str) -> ResultFiles:
-        """Name the files of a metaphase in a folder."""
-        base = Path(folder)
-        return cls(
-            base / f"{name}_labels.tif", base / f"{name}_regions.csv", base / f"{name}_overlay.png"
-        )
 
 
 @dataclass(frozen=True)
@@ -119,26 +90,6 @@ class Segmented:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-@contextmanager
-def writable_folder(folder: str | Path) -> Iterator[None]:
-    """Create a folder for results, and remove it again if it stays empty.
-
-    Raises
-    ------
-    ImageError
-        If the folder cannot be made or written to.
-    """
-    path = Path(folder).absolute()
-    made = [one for one in (path, *path.parents) if not os.path.exists(one)]
-    try:
-        check_writable(path)
-        yield
-    finally:
-        with suppress(OSError):  # not empty, so its parents are not either
-            for one in made:
-                one.rmdir()
-
-
 def read_frame(path: str | Path, channel: int | str | None = None) -> ImageFile:
     """Read one metaphase, as `open_image` does.
 
@@ -147,11 +98,7 @@ def read_frame(path: str | Path, channel: int | str | None = None) -> ImageFile:
     ImageError
         If it cannot be read, or is a stack or a folder.
     """
-    if Path(path).is_dir():
-        raise ImageError(
-            f"{path} is a folder: use 'chromocluster batch' for the images in it, or "
-            f"'chromocluster classify' with --crops if each holds one region."
-        )
+    check_image(path)
     image = open_image(path, channel)
     if is_stack(image.pixels):
         raise ImageError(
@@ -207,6 +154,8 @@ def classify_to_files(
     ImageError, RegionError, ClassifyError
         As raised by the steps.
     """
+    from napari_chromocluster.results.figures import overlay_figure, save_figure
+
     files = ResultFiles.of(folder, name)
     with writable_folder(folder):
         reviewed = _reviewed(files, labels)

@@ -26,16 +26,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from napari_chromocluster.batch.files import BatchError, ResultFiles
 from napari_chromocluster.batch.naming import frame_name
-from napari_chromocluster.batch.one import (
-    BatchError,
-    ResultFiles,
-    classify_to_files,
-    is_reviewed,
-)
+from napari_chromocluster.batch.one import classify_to_files, is_reviewed
+from napari_chromocluster.imaging.files import is_full_disk
 from napari_chromocluster.imaging.image_file import open_image
-from napari_chromocluster.imaging.io import is_full_disk, is_stack
+from napari_chromocluster.imaging.io import is_stack
 from napari_chromocluster.imaging.signal import Polarity
+from napari_chromocluster.models.torch_setup import prepare_torch
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.training.alive import end_with_parent
 
@@ -168,6 +166,7 @@ def load_once(model: str, device: str) -> ClusterClassifier:
 
 @lru_cache(maxsize=2)
 def _load(path: str, changed: int, device: str) -> ClusterClassifier:
+    prepare_torch()
     from napari_chromocluster.models.classifier import load_model
 
     return load_model(path, device)
@@ -216,6 +215,7 @@ def _begin(workers: int) -> None:
     """Keep a worker from outliving the batch, and from taking all cores."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
+    prepare_torch()
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))

@@ -21,6 +21,7 @@ from napari_chromocluster.cli.models import models
 from napari_chromocluster.cli.options import Stopped
 from napari_chromocluster.cli.segment import segment
 from napari_chromocluster.cli.train import train
+from napari_chromocluster.models.torch_setup import prepare_torch
 
 #: Exit status for input that cannot be used, and after Ctrl+C.
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status.
     """
+    prepare_torch()
     for name in _CHATTER:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for stream in (sys.stdout, sys.stderr):
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _say("The memory is too small for this image: close other programs or crop it.")
     except (ValueError, OSError) as error:
-        from napari_chromocluster.imaging.io import is_full_disk
+        from napari_chromocluster.imaging.files import is_full_disk
 
         if isinstance(error, OSError) and is_full_disk(error):
             return _say("The disk is full: free some space and run the command again.")

@@ -18,6 +18,8 @@ from napari_chromocluster.cli.options import (
     Polarity,
     Stopped,
     Threshold,
+    check_model,
+    check_output,
     counted,
     print_json,
     print_notes,
@@ -58,6 +60,11 @@ def batch(
 
     Status 1 when some could not be done.
     """
+    from napari_chromocluster.batch import find_images
+
+    find_images(images)
+    check_model(model)
+    check_output(output)
     from napari_chromocluster.batch import run_batch
 
     # A terminal sees one line that counts; a log, one line for each image.

@@ -18,6 +18,9 @@ from napari_chromocluster.cli.options import (
     Output,
     Polarity,
     Threshold,
+    check_model,
+    check_output,
+    check_there,
     numbers,
     print_classified,
     print_json,
@@ -59,17 +62,24 @@ def classify(
             raise ValueError("Crops have no labels: leave --labels, --select and --explain out.")
         _classify_crops(image, output, model, device, as_json)
         return
-    from napari_chromocluster.batch import classify_to_files, read_frame
-    from napari_chromocluster.imaging.io import read_labels
-    from napari_chromocluster.models.classifier import load_model
+    from napari_chromocluster.batch.files import check_image
 
     chosen = numbers(select, "--select")
+    check_image(image)
+    check_there(labels)
+    check_model(model)
+    check_output(output)
+    from napari_chromocluster.batch import classify_to_files, read_frame
+    from napari_chromocluster.imaging.io import read_labels
+
     opened = read_frame(image, channel)
     print_notes(opened.notes)
     pixels = opened.pixels
     regions = None if labels is None else read_labels(labels)
     if labels is not None:
         _check_labels(labels, regions)
+    from napari_chromocluster.models.classifier import load_model
+
     classifier = load_model(model, device)
     done = classify_to_files(
         pixels, image.stem, output, classifier, labels=regions, select=chosen,
@@ -91,6 +101,9 @@ def classify(
 
 def _classify_crops(source: Path, output: Path, model: str, device: str, as_json: bool) -> None:
     """Classify a folder of ready-made crops; status 1 when some could not be read."""
+    check_there(source)
+    check_model(model)
+    check_output(output)
     from napari_chromocluster.batch import classify_crops_to_files
     from napari_chromocluster.models.classifier import load_model
     from napari_chromocluster.results.table import counts
@@ -120,7 +133,7 @@ def _classify_crops(source: Path, output: Path, model: str, device: str, as_json
 
 def _check_labels(path: Path, labels: Any) -> None:
     """Refuse a picture, and say so where one region in many parts should be many regions."""
-    from napari_chromocluster.imaging.io import ImageError
+    from napari_chromocluster.imaging.files import ImageError
     from napari_chromocluster.imaging.regions import are_grays, extract_regions, label_doubt
 
     if labels.ndim != 2 or not labels.any():
@@ -173,7 +186,7 @@ def summary_of(
 def _write_explanation(path: Path, heat: Any) -> None:
     import tifffile
 
-    from napari_chromocluster.imaging.io import atomic_path
+    from napari_chromocluster.imaging.files import atomic_path
 
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, heat, compression="zlib")

@@ -14,6 +14,8 @@ from napari_chromocluster.cli.options import (
     Json,
     Model,
     Output,
+    check_model,
+    check_output,
     print_classified,
     print_json,
     print_notes,
@@ -38,6 +40,12 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Classify a metaphase and show the result: the whole way in one command."""
+    from napari_chromocluster.batch.files import check_image
+
+    if image is not None:
+        check_image(image)
+    check_model(model)
+    check_output(output)
     from napari_chromocluster.batch import classify_to_files, read_frame
     from napari_chromocluster.models.classifier import load_model
 
@@ -61,7 +69,7 @@ def demo(
 def _write_synthetic(path: Path) -> Path:
     from PIL import Image as Picture
 
-    from napari_chromocluster.imaging.io import atomic_path
+    from napari_chromocluster.imaging.files import atomic_path
     from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 
     with atomic_path(path) as temporary:

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_chromocluster.cli.options import Device, Expected, Json, Model, progress_line
+from napari_chromocluster.cli.options import (
+    Device,
+    Expected,
+    Json,
+    Model,
+    check_model,
+    check_there,
+    progress_line,
+)
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 
 
@@ -25,13 +33,15 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json-file", hidden=True)] = None,
 ) -> None:
     """Compare a model with annotations: every figure of the paper and more."""
-    from napari_chromocluster.imaging.io import check_writable, write_text_atomic
-    from napari_chromocluster.models.evaluate import evaluate as run_evaluation
-    from napari_chromocluster.results.figures import confusion_figure, save_figure
+    check_there(annotations)
+    check_model(model)
+    from napari_chromocluster.imaging.files import check_writable, write_text_atomic
 
     for folder in (json_file and json_file.parent, output):
         if folder is not None:
             check_writable(folder)
+    from napari_chromocluster.models.evaluate import evaluate as run_evaluation
+
     evaluation = run_evaluation(
         annotations, model, device=device, expected=expected or None,
         progress=progress_line("regions"),
@@ -42,6 +52,8 @@ def evaluate(
         write_text_atomic(json_file, text)
     if output is not None:
         write_text_atomic(output / "evaluation.json", text)
+        from napari_chromocluster.results.figures import confusion_figure, save_figure
+
         save_figure(output / "confusion_matrix.png", confusion_figure(result["confusion_matrix"]))
     print(text, end="") if as_json else print_evaluation(result)
 

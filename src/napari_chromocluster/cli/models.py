@@ -11,7 +11,7 @@ import typer
 from napari_chromocluster.cli.options import Json, print_json, progress_line
 
 if TYPE_CHECKING:
-    from napari_chromocluster.models.model_file import ModelCard
+    from napari_chromocluster.models.model_card import ModelCard
     from napari_chromocluster.models.registry import ModelEntry
 
 
@@ -79,7 +79,7 @@ def _listed_already(path: Path, entries: list[ModelEntry]) -> ModelEntry | None:
 
 def _name_of(path: Path) -> str:
     """Return the name that a model file gives itself, or its file's where that says nothing."""
-    from napari_chromocluster.models.model_file import read_card
+    from napari_chromocluster.models.model_card import read_card
     from napari_chromocluster.training.config import TrainingConfig
 
     name = read_card(path).name.strip()

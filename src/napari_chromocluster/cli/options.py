@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from napari_chromocluster.imaging.files import ImageError
+
 Image = Annotated[Path, typer.Argument(help="Metaphase image: TIFF, PNG, JPEG or BMP.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 Model = Annotated[str, typer.Option(help="Name in the model list, or a model file.")]
@@ -52,6 +54,29 @@ def numbers(text: str | None, option: str) -> list[int] | None:
         return [int(part) for part in text.replace(" ", "").split(",") if part]
     except ValueError:
         raise ValueError(f"{option} takes whole numbers such as 1,2,5, not {text!r}.") from None
+
+
+def check_there(*paths: Path | None) -> None:
+    """Refuse files and folders that do not exist, before anything is loaded that takes long."""
+    for path in paths:
+        if path is not None and not path.expanduser().exists():
+            raise ImageError(f"{path} does not exist: check the name.")
+
+
+def check_model(name: str) -> None:
+    """Refuse a model that is not there or cannot be used, from its card alone."""
+    from napari_chromocluster.models.registry import model_card
+
+    model_card(name)
+
+
+def check_output(folder: Path | None) -> None:
+    """Refuse a folder that results cannot be written to."""
+    from napari_chromocluster.batch.files import writable_folder
+
+    if folder is not None:
+        with writable_folder(folder):
+            pass
 
 
 def counted(number: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from napari_chromocluster.cli.options import (
     Json,
     Output,
     Polarity,
+    check_output,
     counted,
     print_json,
     print_notes,
@@ -45,6 +46,10 @@ def segment(
     as_json: Json = False,
 ) -> None:
     """Find the regions of a metaphase and write them as a label image."""
+    from napari_chromocluster.batch.files import check_image
+
+    check_image(image)
+    check_output(output)
     from napari_chromocluster.batch import read_frame, segment_to_files
 
     chosen: dict[str, Any] = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_chromocluster.cli.options import Json, Stopped, numbers, print_json
+from napari_chromocluster.cli.options import Json, Stopped, check_there, numbers, print_json
 
 if TYPE_CHECKING:
     from napari_chromocluster.training.config import TrainingConfig
@@ -72,12 +72,12 @@ def train(
 
     Ctrl+C stops after the batch and keeps the best so far.
     """
-    from napari_chromocluster.training.api import configure, prepare
+    from napari_chromocluster.training.process import is_helper
     from napari_chromocluster.training.run import Run
-    from napari_chromocluster.training.worker import is_helper
 
     if resume:
         _refuse_settings(context)
+    check_there(*(annotations or []), config, backbone_weights)
     run = Run(out.expanduser().resolve())
     if is_helper():  # the first process of several makes the run folder
         _wait_for(run.config_path)
@@ -99,6 +99,12 @@ def train(
             "base_model": base_model,
             "backbone_weights": backbone_weights,
         }
+        if base_model is not None:  # a wrong name is said before anything is loaded
+            from napari_chromocluster.training.starting import begin_with
+
+            begin_with(settings["config"], base_model, backbone_weights)
+        from napari_chromocluster.training.api import configure, prepare
+
         if find_rate is not None:
             _find_rate(configure(annotations, **settings), find_rate, as_json)
             return
@@ -124,7 +130,7 @@ def _print_warnings(config: TrainingConfig) -> None:
 
 def _print_outcome(run: Run, as_json: bool) -> None:
     """Print where the model is, and the report where one could be written."""
-    from napari_chromocluster.training.report import PAGE
+    from napari_chromocluster.training.report_data import PAGE
 
     page = run.report_folder / PAGE
     files = {"model": run.model_path, **({"report": page} if page.exists() else {})}
@@ -156,7 +162,8 @@ def _was_given(context: typer.Context, name: str | None) -> bool:
 
 def _work(run: Run, resume: bool) -> None:
     """Train; what the user can do something about is one line and no traceback."""
-    from napari_chromocluster.training.worker import UNEXPECTED, is_helper, sentence, work
+    from napari_chromocluster.training.process import is_helper
+    from napari_chromocluster.training.worker import UNEXPECTED, sentence, work
 
     if is_helper():
         work(run, resume=resume)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from napari_chromocluster.imaging.io import TIFF_SUFFIXES, ImageError, check_complete, decoding
+from napari_chromocluster.imaging.files import TIFF_SUFFIXES, ImageError
+from napari_chromocluster.imaging.io import check_complete, decoding
 from napari_chromocluster.imaging.signal import sampled, stained_area, to_grayscale
 
 #: Maximum size of a thumbnail, relative to the pixels of the image.

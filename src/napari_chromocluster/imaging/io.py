@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,100 +13,15 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-TIFF_SUFFIXES = (".tif", ".tiff")
+from napari_chromocluster.imaging.files import TIFF_SUFFIXES, ImageError, atomic_path, check_file
+
 #: First word of the software tag of label images written by this program.
 _SEAL = "napari-chromocluster"
-#: Suffixes of files that `read_image` reads.
-IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
-
-
-def _shared() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-#: Mode of new files, read once: reading the umask changes it for a moment in all threads.
-_SHARED = _shared()
-
-
-class ImageError(ValueError):
-    """A file that is not an image, is truncated, or cannot be written."""
-
-
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name in the folder of a file, and rename it to the file on success.
-
-    Parameters
-    ----------
-    path : path
-        The file to write.
-
-    Yields
-    ------
-    Path
-        The temporary name, with the same suffix.
-
-    Raises
-    ------
-    ImageError
-        If the folder cannot be created or written to.
-    """
-    target = Path(path)
-    temporary = _new_file(target.parent, f".{target.stem}-", target.suffix)
-    try:
-        yield temporary
-        # mkstemp creates files that only the owner can read.
-        temporary.chmod(_SHARED)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_writable(folder: str | Path) -> None:
-    """Create a folder and check that it can be written to, before starting long work.
-
-    Raises
-    ------
-    ImageError
-        If the folder cannot be created or written to.
-    """
-    _new_file(Path(folder), ".check-", "").unlink()
-
-
-def _new_file(folder: Path, prefix: str, suffix: str) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
-    except OSError as error:
-        raise ImageError(
-            f"{folder} cannot be written to ({error.strerror}): choose another folder."
-        ) from error
-    os.close(handle)
-    return Path(name)
-
-
-def is_full_disk(error: BaseException | None) -> bool:
-    """Whether an error was caused by a full disk; torch reports it as another error."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left on device" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def is_stack(image: Any) -> bool:
     """Whether an image from `read_image` is a stack of metaphases."""
     return image.ndim == 4 or (image.ndim == 3 and image.shape[-1] not in (3, 4))
-
-
-def write_text_atomic(path: str | Path, text: str) -> None:
-    """Write a text file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def read_image(path: str | Path, channel: int | str | None = None) -> NDArray[Any]:
@@ -142,13 +54,7 @@ def read_image(path: str | Path, channel: int | str | None = None) -> NDArray[An
 @contextmanager
 def decoding(path: str | Path, what: str) -> Iterator[Path]:
     """Turn any error of a decoder into an `ImageError` with one sentence."""
-    file = Path(path)
-    if file.is_dir():
-        raise ImageError(f"{file} is a folder, not {what}: name a file in it.")
-    if file.is_symlink() and not file.is_file():
-        raise ImageError(f"{file} is a broken link: repair or remove it.")
-    if not file.is_file():
-        raise ImageError(f"{file} does not exist: check the name.")
+    file = check_file(path, what)
     try:
         yield file
     except ImageError:

@@ -25,7 +25,8 @@ from napari_chromocluster.imaging.compose import (
     ComposedCluster,
     compose_one,
 )
-from napari_chromocluster.imaging.io import atomic_path, write_labels, write_text_atomic
+from napari_chromocluster.imaging.files import atomic_path, write_text_atomic
+from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.taxonomy import TYPES, ClusterType
 
 Stain = Literal["giemsa", "dapi"]

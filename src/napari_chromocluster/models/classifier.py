@@ -24,17 +24,17 @@ from napari_chromocluster.models.familiarity import (
     less_confident,
 )
 from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
-from napari_chromocluster.models.model_file import ModelCard, load_model_file
-from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
+from napari_chromocluster.models.model_card import ModelCard
+from napari_chromocluster.models.model_file import load_model_file
+from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, fold_batch_norms
 from napari_chromocluster.models.recall import Recall
 from napari_chromocluster.models.registry import listed_name, resolve_model
 from napari_chromocluster.models.surroundings_prior import surroundings_shifts
+from napari_chromocluster.progress import Cancelled, Progress, Stop, shifted
 from napari_chromocluster.results.sources import cut_ready_made
 from napari_chromocluster.results.table import build_table
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
 
-Progress = Callable[[int, int], None]
-Stop = Callable[[], bool]
 #: Regions sent through the network at once.
 _BATCH = {"cuda": 128, "mps": 32, "cpu": 16}
 #: Regions rendered at once, to limit memory.
@@ -43,10 +43,6 @@ _RENDERED = 512
 
 class ClassifyError(ValueError):
     """Input that cannot be classified."""
-
-
-class Cancelled(Exception):
-    """The caller stopped the work."""
 
 
 @dataclass(frozen=True)
@@ -545,13 +541,6 @@ def turned(inputs: torch.Tensor, number: int) -> torch.Tensor:
     return view.flip(3) if number >= 4 else view
 
 
-def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Return a progress callback with an offset, for a part of a larger job."""
-    if progress is None:
-        return None
-    return lambda done, _: progress(before + done, total)
-
-
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device of that name, or the fastest available for ``auto``.
 
@@ -640,6 +629,7 @@ def load_model(name_or_path: str | Path = "default", device: str = "auto") -> Cl
     """
     path = resolve_model(name_or_path)
     network, card = load_model_file(path)
+    fold_batch_norms(network)
     # Results use the name under which the model is listed.
     named = dataclasses.replace(card, name=listed_name(path) or card.name)
     return ClusterClassifier(network, named, device)

@@ -10,11 +10,11 @@ from typing import Any, BinaryIO
 
 import pooch
 
-from napari_chromocluster.imaging.io import write_text_atomic
-from napari_chromocluster.models.classifier import Cancelled
+from napari_chromocluster.imaging.files import write_text_atomic
+from napari_chromocluster.models.backbones import BACKBONES, BackboneSpec
 from napari_chromocluster.models.home import home_dir
-from napari_chromocluster.models.network import BACKBONES, BackboneSpec
 from napari_chromocluster.models.registry import RegistryError, backbone_path
+from napari_chromocluster.progress import Cancelled
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]

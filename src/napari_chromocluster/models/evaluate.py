@@ -9,13 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from napari_chromocluster.models.classifier import (
-    Cancelled,
-    ClusterClassifier,
-    load_model,
-    shifted,
-)
+from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
+from napari_chromocluster.progress import Cancelled, shifted
 from napari_chromocluster.results.annotations import read_annotations, resolved
 from napari_chromocluster.results.metrics import Evaluation, evaluate_predictions
 from napari_chromocluster.results.sources import cut_annotated, read_metaphase

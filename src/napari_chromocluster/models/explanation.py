@@ -1,7 +1,7 @@
 """Class activation maps of regions, pasted back into the metaphase.
 
 Method: Grad-CAM (Selvaraju et al., ICCV 2017) in the form of HiResCAM (Draelos
-and Carin, arXiv:2011.08891), by Captum: gradient times activation at each
+and Carin, arXiv:2011.08891): gradient times activation at each
 position.  Plain Grad-CAM first averages the gradient over the map, which loses
 the position behind the maximum pooling of the head (see ``docs/explanation.md``).
 The map is that of the deepest stage of the body with sufficient resolution,
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum.attr import LayerGradientXActivation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,7 +23,6 @@ from torch.nn import functional
 from napari_chromocluster.imaging.crops import frame_side, resize_square
 from napari_chromocluster.imaging.regions import Region, Selection, extract_regions
 from napari_chromocluster.models.classifier import (
-    Cancelled,
     ClassifyError,
     ClusterClassifier,
     as_array,
@@ -33,6 +31,7 @@ from napari_chromocluster.models.classifier import (
 )
 from napari_chromocluster.models.metaphase import cut_metaphase
 from napari_chromocluster.models.network import ClusterNetwork
+from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
 
 #: Minimum side of the feature map to explain, in cells.
@@ -74,17 +73,14 @@ def crop_heat(
     views_of: dict[ClusterNetwork, list[int]] = {}
     for number in range(copies):
         views_of.setdefault(classifier.member_of(number), []).append(number)
-    cams = {
-        member: LayerGradientXActivation(member, _fine_stage(member, size, classifier.device))
-        for member in views_of
-    }
+    stages = {member: _fine_stage(member, size, classifier.device) for member in views_of}
     out = np.zeros((len(crops), size, size), np.float32)
     for number, (crop, target) in enumerate(zip(crops, targets, strict=True)):
         inputs = torch.from_numpy(crop[None]).to(classifier.device)
         upright = []
         for member, views in views_of.items():
             copied = torch.cat([turned(inputs, view) for view in views])
-            maps = cams[member].attribute(copied, target=int(target)).detach()
+            maps = gradient_times_activation(member, stages[member], copied, int(target))
             grown = functional.interpolate(
                 maps.sum(dim=1, keepdim=True), (size, size), mode="bilinear", align_corners=False
             )
@@ -96,6 +92,33 @@ def crop_heat(
         top = float(heat.max())
         out[number] = (heat / top if top > 0 else heat).cpu().numpy()
     return out
+
+
+def gradient_times_activation(
+    network: nn.Module, stage: nn.Module, inputs: Tensor, target: int
+) -> Tensor:
+    """Return what a stage gives for inputs, times how much an output grows with it.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode; gives (N, K).
+    stage : nn.Module
+        The part of it that is looked at.
+    inputs : (N, C, S, S) Tensor
+        What the network sees.
+    target : int
+        Column of the output.
+    """
+    outputs: list[Tensor] = []
+    hook = stage.register_forward_hook(lambda module, given, output: outputs.append(output))
+    try:
+        with torch.enable_grad():
+            answer = network(inputs.requires_grad_())[:, target].sum()
+            (gradient,) = torch.autograd.grad(answer, outputs[0])
+    finally:
+        hook.remove()
+    return (gradient * outputs[0]).detach()
 
 
 def _targets(

@@ -2,117 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import resnet
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_chromocluster.models.backbones import BACKBONES, BackboneSpec
 from napari_chromocluster.models.compact import CompactResNeXt, LargeCompactResNeXt
+from napari_chromocluster.models.torch_setup import prepare_torch
 
 #: Children of a torchvision ResNet that form the body, in order, without pooling and classifier.
 _CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+_COMPACT: dict[str, Callable[[int], CompactResNeXt]] = {
+    "compact": CompactResNeXt,
+    "compact_large": LargeCompactResNeXt,
+}
 
 
 class NetworkError(ValueError):
     """A backbone that does not exist, or weights that do not fit it."""
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """A body and where its pretrained weights come from.
-
-    Attributes
-    ----------
-    name : str
-        Name in the model list.
-    build : callable
-        Builds the torchvision network, or a compact body for a number of input channels.
-    licence : str
-        Licence of the pretrained weights.
-    url : str or None
-        Address of the pretrained weights.
-    hash_prefix : str
-        First hex digits of their SHA-256.
-    megabytes : int
-        Size of the download (10**6 bytes).
-    source : str
-        Data that they were trained on.
-    features : int
-        Channels of the output of the body.
-    """
-
-    name: str
-    build: Callable[..., nn.Module]
-    licence: str = ""
-    url: str | None = None
-    hash_prefix: str = ""
-    megabytes: int = 0
-    source: str = ""
-    features: int = 2048
-
-    @property
-    def is_compact(self) -> bool:
-        """Whether it is a compact body, which has no published weights."""
-        return self.url is None
-
-
-def _resnext(layers: list[int], groups: int, width: int) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
-        network: nn.Module = resnet.ResNet(
-            resnet.Bottleneck, layers, groups=groups, width_per_group=width
-        )
-        return network
-
-    return build
-
-
-def _wsl(width: int, digits: str, megabytes: int) -> BackboneSpec:
-    return BackboneSpec(
-        name=f"resnext101_32x{width}d_wsl",
-        build=_resnext([3, 4, 23, 3], 32, width),
-        licence="CC-BY-NC-4.0",
-        url=f"https://download.pytorch.org/models/ig_resnext101_32x{width}-{digits}.pth",
-        hash_prefix=digits,
-        megabytes=megabytes,
-        source="940 million hashtagged images, then ImageNet (Mahajan et al., ECCV 2018)",
-    )
-
-
-def _imagenet(
-    name: str, layers: list[int], groups: int, width: int, digits: str, mb: int
-) -> BackboneSpec:
-    return BackboneSpec(
-        name=name,
-        build=_resnext(layers, groups, width),
-        licence="BSD-3-Clause",
-        url=f"https://download.pytorch.org/models/{name}-{digits}.pth",
-        hash_prefix=digits,
-        megabytes=mb,
-        source="ImageNet-1k (torchvision)",
-    )
-
-
-#: Bodies by name.
-BACKBONES: dict[str, BackboneSpec] = {
-    spec.name: spec
-    for spec in (
-        BackboneSpec("compact", CompactResNeXt, features=512),
-        BackboneSpec("compact_large", LargeCompactResNeXt, features=768),
-        _imagenet("resnext50_32x4d", [3, 4, 6, 3], 32, 4, "7cdf4587", 100),
-        _imagenet("resnext101_32x8d", [3, 4, 23, 3], 32, 8, "8ba56ff5", 356),
-        _imagenet("resnext101_64x4d", [3, 4, 23, 3], 64, 4, "173b62eb", 335),
-        _wsl(8, "c38310e5", 356),
-        _wsl(16, "c6f796b0", 777),
-        _wsl(32, "e4b90b00", 1876),
-        _wsl(48, "3e41cc8a", 3317),
-    )
-}
 
 
 class ClusterHead(nn.Sequential):
@@ -232,15 +146,37 @@ def build_network(
             f"There is no backbone {backbone!r}: choose one of {', '.join(BACKBONES)}."
         )
     spec = BACKBONES[backbone]
-    body: Any = spec.build(channels) if spec.is_compact else _body(spec, channels)
+    compact = _COMPACT.get(backbone)
+    body = compact(channels) if compact is not None else _body(spec, channels)
     return ClusterNetwork(backbone, body, spec.features, n_classes)
 
 
 def _body(spec: BackboneSpec, channels: int) -> nn.Sequential:
-    whole: Any = spec.build()
+    # torchvision takes long to load, and the compact bodies need none of it.
+    prepare_torch()
+    from torchvision.models import resnet
+
+    whole: Any = resnet.ResNet(
+        resnet.Bottleneck, list(spec.layers), groups=spec.groups, width_per_group=spec.width
+    )
     if channels != 3:
         whole.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
     return nn.Sequential(*(getattr(whole, name) for name in _CHILDREN))
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Fold each batch norm that follows a convolution into it, in place: a quarter less time.
+
+    For a network that only classifies: it gives what it gave, but cannot be trained or saved any
+    more as what it was.
+    """
+    children = list(network.named_children())
+    for (name, layer), (norm_name, norm) in itertools.pairwise(children):
+        if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(network, name, fuse_conv_bn_eval(layer, norm))
+            setattr(network, norm_name, nn.Identity())
+    for _, child in children:
+        fold_batch_norms(child)
 
 
 def mixed_weights(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.crops import RegionCrop
-from napari_chromocluster.models.model_file import ModelCard
+from napari_chromocluster.models.model_card import ModelCard
 
 #: Maximum number of cached regions: those of a few dozen metaphases.
 _MOST = 2048

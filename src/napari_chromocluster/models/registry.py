@@ -7,15 +7,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.imaging.files import atomic_path
+from napari_chromocluster.models.backbones import BACKBONES
 from napari_chromocluster.models.home import cache_dir, home_dir
-from napari_chromocluster.models.model_file import (
-    ModelCard,
-    ModelFileError,
-    load_model_file,
-    read_card,
-)
-from napari_chromocluster.models.network import BACKBONES
+from napari_chromocluster.models.model_card import ModelCard, ModelFileError, read_card
+from napari_chromocluster.models.torch_setup import prepare_torch
 
 _WEIGHTS = Path(__file__).parent / "weights"
 _SUFFIX = ".safetensors"
@@ -150,6 +146,10 @@ def register_model(path: str | Path, name: str) -> ModelEntry:
         If the file is not a model file that this version can use.
     """
     source = Path(path)
+    read_card(source)  # what the card tells is refused before torch is loaded
+    prepare_torch()
+    from napari_chromocluster.models.model_file import load_model_file
+
     load_model_file(source)
     stem = _file_name(name) or "my model"
     taken = {entry.name for entry in list_models()}

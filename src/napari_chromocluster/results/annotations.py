@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from napari_chromocluster.imaging.io import IMAGE_SUFFIXES, ImageError, atomic_path
+from napari_chromocluster.imaging.files import IMAGE_SUFFIXES, ImageError, atomic_path
 from napari_chromocluster.imaging.regions import RegionError
 from napari_chromocluster.results.delimited import (
     DelimitedTextError,

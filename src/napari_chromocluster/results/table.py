@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.imaging.files import atomic_path
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.results.delimited import DelimitedTextError, read_delimited
 from napari_chromocluster.taxonomy import TYPES, ClusterType, type_word

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from napari_chromocluster.imaging.io import write_text_atomic
+from napari_chromocluster.imaging.files import write_text_atomic
 
 #: Seconds by which two readings of a process's start time may differ (the clock may be adjusted).
 _CLOCK = 60.0

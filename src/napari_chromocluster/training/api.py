@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_chromocluster.models.torch_setup import prepare_torch
 from napari_chromocluster.results.sources import trainable
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.config import preset as preset_named
@@ -142,6 +143,7 @@ def train(
 def carry_out(run: Run, wait: bool) -> None:
     """Train a run that `prepare` created, in this process or a separate one."""
     if wait:
+        prepare_torch()
         from napari_chromocluster.training.worker import work
 
         work(run)

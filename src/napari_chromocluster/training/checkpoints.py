@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from napari_chromocluster.imaging.io import atomic_path
+from napari_chromocluster.imaging.files import atomic_path
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

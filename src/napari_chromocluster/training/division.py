@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_chromocluster.imaging.io import write_text_atomic
+from napari_chromocluster.imaging.files import write_text_atomic
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
 from napari_chromocluster.training.split import fold_of, split_groups
 

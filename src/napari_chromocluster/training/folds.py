@@ -11,7 +11,7 @@ from typing import Any
 
 from napari_chromocluster.training.division import keep_fold
 from napari_chromocluster.training.loop import fit
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.run import Run, fold_runs
 
 
 class _Fold:
@@ -37,13 +37,6 @@ class _Fold:
             kept = ("stage", "epoch", "epochs", "eta_s", "device", "memory_mb")
             state = {name: event[name] for name in kept if name in event}
             self.whole.emit({"kind": "fold", "fold": self.number, "folds": self.folds, **state})
-
-
-def fold_runs(run: Run) -> list[Run]:
-    """Return the other folds of a run."""
-    config = run.config
-    others = [number for number in range(config.folds) if number != config.fold]
-    return [Run(run.folder / "folds" / str(number)) for number in others]
 
 
 def train_folds(run: Run) -> bool:

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.crops import CropSpec, render_crop
-from napari_chromocluster.imaging.io import write_text_atomic
+from napari_chromocluster.imaging.files import write_text_atomic
+from napari_chromocluster.models.backbones import BACKBONES
 from napari_chromocluster.models.calibration import (
     calibrate,
     fit_temperature,
@@ -20,8 +21,9 @@ from napari_chromocluster.models.calibration import (
     to_five,
 )
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.model_file import ModelCard, read_card, save_model
-from napari_chromocluster.models.network import BACKBONES, ClusterEnsemble, ClusterNetwork
+from napari_chromocluster.models.model_card import ModelCard, read_card
+from napari_chromocluster.models.model_file import save_model
+from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.results.metrics import evaluate_predictions
 from napari_chromocluster.taxonomy import TYPES

@@ -94,6 +94,14 @@ def start(
     return child.pid
 
 
+def is_helper() -> bool:
+    """Whether this process was started by Lightning for a further device or machine."""
+    names = ["LOCAL_RANK", "NODE_RANK", "GROUP_RANK"]
+    if os.environ.get("SLURM_NTASKS", "1") != "1":  # Slurm started all processes itself
+        names.append("SLURM_PROCID")
+    return any(os.environ.get(name, "0") not in ("", "0") for name in names)
+
+
 def _detached() -> dict[str, Any]:
     """Return Popen arguments for a child that survives napari and its terminal."""
     if sys.platform == "win32":

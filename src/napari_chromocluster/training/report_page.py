@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.io import write_text_atomic
+from napari_chromocluster.imaging.files import write_text_atomic
 from napari_chromocluster.results.figures import (
     confusion_figure,
     reliability_figure,
@@ -23,7 +23,7 @@ from napari_chromocluster.training.progress import RunProgress
 from napari_chromocluster.training.run import Run
 
 if TYPE_CHECKING:
-    from napari_chromocluster.training.report import Mistake, Report
+    from napari_chromocluster.training.report_data import Mistake, Report
 
 _OVERALL = (
     ("accuracy", "Accuracy"),

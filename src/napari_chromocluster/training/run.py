@@ -9,12 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from napari_chromocluster.imaging.io import write_text_atomic
+from napari_chromocluster.imaging.files import write_text_atomic
 from napari_chromocluster.models.home import home_dir
 from napari_chromocluster.training import events
 from napari_chromocluster.training.alive import is_alive
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
-from napari_chromocluster.training.division import forget_division
 
 #: States of a run.
 PREPARED, RUNNING, FINISHED, STOPPED, FAILED, KILLED = (
@@ -60,6 +59,8 @@ class Run:
         RunError
             If the folder already holds a run or cannot be written to.
         """
+        from napari_chromocluster.training.division import forget_division  # loads pandas
+
         run = cls(Path(folder).expanduser().resolve())
         run.check_free()
         if config.devices * config.nodes > 1 and run.config_path.exists():
@@ -268,6 +269,13 @@ class Run:
         except OSError:
             return ""
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def fold_runs(run: Run) -> list[Run]:
+    """Return the folders of the other folds of a run."""
+    config = run.config
+    others = [number for number in range(config.folds) if number != config.fold]
+    return [Run(run.folder / "folds" / str(number)) for number in others]
 
 
 def runs_dir() -> Path:

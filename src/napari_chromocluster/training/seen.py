@@ -23,8 +23,8 @@ def seen_groups(model: str | None, groups: Iterable[str]) -> set[str]:
     """
     if model is None:
         return set()
-    # Lazy import: counting annotations does not need torch.
-    from napari_chromocluster.models.model_file import read_card
+    # Lazy import: counting annotations does not need it.
+    from napari_chromocluster.models.model_card import read_card
     from napari_chromocluster.models.registry import resolve_model
 
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from napari_chromocluster.models.model_file import read_card
-from napari_chromocluster.models.network import BACKBONES
+from napari_chromocluster.models.backbones import BACKBONES
+from napari_chromocluster.models.model_card import read_card
 from napari_chromocluster.models.registry import backbone_path, resolve_model
 from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.config import ConfigError, StageConfig, TrainingConfig
@@ -128,7 +128,8 @@ def check_start(config: TrainingConfig) -> TrainingConfig:
     """
     if not any(stage.epochs for stage in config.stages):
         raise ConfigError("No stage has any epochs: give at least one stage some.")
-    device_of(config)
+    if config.device != "auto":
+        device_of(config)  # loads torch
     if config.base_model is not None:
         return config
     spec = BACKBONES.get(config.backbone)

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import torch
 
-from napari_chromocluster.imaging.io import is_full_disk
+from napari_chromocluster.imaging.files import is_full_disk
 from napari_chromocluster.training import alive
 from napari_chromocluster.training.callbacks import Stopped
 from napari_chromocluster.training.folds import train_folds
 from napari_chromocluster.training.loop import fit
+from napari_chromocluster.training.process import is_helper
 from napari_chromocluster.training.report import write_report
 from napari_chromocluster.training.run import FINISHED, RUNNING, Run, RunError
 
@@ -50,14 +51,6 @@ class _Helper(_RunProxy):
 
     def emit(self, event: dict[str, Any]) -> None:
         """Do nothing."""
-
-
-def is_helper() -> bool:
-    """Whether this process was started by Lightning for a further device or machine."""
-    names = ["LOCAL_RANK", "NODE_RANK", "GROUP_RANK"]
-    if os.environ.get("SLURM_NTASKS", "1") != "1":  # Slurm started all processes itself
-        names.append("SLURM_PROCID")
-    return any(os.environ.get(name, "0") not in ("", "0") for name in names)
 
 
 def work(run: Run, *, resume: bool = False) -> Path | None:

@@ -9,12 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.io import (
-    ImageError,
-    atomic_path,
-    read_image,
-    write_text_atomic,
-)
+from napari_chromocluster.imaging.files import ImageError, atomic_path, write_text_atomic
+from napari_chromocluster.imaging.io import read_image
 from napari_chromocluster.imaging.synthetic import synthetic_metaphase
 
 LayerTuple = tuple[Any, dict[str, Any], str]

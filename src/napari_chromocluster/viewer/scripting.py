@@ -24,6 +24,7 @@ from napari_chromocluster.imaging.segmentation import (
     label_foreground,
     why_left_out,
 )
+from napari_chromocluster.models.torch_setup import prepare_torch
 from napari_chromocluster.results.table import merge_tables, read_table, validate_table
 from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
 from napari_chromocluster.viewer.channels import chromosome_layer
@@ -232,6 +233,7 @@ def classify_layer(
 
 def loaded(model: str | Path | ClusterClassifier, device: str) -> ClusterClassifier:
     """Return a classifier given itself, its name or its file."""
+    prepare_torch()
     from napari_chromocluster.models.classifier import load_model
 
     return load_model(model, device) if isinstance(model, (str, Path)) else model

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from napari_chromocluster.imaging.io import atomic_path, write_labels, write_text_atomic
+from napari_chromocluster.imaging.files import atomic_path, write_text_atomic
+from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.results.annotations import COLUMNS, AnnotationError, write_annotations
 from napari_chromocluster.results.groups import name_groups
 from napari_chromocluster.results.sources import read_sources

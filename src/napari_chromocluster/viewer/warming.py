@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from napari_chromocluster.models.classifier import ClusterClassifier
 
 
 def prepare_label_colors() -> None:
@@ -21,3 +25,11 @@ def prepare_label_colors() -> None:
         return  # napari does without, too
     mapping = typed.Dict.empty(key_type=types.int32, value_type=types.uint8)
     mapping[np.int32(1)] = np.uint8(1)
+
+
+def classify_something(classifier: ClusterClassifier) -> None:
+    """Classify a few squares: what is loaded and prepared for that is there for the first work."""
+    labels = np.zeros((80, 80), np.uint8)
+    for number, start in enumerate((5, 30, 55), start=1):
+        labels[start : start + 18, start : start + 18] = number
+    classifier.classify(np.where(labels > 0, 60, 200).astype(np.uint8), labels)

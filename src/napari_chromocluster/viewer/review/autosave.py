@@ -25,13 +25,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.io import (
-    ImageError,
-    atomic_path,
-    read_labels,
-    write_labels,
-    write_text_atomic,
-)
+from napari_chromocluster.imaging.files import ImageError, atomic_path, write_text_atomic
+from napari_chromocluster.imaging.io import read_labels, write_labels
 from napari_chromocluster.results.table import (
     TableError,
     read_table,

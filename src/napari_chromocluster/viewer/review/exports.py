@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from napari_chromocluster.imaging.files import IMAGE_SUFFIXES
 from napari_chromocluster.imaging.image_file import pixel_size
-from napari_chromocluster.imaging.io import IMAGE_SUFFIXES
 from napari_chromocluster.results.annotations import write_annotations
 from napari_chromocluster.results.figures import (
     batch_chart,

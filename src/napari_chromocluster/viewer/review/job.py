@@ -43,7 +43,7 @@ class ClassifyJob:
     ) -> pd.DataFrame:
         """Classify; returns the rows of the features table."""
         # With the classifier torch is there; the room itself needs none.
-        from napari_chromocluster.models.classifier import shifted
+        from napari_chromocluster.progress import shifted
 
         parts = [empty_table()]
         done, total = 0, len(self.keys)

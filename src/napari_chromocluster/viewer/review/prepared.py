@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.io import ImageError, read_labels, write_labels
+from napari_chromocluster.imaging.files import ImageError
+from napari_chromocluster.imaging.io import read_labels, write_labels
 from napari_chromocluster.results.table import (
     HUMAN,
     KEY,

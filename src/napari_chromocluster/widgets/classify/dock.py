@@ -60,6 +60,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._tables = TableFollower(self, lambda: self.selected)
         self._listen(True)
         self.refresh_models()
+        self.warm_up()
         self._refresh_layers()
         self._open_beside()  # the image may have been opened before the dock
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.regions import Selection
+from napari_chromocluster.models.registry import list_models
+from napari_chromocluster.models.torch_setup import prepare_torch
 from napari_chromocluster.results.table import mark_changed, merge_tables
 from napari_chromocluster.viewer.explaining import remove_explanation, show_explanation
 from napari_chromocluster.viewer.layers import (
@@ -24,7 +27,7 @@ from napari_chromocluster.viewer.layers import (
     table_of,
 )
 from napari_chromocluster.viewer.preferences import preferences, remember
-from napari_chromocluster.viewer.warming import prepare_label_colors
+from napari_chromocluster.viewer.warming import classify_something, prepare_label_colors
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.task import Task
 
@@ -39,6 +42,8 @@ class ClassifyWorking(ClassifyBase):
     _classifier_key: tuple[str, str] | None = None
     _loading: Task | None = None
     _models: Sequence[tuple[str, str]] = ()
+    #: Held while a model is loaded.
+    _loads = threading.Lock()
     _began, _what = 0.0, ""
     #: The regions as they were when some were explained.
     _explained_pixels: Any = None
@@ -47,30 +52,38 @@ class ClassifyWorking(ClassifyBase):
 
     def refresh_models(self) -> None:
         """Offer the models of the list, and one that a file holds."""
-        if "torch" in sys.modules:
-            self._offer_models(_list_models())
-            return
-        # Reading the list loads torch, which takes seconds: the dock is there meanwhile.
-        self._offer_models([])
-        self._loading = Task(lambda progress, stop: _prepare(), self)
-        self._loading.succeeded.connect(self._offer_models)
-        self._loading.failed.connect(self.banner.error)
-        self._loading.start()
-
-    def _offer_models(self, models: list[tuple[str, str]]) -> None:
+        models = [(one.name, str(one.path)) for one in list_models() if one.kind != "backbone"]
         box, self._models = self.run.model_combo, models
         # A model that lies in no list is known by its file.
         chosen = str(box.currentData() or self.preferences.model)
         box.clear()
         for name, path in models:
             box.addItem(name, path)
-        self._choose_model(chosen, known=bool(models))
+        self._choose_model(chosen)
 
-    def _choose_model(self, chosen: str, known: bool = True) -> None:
+    def warm_up(self) -> None:
+        """Load in a thread what the first work would wait for: torch, the model, napari's colours.
+
+        Once a session: the dock opens meanwhile.  What fails here fails again, and is said, where
+        it is needed.
+        """
+        if "torch" in sys.modules:
+            return
+        self._take_choice()
+        self._loading = Task(lambda progress, stop: self._prepare(stop), self)
+        self._loading.start()
+
+    def _prepare(self, stop: Any) -> None:
+        prepare_label_colors()
+        classifier = self.classifier()
+        if not stop():
+            classify_something(classifier)
+
+    def _choose_model(self, chosen: str) -> None:
         """Choose a model by its name or file; one that is not listed is added if it is there."""
         box = self.run.model_combo
         place = max(box.findText(chosen), box.findData(chosen))
-        if place < 0 and (not known or Path(chosen).is_file()):
+        if place < 0 and Path(chosen).is_file():
             box.addItem(Path(chosen).stem, chosen)
             place = box.count() - 1
         box.setCurrentIndex(max(place, 0))
@@ -83,13 +96,15 @@ class ClassifyWorking(ClassifyBase):
 
     def classifier(self) -> ClusterClassifier:
         """Return the model that is chosen, loaded once; called in the thread of the work."""
+        prepare_torch()
         from napari_chromocluster.models.classifier import load_model
 
         key = self._key
-        if self._classifier is None or self._classifier_key != key:
-            self._classifier = load_model(*key)
-            self._classifier_key = key
-        return self._classifier
+        with self._loads:  # the one that warms up loads it for the others
+            if self._classifier is None or self._classifier_key != key:
+                self._classifier = load_model(*key)
+                self._classifier_key = key
+            return self._classifier
 
     def _take_choice(self) -> None:
         """Remember model and device in the main thread, for the work to come."""
@@ -232,19 +247,3 @@ class ClassifyWorking(ClassifyBase):
             self.task.cancel()
             self.run.progress.setRange(0, 0)
             self.run.progress.setFormat("Stopping…")
-
-
-def _list_models() -> list[tuple[str, str]]:
-    """Return names and files of the models that can classify."""
-    from napari_chromocluster.models.registry import list_models
-
-    return [(one.name, str(one.path)) for one in list_models() if one.kind != "backbone"]
-
-
-def _prepare() -> list[tuple[str, str]]:
-    """Do what the first work would wait for, and return the models."""
-    import napari_chromocluster.models.classifier  # noqa: F401
-
-    models = _list_models()
-    prepare_label_colors()
-    return models

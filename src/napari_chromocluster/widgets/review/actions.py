@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_chromocluster.imaging.mend import MendError
+from napari_chromocluster.models.torch_setup import prepare_torch
 from napari_chromocluster.results.table import write_table
 from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.layers import (
@@ -288,6 +289,7 @@ class ReviewActions(ReviewBase):
         def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> Any:
             if self.classifier is None:
                 # The first use brings torch and the weights, so here and not on the main thread.
+                prepare_torch()
                 from napari_chromocluster.models.classifier import load_model
 
                 self.classifier = load_model(self.preferences.model, self.preferences.device)

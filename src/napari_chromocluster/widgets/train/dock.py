@@ -12,7 +12,7 @@ from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.models.registry import ModelEntry, register_model
 from napari_chromocluster.training.config import ConfigError, TrainingConfig, preset
 from napari_chromocluster.training.process import start, terminate
-from napari_chromocluster.training.report import Mistake, Report, read_report
+from napari_chromocluster.training.report_data import Mistake, Report, read_report
 from napari_chromocluster.training.run import FINISHED, STOPPED, Run, RunError
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.viewer.training import find_open, prepare_on_layers, show_place

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_chromocluster.taxonomy import TYPES, ClusterType
-from napari_chromocluster.training.report import Report
+from napari_chromocluster.training.report_data import Report
 from napari_chromocluster.training.run import Run
 from napari_chromocluster.widgets.train.calibration import CalibrationPlot
 from napari_chromocluster.widgets.train.parts import button, form

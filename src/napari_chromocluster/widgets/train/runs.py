@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_chromocluster.training.report import read_report
+from napari_chromocluster.training.report_data import read_report
 from napari_chromocluster.training.run import (
     FINISHED,
     RUNNING,

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_chromocluster.models.backbones import BACKBONES, BackboneSpec
 from napari_chromocluster.models.download import download_backbone, licence_accepted
-from napari_chromocluster.models.network import BACKBONES, BackboneSpec
 from napari_chromocluster.models.registry import ModelEntry, backbone_path, list_models
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.starting import begin_with, shaped_for

@@ -1,0 +1,68 @@
+"""Result files of a metaphase."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_chromocluster.imaging.files import ImageError, check_file, check_writable
+
+
+class BatchError(ValueError):
+    """Input or existing results that prevent a classification."""
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Paths of the results of one metaphase."""
+
+    labels: Path
+    regions: Path
+    overlay: Path
+
+    @classmethod
+    def of(cls, folder: str | Path, name: str) -> ResultFiles:
+        """Name the files of a metaphase in a folder."""
+        base = Path(folder)
+        return cls(
+            base / f"{name}_labels.tif", base / f"{name}_regions.csv", base / f"{name}_overlay.png"
+        )
+
+
+def check_image(path: str | Path) -> None:
+    """Make sure that the file of a metaphase is there, without reading it.
+
+    Raises
+    ------
+    ImageError
+        If it is not, or is a folder.
+    """
+    if Path(path).is_dir():
+        raise ImageError(
+            f"{path} is a folder: use 'chromocluster batch' for the images in it, or "
+            f"'chromocluster classify' with --crops if each holds one region."
+        )
+    check_file(path, "an image")
+
+
+@contextmanager
+def writable_folder(folder: str | Path) -> Iterator[None]:
+    """Create a folder for results, and remove it again if it stays empty.
+
+    Raises
+    ------
+    ImageError
+        If the folder cannot be made or written to.
+    """
+    path = Path(folder).absolute()
+    made = [one for one in (path, *path.parents) if not os.path.exists(one)]
+    try:
+        check_writable(path)
+        yield
+    finally:
+        with suppress(OSError):  # not empty, so its parents are not either
+            for one in made:
+                one.rmdir()
