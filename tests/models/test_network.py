@@ -13,6 +13,7 @@ from napari_chromocluster.models.network import (
     build_network,
     layer_groups,
     load_backbone_weights,
+    torchvision_network,
 )
 
 
@@ -50,7 +51,7 @@ def test_wsl_family_is_listed_with_hash_and_licence():
 
 
 def test_backbone_weights_are_taken_and_the_classifier_left_out(tmp_path):
-    whole = BACKBONES["resnext50_32x4d"].build()
+    whole = torchvision_network(BACKBONES["resnext50_32x4d"])
     torch.save(whole.state_dict(), tmp_path / "weights.pth")
     network = build_network("resnext50_32x4d")
     load_backbone_weights(network, tmp_path / "weights.pth")
@@ -125,7 +126,7 @@ def test_every_backbone_is_built_as_its_specification_says():
     for name, spec in BACKBONES.items():
         with torch.device("meta"):
             network = build_network(name)
-            whole = spec.build()
+            whole = torchvision_network(spec)
         assert network.features == spec.features == network.head[0].num_features // 2
         if spec.url is not None:
             size = sum(t.numel() * t.element_size() for t in whole.state_dict().values())

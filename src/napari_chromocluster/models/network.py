@@ -151,14 +151,20 @@ def build_network(
     return ClusterNetwork(backbone, body, spec.features, n_classes)
 
 
-def _body(spec: BackboneSpec, channels: int) -> nn.Sequential:
+def torchvision_network(spec: BackboneSpec) -> nn.Module:
+    """Return torchvision's network of a backbone that is not compact, with random weights."""
     # torchvision takes long to load, and the compact bodies need none of it.
     prepare_torch()
     from torchvision.models import resnet
 
-    whole: Any = resnet.ResNet(
+    network: nn.Module = resnet.ResNet(
         resnet.Bottleneck, list(spec.layers), groups=spec.groups, width_per_group=spec.width
     )
+    return network
+
+
+def _body(spec: BackboneSpec, channels: int) -> nn.Sequential:
+    whole: Any = torchvision_network(spec)
     if channels != 3:
         whole.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
     return nn.Sequential(*(getattr(whole, name) for name in _CHILDREN))
