@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,9 @@ def main() -> None:
     find, classify, theirs, both, numbers = [], [], [], [], []
     for round_, file in enumerate([files[0], *files]):
         image = read_image(options.data / NAME / file)
-        found, find_s = timed(lambda image=image: find_regions(image))
+        found, find_s = timed(partial(find_regions, image))
         regions = extract_regions(found.labels)
-        _, classify_s = timed(lambda image=image, f=found: ours.classify(image, f.labels))
+        _, classify_s = timed(partial(ours.classify, image, found.labels))
         some = regions[:: max(1, len(regions) // options.crops)][: options.crops]
         crops = list(cut_regions(image, found.labels, some, regions))
 

@@ -68,7 +68,7 @@ def save_figure(path: str | Path, figure: Figure, dpi: int = 150) -> None:
     with atomic_path(path) as temporary, mpl.rc_context({"svg.fonttype": "none"}):
         # A PNG is written in a third of the time, and is a little larger.
         png = Path(path).suffix.lower() == ".png"
-        options = {"pil_kwargs": {"compress_level": 3}} if png else {}
+        options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if png else {}
         figure.savefig(temporary, dpi=dpi, bbox_inches="tight", pad_inches=0.08, **options)
 
 
