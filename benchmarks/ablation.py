@@ -25,13 +25,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from napari_chromocluster.cluster_types import UNTYPED_CLUSTER, ClusterType
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.models.evaluation import evaluate
 from napari_chromocluster.models.model_file import load_model_file
-from napari_chromocluster.taxonomy import UNTYPED_CLUSTER, ClusterType
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
-from napari_chromocluster.training.loop import fit
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.run_folder import Run
+from napari_chromocluster.training.trainer import fit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from held_out import SETS, annotated

@@ -18,11 +18,11 @@ from skimage.measure import regionprops
 from skimage.morphology import skeletonize
 from sklearn.ensemble import RandomForestClassifier
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.crops import RegionCrop
-from napari_chromocluster.results.annotations import read_annotations, resolved
+from napari_chromocluster.results.annotated_crops import load_annotated_crops
+from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
 from napari_chromocluster.results.metrics import evaluate_predictions
-from napari_chromocluster.results.sources import cut_annotated
-from napari_chromocluster.taxonomy import TYPES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from held_out import SETS, part
@@ -50,7 +50,9 @@ def features(crop: RegionCrop) -> list[float]:
 
 def table_of(data: Path, name: str) -> tuple[NDArray[np.float64], list[str], list[str]]:
     """Return features, types and sides of a source."""
-    cut = cut_annotated(resolved(read_annotations(data / name / "annotations.csv")))
+    cut = load_annotated_crops(
+        with_allowed_types(read_annotations(data / name / "annotations.csv"))
+    )
     sides = ["train" if part(name, g) != "test" else "test" for g in cut.groups]
     return np.array([features(crop) for crop in cut.crops]), cut.names, sides
 

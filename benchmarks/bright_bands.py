@@ -24,13 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from expected_number import weighed
 
 from held_out import known_types, other_thresholds, part
-from napari_chromocluster.imaging import outlines
+from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES, TYPES
+from napari_chromocluster.imaging import hole_filling
 from napari_chromocluster.imaging.io import read_image, read_labels
-from napari_chromocluster.imaging.regions import extract_regions, usual_area
-from napari_chromocluster.imaging.signal import chromosome_signal
+from napari_chromocluster.imaging.normalization import normalize_stain
+from napari_chromocluster.imaging.regions import extract_regions, reference_area
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.results.annotations import read_annotations
-from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
 
 #: Share of the signal below which a hole is background.
 _BACKGROUND = 0.2
@@ -44,15 +44,15 @@ def holes_of_training(work: Path, largest: float) -> dict[bool, Counter[str]]:
     found: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     for (image, labels), rows in table[here & alike].groupby(["image", "labels"]):
         array = read_labels(str(labels))
-        signal = chromosome_signal(read_image(str(image)), array).values
+        signal = normalize_stain(read_image(str(image)), array).values
         regions = {one.label: one for one in extract_regions(array)}
-        usual = usual_area(np.array([one.area for one in regions.values()], np.float64))
+        usual = reference_area(np.array([one.area for one in regions.values()], np.float64))
         if usual is None:
             continue
         for label, name in zip(rows["label"], rows["cluster_type"], strict=True):
             y0, x0, y1, x1 = regions[label].bbox
             level = np.median(signal[y0:y1, x0:x1][array[y0:y1, x0:x1] == label])
-            for hole in outlines.holes(array, regions[label], largest * usual):
+            for hole in hole_filling.holes(array, regions[label], largest * usual):
                 background = bool(signal[hole].mean() < _BACKGROUND * level)
                 found[background][str(name)] += 1
     return found
@@ -81,7 +81,7 @@ def main() -> None:
     classifier = load_model("default", "cpu")
     for level, file in sorted(files.items()):
         for way in ["0:0", *options.filled]:
-            outlines.FILLED, outlines.BAND = (float(part) for part in way.split(":"))
+            hole_filling.FILLED, hole_filling.BAND = (float(part) for part in way.split(":"))
             loss, right = losses(classifier, file)
             print(f"plain{level} filled {way}: n {len(loss)} loss {loss.mean():.4f} {right:.4f}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
-from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.models.evaluation import evaluate
 from napari_chromocluster.models.network import ClusterEnsemble
 
 #: Name of each variant, what of the card it changes, and how it classifies.

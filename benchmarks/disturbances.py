@@ -20,8 +20,8 @@ import pandas as pd
 from segmentation import FOUND, Case, gband_cases, mfish_cases
 
 from napari_chromocluster.imaging.disturbances import DISTURBANCES
+from napari_chromocluster.imaging.normalization import to_grayscale
 from napari_chromocluster.imaging.segmentation import segment_metaphase
-from napari_chromocluster.imaging.signal import to_grayscale
 
 #: Change of a pixel from which on what was laid in covers it; stain and light cover nothing.
 COVERED = 40

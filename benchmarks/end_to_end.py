@@ -25,11 +25,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.results.summary import estimate_chromosomes
-from napari_chromocluster.taxonomy import ClusterType
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from segmentation import enlarged

@@ -18,18 +18,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_chromocluster.models.classifier import ClusterClassifier, load_model
-from napari_chromocluster.models.expected_number import (
-    chance_of_sum,
-    held_by_regions,
-    with_expected_number,
+from napari_chromocluster.cluster_types import TYPES
+from napari_chromocluster.models.chromosome_count_prior import (
+    apply_chromosome_count_prior,
+    count_distribution_per_region,
+    distribution_of_sum,
 )
-from napari_chromocluster.models.metaphase import cut_metaphase
-from napari_chromocluster.results.annotations import read_annotations, resolved
-from napari_chromocluster.results.chromosomes import held_by_cluster
+from napari_chromocluster.models.classifier import ClusterClassifier, load_model
+from napari_chromocluster.models.metaphase_crops import crop_metaphase
+from napari_chromocluster.results.annotated_crops import read_metaphase
+from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
+from napari_chromocluster.results.chromosome_count import chromosome_count_distribution
 from napari_chromocluster.results.metrics import evaluate_predictions
-from napari_chromocluster.results.sources import read_metaphase
-from napari_chromocluster.taxonomy import TYPES
 
 #: A number that every metaphase of the shared data has regions enough for.
 _HUMAN = 46
@@ -60,14 +60,14 @@ class Weighed:
 def sums_of(probabilities: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how likely it is that all regions together hold 0, 1, 2… chromosomes."""
     total = np.ones(1)
-    for row in held_by_regions(probabilities, held_by_cluster(sizes)):
+    for row in count_distribution_per_region(probabilities, chromosome_count_distribution(sizes)):
         total = np.convolve(total, row)
     return total
 
 
 def weighed(classifier: ClusterClassifier, file: Path, numbers: list[int]) -> Weighed:
     """Return what is said of the regions of a file, alone and with each number."""
-    table = resolved(read_annotations(file))
+    table = with_allowed_types(read_annotations(file))
     table = table[table["labels"] != ""]
     kinds: list[str] = []
     places: list[int] = []
@@ -76,7 +76,7 @@ def weighed(classifier: ClusterClassifier, file: Path, numbers: list[int]) -> We
     pairs = table.groupby(["image", "labels"], sort=False)
     for place, ((image, labels), rows) in enumerate(pairs):
         one = read_metaphase(str(image), str(labels), rows)
-        cut = cut_metaphase(one.image, one.labels, one.annotated, _HUMAN, one.everything)
+        cut = crop_metaphase(one.image, one.labels, one.annotated, _HUMAN, one.everything)
         alone = classifier.predict_regions(cut.crops).astype(np.float64)
         others = classifier.predict_regions(cut.others)
         kinds += list(rows["cluster_type"])
@@ -88,7 +88,7 @@ def weighed(classifier: ClusterClassifier, file: Path, numbers: list[int]) -> We
             mine = alone.copy()
             if cut.expected is not None:
                 together = np.concatenate([alone[cut.counted], others])
-                counted = with_expected_number(together, cut.sizes, number)
+                counted = apply_chromosome_count_prior(together, cut.sizes, number)
                 mine[cut.counted] = counted[: int(cut.counted.sum())]
             found[number].append(mine)
     joined = {name: np.concatenate(all_) for name, all_ in found.items()}
@@ -127,7 +127,7 @@ def main() -> None:
                 flush=True,
             )
     for spread in options.spreads:
-        usual = chance_of_sum(_HUMAN, spread)
+        usual = distribution_of_sum(_HUMAN, spread)
         padded = [np.pad(one, (0, len(usual)))[: len(usual)] for one in sums]
         likelihood = np.mean([np.log(one @ usual) for one in padded])
         print(f"spread {spread:g}: log likelihood of {len(sums)} sums {likelihood:.4f}")

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn import functional
 
-from napari_chromocluster.imaging.chromosome import transform_chromosome
-from napari_chromocluster.imaging.crops import RegionCrop, frame_region, resize_square
-from napari_chromocluster.imaging.synthetic import procedural_chromosome
+from napari_chromocluster.cluster_types import TYPES, ClusterType
+from napari_chromocluster.imaging.chromosome_synthesis import transform_chromosome
+from napari_chromocluster.imaging.crops import RegionCrop, resize_square, square_crop
+from napari_chromocluster.imaging.synthetic_metaphase import procedural_chromosome
+from napari_chromocluster.models.class_activation import class_activation_maps
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
-from napari_chromocluster.models.explanation import crop_heat
-from napari_chromocluster.taxonomy import TYPES, ClusterType
 
 Float = NDArray[np.float32]
 SIDE = 200
@@ -52,14 +52,14 @@ def cross(rng: np.random.Generator) -> tuple[RegionCrop, NDArray[np.bool_]] | No
     shared, whole = masks[0] & masks[1], masks[0] | masks[1]
     if shared.sum() < 30:
         return None
-    place = frame_region(shared.astype(np.float32), whole).signal > 0
-    return frame_region(signal, whole), place
+    place = square_crop(shared.astype(np.float32), whole).signal > 0
+    return square_crop(signal, whole), place
 
 
 def plain_grad_cam(classifier: ClusterClassifier, inputs: Float, stage: int) -> Float:
     """Grad-CAM as first published, on one stage of the body."""
     column = classifier.card.classes.index(KIND)
-    network = classifier.member_of(0)
+    network = classifier.member_for_view(0)
     cam = LayerGradCam(network, list(network.body.children())[stage])
     heat = cam.attribute(torch.from_numpy(inputs), target=column, relu_attributions=True)
     grown = functional.interpolate(heat.detach(), inputs.shape[-2:], mode="bilinear")
@@ -114,8 +114,8 @@ def main() -> None:
     ways = {
         "Grad-CAM, last stage": plain_grad_cam(classifier, inputs, -1),
         "Grad-CAM, stage before": plain_grad_cam(classifier, inputs, -2),
-        "ours, 1 copy": crop_heat(classifier, inputs, KIND, tta=1),
-        "ours, 8 copies": crop_heat(classifier, inputs, KIND, tta=8),
+        "ours, 1 copy": class_activation_maps(classifier, inputs, KIND, tta=1),
+        "ours, 8 copies": class_activation_maps(classifier, inputs, KIND, tta=8),
         "occlusion (reference)": np.stack([occlusion(classifier, crop) for crop in inputs]),
     }
     print(f"the crossing has {truth.sum() / inside.sum():.2f} of the area")

@@ -21,7 +21,7 @@ import pandas as pd
 
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.familiarity import FeatureStatistics, familiarity
-from napari_chromocluster.results.annotations import read_annotations, resolved
+from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from feature_statistics import measured_statistics, region_features, sample
@@ -40,8 +40,8 @@ def statistics_of_known(classifier: ClusterClassifier, data: Path, work: Path) -
     training = sample(files.values(), groups, 1000)
     validation = pd.concat(
         [
-            resolved(read_annotations(known_types(data, work, "validation"))),
-            resolved(read_annotations(annotated(data, work, "validation")["dapi"])),
+            with_allowed_types(read_annotations(known_types(data, work, "validation"))),
+            with_allowed_types(read_annotations(annotated(data, work, "validation")["dapi"])),
         ]
     )
     return measured_statistics(classifier, training, validation)
@@ -73,7 +73,7 @@ def main() -> None:
     }
     print("| metaphases | n | unfamiliar | familiarity, median | lowest |\n|---|---|---|---|---|")
     for name, file in kinds.items():
-        table = resolved(read_annotations(file))
+        table = with_allowed_types(read_annotations(file))
         medians = region_features(classifier, table).medians(statistics)
         values = [familiarity(np.full(8, one), statistics.usual) or 0.0 for one in medians]
         below = sum(value < 1 for value in values)

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging import disturbances
-from napari_chromocluster.imaging.synthetic import SyntheticMetaphase, synthetic_metaphase
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.imaging.synthetic_metaphase import SyntheticMetaphase, synthetic_metaphase
 
 #: Share of a chromosome that must be found; share from which on it is hidden, and what hides it.
 FOUND, HIDDEN, CHANGED = 0.6, 0.3, 40

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.models.evaluation import evaluate
 from napari_chromocluster.models.model_card import read_card
 from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.registry import resolve_model

@@ -20,13 +20,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_chromocluster.imaging.synthetic import synthetic_annotations, synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import (
+    synthetic_annotations,
+    synthetic_metaphase,
+)
 from napari_chromocluster.models.classifier import load_model
-from napari_chromocluster.training.batches import DrawPlan, TrainingBatches
 from napari_chromocluster.training.config import StageConfig, TrainingConfig, preset
-from napari_chromocluster.training.loop import fit
-from napari_chromocluster.training.prepare import prepare_data
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.prepared_data import prepare_data
+from napari_chromocluster.training.run_folder import Run
+from napari_chromocluster.training.sampling import DrawPlan, TrainingBatches
+from napari_chromocluster.training.trainer import fit
 
 _COMPACT = preset("default").replace(
     base_model=None,

@@ -21,9 +21,9 @@ import time
 import torch
 
 from napari_chromocluster.imaging.crops import RegionCrop, cut_region
+from napari_chromocluster.imaging.normalization import normalize_stain
 from napari_chromocluster.imaging.regions import extract_regions, reference_size
-from napari_chromocluster.imaging.signal import chromosome_signal
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_card import ModelCard, read_card
 from napari_chromocluster.models.network import ClusterEnsemble, build_network
@@ -47,7 +47,7 @@ REFERENCE = "resnext101_32x8d, 224 px"
 
 def regions() -> list[RegionCrop]:
     made = synthetic_metaphase(seed=0)
-    signal = chromosome_signal(made.image, made.labels).values
+    signal = normalize_stain(made.image, made.labels).values
     found = extract_regions(made.labels)
     size = reference_size(found)
     cut = [cut_region(signal, made.labels, region, size) for region in found]

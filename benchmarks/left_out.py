@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.models.evaluation import evaluate
 from napari_chromocluster.models.model_file import load_model_file
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 

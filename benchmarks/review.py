@@ -22,13 +22,13 @@ from qtpy.QtCore import QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.results.table import build_table
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
+from napari_chromocluster.results.features_table import build_table
 from napari_chromocluster.viewer.overlay import show_overlay
-from napari_chromocluster.viewer.review import keeper
-from napari_chromocluster.widgets.review.dock import ReviewWidget
+from napari_chromocluster.viewer.review import autosave
+from napari_chromocluster.widgets.review.widget import ReviewWidget
 
 CELL = 64
 
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        keeper.own_folder = lambda: Path(folder)
+        autosave.own_folder = lambda: Path(folder)
         figures = {str(count): measure(count) for count in (60, 5000)}
     print(f"{'ms':38s} {'60':>8s} {'5000':>8s}")
     for name in figures["60"]:

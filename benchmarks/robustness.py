@@ -28,10 +28,10 @@ from skimage.segmentation import expand_labels, find_boundaries
 from skimage.transform import resize
 
 from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
-from napari_chromocluster.imaging.signal import to_grayscale
+from napari_chromocluster.imaging.normalization import to_grayscale
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
-from napari_chromocluster.models.evaluate import evaluate
-from napari_chromocluster.results.annotations import read_annotations, resolved
+from napari_chromocluster.models.evaluation import evaluate
+from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
 
 Picture = NDArray[np.float32]
 Change = Callable[[Picture, np.random.Generator], Picture]
@@ -106,7 +106,7 @@ def main() -> None:
 
 def _with_labels(file: Path) -> pd.DataFrame:
     """Return the regions of label images: ready-made crops have no surroundings to change."""
-    table = resolved(read_annotations(file))
+    table = with_allowed_types(read_annotations(file))
     return table[table["labels"].astype(str) != ""].reset_index(drop=True)
 
 

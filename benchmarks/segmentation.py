@@ -26,6 +26,7 @@ from skimage.transform import resize
 
 from napari_chromocluster.imaging.files import atomic_path
 from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.normalization import normalize_stain, to_grayscale
 from napari_chromocluster.imaging.nuclei import find_nuclei
 from napari_chromocluster.imaging.population import find_population
 from napari_chromocluster.imaging.segmentation import (
@@ -35,7 +36,6 @@ from napari_chromocluster.imaging.segmentation import (
     label_mask,
     segment_metaphase,
 )
-from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
 
 Segmenter = Callable[[NDArray[Any]], Labels]
 EIGHT = np.ones((3, 3), bool)
@@ -238,7 +238,7 @@ def plain_otsu(image: NDArray[Any]) -> Labels:
 def flat_otsu(image: NDArray[Any]) -> Labels:
     """One threshold after the background is flattened, then the filters of the segmentation."""
     chosen = SegmentationParameters()
-    signal = ndimage.gaussian_filter(chromosome_signal(image).values, chosen.smoothing)
+    signal = ndimage.gaussian_filter(normalize_stain(image).values, chosen.smoothing)
     population = find_population(signal)
     half = population.half if population else 0.0
     nuclei = find_nuclei(signal, chosen.nucleus_width, chosen.nucleus_area, half)
@@ -332,7 +332,9 @@ def main() -> None:
     if arguments.tightness:
         usual = SegmentationParameters()
         methods = {
-            f"tightness {factor:g}": partial(segment_metaphase, parameters=usual.tightened(factor))
+            f"tightness {factor:g}": partial(
+                segment_metaphase, parameters=usual.with_tightness(factor)
+            )
             for factor in arguments.tightness
         }
     rows = run(arguments.data, methods, wanted, arguments.zoom)

@@ -22,9 +22,12 @@ import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
-from napari_chromocluster.imaging.synthetic import synthetic_annotations, synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import (
+    synthetic_annotations,
+    synthetic_metaphase,
+)
 from napari_chromocluster.training.process import stop
-from napari_chromocluster.widgets.train.dock import TrainWidget
+from napari_chromocluster.widgets.train.widget import TrainWidget
 
 INTERVAL = 10
 

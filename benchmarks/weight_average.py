@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from statistics import mean
 
-from napari_chromocluster.imaging.synthetic import synthetic_annotations
-from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_annotations
+from napari_chromocluster.models.evaluation import evaluate
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import StageConfig
 

@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from napari_chromocluster.imaging.compose import compose_clusters
-from napari_chromocluster.imaging.crops import frame_region, resize_square
+from napari_chromocluster.cluster_types import CLUSTERS
+from napari_chromocluster.imaging.cluster_synthesis import compose_clusters
+from napari_chromocluster.imaging.crops import resize_square, square_crop
 from napari_chromocluster.imaging.segmentation import segment_metaphase
-from napari_chromocluster.imaging.synthetic import procedural_chromosome, synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import (
+    procedural_chromosome,
+    synthetic_metaphase,
+)
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.results.figures import overlay_figure, save_figure
-from napari_chromocluster.taxonomy import CLUSTERS
-from napari_chromocluster.viewer.hover import describe
+from napari_chromocluster.viewer.hover_text import describe
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -41,7 +44,7 @@ def composed() -> None:
     rows = []
     for kind in CLUSTERS:
         made = compose_clusters(singles, 8, seed=1, types=[kind])
-        tiles = [resize_square(frame_region(one.signal, one.mask).signal, 96) for one in made]
+        tiles = [resize_square(square_crop(one.signal, one.mask).signal, 96) for one in made]
         rows.append(np.hstack(tiles))
     picture = np.clip(255 - np.vstack(rows) * 110, 0, 255).astype(np.uint8)
     Image.fromarray(picture).save(IMAGES / "composed.png", optimize=True)

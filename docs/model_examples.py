@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_chromocluster.imaging.compose import ComposedCluster, compose_clusters
-from napari_chromocluster.imaging.crops import frame_region, render_crop, resize_square
-from napari_chromocluster.imaging.synthetic import procedural_chromosome
+from napari_chromocluster.cluster_types import CHROMOSOME_TYPES, TYPES
+from napari_chromocluster.imaging.cluster_synthesis import ComposedCluster, compose_clusters
+from napari_chromocluster.imaging.crops import render_crop, resize_square, square_crop
+from napari_chromocluster.imaging.synthetic_metaphase import procedural_chromosome
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.results.figures import save_figure
-from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES
 
 RIGHT, WRONG, SEED, DRAWN = 6, 4, 11, 240
 
@@ -30,7 +30,7 @@ def judged() -> tuple[list[ComposedCluster], np.ndarray]:
     model = load_model()
     usual = float(np.sqrt(np.median([one.mask.sum() for one in singles])))
     crops = [
-        render_crop(frame_region(one.signal, one.mask, reference=usual), model.card.crop_spec)
+        render_crop(square_crop(one.signal, one.mask, reference=usual), model.card.crop_spec)
         for one in made
     ]
     return made, model.predict_crops(np.stack(crops))
@@ -52,7 +52,7 @@ def draw(target: Path) -> None:
             *zip(row[:RIGHT], right, strict=False),
             *zip(row[RIGHT:], wrong, strict=False),
         ]:
-            tile = resize_square(frame_region(made[place].signal, made[place].mask).signal, 96)
+            tile = resize_square(square_crop(made[place].signal, made[place].mask).signal, 96)
             axis.imshow(-tile, cmap="gray", vmin=-2.2, vmax=0)
             share = chances[place].max()
             axis.set_title(f"{said[place].letter} {share:.0%}", color=said[place].color, size=9)

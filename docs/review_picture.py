@@ -11,8 +11,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 import napari_chromocluster as cc
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.viewer.review import keeper
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
+from napari_chromocluster.viewer.review import autosave
 
 #: Of a metaphase in which the embedded model is unsure of some regions.
 SEED = 5
@@ -21,7 +21,7 @@ SEED = 5
 def main() -> None:
     """Classify a synthetic metaphase, go to its first unsure region, and take the picture."""
     with tempfile.TemporaryDirectory() as folder:
-        keeper.own_folder = lambda: Path(folder)
+        autosave.own_folder = lambda: Path(folder)
         viewer = napari.Viewer()
         window = viewer.window._qt_window
         window.resize(1366, 768)

@@ -18,12 +18,15 @@ from PIL import Image
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_annotations, synthetic_metaphase
-from napari_chromocluster.results.table import build_table, set_types
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.imaging.synthetic_metaphase import (
+    synthetic_annotations,
+    synthetic_metaphase,
+)
+from napari_chromocluster.results.features_table import build_table, set_types
 from napari_chromocluster.viewer.overlay import show_overlay
-from napari_chromocluster.widgets.train.dock import TrainWidget
+from napari_chromocluster.widgets.train.widget import TrainWidget
 
 FILE = Path(__file__).parent / "images" / "train.png"
 WIDTH, HEIGHT, DOCK = 1366, 768, 320

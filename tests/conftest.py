@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_chromocluster.imaging.synthetic import (
+from napari_chromocluster.imaging.synthetic_metaphase import (
     SyntheticMetaphase,
     synthetic_annotations,
     synthetic_metaphase,

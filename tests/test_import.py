@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import napari_chromocluster as cc
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 HEAVY = ("torch", "torchvision", "lightning", "napari", "qtpy", "PyQt6", "matplotlib", "pandas")
 #: Stands for an environment without napari and Qt: importing one of them fails.

@@ -24,11 +24,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_chromocluster.cluster_types import ALTERNATIVE, UNTYPED_CLUSTER, ClusterType
 from napari_chromocluster.imaging.files import atomic_path
 from napari_chromocluster.imaging.io import read_image, write_labels
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.imaging.segmentation import segment_metaphase
-from napari_chromocluster.taxonomy import ALTERNATIVE, UNTYPED_CLUSTER, ClusterType
 
 #: What ``annotations.csv`` says of a region, see `write_regions`.
 Line = Sequence[object]

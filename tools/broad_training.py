@@ -18,11 +18,11 @@ import pandas as pd
 
 from held_out import SETS, part
 from napari_chromocluster.models.model_file import load_model_file, save_model
-from napari_chromocluster.models.network import mixed_weights
+from napari_chromocluster.models.network import interpolate_state_dicts
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
-from napari_chromocluster.training.loop import fit
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.run_folder import Run
+from napari_chromocluster.training.trainer import fit
 
 #: Laboratories of ``other_labs`` whose terms allow training.
 MAY_BE_TRAINED_ON = ("ddx11", "oligobanding")
@@ -70,7 +70,7 @@ def start(models: list[str], file: Path) -> str:
     loaded = [load_model_file(Path(model)) for model in models]
     states = [network.members[0].state_dict() for network, _ in loaded]
     network, card = loaded[0][0].members[0], loaded[0][1]
-    network.load_state_dict(mixed_weights(states, [1 / len(states)] * len(states)))
+    network.load_state_dict(interpolate_state_dicts(states, [1 / len(states)] * len(states)))
     save_model(file, network, card)
     return str(file)
 

@@ -30,9 +30,9 @@ from held_out import Answers, annotated, answers, known_types, named_in_part, ty
 from model_recipe import BLENDS, blend, tempered_prior
 from napari_chromocluster.models.calibration import (
     calibrate,
+    expand_to_all_types,
     fit_temperature,
     prior_weights,
-    to_five,
 )
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_file import save_model
@@ -107,7 +107,7 @@ def compared(
         temperature = fit_temperature(logits, true, weights, shifts=shifts)
         for name, mine in found.items():
             said = calibrate(mine.logits, temperature, weights, mine.shifts)
-            chances = to_five(said, card.classes)
+            chances = expand_to_all_types(said, card.classes)
             row = {"way": way, "temperature": round(temperature, 3), "regions": name}
             rows.append(row | figures(mine, chances))
     return pd.DataFrame(rows)

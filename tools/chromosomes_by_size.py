@@ -2,7 +2,7 @@
 
 From the regions of the training groups whose boxes or maps tell how many chromosomes they hold:
 how frequent each number is among clusters, the median area over that of a usual region, and how
-the logarithm of the area varies, each beside what `results.chromosomes` takes for it::
+the logarithm of the area varies, each beside what `results.chromosome_count` takes for it::
 
     python tools/chromosomes_by_size.py ../shared/data WORK
 """
@@ -18,16 +18,16 @@ import pandas as pd
 import plain_annotations
 from held_out import part, source_of
 from napari_chromocluster.imaging.io import read_labels
-from napari_chromocluster.imaging.regions import extract_regions, usual_area
+from napari_chromocluster.imaging.regions import extract_regions, reference_area
 from napari_chromocluster.results.annotations import read_annotations
-from napari_chromocluster.results.chromosomes import (
+from napari_chromocluster.results.chromosome_count import (
     FEWEST,
     MOST,
-    held_by_cluster,
+    chromosome_count_distribution,
+    expected_chromosome_count,
     share_of,
     size_of,
     spread_of,
-    usually_held,
 )
 
 #: Fewest regions that a line is printed of.
@@ -54,7 +54,7 @@ def sizes(data: Path, work: Path) -> pd.DataFrame:
             if part(source_of(str(image)), str(group)) != "train":
                 continue
             areas = {one.label: one.area for one in extract_regions(read_labels(Path(str(labels))))}
-            usual = usual_area(np.array([*areas.values()], np.float64))
+            usual = reference_area(np.array([*areas.values()], np.float64))
             if usual is not None:
                 held = zip(mine["chromosomes"], mine["label"], strict=True)
                 rows += [(int(number), areas[int(label)] / usual) for number, label in held]
@@ -84,9 +84,9 @@ def main(data: Path, work: Path) -> None:
             f"size {np.exp(middle):.2f} ({here['size']:.2f}), "
             f"varies by {(high - low) / 2:.2f} ({here['spread']:.2f})"
         )
-    chances = held_by_cluster(clusters["size"].to_numpy(float))
+    chances = chromosome_count_distribution(clusters["size"].to_numpy(float))
     true = clusters["chromosomes"].to_numpy(int)
-    away = usually_held(clusters["size"].to_numpy(float)) - true
+    away = expected_chromosome_count(clusters["size"].to_numpy(float)) - true
     print(f"log likelihood {np.log(chances[np.arange(len(true)), true - FEWEST]).mean():.4f}")
     print(f"expected less true number: {away.mean():+.3f} on average")
 

@@ -19,11 +19,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from held_out import annotated
+from napari_chromocluster.cluster_types import TYPES, UNRESOLVED
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
-from napari_chromocluster.results.annotations import read_annotations, resolved
+from napari_chromocluster.results.annotated_crops import load_annotated_crops
+from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
 from napari_chromocluster.results.metrics import least_sure, selective_accuracy
-from napari_chromocluster.results.sources import cut_annotated
-from napari_chromocluster.taxonomy import TYPES, UNRESOLVED
 
 FILE = Path(__file__).with_suffix(".csv")
 
@@ -79,7 +79,7 @@ class Readings:
 
 def readings(file: Path, classifier: ClusterClassifier) -> Readings:
     """Return labels, answers and readings of an annotation file."""
-    cut = cut_annotated(resolved(read_annotations(file)))
+    cut = load_annotated_crops(with_allowed_types(read_annotations(file)))
     probabilities = classifier.predict_regions(cut.crops)
     table = pd.read_csv(FILE, dtype=str)
     read = {

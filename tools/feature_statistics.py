@@ -18,8 +18,8 @@ from napari_chromocluster.models.familiarity import (
     FeatureStatistics,
     fit_feature_statistics,
 )
-from napari_chromocluster.results.annotations import read_annotations, resolved
-from napari_chromocluster.results.sources import cut_annotated
+from napari_chromocluster.results.annotated_crops import load_annotated_crops
+from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
 
 #: Share of the validation metaphases that must be familiar.
 FAMILIAR_SHARE = 0.975
@@ -43,7 +43,7 @@ class RegionFeatures:
 
 def region_features(classifier: ClusterClassifier, table: pd.DataFrame) -> RegionFeatures:
     """Return what the first network of a model sees in one view of annotated regions."""
-    cut = cut_annotated(table, half=True)
+    cut = load_annotated_crops(table, half=True)
     network = classifier.network.members[0]
     logits, features = [], []
     with torch.inference_mode():
@@ -60,7 +60,7 @@ def sample(files: Iterable[Path], groups: set[str] | None, most: int) -> pd.Data
     """Return up to ``most`` regions of known type of each file, of some groups only."""
     tables = []
     for file in files:
-        table = resolved(read_annotations(file))
+        table = with_allowed_types(read_annotations(file))
         if groups is not None:
             table = table[table["group"].isin(groups)]
         tables.append(table.sample(min(most, len(table)), random_state=0))

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import plain_annotations
+from napari_chromocluster.cluster_types import TYPES, possible_types
 from napari_chromocluster.imaging.crops import render_crop
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.results.annotations import read_annotations, resolved
-from napari_chromocluster.results.sources import cut_annotated
-from napari_chromocluster.taxonomy import TYPES, possible_types
+from napari_chromocluster.results.annotated_crops import load_annotated_crops
+from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
 from read_by_eye import FILE, TEST_FILE, types_read, with_types_read
 
 SETS = ("gband_crops", "gband_metaphases", "mfish")
@@ -62,7 +62,7 @@ def known_types(data: Path, work: Path, side: str, outline: str = "boxes") -> Pa
     """
     named = _named(data, work, side, outline)
     file = work / f"{side}_{'own' if outline == 'boxes' else outline}.csv"
-    resolved(named).drop(columns="read").to_csv(file, index=False)
+    with_allowed_types(named).drop(columns="read").to_csv(file, index=False)
     return file
 
 
@@ -91,7 +91,7 @@ def other_thresholds(work: Path, side: str) -> dict[int, Path]:
     (`typed_outlines`, of which the test groups have none).
     """
     tables = [read_annotations(work / name / "annotations.csv") for name in ("typed", "plain")]
-    table = resolved(pd.concat(tables).drop_duplicates(["labels", "label"]))
+    table = with_allowed_types(pd.concat(tables).drop_duplicates(["labels", "label"]))
     here = table["group"].map(lambda group: part("gband_metaphases", group) == side)
     files = {}
     for level in plain_annotations.LEVELS:
@@ -148,7 +148,7 @@ class Answers:
     names : list of str
         As annotated: a type, or several that are possible.
     shifts : (N, K) float array
-        What their surroundings add, see `surroundings_shifts`.
+        What their surroundings add, see `neighborhood_logit_offsets`.
     """
 
     logits: NDArray[np.float32]
@@ -171,7 +171,7 @@ def answers(classifier: ClusterClassifier, files: dict[str, Path]) -> dict[str, 
     """Return what a network says of the regions of annotation files."""
     found = {}
     for name, file in files.items():
-        cut = cut_annotated(read_annotations(file))
+        cut = load_annotated_crops(read_annotations(file))
         crops = np.stack([render_crop(crop, classifier.card.crop_spec) for crop in cut.crops])
         shifts = classifier.shifts(cut.crops)
         found[name] = Answers(classifier.logits(crops), cut.names, shifts)

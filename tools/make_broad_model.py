@@ -20,12 +20,12 @@ from broad_training import MAY_BE_TRAINED_ON, sides, start
 from feature_statistics import measured_statistics, sample
 from held_out import SETS, annotated, known_types, typed_by_eye
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.models.evaluation import evaluate
 from napari_chromocluster.models.familiarity import FeatureStatistics
 from napari_chromocluster.models.model_card import read_card
 from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.registry import resolve_model
-from napari_chromocluster.results.annotations import read_annotations, resolved
+from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
 from napari_chromocluster.training.versions import now
 
 #: Fitted on the validation groups, drawn chromatids apart among them.
@@ -53,11 +53,11 @@ def trained_statistics(classifier: ClusterClassifier, data: Path, work: Path) ->
     groups |= set(lines["group"][mine])
     training = sample([*(file for _, file in files), other], groups, _SAMPLE)
     second = work / "splayed_2" / "annotations.csv"
-    drawn = resolved(read_annotations(second))
+    drawn = with_allowed_types(read_annotations(second))
     drawn = drawn[drawn["group"].isin(sides([("splayed", second)])["validation"])]
     validation = [
-        resolved(read_annotations(known_types(data, work, "validation"))),
-        resolved(read_annotations(annotated(data, work, "validation")["dapi"])),
+        with_allowed_types(read_annotations(known_types(data, work, "validation"))),
+        with_allowed_types(read_annotations(annotated(data, work, "validation")["dapi"])),
         drawn.sample(min(_SAMPLE, len(drawn)), random_state=0),
     ]
     return measured_statistics(classifier, training, pd.concat(validation))

@@ -52,13 +52,13 @@ from model_recipe import (
 from napari_chromocluster.imaging.files import atomic_path
 from napari_chromocluster.models.calibration import fit_temperature, prior_weights
 from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.evaluate import evaluate
+from napari_chromocluster.models.evaluation import evaluate
 from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.training.config import TrainingConfig
-from napari_chromocluster.training.loop import fit
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.run_folder import Run
+from napari_chromocluster.training.trainer import fit
 from napari_chromocluster.training.versions import now
 from read_by_eye import write_with_types_read
 from surroundings_odds import surroundings_tables

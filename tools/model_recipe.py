@@ -17,7 +17,7 @@ from napari_chromocluster.models.network import (
     ClusterEnsemble,
     ClusterNetwork,
     build_network,
-    mixed_weights,
+    interpolate_state_dicts,
 )
 from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
 
@@ -183,7 +183,7 @@ def averaged(models: Sequence[Path]) -> ClusterNetwork | ClusterEnsemble:
     """Average the weights of networks that grew from one (Wortsman et al., ICML 2022)."""
     networks = [load_model_file(path)[0] for path in models]
     states = [network.state_dict() for network in networks]
-    mean = mixed_weights(states, [1 / len(states)] * len(states))
+    mean = interpolate_state_dicts(states, [1 / len(states)] * len(states))
     networks[0].load_state_dict(mean)
     return networks[0]
 

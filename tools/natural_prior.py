@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from held_out import SETS, part
-from napari_chromocluster.results.annotations import read_annotations, resolved
+from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
 from read_by_eye import types_read
 
 
@@ -35,7 +35,7 @@ def annotated_regions(data: Path) -> pd.DataFrame:
     """Return type, stain and number of chromosomes of the regions outside the test groups."""
     tables = []
     for name in SETS:
-        table = resolved(read_annotations(data / name / "annotations.csv"))
+        table = with_allowed_types(read_annotations(data / name / "annotations.csv"))
         mine = table[[part(name, group) != "test" for group in table["group"]]]
         counts = pd.to_numeric(mine["chromosomes"]).astype("Int64")
         stain = "dapi" if name == "mfish" else "gband"

@@ -26,8 +26,8 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from box_annotations import annotate, write_regions
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.io import read_image, write_labels
-from napari_chromocluster.taxonomy import ClusterType
 from outline_annotations import Labels, Named, fallen_apart
 
 #: Gray levels above Otsu's threshold: the one of the annotated label images, and its neighbours.

@@ -17,15 +17,15 @@ import numpy as np
 import pandas as pd
 
 from box_annotations import PAIR, owner
-from napari_chromocluster.imaging.files import atomic_path
-from napari_chromocluster.imaging.io import read_labels
-from napari_chromocluster.results.annotations import read_annotations
-from napari_chromocluster.taxonomy import (
+from napari_chromocluster.cluster_types import (
     ALTERNATIVE,
     UNRESOLVED,
     UNTYPED_CLUSTER,
     ClusterType,
 )
+from napari_chromocluster.imaging.files import atomic_path
+from napari_chromocluster.imaging.io import read_labels
+from napari_chromocluster.results.annotations import read_annotations
 
 FILE = Path(__file__).with_suffix(".csv")
 TEST_FILE = FILE.with_stem("read_by_eye_test")

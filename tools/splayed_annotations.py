@@ -1,8 +1,9 @@
 """Synthetic metaphases with sister chromatids apart, segmented and annotated for training.
 
 Few real pictures with chromatids apart may be trained on.  Each drawn metaphase has a style of its
-own (opening, gap, contraction, bands, see `imaging.chromatids`), a magnification, blur and noise;
-it is segmented as a user would, and each region is named by the drawn chromosomes that it holds.
+own (opening, gap, contraction, bands, see `imaging.chromatid_synthesis`), a magnification, blur and
+noise; it is segmented as a user would, and each region is named by the drawn chromosomes that it
+holds.
 Writes ``annotations.csv``, pictures and label images into a folder::
 
     python tools/splayed_annotations.py OUT [--count 300] [--seed 0]
@@ -23,11 +24,11 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from box_annotations import Line, write_regions
-from napari_chromocluster.imaging.chromatids import random_style
+from napari_chromocluster.cluster_types import ClusterType
+from napari_chromocluster.imaging.chromatid_synthesis import random_style
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
-from napari_chromocluster.imaging.synthetic import SyntheticMetaphase, synthetic_metaphase
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.imaging.synthetic_metaphase import SyntheticMetaphase, synthetic_metaphase
 
 #: A region holds a chromosome of which it covers this share...
 _HELD = 0.75
@@ -109,7 +110,7 @@ def annotated_metaphase(seed: int, target: Path) -> list[Line]:
     factor = float(np.random.default_rng([seed, 910]).choice([0.7, 1.0, 1.0, 1.3]))
     # What is cut off by a rule for real debris is a chromosome here.
     settings = SegmentationParameters(most_ragged=12.0, thickest_region=4.0)
-    regions = segment_metaphase(made.image, settings.tightened(factor))
+    regions = segment_metaphase(made.image, settings.with_tightness(factor))
     name = f"splayed_{seed}"
     image, labels = target / f"{name}.png", target / f"{name}_labels.png"
     Image.fromarray(made.image).save(image)

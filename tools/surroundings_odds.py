@@ -4,7 +4,7 @@ Chromosomes lie together and are stained alike; debris, stain and nuclei lie any
 chromosomes lie close together, more of them touch or cross.  From the regions of the training
 groups logistic regressions tell how the odds of *other* against the rest hang on remoteness,
 level and size, and how those of a cluster against a single chromosome hang on remoteness and
-size.  Remoteness and level are written as tables for the model card (`surroundings_prior.Tables`),
+size.  Remoteness and level are written as tables for the model card (`neighborhood_prior.Tables`),
 each such that the odds stay as they are on average over those that the others are told from.
 Size takes part so that the tables do not say again what a crop shows::
 
@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from held_out import part, source_of
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.files import write_text_atomic
 from napari_chromocluster.imaging.io import read_image, read_labels
+from napari_chromocluster.imaging.neighborhood import NeighborhoodFeatures, neighborhood_features
+from napari_chromocluster.imaging.normalization import normalize_stain
 from napari_chromocluster.imaging.regions import extract_regions, reference_size
-from napari_chromocluster.imaging.signal import chromosome_signal
-from napari_chromocluster.imaging.surroundings import Surroundings, look_around
 from napari_chromocluster.results.annotations import read_annotations
-from napari_chromocluster.taxonomy import ClusterType
 
 #: Folders of the regions in our own outlines, in other ones and in plain ones.
 OUTLINES = ("boxes", "outlines", "plain")
@@ -94,15 +94,15 @@ def _regions(annotations: Path) -> pd.DataFrame:
         everything = extract_regions(array)
         by_label = {one.label: one for one in everything}
         chosen = [by_label[int(label)] for label in mine["label"]]
-        around = look_around(
-            chromosome_signal(read_image(Path(str(image))), array), array, everything, chosen
+        around = neighborhood_features(
+            normalize_stain(read_image(Path(str(image))), array), array, everything, chosen
         )
         reference = reference_size(everything)
         for region, one, kind in zip(chosen, around, mine["cluster_type"], strict=True):
             if one is not None and reference:
                 size = float(np.log(np.sqrt(region.area) / reference))
                 rows.append((str(kind), size, one.remoteness, one.level))
-    return pd.DataFrame(rows, columns=["kind", "size", *Surroundings.__annotations__])
+    return pd.DataFrame(rows, columns=["kind", "size", *NeighborhoodFeatures.__annotations__])
 
 
 def odds(

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from box_annotations import owner, write_regions
 from held_out import part
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.io import read_labels
-from napari_chromocluster.taxonomy import ClusterType
 from read_by_eye import types_read
 
 #: Outlines in which these clusters are not named already.

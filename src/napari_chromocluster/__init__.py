@@ -13,16 +13,16 @@ __version__ = "0.1.0"
 
 #: Public name -> module that holds it.
 _WHERE = {
-    "ClusterType": "taxonomy",
+    "ClusterType": "cluster_types",
     "segment_metaphase": "imaging.segmentation",
     "SegmentationParameters": "imaging.segmentation",
-    "compose_clusters": "imaging.compose",
-    "synthetic_metaphase": "imaging.synthetic",
+    "compose_clusters": "imaging.cluster_synthesis",
+    "synthetic_metaphase": "imaging.synthetic_metaphase",
     "read_image": "imaging.io",
     "load_model": "models.classifier",
     "ClusterClassifier": "models.classifier",
     "list_models": "models.registry",
-    "evaluate": "models.evaluate",
+    "evaluate": "models.evaluation",
     "train": "training.api",
 }
 _MODULES = ("batch", "viewer")
@@ -45,17 +45,17 @@ __all__ = [
 
 if TYPE_CHECKING:
     from napari_chromocluster import batch, viewer
-    from napari_chromocluster.imaging.compose import compose_clusters
+    from napari_chromocluster.cluster_types import ClusterType
+    from napari_chromocluster.imaging.cluster_synthesis import compose_clusters
     from napari_chromocluster.imaging.io import read_image
     from napari_chromocluster.imaging.segmentation import (
         SegmentationParameters,
         segment_metaphase,
     )
-    from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+    from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
     from napari_chromocluster.models.classifier import ClusterClassifier, load_model
-    from napari_chromocluster.models.evaluate import evaluate
+    from napari_chromocluster.models.evaluation import evaluate
     from napari_chromocluster.models.registry import list_models
-    from napari_chromocluster.taxonomy import ClusterType
     from napari_chromocluster.training.api import train
 
 

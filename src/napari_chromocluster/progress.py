@@ -14,7 +14,7 @@ class Cancelled(Exception):
     """The caller stopped the work."""
 
 
-def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+def offset_progress(progress: Progress | None, before: int, total: int) -> Progress | None:
     """Return a progress that goes on where another part of the work ended."""
     if progress is None:
         return None

@@ -18,25 +18,26 @@ import tifffile
 from PIL import Image
 
 import killing
-from napari_chromocluster.batch import BatchError, find_images, many, run_batch, workers
+from napari_chromocluster.batch import BatchError, executors, find_images, run_batch, runner
+from napari_chromocluster.batch.executors import classify_job
 from napari_chromocluster.batch.images import not_read
-from napari_chromocluster.batch.many import alone_in
-from napari_chromocluster.batch.naming import unique_names
-from napari_chromocluster.batch.one import segment_to_files
-from napari_chromocluster.batch.workers import classify_job
+from napari_chromocluster.batch.output_names import unique_names
+from napari_chromocluster.batch.pipeline import segment_to_files
+from napari_chromocluster.batch.runner import folder_lock
 from napari_chromocluster.cli import main
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.files import ImageError
 from napari_chromocluster.imaging.io import read_image
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from napari_chromocluster.models.model_card import ModelFileError
 from napari_chromocluster.models.model_file import load_model_file, save_model
-from napari_chromocluster.results.table import (
+from napari_chromocluster.results import figures
+from napari_chromocluster.results.features_table import (
     read_table,
-    restore_model_opinion,
+    revert_to_model,
     set_types,
     write_table,
 )
-from napari_chromocluster.taxonomy import TYPES
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_no_figure_ends_a_batch(slides, tiny_model, tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("no such font")
 
-    monkeypatch.setattr(many, "batch_chart", broken)
+    monkeypatch.setattr(figures, "batch_chart", broken)
     result = run_batch(folders(slides), tmp_path / "out", model=tiny_model)
     assert len(result.summary) == 2
     assert list(result.failures.values()) == ["no such font"]
@@ -226,7 +227,7 @@ def test_what_a_human_decided_counts_as_it_is(slides, tiny_model, tmp_path, caps
     assert "a human decided there: a_m" in printed.out
     assert "could not" not in printed.err
     # Without the decision the model has its way again.
-    write_table(table, restore_model_opinion(read_table(table), [1]))
+    write_table(table, revert_to_model(read_table(table), [1]))
     assert run_batch(folders(slides), out, model=other).kept == ()
     assert set(read_table(table)["model"]) == {"other"}
 
@@ -398,8 +399,8 @@ def test_two_workers_give_the_same(slides, tiny_model, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a matter of POSIX")
 def test_a_killed_worker_takes_only_its_own_file_with_it(tmp_path):
     names = ["bad", "a", "once", "b"]
-    jobs = [workers.Job("", name, str(tmp_path), "", "cpu") for name in names]
-    processes = workers.ProcessRunner(2, killing.work, killing.begin)
+    jobs = [executors.Job("", name, str(tmp_path), "", "cpu") for name in names]
+    processes = executors.ProcessRunner(2, killing.work, killing.begin)
     try:
         outcomes = {job.name: outcome for job, outcome in processes.run(jobs)}
     finally:
@@ -416,7 +417,7 @@ def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, 
     distributed, dask = pytest.importorskip("distributed"), pytest.importorskip("dask")
     monkeypatch.setenv("PYTHONPATH", str(Path(killing.__file__).parent))
     names = ["bad", "a", "b"]
-    jobs = [workers.Job("", name, str(tmp_path), "", "cpu") for name in names]
+    jobs = [executors.Job("", name, str(tmp_path), "", "cpu") for name in names]
     # LocalCluster gives a worker up that is away 15 s after it was lost, as one that is killed
     # twice may be where the machine is busy.
     patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
@@ -427,8 +428,8 @@ def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, 
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        runner = workers.ClusterRunner(client, killing.work)
-        outcomes = {job.name: outcome for job, outcome in runner.run(jobs)}
+        cluster_runner = executors.ClusterRunner(client, killing.work)
+        outcomes = {job.name: outcome for job, outcome in cluster_runner.run(jobs)}
     assert {name for name, outcome in outcomes.items() if outcome.frames} == {"a", "b"}
     assert "ended suddenly both times" in outcomes["bad"].failures[""]
     assert len((tmp_path / "bad").read_text()) == 2
@@ -438,7 +439,7 @@ def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, 
 def test_an_interruption_keeps_the_records_of_what_is_finished(
     slides, tiny_model, tmp_path, monkeypatch
 ):
-    class Interrupted(workers.SerialRunner):
+    class Interrupted(executors.SerialRunner):
         """Is interrupted with one job done and not yielded yet."""
 
         def run(self, jobs):
@@ -451,7 +452,7 @@ def test_an_interruption_keeps_the_records_of_what_is_finished(
 
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(workers, "SerialRunner", Interrupted)
+        patched.setattr(executors, "SerialRunner", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_batch(folders(slides), out, model=tiny_model)
     assert run_batch(folders(slides), out, model=tiny_model).skipped == 2
@@ -526,8 +527,8 @@ def test_whatever_a_worker_meets_comes_back_as_a_sentence(tmp_path, monkeypatch,
     def broken(model, device):
         raise RuntimeError("the device\nis gone")
 
-    monkeypatch.setattr(workers, "load_once", broken)
-    job = workers.Job(str(tmp_path / "m.png"), "m", str(tmp_path), "default", "cpu")
+    monkeypatch.setattr(executors, "cached_model", broken)
+    job = executors.Job(str(tmp_path / "m.png"), "m", str(tmp_path), "default", "cpu")
     assert classify_job(job).failures == {"": "the device is gone"}
 
 
@@ -568,8 +569,8 @@ def test_a_full_disk_is_a_sentence_and_hides_no_failure(
     slides, tiny_model, tmp_path, monkeypatch, capfd
 ):
     (slides / "a" / "bad.tif").write_text("no image")
-    monkeypatch.setattr(many, "_write_csv", full)
-    monkeypatch.setattr(many, "_write_record", full)
+    monkeypatch.setattr(runner, "_write_csv", full)
+    monkeypatch.setattr(runner, "_write_record", full)
     arguments = ["batch", str(slides / "a"), "-o", str(tmp_path / "out")]
     assert main([*arguments, "--model", str(tiny_model)]) == 1
     said = capfd.readouterr().err
@@ -617,8 +618,8 @@ def test_a_lost_scheduler_is_one_sentence(cluster, slides, tiny_model, tmp_path,
 def test_a_cluster_without_workers_is_told_and_waited_for(
     cluster, slides, tiny_model, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(workers, "_EVERY", 0.2)
-    monkeypatch.setattr(workers, "_WITHOUT_WORKERS", 0.5)
+    monkeypatch.setattr(executors, "_EVERY", 0.2)
+    monkeypatch.setattr(executors, "_WITHOUT_WORKERS", 0.5)
 
     def lose(done, total):
         """Lose the workers after the first image, until that is told."""
@@ -666,7 +667,7 @@ def test_one_batch_at_a_time_in_a_folder(slides, tiny_model, tmp_path):
     pytest.importorskip("fcntl")
     out = tmp_path / "out"
     out.mkdir()
-    with alone_in(out), pytest.raises(BatchError, match="Another batch writes into"):
+    with folder_lock(out), pytest.raises(BatchError, match="Another batch writes into"):
         run_batch([slides / "a"], out, model=tiny_model)
     assert len(run_batch([slides / "a"], out, model=tiny_model).summary) == 1
 

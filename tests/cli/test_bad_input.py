@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from napari_chromocluster.cli import main
 from napari_chromocluster.imaging.io import read_labels, write_labels
 from napari_chromocluster.models.model_file import load_model_file
-from napari_chromocluster.results.table import read_table, set_types, write_table
+from napari_chromocluster.results.features_table import read_table, set_types, write_table
 
 
 @pytest.fixture
@@ -221,6 +221,7 @@ def test_annotations_that_cannot_be_used(here, refused, command, rows, words):
 
 
 def test_training_that_cannot_start(here, refused):
+    (here / "a.csv").write_text("image,labels,label,type\n")
     assert "does not exist" in refused("train", "none.csv", "--out", "out")
     assert "at least one annotation" in refused("train", "--out", "o2")
     assert "no preset 'best'" in refused("train", "a.csv", "--preset", "best", "--out", "o3")

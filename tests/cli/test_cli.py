@@ -12,9 +12,9 @@ from napari_chromocluster.cli import main
 from napari_chromocluster.cli.train import event_text
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
+from napari_chromocluster.results.features_table import COLUMNS, read_table, set_types, write_table
 from napari_chromocluster.results.summary import estimate_chromosomes
-from napari_chromocluster.results.table import COLUMNS, read_table, set_types, write_table
 
 COMMANDS = ("demo", "segment", "classify", "train", "evaluate", "batch", "models")
 

@@ -10,11 +10,11 @@ import torch
 
 from napari_chromocluster.cli import main
 from napari_chromocluster.cli.train import event_text
-from napari_chromocluster.training import loop
+from napari_chromocluster.training import trainer
 from napari_chromocluster.training.api import prepare
 from napari_chromocluster.training.callbacks import RunEvents
 from napari_chromocluster.training.config import StageConfig
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.run_folder import Run
 from small_training import small_training
 
 STAGES = (
@@ -214,9 +214,9 @@ def test_the_second_time_it_is_ended_wherever_that_comes(
         pressing(monkeypatch, RunEvents, "_obey", 2)
     elif place == "after the stage":  # Lightning has put back the handler that it found
         pressing(monkeypatch, RunEvents, "_obey")
-        pressing(monkeypatch, loop, "save_outcome")
+        pressing(monkeypatch, trainer, "save_outcome")
     else:
-        pressing(monkeypatch, loop, "prepare_data", 2)
+        pressing(monkeypatch, trainer, "prepare_data", 2)
     assert main(arguments) == 130
     assert capfd.readouterr().err.count("Stopping after this batch") == 1
     assert signal.getsignal(signal.SIGINT) is before
@@ -226,7 +226,7 @@ def test_the_second_time_it_is_ended_wherever_that_comes(
 
 
 def test_stopped_before_it_learnt_anything_it_can_go_on(arguments, tmp_path, capfd, monkeypatch):
-    pressing(monkeypatch, loop, "prepare_data")
+    pressing(monkeypatch, trainer, "prepare_data")
     assert main(arguments) == 130
     said = capfd.readouterr().err.splitlines()[-1]
     assert f"resume it with 'chromocluster train -o {tmp_path / 'run'} --resume'" in said

@@ -9,18 +9,18 @@ from napari_chromocluster.imaging.crops import (
     crop_region,
     cut_region,
     cut_regions,
-    frame_side,
     oversampling,
     render_crop,
     resize_crop,
+    square_crop_origin,
 )
+from napari_chromocluster.imaging.normalization import normalize_stain
 from napari_chromocluster.imaging.regions import Region, extract_regions
-from napari_chromocluster.imaging.signal import chromosome_signal
 
 
 @pytest.fixture(scope="module")
 def signal(metaphase):
-    return chromosome_signal(metaphase.image, metaphase.labels).values
+    return normalize_stain(metaphase.image, metaphase.labels).values
 
 
 def test_shape_range_and_channels(metaphase, signal):
@@ -51,7 +51,7 @@ def test_scale_does_not_change_when_a_region_is_turned():
     for k in range(-30, 30):
         for w in range(-4, 4):
             turned[int(40 + 0.707 * (k + w)), int(40 + 0.707 * (k - w))] = True
-    assert frame_side(turned)[2] == pytest.approx(frame_side(mask)[2], rel=0.1)
+    assert square_crop_origin(turned)[2] == pytest.approx(square_crop_origin(mask)[2], rel=0.1)
 
 
 def test_giemsa_and_dapi_look_alike(metaphase):
@@ -60,7 +60,7 @@ def test_giemsa_and_dapi_look_alike(metaphase):
     region = extract_regions(metaphase.labels)[5]
     crops = []
     for image in (dark, bright):
-        values = chromosome_signal(image, metaphase.labels).values
+        values = normalize_stain(image, metaphase.labels).values
         crops.append(crop_region(values, metaphase.labels, region, CropSpec(48)))
     assert np.abs(crops[0] - crops[1]).mean() < 0.03
 
@@ -118,7 +118,10 @@ def test_turning_a_metaphase_turns_its_crops():
     spec = CropSpec(48)
     turned = np.ascontiguousarray(np.rot90(labels)), np.ascontiguousarray(np.rot90(signal))
     for before, after in zip(extract_regions(labels), extract_regions(turned[0]), strict=True):
-        assert frame_side(turned[0] == after.label)[2] == frame_side(labels == before.label)[2]
+        assert (
+            square_crop_origin(turned[0] == after.label)[2]
+            == square_crop_origin(labels == before.label)[2]
+        )
         upright = crop_region(signal, labels, before, spec, 20.0)
         crop = crop_region(turned[1], turned[0], after, spec, 20.0)
         # The frame lies on whole pixels, so the place may differ by one, the scale may not.

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.disturbances import (
     DISTURBANCES,
     magnified,
@@ -9,8 +10,7 @@ from napari_chromocluster.imaging.disturbances import (
     with_text,
 )
 from napari_chromocluster.imaging.segmentation import LeftOut, find_regions, segment_metaphase
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 STAINS = ("giemsa", "dapi")
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from napari_chromocluster.imaging.files import ImageError
 from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import read_image, read_labels
-from napari_chromocluster.imaging.signal import to_grayscale
+from napari_chromocluster.imaging.normalization import to_grayscale
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,13 @@ import tifffile
 from PIL import Image
 
 from napari_chromocluster.imaging.files import ImageError, atomic_path, check_writable
-from napari_chromocluster.imaging.io import is_stack, read_image, read_labels, seal_of, write_labels
+from napari_chromocluster.imaging.io import (
+    is_stack,
+    provenance_tag_of,
+    read_image,
+    read_labels,
+    write_labels,
+)
 
 GRADIENT = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) % 4096
 
@@ -215,14 +221,14 @@ def test_the_seal_of_labels_is_gone_once_somebody_changed_them(tmp_path):
     labels = np.arange(12).reshape(3, 4)
     file = tmp_path / "l.tif"
     write_labels(file, labels, seal="found")
-    assert seal_of(file) == "found"
+    assert provenance_tag_of(file) == "found"
     assert np.array_equal(read_labels(file), labels)
     with tifffile.TiffFile(file) as tiff:
         software = tiff.pages.first.software
     tifffile.imwrite(file, labels[::-1].astype(np.uint16), software=software)
-    assert seal_of(file) is None
+    assert provenance_tag_of(file) is None
     write_labels(file, labels)
-    assert seal_of(file) is None
+    assert provenance_tag_of(file) is None
 
 
 def test_a_last_axis_of_one_is_no_stack(tmp_path):

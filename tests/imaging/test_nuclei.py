@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.nuclei import find_nuclei, without_cytoplasm
 from napari_chromocluster.imaging.segmentation import segment_metaphase
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 
 def rods_and_discs(discs, rods=12, level=1.0):

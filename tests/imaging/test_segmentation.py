@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.io import read_image
 from napari_chromocluster.imaging.segmentation import (
     SegmentationParameters,
@@ -13,8 +14,7 @@ from napari_chromocluster.imaging.segmentation import (
     local_mean,
     segment_metaphase,
 )
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 
 def agreement(made, labels):
@@ -284,10 +284,10 @@ def test_time_grows_with_the_pixels_of_a_bright_picture(real_data):
 def test_tightened_outlines_are_narrower_and_widened_ones_wider(metaphase):
     usual = SegmentationParameters()
     areas = [
-        int((segment_metaphase(metaphase.image, usual.tightened(factor)) > 0).sum())
+        int((segment_metaphase(metaphase.image, usual.with_tightness(factor)) > 0).sum())
         for factor in (1.5, 1.0, 0.7)
     ]
     assert areas[0] < 0.97 * areas[1]
     assert areas[1] < areas[2]
-    assert usual.tightened(1.0) == usual
-    assert usual.tightened(9.0).edge < 1
+    assert usual.with_tightness(1.0) == usual
+    assert usual.with_tightness(9.0).edge < 1

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from napari_chromocluster.imaging.crops import CropSpec, crop_region
+from napari_chromocluster.imaging.normalization import normalize_stain
 from napari_chromocluster.imaging.regions import extract_regions, reference_size
-from napari_chromocluster.imaging.signal import chromosome_signal
-from napari_chromocluster.imaging.synthetic import SyntheticMetaphase
+from napari_chromocluster.imaging.synthetic_metaphase import SyntheticMetaphase
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.model_file import save_model
@@ -43,7 +43,7 @@ def lively_model(tmp_path_factory: pytest.TempPathFactory, metaphase: SyntheticM
 
 
 def _crops(metaphase: SyntheticMetaphase) -> np.ndarray:
-    signal = chromosome_signal(metaphase.image, metaphase.labels).values
+    signal = normalize_stain(metaphase.image, metaphase.labels).values
     regions = extract_regions(metaphase.labels)
     reference = reference_size(regions)
     return np.stack(

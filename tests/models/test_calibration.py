@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.models.calibration import (
     calibrate,
+    expand_to_all_types,
     fit_temperature,
     prior_weights,
     softmax,
-    to_five,
 )
 from napari_chromocluster.models.model_card import NATURAL_PRIOR
-from napari_chromocluster.taxonomy import TYPES
 
 CLASSES = tuple(str(kind) for kind in TYPES)
 
@@ -53,7 +53,7 @@ def test_the_temperature_of_overconfident_logits_is_found(rng):
 
 
 def test_a_model_of_three_types_fills_five_columns():
-    spread = to_five(np.array([[0.2, 0.7, 0.1]]), ("touching", "single", "other"))
+    spread = expand_to_all_types(np.array([[0.2, 0.7, 0.1]]), ("touching", "single", "other"))
     assert spread.dtype == np.float32
     assert np.allclose(spread, [[0.7, 0.2, 0, 0, 0.1]])
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.crops import cut_regions
-from napari_chromocluster.imaging.regions import RegionError, extract_regions, without_specks
-from napari_chromocluster.imaging.synthetic import synthetic_stack
+from napari_chromocluster.imaging.regions import RegionError, drop_small_regions, extract_regions
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_stack
 from napari_chromocluster.models.classifier import (
     ClassifyError,
     ClusterClassifier,
@@ -18,8 +19,7 @@ from napari_chromocluster.models.classifier import (
 from napari_chromocluster.models.familiarity import fit_feature_statistics
 from napari_chromocluster.models.network import ClusterEnsemble
 from napari_chromocluster.progress import Cancelled
-from napari_chromocluster.results.table import COLUMNS, PROBABILITIES
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.results.features_table import COLUMNS, PROBABILITIES
 
 
 def test_table_of_a_metaphase(classifier, metaphase):
@@ -59,7 +59,7 @@ def test_the_number_of_chromosomes_weighs_on_all_regions(classifier, metaphase):
 def test_what_lies_beside_a_selection_is_looked_at_once(classifier, metaphase):
     seen = []
     classifier.network.body.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
-    number = len(without_specks(extract_regions(metaphase.labels)))
+    number = len(drop_small_regions(extract_regions(metaphase.labels)))
     classifier.classify(metaphase.image, metaphase.labels, select=7, tta=1)
     assert sum(seen) == number
     classifier.classify(metaphase.image, metaphase.labels, select=[3, 7], tta=1)

@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_chromocluster.imaging.compose import Appearance, compose_clusters
-from napari_chromocluster.imaging.crops import frame_region, render_crop
+from napari_chromocluster.cluster_types import CHROMOSOME_TYPES, TYPES
+from napari_chromocluster.imaging.cluster_synthesis import SynthesisParameters, compose_clusters
+from napari_chromocluster.imaging.crops import render_crop, square_crop
 from napari_chromocluster.imaging.io import read_image
+from napari_chromocluster.imaging.normalization import to_grayscale
 from napari_chromocluster.imaging.segmentation import segment_metaphase
-from napari_chromocluster.imaging.signal import to_grayscale
-from napari_chromocluster.imaging.synthetic import procedural_chromosome, synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import (
+    procedural_chromosome,
+    synthetic_metaphase,
+)
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.results.metrics import evaluate_predictions
-from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES
 
 LEAST_ACCURACY, LEAST_MACRO_SENSITIVITY = 0.75, 0.75
 #: Processors round differently, so that each composes other clusters: with 160 of them the figure
@@ -41,7 +44,7 @@ def evaluated(model, look=None):
     made = compose_clusters(singles, COMPOSED, seed=3, types=CHROMOSOME_TYPES, look=look)
     usual = float(np.sqrt(np.median([one.mask.sum() for one in singles])))
     crops = [
-        render_crop(frame_region(one.signal, one.mask, reference=usual), model.card.crop_spec)
+        render_crop(square_crop(one.signal, one.mask, reference=usual), model.card.crop_spec)
         for one in made
     ]
     names = [str(one.cluster_type) for one in made]
@@ -63,7 +66,7 @@ def test_single_chromosomes_are_no_clusters(composed):
 
 
 def test_neighbours_side_by_side_are_told_apart(model):
-    found = evaluated(model, Appearance(end_to_end=0.0, sharp_bend=0.0))
+    found = evaluated(model, SynthesisParameters(end_to_end=0.0, sharp_bend=0.0))
     assert found.accuracy >= 0.75
     assert found.per_type["touching"].sensitivity >= 0.64
 

@@ -11,9 +11,9 @@ from loopback import LoopbackServer, small_resnext, small_weights
 from napari_chromocluster.models import download as module
 from napari_chromocluster.models.backbones import BACKBONES
 from napari_chromocluster.models.download import DownloadError, download_backbone, licence_accepted
-from napari_chromocluster.models.home import cache_dir
 from napari_chromocluster.models.network import build_network, load_backbone_weights
 from napari_chromocluster.models.registry import backbone_path, list_models
+from napari_chromocluster.paths import cache_dir
 from napari_chromocluster.progress import Cancelled
 
 NAME = "resnext101_32x8d_wsl"
@@ -29,7 +29,7 @@ def weights():
 def server(weights, monkeypatch):
     made = LoopbackServer(weights)
     digits = hashlib.sha256(weights).hexdigest()[:8]
-    spec = replace(BACKBONES[NAME], url=made.url, hash_prefix=digits, build=small_resnext)
+    spec = replace(BACKBONES[NAME], url=made.url, hash_prefix=digits, layers=(1, 1, 1, 1), width=1)
     monkeypatch.setitem(BACKBONES, NAME, spec)
     monkeypatch.setattr(module, "_CHUNK", 1 << 16)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -77,7 +77,7 @@ def small_resnext():
 @pytest.fixture
 def small(monkeypatch):
     """A network of the torchvision layout with one block a stage."""
-    spec = replace(BACKBONES["resnext50_32x4d"], build=small_resnext)
+    spec = replace(BACKBONES["resnext50_32x4d"], layers=(1, 1, 1, 1), width=1)
     monkeypatch.setitem(BACKBONES, "resnext50_32x4d", spec)
     return small_resnext().eval()
 
@@ -126,9 +126,9 @@ def test_every_backbone_is_built_as_its_specification_says():
     for name, spec in BACKBONES.items():
         with torch.device("meta"):
             network = build_network(name)
-            whole = torchvision_network(spec)
+            whole = None if spec.is_compact else torchvision_network(spec)
         assert network.features == spec.features == network.head[0].num_features // 2
-        if spec.url is not None:
+        if whole is not None:
             size = sum(t.numel() * t.element_size() for t in whole.state_dict().values())
             assert spec.megabytes == pytest.approx(size / 1e6, rel=0.01)
             assert spec.hash_prefix in spec.url

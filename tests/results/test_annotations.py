@@ -10,7 +10,7 @@ from napari_chromocluster.results.annotations import (
     is_annotation_file,
     is_annotation_folder,
     read_annotations,
-    resolved,
+    with_allowed_types,
     write_annotations,
 )
 
@@ -79,7 +79,7 @@ def test_missing_column_and_file(folder):
 def test_unresolved_and_untyped_rows_are_not_scored(folder):
     path = write(folder, "a.png,,,unresolved,g", "b.png,,,touching|overlapping,g")
     assert len(read_annotations(path)) == 2
-    assert resolved(read_annotations(path)).empty
+    assert with_allowed_types(read_annotations(path)).empty
 
 
 def test_folder_per_type(folder):
@@ -144,7 +144,7 @@ def test_blanks_around_a_word_lose_no_region(folder):
     path = write(folder, " a.png , b.png,3 ,single , g1 ", "b.png,a.png, 4.0,touching,g1")
     table = read_annotations(path)
     assert list(table["cluster_type"]) == ["single", "touching"]
-    assert len(resolved(table)) == 2
+    assert len(with_allowed_types(table)) == 2
     assert list(table["image"]) == [str(folder / "a.png"), str(folder / "b.png")]
     assert list(table["label"]) == [3, 4]
     assert set(table["group"]) == {"g1"}

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.files import ImageError
 from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.features_table import build_table, counts, set_types
 from napari_chromocluster.results.figures import (
     batch_chart,
     confusion_figure,
@@ -13,8 +15,6 @@ from napari_chromocluster.results.figures import (
     reliability_figure,
     save_figure,
 )
-from napari_chromocluster.results.table import build_table, counts, set_types
-from napari_chromocluster.taxonomy import TYPES
 
 
 @pytest.fixture(scope="module")

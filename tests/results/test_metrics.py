@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.results.metrics import (
     evaluate_predictions,
     expected_calibration_error,
     selective_accuracy,
     wilson_interval,
 )
-from napari_chromocluster.taxonomy import TYPES
 
 NAMES = [str(kind) for kind in TYPES]
 

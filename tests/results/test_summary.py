@@ -2,17 +2,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.features_table import build_table, empty_table, set_types
 from napari_chromocluster.results.summary import (
     count_warning,
     estimate_chromosomes,
     familiarity_warning,
-    rank,
     score,
+    sort_by_score,
     summarise,
 )
-from napari_chromocluster.results.table import build_table, empty_table, set_types
-from napari_chromocluster.taxonomy import ClusterType
 
 
 def table(singles=46, touching=0, overlapping=0, both=0):
@@ -61,7 +61,7 @@ def test_where_no_number_is_known_none_is_missing(unknown):
     assert score(table(40), unknown) == 100
     assert score(made, unknown) == score(made, estimate_chromosomes(made))
     assert summarise(made, unknown).expected is None
-    order = rank({"few": table(20), "clusters": table(40, touching=3)}, unknown)
+    order = sort_by_score({"few": table(20), "clusters": table(40, touching=3)}, unknown)
     assert list(order["metaphase"]) == ["few", "clusters"]
 
 
@@ -91,7 +91,9 @@ def test_specks_do_not_tell_what_is_usual():
 
 
 def test_ranking():
-    order = rank({"bad": table(30, overlapping=8), "good": table(46), "fair": table(44, 1)})
+    order = sort_by_score(
+        {"bad": table(30, overlapping=8), "good": table(46), "fair": table(44, 1)}
+    )
     assert list(order["metaphase"]) == ["good", "fair", "bad"]
     assert order["score"][0] == pytest.approx(100)
 

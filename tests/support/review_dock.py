@@ -9,14 +9,14 @@ from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.network import build_network
-from napari_chromocluster.results.table import build_table
+from napari_chromocluster.results.features_table import build_table
 from napari_chromocluster.viewer.layers import current_frame
-from napari_chromocluster.viewer.marks import FRAMES, marks_layer
-from napari_chromocluster.widgets.review.dock import ReviewWidget
+from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
+from napari_chromocluster.widgets.review.widget import ReviewWidget
 
 MADE, OTHER = (synthetic_metaphase(seed=seed, chromosomes=24) for seed in (6, 7))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dapi_read_by_eye import FILE, Readings
-from napari_chromocluster.taxonomy import TYPES, UNRESOLVED
+from napari_chromocluster.cluster_types import TYPES, UNRESOLVED
 
 
 def test_readings_are_types_of_distinct_regions():

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from held_out import part
+from napari_chromocluster.cluster_types import CLUSTERS, UNRESOLVED
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.results.annotations import read_annotations
-from napari_chromocluster.taxonomy import CLUSTERS, UNRESOLVED
 from read_by_eye import FILE, MANY, TEST_FILE, types_read, with_types_read, write_with_types_read
 
 SIDES = {FILE: {"train", "validation"}, TEST_FILE: {"test"}}

@@ -10,9 +10,9 @@ from PIL import Image
 import typed_outlines
 from blurred_annotations import blurred_metaphase, out_of_focus
 from held_out import part
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 BOXES = np.array([[5, 5, 25, 15], [30, 5, 50, 15], [5, 40, 25, 50]], np.int64)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from napari_chromocluster.training.config import ConfigError, StageConfig, preset
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.run_folder import Run
 
 CONFIG = preset("quick").replace(
     base_model=None,

@@ -13,8 +13,8 @@ import pytest
 from napari_chromocluster.training import process
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.process import python_executable, start, stop, terminate
-from napari_chromocluster.training.run import Run, RunError
-from napari_chromocluster.training.worker import work
+from napari_chromocluster.training.run_folder import Run, RunError
+from napari_chromocluster.training.worker import run_training
 
 STAND_IN = """
     import json, pathlib, sys, time
@@ -93,7 +93,7 @@ def test_killed_is_told_and_can_be_resumed(run):
 def test_training_outlives_the_program_that_started_it(run, tmp_path):
     code = (
         "import sys; from napari_chromocluster.training.process import start;"
-        "from napari_chromocluster.training.run import Run;"
+        "from napari_chromocluster.training.run_folder import Run;"
         f"print(start(Run.open({str(run.folder)!r}), module='stand_in'), flush=True);"
         "import os, signal; os.killpg(os.getpgid(0), signal.SIGKILL)"
     )
@@ -106,7 +106,7 @@ def test_training_outlives_the_program_that_started_it(run, tmp_path):
     assert psutil.Process(int(starter.stdout)).is_running()
 
 
-@pytest.mark.parametrize("go_on", [start, work])
+@pytest.mark.parametrize("go_on", [start, run_training])
 def test_a_finished_run_is_not_resumed_and_stays_as_it_is(run, go_on):
     run.emit({"kind": "start"})
     run.emit({"kind": "end"})

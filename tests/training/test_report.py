@@ -17,8 +17,8 @@ from napari_chromocluster.training.config import StageConfig, preset
 from napari_chromocluster.training.lr_finder import find_rates_of, suggest
 from napari_chromocluster.training.report import write_report
 from napari_chromocluster.training.report_data import PREDICTIONS, read_report
-from napari_chromocluster.training.run import Run, RunError, fold_runs
-from napari_chromocluster.training.seen import group_hash
+from napari_chromocluster.training.run_folder import Run, RunError, fold_runs
+from napari_chromocluster.training.training_groups import group_hash
 
 STAGES = (
     StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=48),
@@ -73,7 +73,7 @@ def test_old_model_that_had_seen_the_groups_is_told(run):
 )  # fmt: skip
 def test_what_a_model_keeps_of_its_start_is_told(run, share, networks, said):
     report = dataclasses.replace(read_report(run), share_of_start=share, networks=networks)
-    assert report.what_was_kept() == said
+    assert report.provenance_note() == said
 
 
 def test_on_how_much_the_calibration_rests_is_told(run):
@@ -92,7 +92,7 @@ def test_the_page_says_what_was_kept(run):
     report = read_report(run)
     assert report.share_of_start == read_card(run.model_path).training["share_of_start"]
     page = (run.report_folder / "report.html").read_text("utf-8")
-    assert report.what_was_kept() in page
+    assert report.provenance_note() in page
 
 
 def test_every_mistake_has_its_place_and_thumbnail(run):
@@ -188,7 +188,7 @@ def test_failures_become_one_sentence_and_leave_the_run_resumable(tmp_path, erro
         raise error
 
     with pytest.raises(type(error)):
-        worker.guarded(run, job)
+        worker.run_with_status(run, job)
     assert run.state() == "failed"
     assert words in run.message()
     assert run.can_resume()

@@ -14,8 +14,8 @@ from napari_chromocluster.results.annotations import (
 )
 from napari_chromocluster.training.api import prepare
 from napari_chromocluster.training.config import ConfigError, preset
-from napari_chromocluster.training.seen import group_hash
 from napari_chromocluster.training.split import group_place, split_groups
+from napari_chromocluster.training.training_groups import group_hash
 
 CONFIG = preset("quick")
 

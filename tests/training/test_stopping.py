@@ -12,9 +12,9 @@ from napari_chromocluster.training import worker
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.callbacks import Stopped
 from napari_chromocluster.training.config import StageConfig
-from napari_chromocluster.training.loop import fit
-from napari_chromocluster.training.module import StageModule
-from napari_chromocluster.training.run import Run
+from napari_chromocluster.training.lightning_module import StageModule
+from napari_chromocluster.training.run_folder import Run
+from napari_chromocluster.training.trainer import fit
 from small_training import small_training
 
 STAGES = (

@@ -6,11 +6,11 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.results.table import COLUMNS, build_table, read_table, set_types
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
+from napari_chromocluster.results.features_table import COLUMNS, build_table, read_table, set_types
 from napari_chromocluster.viewer.layers import set_table, table_of
-from napari_chromocluster.viewer.review import keeper as keeping
-from napari_chromocluster.viewer.review.keeper import Keeper, look_for
+from napari_chromocluster.viewer.review import autosave as keeping
+from napari_chromocluster.viewer.review.autosave import Autosave, find_saved_review
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.scripting import classify_layer
 
@@ -53,7 +53,7 @@ def layers(request, tmp_path, monkeypatch):
         yield viewer, image, labels, None
         return
     session = ReviewSession(image, labels)
-    keeper = Keeper(session, [tmp_path])
+    keeper = Autosave(session, [tmp_path])
     session.set_type([(0, label) for label in LABELS[:2]], "other")
     yield viewer, image, labels, keeper
     keeper.close()
@@ -80,7 +80,7 @@ def test_a_table_of_another_program_is_joined_to_ours(layers, name):
     if keeper is not None:
         pd.testing.assert_frame_equal(keeper.session.table, after)
         # What the journal holds first, and the file after it.
-        saved = look_for(keeper.session.image, None, None).saved
+        saved = find_saved_review(keeper.session.image, None, None).saved
         pd.testing.assert_frame_equal(saved.table, after, check_dtype=False)
         keeper.save_now()
         pd.testing.assert_frame_equal(read_table(keeper.store.table_path), after, check_dtype=False)

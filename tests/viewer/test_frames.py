@@ -5,12 +5,12 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.results.table import build_table
+from napari_chromocluster.results.features_table import build_table
+from napari_chromocluster.viewer.layer_annotations import show_place
 from napari_chromocluster.viewer.layers import current_frame, show_frame
-from napari_chromocluster.viewer.review.canvas import Canvas
+from napari_chromocluster.viewer.region_selection import use_selection
+from napari_chromocluster.viewer.review.canvas import ReviewCanvas
 from napari_chromocluster.viewer.review.session import ReviewSession
-from napari_chromocluster.viewer.selection import use_selection
-from napari_chromocluster.viewer.training import show_place
 
 FRAMES = 5
 #: Where a stack lies beside another that begins at 0 and has a frame at each px.
@@ -70,7 +70,7 @@ def test_a_review_goes_where_its_region_is(beside):
     viewer, image, labels = beside
     session = ReviewSession(image, labels, lambda: current_frame(viewer, labels))
     selected = use_selection(viewer, labels, lambda keys: [])
-    canvas = Canvas(
+    canvas = ReviewCanvas(
         viewer, session, selected, lambda key, add: None, lambda line: None, lambda: None
     )
     for frame in (4, 0, 2):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_chromocluster.imaging.mend import MendError
+from napari_chromocluster.cluster_types import TYPES, ClusterType
+from napari_chromocluster.imaging.label_editing import LabelEditError
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.results.table import build_table, set_types
-from napari_chromocluster.taxonomy import TYPES, ClusterType
-from napari_chromocluster.viewer.review.order import entries, next_waiting
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
+from napari_chromocluster.results.features_table import build_table, set_types
+from napari_chromocluster.viewer.review.review_queue import entries, next_waiting
 from napari_chromocluster.viewer.review.session import ReviewSession
 
 
@@ -141,7 +141,7 @@ def test_fill_and_erase_follow(session):
     assert row(session, (0, region.label)).to_dict() == original
     session.labels.fill((int(y), int(x)), 999)
     assert kind_of(session, (0, 999)) == ""
-    assert (0, 999) in session.waiting_for_model()
+    assert (0, 999) in session.needs_classification()
 
 
 def test_stale_human_keeps_type_until_confirmed(session):
@@ -178,7 +178,7 @@ def test_split_and_undo_restore_pixels_and_rows(session):
     pixels, table = session.labels.data.copy(), session.table.copy()
     pieces = session.split_watershed(key)
     assert len(pieces) == 2
-    assert sorted(session.waiting_for_model()) == sorted(pieces)
+    assert sorted(session.needs_classification()) == sorted(pieces)
     assert set(session.rows(pieces)["source"]) == {""}
     session.undo()
     np.testing.assert_array_equal(session.labels.data, pixels)
@@ -206,9 +206,9 @@ def test_split_by_line_merge_delete(session):
 
 
 def test_mending_is_refused_with_a_sentence(session):
-    with pytest.raises(MendError, match="across"):
+    with pytest.raises(LabelEditError, match="across"):
         session.split_line((0, session.region_keys()[0][1]), [(0, 0), (0, 1)])
-    with pytest.raises(MendError, match="at least two"):
+    with pytest.raises(LabelEditError, match="at least two"):
         session.merge(session.region_keys()[:1])
 
 
@@ -235,7 +235,7 @@ def test_an_answer_for_old_pixels_set_elsewhere_is_not_one_for_today(painted):
     assert row(session, key).equals(before)
     assert session.labels.features.equals(session.table)
     assert (session.table["model"] == "other").sum() == len(session.table) - 1
-    assert key in session.waiting_for_model()
+    assert key in session.needs_classification()
     session.labels.undo()
     assert session.stale() == [], "napari's undo brings the pixels that were decided on"
 

@@ -9,19 +9,19 @@ import tifffile
 from napari.components import ViewerModel
 
 import napari_chromocluster as cc
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.regions import RegionError
-from napari_chromocluster.imaging.synthetic import synthetic_stack
-from napari_chromocluster.results.table import set_types
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_stack
+from napari_chromocluster.results.features_table import set_types
 from napari_chromocluster.viewer.layers import (
     SOURCE,
     LayerError,
     current_frame,
-    kind_of,
     labels_in_box,
+    layer_type,
     matching_labels,
-    placement,
     set_table,
+    spatial_metadata,
     table_of,
 )
 from napari_chromocluster.viewer.overlay import hide_overlay, letters_layer, show_overlay
@@ -187,7 +187,7 @@ def test_the_example_of_the_docs_runs_as_it_stands(metaphase, one_thread):
 
 def test_train_on_layers(metaphase, tmp_path, tiny_model):
     from napari_chromocluster.imaging.regions import extract_regions
-    from napari_chromocluster.results.table import build_table, set_types
+    from napari_chromocluster.results.features_table import build_table, set_types
     from napari_chromocluster.training.config import StageConfig, preset
 
     viewer = ViewerModel()
@@ -230,7 +230,7 @@ def test_what_lies_over_a_frame_of_a_turned_stack():
     viewer = ViewerModel()
     stack = viewer.add_image(np.zeros((3, 40, 50)), scale=(5, 2, 1), translate=(0, 3, 4))
     stack.rotate = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
-    frame = viewer.add_shapes(None, ndim=2, **placement(stack, 2))
+    frame = viewer.add_shapes(None, ndim=2, **spatial_metadata(stack, 2))
     for place in ((0, 0), (7, 0), (0, 9), (20, 30)):
         np.testing.assert_allclose(
             frame.data_to_world(place), stack.data_to_world((0, *place))[-2:], atol=1e-9
@@ -253,4 +253,4 @@ def test_channels_are_no_frames_in_the_console(dapi, tiny_model, tmp_path):
     table = cc.viewer.classify_layer(viewer, "fish", labels, model=tiny_model)
     assert len(table) == labels.data.max()
     cc.viewer.segment_layer(viewer, "fish")
-    assert len([one for one in viewer.layers if kind_of(one) == "image"]) == 2
+    assert len([one for one in viewer.layers if layer_type(one) == "image"]) == 2

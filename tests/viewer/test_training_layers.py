@@ -7,25 +7,25 @@ from napari.components import ViewerModel
 
 from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.annotated_crops import read_sources
 from napari_chromocluster.results.annotations import AnnotationError, read_annotations
-from napari_chromocluster.results.sources import read_sources
-from napari_chromocluster.results.table import build_table, mark_stale, set_types
+from napari_chromocluster.results.features_table import build_table, mark_stale, set_types
 from napari_chromocluster.training.config import preset
-from napari_chromocluster.training.inventory import take_inventory
+from napari_chromocluster.training.data_summary import summarize_data
+from napari_chromocluster.viewer.layer_annotations import (
+    find_open,
+    layer_groups,
+    open_pairs,
+    prepare_on_layers,
+    show_place,
+    snapshot_pair,
+    write_layers,
+)
 from napari_chromocluster.viewer.layers import GROUP, image_of, set_table
 from napari_chromocluster.viewer.reader import get_reader
 from napari_chromocluster.viewer.review.exports import ExportError, save_annotations
 from napari_chromocluster.viewer.review.session import ReviewSession
 from napari_chromocluster.viewer.scripting import add_regions
-from napari_chromocluster.viewer.training import (
-    find_open,
-    layer_groups,
-    look_at,
-    open_pairs,
-    prepare_on_layers,
-    show_place,
-    write_layers,
-)
 
 
 def labels_of(frames=None):
@@ -141,7 +141,7 @@ def test_nothing_decided_says_what_to_do(viewer, tmp_path):
     image = viewer.add_image(labels * 10.0, name="slide")
     layer = viewer.add_labels(labels, name="r", features=decided(labels))
     with pytest.raises(AnnotationError, match="annotate some in the review dock"):
-        write_layers(tmp_path, [look_at(image, layer)])
+        write_layers(tmp_path, [snapshot_pair(image, layer)])
 
 
 def test_metaphases_of_one_annotation_file_keep_their_files_and_groups(viewer, tmp_path):
@@ -204,7 +204,7 @@ def test_frames_of_a_stack_are_no_image_in_two_groups(viewer):
     table = pair.annotations()
     table = table.assign(group=table["image"].map(layer_groups([pair], read_sources([]))))
     assert sorted(table["group"]) == ["stack#0", "stack#1"]
-    said = " ".join(take_inventory({"stack": table}, preset("quick")).warnings)
+    said = " ".join(summarize_data({"stack": table}, preset("quick")).warnings)
     assert "two groups" not in said
     assert "two sources" not in said
 

@@ -5,8 +5,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
-from napari_chromocluster.results.table import build_table
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
+from napari_chromocluster.results.features_table import build_table
 from napari_chromocluster.viewer.layers import (
     SOURCE,
     content_of,

@@ -8,7 +8,7 @@ import time
 import napari
 from qtpy.QtWidgets import QApplication
 
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from napari_chromocluster.widgets.classify import ClassifyWidget
 
 

@@ -26,14 +26,17 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow, QPushButton
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.io import atomic_path
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_annotations, synthetic_metaphase
-from napari_chromocluster.results.table import build_table, write_table
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.imaging.synthetic_metaphase import (
+    synthetic_annotations,
+    synthetic_metaphase,
+)
+from napari_chromocluster.results.features_table import build_table, write_table
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.review.dock import ReviewWidget
+from napari_chromocluster.widgets.review.widget import ReviewWidget
 
 MADE = synthetic_metaphase(seed=6, chromosomes=24)
 #: Milliseconds between two decisions, and between two looks whether work can begin.
@@ -62,7 +65,7 @@ class Closing:
         self.classify = self.docked(ClassifyWidget)
         self.train = None
         if self.kind in ("train", "count"):
-            from napari_chromocluster.widgets.train.dock import TrainWidget
+            from napari_chromocluster.widgets.train.widget import TrainWidget
 
             self.train = self.docked(TrainWidget)
             annotations = synthetic_annotations(self.folder / "data", [11, 12, 13], chromosomes=24)
@@ -186,8 +189,8 @@ def prepare() -> None:
     """Load what each job would load."""
     import napari.qt  # noqa: F401
 
-    import napari_chromocluster.widgets.train.dock  # noqa: F401
-    from napari_chromocluster.viewer.warming import prepare_label_colors
+    import napari_chromocluster.widgets.train.widget  # noqa: F401
+    from napari_chromocluster.viewer.colormap_warmup import prepare_label_colors
 
     prepare_label_colors()
 
@@ -199,7 +202,7 @@ def main() -> None:
         return
     prepare()
     from napari_chromocluster.training.process import terminate
-    from napari_chromocluster.training.run import list_runs
+    from napari_chromocluster.training.run_folder import list_runs
 
     for line in sys.stdin:
         job = json.loads(line)

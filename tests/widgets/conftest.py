@@ -4,7 +4,7 @@ import napari
 import pytest
 
 from napari_chromocluster.models.registry import register_model
-from napari_chromocluster.viewer.review import keeper as rooms
+from napari_chromocluster.viewer.review import autosave as rooms
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from own_application import own_application
 from review_dock import MADE, reviewing, seeded

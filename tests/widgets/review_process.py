@@ -19,14 +19,14 @@ from qtpy.QtWidgets import QApplication
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.segmentation import segment_metaphase
-from napari_chromocluster.results.table import build_table
-from napari_chromocluster.viewer.review import keeper
+from napari_chromocluster.results.features_table import build_table
+from napari_chromocluster.viewer.review import autosave
 from napari_chromocluster.viewer.scripting import add_regions
-from napari_chromocluster.widgets.review.dock import ReviewWidget
+from napari_chromocluster.widgets.review.widget import ReviewWidget
 
 
 def opened(folder: Path) -> tuple[napari.Viewer, ReviewWidget]:
-    keeper.own_folder = lambda: folder / "own"
+    autosave.own_folder = lambda: folder / "own"
     image = next(p for p in folder.iterdir() if p.stem == "metaphase")
     viewer = napari.Viewer()
     layer = viewer.open(str(image), plugin="napari")[0]

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy import ndimage
 
 from classify_dock import done
-from napari_chromocluster.viewer.preferences import preferences, remember
+from napari_chromocluster.viewer.settings import preferences, remember
 
 NAMES = ["FITC", "DAPI", "TRITC"]
 

@@ -14,23 +14,23 @@ import pytest
 from classify_dock import click, done, drag, find, saved
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_stack
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_stack
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.registry import register_model
-from napari_chromocluster.results.summary import count_warning, estimate_chromosomes
-from napari_chromocluster.results.table import (
+from napari_chromocluster.results.features_table import (
     build_table,
     counts,
     read_table,
     set_types,
     write_table,
 )
-from napari_chromocluster.viewer.explaining import explanation_layer
+from napari_chromocluster.results.summary import count_warning, estimate_chromosomes
+from napari_chromocluster.viewer.explanation_layer import explanation_layer
 from napari_chromocluster.viewer.layers import set_table, table_of
-from napari_chromocluster.viewer.marks import FRAMES, marks_layer
 from napari_chromocluster.viewer.overlay import letters_layer, show_overlay
+from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.common.parts import AMBER
+from napari_chromocluster.widgets.common.widgets import AMBER
 
 
 @pytest.fixture
@@ -597,11 +597,11 @@ def test_every_control_says_what_it_is_for(dock):
 
 
 def test_the_dock_is_there_before_torch(viewer, tiny_model, monkeypatch, qtbot):
-    from napari_chromocluster.widgets.classify import working
+    from napari_chromocluster.widgets.classify import inference
 
     register_model(tiny_model, "quick")
     # As in a session in which nothing has loaded torch yet.
-    monkeypatch.setattr(working, "sys", SimpleNamespace(modules={}))
+    monkeypatch.setattr(inference, "sys", SimpleNamespace(modules={}))
     widget = ClassifyWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Classify")
     assert widget.run.model_combo.currentText() == "default"

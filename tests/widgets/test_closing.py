@@ -11,13 +11,13 @@ from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import QTimer
 
 from napari_chromocluster.models.registry import register_model
-from napari_chromocluster.training.alive import mark
 from napari_chromocluster.training.config import preset
-from napari_chromocluster.training.run import Run, new_run_folder, runs_dir
-from napari_chromocluster.viewer.marks import FRAMES, marks_layer
+from napari_chromocluster.training.process_lock import mark
+from napari_chromocluster.training.run_folder import Run, new_run_folder, runs_dir
+from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.review.dock import ReviewWidget
-from napari_chromocluster.widgets.train.dock import TrainWidget
+from napari_chromocluster.widgets.review.widget import ReviewWidget
+from napari_chromocluster.widgets.train.widget import TrainWidget
 
 
 @pytest.fixture

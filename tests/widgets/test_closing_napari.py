@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_chromocluster.viewer.review.autosave import find_saved, image_hash, load_saved
+from napari_chromocluster.viewer.review.store import find_saved, image_hash, load_saved
 from review_dock import MADE
 
 SCRIPT = Path(__file__).with_name("closing_process.py")

@@ -9,8 +9,8 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel
 
 from napari_chromocluster.viewer.layers import set_table
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.review.dock import ReviewWidget
-from napari_chromocluster.widgets.train.dock import TrainWidget
+from napari_chromocluster.widgets.review.widget import ReviewWidget
+from napari_chromocluster.widgets.train.widget import TrainWidget
 from review_dock import MADE, seeded
 
 

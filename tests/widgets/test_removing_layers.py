@@ -13,12 +13,12 @@ from qtpy.QtCore import Qt
 
 from classify_dock import done
 from napari_chromocluster.models.registry import register_model
-from napari_chromocluster.results.table import read_table
-from napari_chromocluster.viewer.explaining import show_explanation
+from napari_chromocluster.results.features_table import read_table
+from napari_chromocluster.viewer.explanation_layer import show_explanation
 from napari_chromocluster.viewer.overlay import letters_layer, show_overlay
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.review.dock import ReviewWidget
-from napari_chromocluster.widgets.train.dock import TrainWidget
+from napari_chromocluster.widgets.review.widget import ReviewWidget
+from napari_chromocluster.widgets.train.widget import TrainWidget
 from review_dock import MADE, choose, press, row, seeded
 
 DOCKS = {"Classify": ClassifyWidget, "Review": ReviewWidget, "Train": TrainWidget}

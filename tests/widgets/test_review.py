@@ -20,18 +20,23 @@ from qtpy.QtWidgets import (
 )
 from vispy.util import keys
 
+from napari_chromocluster.cluster_types import TYPES, ClusterType
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
+from napari_chromocluster.results.features_table import (
+    build_table,
+    read_table,
+    set_types,
+    write_table,
+)
 from napari_chromocluster.results.summary import score
-from napari_chromocluster.results.table import build_table, read_table, set_types, write_table
-from napari_chromocluster.taxonomy import TYPES, ClusterType
 from napari_chromocluster.viewer.overlay import letters_layer
 from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.review.dock import ReviewWidget
 from napari_chromocluster.widgets.review.gallery import Header
-from napari_chromocluster.widgets.review.keys import COMMANDS, help_sheet
-from napari_chromocluster.widgets.review.tiles import TileMaker
+from napari_chromocluster.widgets.review.shortcuts import COMMANDS, help_sheet
+from napari_chromocluster.widgets.review.thumbnail_cache import ThumbnailCache
+from napari_chromocluster.widgets.review.widget import ReviewWidget
 from review_dock import (
     MADE,
     Event,
@@ -487,7 +492,7 @@ def test_an_image_that_cannot_be_read_for_once_leaves_the_other_thumbnails(
     def broken(frame):
         raise OSError("the server is away")
 
-    maker = TileMaker(session)
+    maker = ThumbnailCache(session)
     monkeypatch.setattr(session, "signal", broken)
     maker.pixmap(first)
     qtbot.waitUntil(lambda: maker.idle, timeout=5000)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.layers import labels_layers
 from review_dock import MADE, Event, framed, native_canvas, press, row, tiny_classifier
 

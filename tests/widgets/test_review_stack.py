@@ -7,8 +7,8 @@ import pytest
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 
-from napari_chromocluster.results.table import set_types
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.cluster_types import ClusterType
+from napari_chromocluster.results.features_table import set_types
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from review_dock import MADE, OTHER, choose, framed, press, reviewing, row, seeded
 

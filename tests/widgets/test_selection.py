@@ -8,10 +8,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QTableView
 
 from classify_dock import click
-from napari_chromocluster.viewer.marks import FRAMES, marks_layer
 from napari_chromocluster.viewer.overlay import show_overlay
+from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.review.dock import ReviewWidget
+from napari_chromocluster.widgets.review.widget import ReviewWidget
 from review_dock import MADE, OTHER, choose, framed, seeded
 
 

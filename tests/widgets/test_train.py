@@ -19,25 +19,25 @@ from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.io import read_image
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.model_file import save_model
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.models.registry import list_models, register_model
 from napari_chromocluster.results.annotations import read_annotations
-from napari_chromocluster.results.table import build_table, set_types
-from napari_chromocluster.taxonomy import TYPES
-from napari_chromocluster.training import checkpoints, process, worker
+from napari_chromocluster.results.features_table import build_table, set_types
+from napari_chromocluster.training import checkpoint_io, process, process_lock, worker
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import PRESETS, StageConfig, preset
-from napari_chromocluster.training.module import StageModule
+from napari_chromocluster.training.lightning_module import StageModule
 from napari_chromocluster.training.report_data import read_report
-from napari_chromocluster.training.run import Run, list_runs, new_run_folder
+from napari_chromocluster.training.run_folder import Run, list_runs, new_run_folder
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.train.dock import TrainWidget
-from napari_chromocluster.widgets.train.stages import rate_text
+from napari_chromocluster.widgets.train.recipe_panel import rate_text
+from napari_chromocluster.widgets.train.widget import TrainWidget
 
 #: A training process loads torch and Lightning first; other tests may hold the cores.
 LONG = 240_000
@@ -417,7 +417,7 @@ def test_killed_then_resumed_from_the_dock(dock, viewer, annotated, qtbot):
     dock.train_button.click()
     qtbot.waitUntil(lambda: dock.running and dock.follower.progress.stage == "fine", timeout=LONG)
     run = dock.shown
-    pid = process.alive.read_mark(run.pid_path)[0]
+    pid = process_lock.read_mark(run.pid_path)[0]
     os.kill(pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: not dock.running, timeout=20_000)
     assert "was interrupted (killed, out of memory or a shutdown): resume it" in dock.banner.text
@@ -439,7 +439,7 @@ CLOSING = """
     import sys
     import napari
     from qtpy.QtTest import QTest
-    from napari_chromocluster.widgets.train.dock import TrainWidget
+    from napari_chromocluster.widgets.train.widget import TrainWidget
     viewer = napari.Viewer()
     dock = TrainWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Train")
@@ -567,7 +567,7 @@ def fail_memory(self, *_, **__):
 
 
 FAILURES = {
-    "full disk": (checkpoints, "atomic_path", full_disk, "The disk is full: free some space and"),
+    "full disk": (checkpoint_io, "atomic_path", full_disk, "The disk is full: free some space and"),
     "GPU memory": (StageModule, "training_step", fail_memory, "GPU has too little memory: choose"),
     "diverged": (None, "", None, "diverged (the loss is no longer a number): lower the learning"),
 }
@@ -587,7 +587,7 @@ def test_a_failure_is_one_sentence_and_the_old_model_stays(
     config = TINY.replace(annotations=(str(annotated),), stages=stages)
     run = Run.create(new_run_folder(), config)
     with pytest.raises((OSError, RuntimeError, FloatingPointError)):
-        worker.work(run)
+        worker.run_training(run)
     before = [entry.name for entry in list_models()]
     dock = opened(viewer, qtbot)
     select(dock, run)

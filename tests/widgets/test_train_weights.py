@@ -13,7 +13,7 @@ from napari_chromocluster.models import download
 from napari_chromocluster.models.backbones import BACKBONES
 from napari_chromocluster.models.registry import backbone_path
 from napari_chromocluster.training.config import ConfigError, preset
-from napari_chromocluster.widgets.train.start import StartPanel
+from napari_chromocluster.widgets.train.base_model_panel import BaseModelPanel
 
 WSL = [f"resnext101_32x{width}d_wsl" for width in (8, 16, 32, 48)]
 NAME = WSL[0]
@@ -41,7 +41,7 @@ def server(weights, monkeypatch):
 
 @pytest.fixture
 def panel(qtbot):
-    made = StartPanel()
+    made = BaseModelPanel()
     made.said = []
     made.failed.connect(made.said.append)
     qtbot.addWidget(made)

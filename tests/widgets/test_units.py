@@ -7,9 +7,9 @@ from napari.utils._proxies import PublicOnlyProxy
 
 from classify_dock import done
 from napari_chromocluster.viewer.layers import set_table
-from napari_chromocluster.viewer.marks import DASHES, FRAMES, LETTERS, marks_layer
+from napari_chromocluster.viewer.overlay_layers import DASHES, FRAMES, LETTERS, marks_layer
 from napari_chromocluster.viewer.review.exports import micrometres_per_pixel
-from napari_chromocluster.widgets.review.dock import ReviewWidget
+from napari_chromocluster.widgets.review.widget import ReviewWidget
 from review_dock import choose, seeded
 
 SIZE = 0.125

@@ -11,24 +11,26 @@ from typing import TYPE_CHECKING, Any
 #: Public name -> module of this package that holds it.
 _WHERE = {
     "BatchError": "files",
-    "BatchResult": "many",
-    "Classified": "one",
+    "BatchResult": "runner",
+    "ClassificationResult": "pipeline",
     "ResultFiles": "files",
-    "Segmented": "one",
+    "SegmentationResult": "pipeline",
     "classify_crops_to_files": "crops",
-    "classify_to_files": "one",
+    "classify_to_files": "pipeline",
     "find_images": "images",
-    "read_frame": "one",
-    "run_batch": "many",
-    "segment_to_files": "one",
+    "read_frame": "pipeline",
+    "run_batch": "runner",
+    "segment_to_files": "pipeline",
 }
+#: Names of version 0.1 -> names of today; to be removed in the next release.
+_OLD_NAMES = {"Classified": "ClassificationResult", "Segmented": "SegmentationResult"}
 
 __all__ = [
     "BatchError",
     "BatchResult",
-    "Classified",
+    "ClassificationResult",
     "ResultFiles",
-    "Segmented",
+    "SegmentationResult",
     "classify_crops_to_files",
     "classify_to_files",
     "find_images",
@@ -41,21 +43,22 @@ if TYPE_CHECKING:
     from napari_chromocluster.batch.crops import classify_crops_to_files
     from napari_chromocluster.batch.files import BatchError, ResultFiles
     from napari_chromocluster.batch.images import find_images
-    from napari_chromocluster.batch.many import BatchResult, run_batch
-    from napari_chromocluster.batch.one import (
-        Classified,
-        Segmented,
+    from napari_chromocluster.batch.pipeline import (
+        ClassificationResult,
+        SegmentationResult,
         classify_to_files,
         read_frame,
         segment_to_files,
     )
+    from napari_chromocluster.batch.runner import BatchResult, run_batch
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for."""
-    if name not in _WHERE:
+    today = _OLD_NAMES.get(name, name)
+    if today not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_WHERE[today]}"), today)
     globals()[name] = value
     return value
 

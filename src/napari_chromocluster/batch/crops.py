@@ -10,13 +10,13 @@ import pandas as pd
 
 from napari_chromocluster.batch.files import BatchError, writable_folder
 from napari_chromocluster.batch.images import find_images
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.crops import RegionCrop
 from napari_chromocluster.imaging.files import ImageError, atomic_path
 from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import is_stack
-from napari_chromocluster.results.sources import cut_ready_made
-from napari_chromocluster.results.table import PROBABILITIES
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.results.annotated_crops import load_ready_made_crops
+from napari_chromocluster.results.features_table import PROBABILITIES
 
 if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier
@@ -78,7 +78,7 @@ def classify_crops_to_files(
     cut: list[tuple[int, RegionCrop]] = []
     for group in dict.fromkeys(groups):
         mine = np.flatnonzero(groups == group)
-        regions = cut_ready_made([crops[one] for one in mine])
+        regions = load_ready_made_crops([crops[one] for one in mine])
         probabilities[mine] = classifier.predict_regions(regions)
         cut += zip(mine.tolist(), regions, strict=True)
     table = pd.DataFrame(

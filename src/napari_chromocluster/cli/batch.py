@@ -25,7 +25,7 @@ from napari_chromocluster.cli.options import (
     print_notes,
     progress_line,
 )
-from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
+from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
 
 if TYPE_CHECKING:
     from napari_chromocluster.batch import BatchResult

@@ -26,10 +26,10 @@ from napari_chromocluster.cli.options import (
     print_json,
     print_notes,
 )
-from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
+from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
 
 if TYPE_CHECKING:
-    from napari_chromocluster.batch import Classified
+    from napari_chromocluster.batch import ClassificationResult
     from napari_chromocluster.models.classifier import ClusterClassifier
 
 
@@ -105,9 +105,9 @@ def _classify_crops(source: Path, output: Path, model: str, device: str, as_json
     check_model(model)
     check_output(output)
     from napari_chromocluster.batch import classify_crops_to_files
+    from napari_chromocluster.cluster_types import ClusterType
     from napari_chromocluster.models.classifier import load_model
-    from napari_chromocluster.results.table import counts
-    from napari_chromocluster.taxonomy import ClusterType
+    from napari_chromocluster.results.features_table import counts
 
     table, failures = classify_crops_to_files(source, output, load_model(model, device))
     base = output / f"{source.resolve().stem}_crops"
@@ -134,11 +134,15 @@ def _classify_crops(source: Path, output: Path, model: str, device: str, as_json
 def _check_labels(path: Path, labels: Any) -> None:
     """Refuse a picture, and say so where one region in many parts should be many regions."""
     from napari_chromocluster.imaging.files import ImageError
-    from napari_chromocluster.imaging.regions import are_grays, extract_regions, label_doubt
+    from napari_chromocluster.imaging.regions import (
+        extract_regions,
+        label_doubt,
+        looks_like_grayscale,
+    )
 
     if labels.ndim != 2 or not labels.any():
         return
-    if are_grays(extract_regions(labels)):
+    if looks_like_grayscale(extract_regions(labels)):
         raise ImageError(
             f"{path.name} looks like a picture, not like labels: give the label image of the "
             f"metaphase."
@@ -148,18 +152,18 @@ def _check_labels(path: Path, labels: Any) -> None:
 
 
 def summary_of(
-    done: Classified,
+    done: ClassificationResult,
     classifier: ClusterClassifier,
     whole: bool = True,
     expected: int | None = EXPECTED_CHROMOSOMES,
 ) -> dict[str, Any]:
     """Return what is printed of a classified metaphase, in plain types."""
+    from napari_chromocluster.results.features_table import counts, unsure
     from napari_chromocluster.results.summary import (
         count_warning,
         estimate_chromosomes,
         familiarity_warning,
     )
-    from napari_chromocluster.results.table import counts, unsure
 
     found: dict[str, Any] = {
         "labels": str(done.files.labels),

@@ -70,7 +70,7 @@ def _write_synthetic(path: Path) -> Path:
     from PIL import Image as Picture
 
     from napari_chromocluster.imaging.files import atomic_path
-    from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+    from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
     with atomic_path(path) as temporary:
         Picture.fromarray(synthetic_metaphase(seed=0).image).save(temporary)

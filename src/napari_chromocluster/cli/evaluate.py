@@ -17,7 +17,7 @@ from napari_chromocluster.cli.options import (
     check_there,
     progress_line,
 )
-from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
+from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
 
 
 def evaluate(
@@ -40,7 +40,7 @@ def evaluate(
     for folder in (json_file and json_file.parent, output):
         if folder is not None:
             check_writable(folder)
-    from napari_chromocluster.models.evaluate import evaluate as run_evaluation
+    from napari_chromocluster.models.evaluation import evaluate as run_evaluation
 
     evaluation = run_evaluation(
         annotations, model, device=device, expected=expected or None,

@@ -117,7 +117,7 @@ def progress_line(unit: str = "", scale: float = 1.0) -> Callable[[int, int], No
 
 def print_classified(result: dict[str, Any]) -> None:
     """Print counts per type, time and files of one classified metaphase."""
-    from napari_chromocluster.taxonomy import ClusterType
+    from napari_chromocluster.cluster_types import ClusterType
 
     for name, number in result["counts"].items():
         print(f"{number:5d}  {ClusterType(name).display_name}")

@@ -20,7 +20,7 @@ from napari_chromocluster.cli.options import Json, Stopped, check_there, numbers
 
 if TYPE_CHECKING:
     from napari_chromocluster.training.config import TrainingConfig
-    from napari_chromocluster.training.run import Run
+    from napari_chromocluster.training.run_folder import Run
 
 #: Seconds between two looks at what the training wrote.
 _EVERY = 0.5
@@ -73,7 +73,7 @@ def train(
     Ctrl+C stops after the batch and keeps the best so far.
     """
     from napari_chromocluster.training.process import is_helper
-    from napari_chromocluster.training.run import Run
+    from napari_chromocluster.training.run_folder import Run
 
     if resume:
         _refuse_settings(context)
@@ -100,9 +100,9 @@ def train(
             "backbone_weights": backbone_weights,
         }
         if base_model is not None:  # a wrong name is said before anything is loaded
-            from napari_chromocluster.training.starting import begin_with
+            from napari_chromocluster.training.base_model import set_base_model
 
-            begin_with(settings["config"], base_model, backbone_weights)
+            set_base_model(settings["config"], base_model, backbone_weights)
         from napari_chromocluster.training.api import configure, prepare
 
         if find_rate is not None:
@@ -122,7 +122,7 @@ def train(
 
 def _print_warnings(config: TrainingConfig) -> None:
     """Say what is to be known of the annotations, as the Train dock does."""
-    from napari_chromocluster.training.inventory import data_warnings
+    from napari_chromocluster.training.data_summary import data_warnings
 
     for text in data_warnings(config):
         print(f"warning: {text}", file=sys.stderr)
@@ -163,16 +163,16 @@ def _was_given(context: typer.Context, name: str | None) -> bool:
 def _work(run: Run, resume: bool) -> None:
     """Train; what the user can do something about is one line and no traceback."""
     from napari_chromocluster.training.process import is_helper
-    from napari_chromocluster.training.worker import UNEXPECTED, sentence, work
+    from napari_chromocluster.training.worker import UNEXPECTED, error_message, run_training
 
     if is_helper():
-        work(run, resume=resume)
+        run_training(run, resume=resume)
         return
     try:
         with _followed(run), _stoppable(run):
-            work(run, resume=resume)
+            run_training(run, resume=resume)
     except Exception as error:
-        message = sentence(error)
+        message = error_message(error)
         if message.startswith(UNEXPECTED):
             raise
         raise ValueError(message) from error
@@ -190,7 +190,7 @@ def _wait_for(path: Path) -> None:
 def _find_rate(config: TrainingConfig, stage: int, as_json: bool) -> None:
     """Seek a learning rate for a stage and print it; no run is left of it."""
     from napari_chromocluster.training.lr_finder import find_rates_of
-    from napari_chromocluster.training.run import Run
+    from napari_chromocluster.training.run_folder import Run
 
     stages = config.stages
     if stage > len(stages):

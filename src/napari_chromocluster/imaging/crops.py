@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from napari_chromocluster.imaging.outlines import fill_bright_bands
+from napari_chromocluster.imaging.hole_filling import fill_band_holes
+from napari_chromocluster.imaging.neighborhood import NeighborhoodFeatures, neighborhood_features
+from napari_chromocluster.imaging.normalization import normalize_stain
 from napari_chromocluster.imaging.regions import Region, extract_regions, reference_size
-from napari_chromocluster.imaging.signal import chromosome_signal
-from napari_chromocluster.imaging.surroundings import Surroundings, look_around
 
 Channels = Literal["signal_mask_scale", "gray"]
 
@@ -88,7 +88,7 @@ class RegionCrop:
     mask: NDArray[np.bool_]
     relative_size: float
     oversampling: float = 1.0
-    surroundings: Surroundings | None = None
+    surroundings: NeighborhoodFeatures | None = None
 
 
 def oversampling(reference: float | None, dark_chromosomes: bool) -> float:
@@ -114,7 +114,7 @@ def cut_regions(
 ) -> Iterator[RegionCrop]:
     """Crop regions of one metaphase, one after the other.
 
-    Holes left by a plain threshold are filled first (see `fill_bright_bands`).
+    Holes left by a plain threshold are filled first (see `fill_band_holes`).
 
     Parameters
     ----------
@@ -127,13 +127,13 @@ def cut_regions(
     everything : iterable of Region, optional
         All regions, for the reference size, if already extracted.
     """
-    signal = chromosome_signal(image, labels)
+    signal = normalize_stain(image, labels)
     regions = list(regions)
     everything = extract_regions(labels) if everything is None else list(everything)
     reference = reference_size(everything)
     oversampled = oversampling(reference, signal.dark_chromosomes)
-    labels = fill_bright_bands(labels, signal, everything)
-    around = look_around(signal, labels, everything, regions)
+    labels = fill_band_holes(labels, signal, everything)
+    around = neighborhood_features(signal, labels, everything, regions)
     for region, surroundings in zip(regions, around, strict=True):
         cut = cut_region(signal.values, labels, region, reference, oversampled)
         yield replace(cut, surroundings=surroundings)
@@ -151,7 +151,7 @@ def cut_region(
     Parameters
     ----------
     signal : (H, W) float32 array
-        Chromosome signal (see `chromosome_signal`).
+        Chromosome signal (see `normalize_stain`).
     labels : (H, W) integer array
         Label image; only the slice around the region is read.
     region : Region
@@ -173,7 +173,7 @@ def cut_region(
         slice(max(x0 - reach, 0), x1 + reach),
     )
     local = np.asarray(labels[box])
-    crop = frame_region(np.asarray(signal[box]), local == region.label, local == 0, reference)
+    crop = square_crop(np.asarray(signal[box]), local == region.label, local == 0, reference)
     return replace(crop, oversampling=oversampled)
 
 
@@ -182,7 +182,7 @@ def soft_edge(reference: float | None) -> int:
     return max(SOFT_EDGE, int(_SOFT_SHARE * (reference or 0.0)))
 
 
-def frame_region(
+def square_crop(
     signal: NDArray[np.float32],
     mask: NDArray[np.bool_],
     free: NDArray[np.bool_] | None = None,
@@ -206,12 +206,12 @@ def frame_region(
     level = float(np.median(inside)) if inside.size else 1.0
     values = np.clip(signal / max(level, 1e-3), 0.0, SIGNAL_RANGE)
     values = np.where(soft, values, 0.0).astype(np.float32)
-    top, left, side = frame_side(mask)
+    top, left, side = square_crop_origin(mask)
     relative = math.log2(math.sqrt(float(mask.sum())) / reference) if reference else 0.0
     return RegionCrop(_window(values, top, left, side), _window(mask, top, left, side), relative)
 
 
-def frame_side(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
+def square_crop_origin(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
     """Return top, left and side of the square frame around a mask, in px.
 
     The frame fits the circle around the centre of the mask's bounding box, so

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from napari_chromocluster.imaging.files import TIFF_SUFFIXES, ImageError
 from napari_chromocluster.imaging.io import check_complete, decoding
-from napari_chromocluster.imaging.signal import sampled, stained_area, to_grayscale
+from napari_chromocluster.imaging.normalization import stained_area, subsample, to_grayscale
 
 #: Maximum size of a thumbnail, relative to the pixels of the image.
 _THUMBNAIL = 0.2
@@ -413,7 +413,7 @@ def _counterstain(names: Sequence[str], examples: Sequence[Callable[[], NDArray[
 
 def _one_field(slices: Sequence[NDArray[Any]]) -> bool:
     """Whether slices are a focus stack of one metaphase, not several metaphases."""
-    flat = [ndimage.gaussian_filter(sampled(to_grayscale(one)), 2).ravel() for one in slices]
+    flat = [ndimage.gaussian_filter(subsample(to_grayscale(one)), 2).ravel() for one in slices]
     if any(float(np.ptp(one)) == 0 for one in flat):
         return False
     pairs = itertools.pairwise(flat)

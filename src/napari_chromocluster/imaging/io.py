@@ -141,8 +141,8 @@ def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None
     labels : (H, W) or (N, H, W) integer array
         0 is background; negative values, which other programs use for ignored pixels, become 0.
     seal : str, optional
-        One word on the origin of the labels, for a TIFF.  `seal_of` returns it as long as the
-        file is unchanged.
+        One word on the origin of the labels, for a TIFF.  `provenance_tag_of` returns it as long
+        as the file is unchanged.
     """
     array = np.asarray(labels)
     array = np.maximum(array, 0) if array.dtype.kind == "i" else array
@@ -162,7 +162,7 @@ def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None
             )
 
 
-def seal_of(path: str | Path) -> str | None:
+def provenance_tag_of(path: str | Path) -> str | None:
     """Return the seal of a label image; None if it has none or was changed since.
 
     Raises

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_chromocluster.imaging.measure import EIGHT, SPECK, Mask
-from napari_chromocluster.imaging.signal import sampled
+from napari_chromocluster.imaging.morphometry import EIGHT, SPECK, Mask
+from napari_chromocluster.imaging.normalization import subsample
 
 #: Tolerance of black and white in compressed images, relative to the range of gray values.
 _TOLERANCE = 0.02
@@ -51,7 +51,7 @@ def missing_pixels(gray: NDArray[np.float32]) -> Mask | None:
     for value in (low, high):
         flat = np.abs(gray - np.float32(value)) <= near
         flat_pixels += int(flat.sum())
-        usual = float(np.median(sampled(gray)[~sampled(flat)])) if not flat.all() else value
+        usual = float(np.median(subsample(gray)[~subsample(flat)])) if not flat.all() else value
         _add_sharp(
             missing, gray, flat, value, max(_SHARP * abs(usual - value), _LEAST * (high - low))
         )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import remove_small_holes
 
-from napari_chromocluster.imaging.measure import (
+from napari_chromocluster.imaging.morphometry import (
     EIGHT,
     SPECK,
     Floats,
@@ -17,7 +17,7 @@ from napari_chromocluster.imaging.measure import (
     depths,
     enlarge,
     interpolate,
-    without_specks,
+    remove_small_objects,
 )
 
 #: Minimum signal of nuclei.
@@ -65,7 +65,7 @@ def find_nuclei(
     half = half / step
     small = block_mean(signal, step)
     mask = small > _STAINED
-    mask = without_specks(remove_small_holes(mask, max_size=SPECK))
+    mask = remove_small_objects(remove_small_holes(mask, max_size=SPECK))
     body = _thick(mask, width * half, 2.0 / step)
     if not body.any():
         return np.zeros(signal.shape, bool)

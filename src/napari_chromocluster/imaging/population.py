@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_chromocluster.imaging.measure import (
+from napari_chromocluster.imaging.morphometry import (
     EIGHT,
     Floats,
     Mask,
     block_mean,
-    half_width,
+    chromosome_half_width,
     outline_lengths,
 )
 
@@ -208,6 +208,6 @@ def _measured(values: Floats, members: Mask, level: float, step: int) -> Populat
         if above.size:
             level = float(np.median(above))
     zone &= values > _EDGE * level
-    half = half_width(ndimage.distance_transform_edt(zone), 1.0) or 1.0
+    half = chromosome_half_width(ndimage.distance_transform_edt(zone), 1.0) or 1.0
     # Distances are measured to the centre of the outside pixel, half a pixel too far.
     return Population(level, step * (half - 0.5) + 0.5, zone, step)

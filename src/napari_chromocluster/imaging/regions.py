@@ -231,14 +231,14 @@ def reference_size(regions: list[Region]) -> float | None:
     """Return the typical size of a region: the square root of the median area, in px.
 
     Most regions of a metaphase are single chromosomes, so this is the size of
-    one.  Specks, smaller than an eighth of `crowded_area`, are ignored.  None
+    one.  Specks, smaller than an eighth of `modal_area`, are ignored.  None
     for fewer than five regions.
     """
-    usual = usual_area(np.array([region.area for region in regions], np.float64))
+    usual = reference_area(np.array([region.area for region in regions], np.float64))
     return None if usual is None else float(np.sqrt(usual))
 
 
-def usual_area(areas: NDArray[np.floating]) -> float | None:
+def reference_area(areas: NDArray[np.floating]) -> float | None:
     """Return the area of a typical region, the square of `reference_size`.
 
     Parameters
@@ -251,8 +251,8 @@ def usual_area(areas: NDArray[np.floating]) -> float | None:
     return float(np.median(areas[areas >= _smallest(areas)]))
 
 
-def without_specks(regions: list[Region]) -> list[Region]:
-    """Return the regions that are not smaller than an eighth of `crowded_area`."""
+def drop_small_regions(regions: list[Region]) -> list[Region]:
+    """Return the regions that are not smaller than an eighth of `modal_area`."""
     if not regions:
         return []
     least = _smallest(np.array([one.area for one in regions], np.float64))
@@ -261,10 +261,10 @@ def without_specks(regions: list[Region]) -> list[Region]:
 
 def _smallest(areas: NDArray[np.floating]) -> float:
     """Return the area below which a region of a metaphase is a speck."""
-    return _SPECK * crowded_area(np.sort(areas))
+    return _SPECK * modal_area(np.sort(areas))
 
 
-def crowded_area(areas: NDArray[np.float64]) -> float:
+def modal_area(areas: NDArray[np.float64]) -> float:
     """Return the typical area of the chromosomes, robust against other segmented objects.
 
     It is the median of the range of areas, with a ratio of up to eight, that contains most
@@ -282,7 +282,7 @@ def crowded_area(areas: NDArray[np.float64]) -> float:
     return float(np.median(areas[first : ends[first]]))
 
 
-def are_grays(regions: Sequence[Region]) -> bool:
+def looks_like_grayscale(regions: Sequence[Region]) -> bool:
     """Whether labels are the gray values of an image: many, each scattered all over it."""
     if len(regions) < _FEWEST_GRAYS:
         return False

@@ -21,7 +21,8 @@ from scipy import ndimage
 from skimage.morphology import remove_small_holes
 from skimage.segmentation import watershed
 
-from napari_chromocluster.imaging.measure import (
+from napari_chromocluster.imaging.missing import fill_thin, missing_pixels
+from napari_chromocluster.imaging.morphometry import (
     EIGHT,
     SHALLOWEST,
     SPECK,
@@ -29,22 +30,21 @@ from napari_chromocluster.imaging.measure import (
     Mask,
     block_mean,
     chromosome_area,
+    chromosome_half_width,
     deepest,
     depths,
     enlarge,
-    half_width,
     interpolate,
     outline_lengths,
 )
-from napari_chromocluster.imaging.missing import fill_thin, missing_pixels
-from napari_chromocluster.imaging.nuclei import find_nuclei, without_cytoplasm
-from napari_chromocluster.imaging.population import Population, find_population
-from napari_chromocluster.imaging.signal import (
+from napari_chromocluster.imaging.normalization import (
+    NormalizedImage,
     Polarity,
-    Signal,
     stain_above_background,
     to_grayscale,
 )
+from napari_chromocluster.imaging.nuclei import find_nuclei, without_cytoplasm
+from napari_chromocluster.imaging.population import Population, find_population
 
 Labels = NDArray[np.int32]
 
@@ -155,7 +155,7 @@ class SegmentationParameters:
         if self.polarity not in ("auto", "dark", "bright"):
             raise ValueError("Polarity must be 'auto', 'dark' or 'bright'.")
 
-    def tightened(self, factor: float) -> SegmentationParameters:
+    def with_tightness(self, factor: float) -> SegmentationParameters:
         """Return parameters for tighter (above 1) or wider (below 1) outlines.
 
         Parameters
@@ -186,7 +186,7 @@ Reasons = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
-class Foreground:
+class CandidateRegions:
     """Everything stained in an image, before filtering.
 
     Attributes
@@ -268,7 +268,7 @@ def segment_metaphase(
 
     Examples
     --------
-    >>> from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+    >>> from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
     >>> labels = segment_metaphase(synthetic_metaphase(seed=1).image)
     >>> bool(labels.max() > 20)
     True
@@ -305,7 +305,9 @@ def find_regions(
     )
 
 
-def label_foreground(image: Any, parameters: SegmentationParameters | None = None) -> Foreground:
+def label_foreground(
+    image: Any, parameters: SegmentationParameters | None = None
+) -> CandidateRegions:
     """Label everything stained, with nuclei separate.
 
     Parameters
@@ -329,7 +331,7 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
     values /= np.float32(population.level)
     members = population.members_in(values.shape, step)
     mask, nuclei, signal = _stained(
-        Signal(values, stain.dark_chromosomes), population.half / step, members, chosen
+        NormalizedImage(values, stain.dark_chromosomes), population.half / step, members, chosen
     )
     found = label_mask(mask, signal, nuclei, population.half / step)
     if step > 1:
@@ -338,7 +340,7 @@ def label_foreground(image: Any, parameters: SegmentationParameters | None = Non
 
 
 def _stained(
-    found: Signal, half: float, members: Mask, chosen: SegmentationParameters
+    found: NormalizedImage, half: float, members: Mask, chosen: SegmentationParameters
 ) -> tuple[Mask, Mask, NDArray[np.float32]]:
     """Return the mask of the stain, the mask of nuclei, and the smoothed signal."""
     signal = ndimage.gaussian_filter(
@@ -368,7 +370,7 @@ def _stained(
     return mask, nuclei, signal
 
 
-def _enlarged(found: Foreground, step: int, shape: tuple[int, ...]) -> Foreground:
+def _enlarged(found: CandidateRegions, step: int, shape: tuple[int, ...]) -> CandidateRegions:
     """Upsample the foreground of a downsampled image."""
     # The outline is where the interpolated mask is one half.
     inside = interpolate(found.labels > 0, step, shape, (step - 1) / 2) > 0.5
@@ -386,7 +388,7 @@ def _enlarged(found: Foreground, step: int, shape: tuple[int, ...]) -> Foregroun
     )
 
 
-def _with_missing(found: Foreground, missing: Mask, blank: Mask) -> Foreground:
+def _with_missing(found: CandidateRegions, missing: Mask, blank: Mask) -> CandidateRegions:
     """Add pixels without image content to what is left out; regions continue below thin lines."""
     labels, areas = found.labels, found.areas
     missing = missing & (blank | (labels == 0))
@@ -407,7 +409,7 @@ def _with_missing(found: Foreground, missing: Mask, blank: Mask) -> Foreground:
 
 def label_mask(
     mask: Mask, signal: Floats, nuclei: Mask | None = None, half: float = 0.0
-) -> Foreground:
+) -> CandidateRegions:
     """Label and measure the pieces of a mask.
 
     Parameters
@@ -432,9 +434,11 @@ def label_mask(
     thickness = 2 * deepest(depth, labels, count)
     few, many = (share * half for share in _RIDGES) if half else (SHALLOWEST, math.inf)
     long = areas > _LONG * thickness**2
-    width = 2 * (half_width(np.where(long[labels], depth, 0), max(SHALLOWEST, few), many) or half)
+    width = 2 * (
+        chromosome_half_width(np.where(long[labels], depth, 0), max(SHALLOWEST, few), many) or half
+    )
     median = chromosome_area(areas[long & (thickness >= 0.7 * width)], width / 2)
-    found = Foreground(
+    found = CandidateRegions(
         labels,
         areas,
         thickness,
@@ -447,7 +451,7 @@ def label_mask(
     return found if nuclei is None or not nuclei.any() else _with_nuclei(found, signal, nuclei)
 
 
-def _with_nuclei(found: Foreground, signal: Floats, nuclei: Mask) -> Foreground:
+def _with_nuclei(found: CandidateRegions, signal: Floats, nuclei: Mask) -> CandidateRegions:
     """Mark the rims of nuclei, and add the nuclei as labels that are left out."""
     labels, areas = found.labels, found.areas
     reach = max(2.0, 0.4 * found.width)
@@ -472,7 +476,7 @@ def _with_nuclei(found: Foreground, signal: Floats, nuclei: Mask) -> Foreground:
     )
 
 
-def filter_regions(foreground: Foreground, parameters: SegmentationParameters) -> Labels:
+def filter_regions(foreground: CandidateRegions, parameters: SegmentationParameters) -> Labels:
     """Drop regions that are too small, large, thin or faint, and renumber the rest from 1.
 
     Large regions may be thick and ragged: they may be tangled clusters.
@@ -497,7 +501,7 @@ def filter_regions(foreground: Foreground, parameters: SegmentationParameters) -
     return np.asarray(numbers[foreground.labels])
 
 
-def why_left_out(foreground: Foreground, parameters: SegmentationParameters) -> Reasons:
+def why_left_out(foreground: CandidateRegions, parameters: SegmentationParameters) -> Reasons:
     """Return for each label of a foreground why it is not a region.
 
     Parameters

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.cluster_types import TYPES
 
 #: Weight of the base model's temperature in `fit_temperature`, in regions.
 PRIOR_REGIONS = 200
@@ -49,7 +49,7 @@ def calibrate(
     weights : (K,) float array
         Deployment over training prior (Saerens et al., Neural Computation 2002).
     shifts : (N, K) float array, optional
-        Added to the log probabilities of each region, see `surroundings_shifts`.
+        Added to the log probabilities of each region, see `neighborhood_logit_offsets`.
 
     Returns
     -------
@@ -102,7 +102,9 @@ def fit_temperature(
     return float(grid[int(np.argmin(losses))])
 
 
-def to_five(probabilities: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.float32]:
+def expand_to_all_types(
+    probabilities: NDArray[np.floating], classes: Sequence[str]
+) -> NDArray[np.float32]:
     """Map (N, K) probabilities of a model's classes to the five types, (N, 5) float32."""
     out = np.zeros((len(probabilities), len(TYPES)), np.float32)
     order = [str(kind) for kind in TYPES]

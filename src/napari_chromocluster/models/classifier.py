@@ -13,27 +13,27 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES, TYPES
 from napari_chromocluster.imaging.crops import RegionCrop, render_crop
+from napari_chromocluster.imaging.normalization import pixels_of
 from napari_chromocluster.imaging.regions import Region, Selection, extract_regions
-from napari_chromocluster.imaging.signal import pixels_of
-from napari_chromocluster.models.calibration import calibrate, prior_weights, to_five
-from napari_chromocluster.models.expected_number import with_expected_number
+from napari_chromocluster.models.calibration import calibrate, expand_to_all_types, prior_weights
+from napari_chromocluster.models.chromosome_count_prior import apply_chromosome_count_prior
 from napari_chromocluster.models.familiarity import (
     FeatureStatistics,
     familiarity,
     less_confident,
 )
-from napari_chromocluster.models.metaphase import CutMetaphase, cut_metaphase
+from napari_chromocluster.models.metaphase_crops import MetaphaseCrops, crop_metaphase
 from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.model_file import load_model_file
+from napari_chromocluster.models.neighborhood_prior import neighborhood_logit_offsets
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, fold_batch_norms
-from napari_chromocluster.models.recall import Recall
+from napari_chromocluster.models.prediction_cache import PredictionCache
 from napari_chromocluster.models.registry import listed_name, resolve_model
-from napari_chromocluster.models.surroundings_prior import surroundings_shifts
-from napari_chromocluster.progress import Cancelled, Progress, Stop, shifted
-from napari_chromocluster.results.sources import cut_ready_made
-from napari_chromocluster.results.table import build_table
-from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, TYPES
+from napari_chromocluster.progress import Cancelled, Progress, Stop, offset_progress
+from napari_chromocluster.results.annotated_crops import load_ready_made_crops
+from napari_chromocluster.results.features_table import build_table
 
 #: Regions sent through the network at once.
 _BATCH = {"cuda": 128, "mps": 32, "cpu": 16}
@@ -107,7 +107,7 @@ class ClusterClassifier:
         self._layout = torch.contiguous_format if plain else torch.channels_last
         self.network.to(memory_format=self._layout)
         self.batch_size = _BATCH.get(self.device.type, 16)
-        self._recall = Recall(card)
+        self._recall = PredictionCache(card)
         self._statistics = FeatureStatistics.from_dict(card.feature_statistics)
 
     @property
@@ -142,7 +142,7 @@ class ClusterClassifier:
         prior : mapping of type to share, optional
             Frequency of types; the others keep their share in the model card.
         expected : int, optional
-            Chromosomes in a cell, see `with_expected_number`; None if unknown.
+            Chromosomes in a cell, see `apply_chromosome_count_prior`; None if unknown.
         tta : int, optional
             Rotated and mirrored copies averaged, 1 to 8 (default: the card's).  The networks of
             an ensemble take turns, so it costs no more than a single network.
@@ -180,7 +180,7 @@ class ClusterClassifier:
                 prior=prior,
                 tta=tta,
                 stop=stop,
-                progress=shifted(progress, done, total),
+                progress=offset_progress(progress, done, total),
             )
             familiar[cut.regions[0].frame] = predicted.familiarity
             parts.append(build_table(cut.regions, predicted.probabilities, model=self.name))
@@ -195,7 +195,7 @@ class ClusterClassifier:
         selected: list[Region],
         expected: int | None,
         stop: Stop | None,
-    ) -> Iterator[CutMetaphase]:
+    ) -> Iterator[MetaphaseCrops]:
         by_frame: dict[int, list[Region]] = {}
         for region in selected:
             by_frame.setdefault(region.frame, []).append(region)
@@ -203,7 +203,7 @@ class ClusterClassifier:
             if stop is not None and stop():
                 raise Cancelled("Classifying was stopped.")
             image, labels = (np.asarray(part) for part in frames[frame])
-            yield cut_metaphase(image, labels, mine, expected)
+            yield crop_metaphase(image, labels, mine, expected)
 
     def classify_crops(
         self,
@@ -230,7 +230,7 @@ class ClusterClassifier:
             Probabilities in the order of ``taxonomy.TYPES``.
         """
         return self.predict_regions(
-            cut_ready_made(images), prior=prior, tta=tta, progress=progress, stop=stop
+            load_ready_made_crops(images), prior=prior, tta=tta, progress=progress, stop=stop
         )
 
     def explain(
@@ -246,9 +246,9 @@ class ClusterClassifier:
     ) -> NDArray[np.float32]:
         """Return class activation maps of regions, as an image of the metaphase's shape.
 
-        See `napari_chromocluster.models.explanation.explain_regions`.
+        See `napari_chromocluster.models.class_activation.explain_regions`.
         """
-        from napari_chromocluster.models.explanation import explain_regions
+        from napari_chromocluster.models.class_activation import explain_regions
 
         return explain_regions(
             self, image, labels, select, cluster_type=cluster_type, expected=expected,
@@ -257,7 +257,7 @@ class ClusterClassifier:
 
     def classify_metaphase(
         self,
-        cut: CutMetaphase,
+        cut: MetaphaseCrops,
         *,
         prior: Mapping[str, float] | None = None,
         tta: int | None = None,
@@ -265,11 +265,11 @@ class ClusterClassifier:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> MetaphasePredictions:
-        """Classify the crops of one metaphase (see `cut_metaphase`).
+        """Classify the crops of one metaphase (see `crop_metaphase`).
 
         Parameters
         ----------
-        cut : CutMetaphase
+        cut : MetaphaseCrops
             The regions.
         prior, tta, progress, stop
             As in `classify`.
@@ -277,7 +277,7 @@ class ClusterClassifier:
             Whether to classify regions again that are cached.
         """
         if self._recall.card is not self.card:  # another card gives other probabilities
-            self._recall = Recall(self.card)
+            self._recall = PredictionCache(self.card)
             self._statistics = FeatureStatistics.from_dict(self.card.feature_statistics)
         setting = (tta, tuple(sorted((prior or {}).items())))
 
@@ -298,7 +298,7 @@ class ClusterClassifier:
         out = less_confident(alone[:, :-1], familiar)
         if cut.expected is not None:
             flat = less_confident(together[:, :-1], familiar)
-            weighed = with_expected_number(flat, cut.sizes, cut.expected)
+            weighed = apply_chromosome_count_prior(flat, cut.sizes, cut.expected)
             out[counted] = weighed[: int(counted.sum())]
         return MetaphasePredictions(out, familiar)
 
@@ -346,7 +346,7 @@ class ClusterClassifier:
                     self.shifts(some),
                     self._weights(prior),
                     tta,
-                    shifted(progress, start, len(crops)),
+                    offset_progress(progress, start, len(crops)),
                     stop,
                 )
             )
@@ -363,9 +363,9 @@ class ClusterClassifier:
         return np.stack([render_crop(crop, spec) for crop in crops])
 
     def shifts(self, crops: Sequence[RegionCrop]) -> NDArray[np.float64]:
-        """Return the log-odds shifts from the surroundings of crops, see `surroundings_shifts`."""
+        """Return the log-odds shifts of crops (`neighborhood_logit_offsets`)."""
         around = [crop.surroundings for crop in crops]
-        return surroundings_shifts(around, self.card.surroundings, self.card.classes)
+        return neighborhood_logit_offsets(around, self.card.surroundings, self.card.classes)
 
     def predict_crops(
         self,
@@ -426,7 +426,7 @@ class ClusterClassifier:
                 chances[rows.start + unsure] = calibrated(together, rows.start + unsure)
 
         self._in_batches(len(inputs), predict, progress, stop)
-        return RegionPredictions(to_five(chances, self.card.classes), distances)
+        return RegionPredictions(expand_to_all_types(chances, self.card.classes), distances)
 
     def _views(self, tta: int | None) -> int:
         """Return the number of rotated and mirrored views, 1 to 8."""
@@ -456,7 +456,7 @@ class ClusterClassifier:
     ) -> NDArray[np.float32]:
         """Return the logits (V, N, K) for V views of N crops.
 
-        The networks of an ensemble take turns (see `member_of`).
+        The networks of an ensemble take turns (see `member_for_view`).
         """
         views = self._views(tta)
         out = np.zeros((views, len(crops), len(self.card.classes)), np.float32)
@@ -491,7 +491,7 @@ class ClusterClassifier:
             if progress is not None:
                 progress(start, count)
 
-    def member_of(self, number: int) -> ClusterNetwork:
+    def member_for_view(self, number: int) -> ClusterNetwork:
         """Return the network for a view."""
         members = self.network.members
         return members[number % len(members)]
@@ -519,9 +519,9 @@ class ClusterClassifier:
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half):
             inputs = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
             for group in groups:
-                views = torch.cat([turned(inputs, number) for number in group])
+                views = torch.cat([dihedral_view(inputs, number) for number in group])
                 seen = views.contiguous(memory_format=self._layout)
-                answer, hidden = self.member_of(group[0]).logits_and_features(seen)
+                answer, hidden = self.member_for_view(group[0]).logits_and_features(seen)
                 logits.append(answer.float().reshape(len(group), len(part), -1))
                 features.append(hidden[: len(part)])
             return torch.cat(logits).cpu().numpy(), features[0].float().cpu().numpy()
@@ -535,7 +535,7 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return "out of memory" in text or "can't allocate memory" in text
 
 
-def turned(inputs: torch.Tensor, number: int) -> torch.Tensor:
+def dihedral_view(inputs: torch.Tensor, number: int) -> torch.Tensor:
     """Return one of the eight rotated and mirrored copies of (N, C, S, S) inputs."""
     view = torch.rot90(inputs, number % 4, (2, 3)) if number % 4 else inputs
     return view.flip(3) if number >= 4 else view

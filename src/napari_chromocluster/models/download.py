@@ -12,8 +12,8 @@ import pooch
 
 from napari_chromocluster.imaging.files import write_text_atomic
 from napari_chromocluster.models.backbones import BACKBONES, BackboneSpec
-from napari_chromocluster.models.home import home_dir
 from napari_chromocluster.models.registry import RegistryError, backbone_path
+from napari_chromocluster.paths import home_dir
 from napari_chromocluster.progress import Cancelled
 
 Progress = Callable[[int, int], None]

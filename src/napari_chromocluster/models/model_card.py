@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_chromocluster.taxonomy import TYPES
+from napari_chromocluster.cluster_types import TYPES
 
 if TYPE_CHECKING:
     from napari_chromocluster.imaging.crops import CropSpec
@@ -74,7 +74,7 @@ class ModelCard:
     training_prior, deployment_prior : dict of str to float
         Share of each type in training and in use.
     surroundings : dict
-        Lookup tables of log-odds by neighbourhood, see `surroundings_prior.Tables`.
+        Lookup tables of log-odds by neighbourhood, see `neighborhood_prior.Tables`.
     unsure_threshold : float
         Regions with a lower confidence need a review.
     metrics : dict

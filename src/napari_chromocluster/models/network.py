@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_chromocluster.models.backbones import BACKBONES, BackboneSpec
-from napari_chromocluster.models.compact import CompactResNeXt, LargeCompactResNeXt
+from napari_chromocluster.models.compact_resnext import CompactResNeXt, LargeCompactResNeXt
 from napari_chromocluster.models.torch_setup import prepare_torch
 
 #: Children of a torchvision ResNet that form the body, in order, without pooling and classifier.
@@ -185,7 +185,7 @@ def fold_batch_norms(network: nn.Module) -> None:
         fold_batch_norms(child)
 
 
-def mixed_weights(
+def interpolate_state_dicts(
     states: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
 ) -> dict[str, Tensor]:
     """Average the weights of networks finetuned from the same one (Wortsman et al., ICML 2022).

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from napari_chromocluster.imaging.files import atomic_path
 from napari_chromocluster.models.backbones import BACKBONES
-from napari_chromocluster.models.home import cache_dir, home_dir
 from napari_chromocluster.models.model_card import ModelCard, ModelFileError, read_card
 from napari_chromocluster.models.torch_setup import prepare_torch
+from napari_chromocluster.paths import cache_dir, home_dir
 
 _WEIGHTS = Path(__file__).parent / "weights"
 _SUFFIX = ".safetensors"

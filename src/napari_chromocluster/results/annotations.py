@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from napari_chromocluster.imaging.files import IMAGE_SUFFIXES, ImageError, atomic_path
-from napari_chromocluster.imaging.regions import RegionError
-from napari_chromocluster.results.delimited import (
-    DelimitedTextError,
-    read_delimited,
-    read_header,
-)
-from napari_chromocluster.results.groups import name_groups
-from napari_chromocluster.taxonomy import (
+from napari_chromocluster.cluster_types import (
     TYPES,
     UNRESOLVED,
     UNTYPED_CLUSTER,
     possible_types,
     type_word,
+)
+from napari_chromocluster.imaging.files import IMAGE_SUFFIXES, ImageError, atomic_path
+from napari_chromocluster.imaging.regions import RegionError
+from napari_chromocluster.results.annotation_groups import name_groups
+from napari_chromocluster.results.delimited import (
+    DelimitedTextError,
+    read_delimited,
+    read_header,
 )
 
 #: Columns of an annotation table.
@@ -139,7 +139,7 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     typed = table["cluster_type"]
     table["cluster_type"] = typed.map(type_word)
     for line, kind, as_typed in zip(table[_LINE], table["cluster_type"], typed, strict=True):
-        if kind != UNRESOLVED and not says_type(kind):
+        if kind != UNRESOLVED and not has_type(kind):
             raise AnnotationError(
                 f"{file.name}, line {line}: {as_typed!r} is no cluster type; "
                 f"use one of {', '.join(TYPES)}."
@@ -254,7 +254,7 @@ def _kind_of(folder: Path) -> str:
     return type_word(folder.name)
 
 
-def says_type(name: str) -> bool:
+def has_type(name: str) -> bool:
     """Whether a word of the column ``cluster_type`` names a type, or several that are possible."""
     try:
         return bool(possible_types(name))
@@ -262,7 +262,7 @@ def says_type(name: str) -> bool:
         return False
 
 
-def resolved(annotations: pd.DataFrame) -> pd.DataFrame:
+def with_allowed_types(annotations: pd.DataFrame) -> pd.DataFrame:
     """Drop unresolved rows and rows without a single type."""
     known = annotations["cluster_type"].isin([str(kind) for kind in TYPES])
     return annotations[known].reset_index(drop=True)

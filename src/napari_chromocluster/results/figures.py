@@ -21,16 +21,16 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from skimage.measure import find_contours
 
+from napari_chromocluster.cluster_types import TYPES, ClusterType
 from napari_chromocluster.imaging.files import ImageError, atomic_path
+from napari_chromocluster.imaging.normalization import normalize_stain, to_grayscale
 from napari_chromocluster.imaging.regions import (
     Region,
     extract_regions,
     region_mask,
     topmost_point,
 )
-from napari_chromocluster.imaging.signal import chromosome_signal, to_grayscale
-from napari_chromocluster.results.table import counts, unsure
-from napari_chromocluster.taxonomy import TYPES, ClusterType
+from napari_chromocluster.results.features_table import counts, unsure
 
 _INCHES = 8.0
 #: Height of the tallest figure: what is drawn has at most 65535 px.
@@ -270,7 +270,7 @@ def contact_sheet(
     pixel_size : float, optional
         Micrometres of a pixel, for a scale bar.
     """
-    signal = chromosome_signal(image, labels).values
+    signal = normalize_stain(image, labels).values
     regions = {region.label: region for region in extract_regions(labels)}
     table = table[table["index"].isin(regions)]
     side = side or _usual_side(list(regions.values()))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_chromocluster.taxonomy import CHROMOSOME_TYPES, TYPES
+from napari_chromocluster.cluster_types import CHROMOSOME_TYPES, TYPES
 
 _ORDER = [str(kind) for kind in TYPES]
 _PLAIN_FIELDS = (

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.regions import usual_area
-from napari_chromocluster.results.chromosomes import usually_held
-from napari_chromocluster.results.table import counts
-from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES, ClusterType
+from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES, ClusterType
+from napari_chromocluster.imaging.regions import reference_area
+from napari_chromocluster.results.chromosome_count import expected_chromosome_count
+from napari_chromocluster.results.features_table import counts
 
 #: Least chromosomes in a region of each type.
 _LEAST = {
@@ -55,18 +55,18 @@ def estimate_chromosomes(table: pd.DataFrame) -> int:
     """Estimate how many chromosomes the regions of a metaphase hold.
 
     A single counts 1.  A cluster counts as many as one of its size holds on
-    average (see `usually_held`), but at least what its type needs (2, or 3 for
+    average (see `expected_chromosome_count`), but at least what its type needs (2, or 3 for
     both).
     """
     kinds, areas = table["cluster_type"].to_numpy(object), table["area"].to_numpy(float)
     known = np.isfinite(areas)
-    usual = usual_area(areas[known]) or _median(areas[known & (kinds == ClusterType.SINGLE)])
+    usual = reference_area(areas[known]) or _median(areas[known & (kinds == ClusterType.SINGLE)])
     total = 0
     for kind, least in _LEAST.items():
         mine = areas[kinds == kind]
         held = np.full(len(mine), float(least))
         if least > 1 and usual > 0:
-            by_area = np.nan_to_num(np.round(usually_held(mine / usual)))
+            by_area = np.nan_to_num(np.round(expected_chromosome_count(mine / usual)))
             held = np.maximum(held, by_area)
         total += int(held.sum())
     return total
@@ -157,7 +157,7 @@ def summarise(table: pd.DataFrame, expected: int | None = EXPECTED_CHROMOSOMES) 
     )
 
 
-def rank(
+def sort_by_score(
     tables: Mapping[str, pd.DataFrame], expected: int | None = EXPECTED_CHROMOSOMES
 ) -> pd.DataFrame:
     """Rank metaphases from best to worst.

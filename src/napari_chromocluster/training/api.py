@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.models.torch_setup import prepare_torch
-from napari_chromocluster.results.sources import trainable
+from napari_chromocluster.results.annotated_crops import trainable
+from napari_chromocluster.training.base_model import set_base_model, validate_base_model
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.config import preset as preset_named
-from napari_chromocluster.training.inventory import data_warnings
+from napari_chromocluster.training.data_summary import data_warnings
 from napari_chromocluster.training.process import start
-from napari_chromocluster.training.run import Run, name_for, new_run_folder
+from napari_chromocluster.training.run_folder import Run, name_for, new_run_folder
 from napari_chromocluster.training.split import check_annotations, read_tables
-from napari_chromocluster.training.starting import begin_with, check_start
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,12 +63,12 @@ def configure(
     paths = [annotations] if isinstance(annotations, (str, Path)) else list(annotations)
     chosen = config or preset_named(preset)
     if base_model is not None:
-        chosen = begin_with(chosen, base_model, backbone_weights)
+        chosen = set_base_model(chosen, base_model, backbone_weights)
     elif backbone_weights is not None:
         # A preset that starts from a model cannot take backbone weights.
         start = chosen.base_model or chosen.backbone
-        chosen = begin_with(chosen, start, backbone_weights)
-    chosen = check_start(
+        chosen = set_base_model(chosen, start, backbone_weights)
+    chosen = validate_base_model(
         chosen.replace(
             annotations=tuple(str(Path(path).expanduser().resolve()) for path in paths), **changes
         )
@@ -136,16 +136,16 @@ def train(
     )
     for text in data_warnings(run.config):
         _LOG.warning(text)
-    carry_out(run, wait)
+    launch(run, wait)
     return run
 
 
-def carry_out(run: Run, wait: bool) -> None:
+def launch(run: Run, wait: bool) -> None:
     """Train a run that `prepare` created, in this process or a separate one."""
     if wait:
         prepare_torch()
-        from napari_chromocluster.training.worker import work
+        from napari_chromocluster.training.worker import run_training
 
-        work(run)
+        run_training(run)
     else:
         start(run)

@@ -28,7 +28,7 @@ class Stopped(Exception):
 
 
 class RunLike(Protocol):
-    """The part of `training.run.Run` that the loop uses."""
+    """The part of `training.run_folder.Run` that the loop uses."""
 
     @property
     def checkpoint_folder(self) -> Path:
@@ -199,7 +199,7 @@ class RunEvents(Callback):
         )
 
 
-class WarmAverage(WeightAveraging):
+class EmaWarmup(WeightAveraging):
     """Exponential moving average of the weights with a warm-up.
 
     With a constant decay, the first, poor weights would dominate a short training.
@@ -243,7 +243,7 @@ class MovedCheckpoint(ModelCheckpoint):
         )
 
 
-class LastEpoch(MovedCheckpoint):
+class LastCheckpoint(MovedCheckpoint):
     """Keep the last complete epoch; a resumed training repeats an interrupted one."""
 
     def __init__(self, folder: Path, name: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.cluster_types import ClusterType
 
 #: Metrics by which the best epoch can be chosen.
 MONITORS = ("macro_sensitivity", "accuracy", "likelihood")

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_chromocluster.training.batches import DrawPlan, TrainingBatches
 from napari_chromocluster.training.callbacks import RunLike, Stopped
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
-from napari_chromocluster.training.loop import start_network
-from napari_chromocluster.training.module import StageModule, partial_label_loss
-from napari_chromocluster.training.prepare import prepare_data
-from napari_chromocluster.training.run import Run
-from napari_chromocluster.training.worker import guarded
+from napari_chromocluster.training.lightning_module import StageModule, partial_label_loss
+from napari_chromocluster.training.prepared_data import prepare_data
+from napari_chromocluster.training.run_folder import Run
+from napari_chromocluster.training.sampling import DrawPlan, TrainingBatches
+from napari_chromocluster.training.trainer import start_network
+from napari_chromocluster.training.worker import run_with_status
 
 _LOWEST, _HIGHEST = 1e-7, 1.0
 #: Decay of the moving average of the loss.
@@ -167,4 +167,4 @@ def find_rates_of(run: Run, stage_number: int = -1) -> RateFinding | None:
         run.emit({"kind": "end", "suggestion": found.suggestion})
         return found
 
-    return guarded(run, job)
+    return run_with_status(run, job)

@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 
-from napari_chromocluster.training import alive
-from napari_chromocluster.training.run import RUNNING, Run, RunError
+from napari_chromocluster.training import process_lock
+from napari_chromocluster.training.run_folder import RUNNING, Run, RunError
 
 #: Children of this process by PID, kept so that they can be waited for when they end.
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
@@ -83,7 +83,7 @@ def start(
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_detached()
             )
-        alive.mark(run.pid_path, child.pid)
+        process_lock.mark(run.pid_path, child.pid)
     except OSError as error:
         raise RunError(
             f"The training could not be started ({error.strerror}): check the free space and "
@@ -132,7 +132,7 @@ def stop(run: Run, grace: float = GRACE) -> None:
 
 def terminate(run: Run) -> None:
     """Terminate the process of a run and its children now; its last checkpoint is kept."""
-    process = alive.local_process(run.pid_path)
+    process = process_lock.local_process(run.pid_path)
     if process is None or process.pid == os.getpid():
         return
     try:

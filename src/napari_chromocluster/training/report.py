@@ -16,23 +16,23 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.crops import RegionCrop
 from napari_chromocluster.imaging.files import atomic_path, write_text_atomic
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.model_card import read_card
 from napari_chromocluster.models.registry import RegistryError, listed_name, resolve_model
+from napari_chromocluster.results.annotated_crops import load_annotated_crops
 from napari_chromocluster.results.metrics import evaluate_predictions
-from napari_chromocluster.results.sources import cut_annotated
-from napari_chromocluster.taxonomy import TYPES
-from napari_chromocluster.training.division import divided_groups
 from napari_chromocluster.training.report_data import (
     METRICS,
     PREDICTIONS,
     Mistake,
     Report,
 )
-from napari_chromocluster.training.run import Run, RunError, fold_runs
-from napari_chromocluster.training.seen import seen_groups
+from napari_chromocluster.training.run_folder import Run, RunError, fold_runs
+from napari_chromocluster.training.saved_split import groups_in_saved_split
+from napari_chromocluster.training.training_groups import groups_in_training_set
 
 #: Maximum number of mistakes with a thumbnail.
 _MOST_MISTAKES = 200
@@ -52,7 +52,7 @@ def write_report(run: Run) -> Report:
     rows, probabilities = _predictions(run)
     groups = [str(group) for group in rows["group"]]
     true = [str(name) for name in rows["cluster_type"]]
-    crops = cut_annotated(rows).crops
+    crops = load_annotated_crops(rows).crops
     name, old = _old_probabilities(run, crops)
     held_out = sorted(set(groups))
     card = read_card(run.model_path)
@@ -63,7 +63,7 @@ def write_report(run: Run) -> Report:
         old_name=name,
         temperature=card.temperature,
         groups=held_out,
-        seen_by_old=sorted(seen_groups(name, held_out)),
+        seen_by_old=sorted(groups_in_training_set(name, held_out)),
         mistakes=_mistakes(run, rows, probabilities, crops),
         folds=run.config.folds,
         pooled=pooled,
@@ -74,7 +74,7 @@ def write_report(run: Run) -> Report:
         start_temperature=card.training.get("start_temperature"),
     )
     write_text_atomic(run.report_folder / METRICS, json.dumps(dataclasses.asdict(report), indent=1))
-    from napari_chromocluster.training.report_page import write_page
+    from napari_chromocluster.training.report_html import write_page
 
     write_page(run, report, true, probabilities)
     return report
@@ -128,16 +128,16 @@ def _pooled(run: Run) -> dict[str, Any] | None:
 
 def _unchecked(run: Run, pooled: Mapping[str, Any]) -> int:
     """Count the groups that were not validated on in any fold."""
-    return len(divided_groups(run.checkpoint_folder) - set(pooled["per_group"]))
+    return len(groups_in_saved_split(run.checkpoint_folder) - set(pooled["per_group"]))
 
 
-def old_model(run: Run) -> str:
+def baseline_model(run: Run) -> str:
     """Return the model to compare with: the base model, or the default model for a backbone."""
     return run.config.base_model or "default"
 
 
 def _old_probabilities(run: Run, crops: list[RegionCrop]) -> tuple[str, NDArray[np.float32] | None]:
-    name = old_model(run)
+    name = baseline_model(run)
     try:
         path = resolve_model(name)
         if not path.is_file():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_chromocluster.models.calibration import PRIOR_REGIONS
-from napari_chromocluster.training.run import Run, RunError
+from napari_chromocluster.training.run_folder import Run, RunError
 
 #: Files of the report folder.
 PREDICTIONS, METRICS, PAGE = "validation.json", "metrics.json", "report.html"
@@ -122,7 +122,7 @@ class Report:
             f"the start, and the calibration error is not meaningful."
         )
 
-    def what_was_kept(self) -> str:
+    def provenance_note(self) -> str:
         """Describe what the model keeps of the old one; empty if nothing."""
         kept = []
         if self.share_of_start:
@@ -132,7 +132,7 @@ class Report:
             kept.append(f"{others} other network{'' if others == 1 else 's'} of the ensemble")
         return f"It keeps {' and '.join(kept)} of the old model." if kept else ""
 
-    def what_was_not_checked(self) -> str:
+    def unchecked_note(self) -> str:
         """Describe the groups that were not validated on in any fold; empty if none."""
         if not self.unchecked:
             return ""

@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_chromocluster.cluster_types import TYPES
+from napari_chromocluster.results.annotated_crops import read_sources, trainable
+from napari_chromocluster.results.annotation_groups import images_of_two_groups
 from napari_chromocluster.results.annotations import AnnotationError, naming_line
-from napari_chromocluster.results.groups import images_of_two_groups
-from napari_chromocluster.results.sources import read_sources, trainable
-from napari_chromocluster.taxonomy import TYPES
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
-from napari_chromocluster.training.seen import seen_groups
+from napari_chromocluster.training.training_groups import groups_in_training_set
 
 _TYPES = {str(kind) for kind in TYPES}
 #: Minimum and maximum number of validation groups, relative to the requested share.
@@ -163,7 +163,7 @@ def fold_of(groups: Iterable[str], config: TrainingConfig) -> tuple[set[str], se
 
 def _by_place(order: list[str], held: Mapping[str, set[str]], config: TrainingConfig) -> set[str]:
     """Choose the validation groups among groups in ``order`` of their places."""
-    seen = seen_groups(config.base_model, order)
+    seen = groups_in_training_set(config.base_model, order)
     usable = [group for group in order if group not in seen]
     if not any(held[group] & _TYPES for group in usable):
         usable = order

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import torch
 
 from napari_chromocluster.imaging.files import is_full_disk
-from napari_chromocluster.training import alive
+from napari_chromocluster.training import process_lock
 from napari_chromocluster.training.callbacks import Stopped
-from napari_chromocluster.training.folds import train_folds
-from napari_chromocluster.training.loop import fit
+from napari_chromocluster.training.cross_validation import train_folds
 from napari_chromocluster.training.process import is_helper
 from napari_chromocluster.training.report import write_report
-from napari_chromocluster.training.run import FINISHED, RUNNING, Run, RunError
+from napari_chromocluster.training.run_folder import FINISHED, RUNNING, Run, RunError
+from napari_chromocluster.training.trainer import fit
 
 Result = TypeVar("Result")
 #: Start of the message of an unexpected error.
@@ -53,7 +53,7 @@ class _Helper(_RunProxy):
         """Do nothing."""
 
 
-def work(run: Run, *, resume: bool = False) -> Path | None:
+def run_training(run: Run, *, resume: bool = False) -> Path | None:
     """Train in this process and write the report.
 
     Parameters
@@ -80,13 +80,13 @@ def work(run: Run, *, resume: bool = False) -> Path | None:
     # `guarded` checks for a running training: the mark may be that of this process.
     if resume and run.state() == FINISHED:
         run.check_resumable()
-    path = guarded(run, lambda: fit(run.config, _Reporting(run), resume=resume))
+    path = run_with_status(run, lambda: fit(run.config, _Reporting(run), resume=resume))
     if not run.should_stop():
         _free_checkpoints(run)
     return path
 
 
-def guarded(run: Run, job: Callable[[], Result]) -> Result | None:
+def run_with_status(run: Run, job: Callable[[], Result]) -> Result | None:
     """Run the job of a run folder, and record in the folder how it ended.
 
     Returns
@@ -103,12 +103,12 @@ def guarded(run: Run, job: Callable[[], Result]) -> Result | None:
     """
     # Progress is recorded in the run folder.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    found = alive.local_process(run.pid_path)
+    found = process_lock.local_process(run.pid_path)
     if run.state() == RUNNING and (found is None or found.pid != os.getpid()):
         raise RunError("This training is already running: attach to it instead.")
     try:
         run.clear_stop()
-        alive.mark(run.pid_path)
+        process_lock.mark(run.pid_path)
         run.begin()
         _delete_temporary_files(run)
         return job()
@@ -116,7 +116,7 @@ def guarded(run: Run, job: Callable[[], Result]) -> Result | None:
         run.emit_last({"kind": "stopped", "message": str(stopped)})
         return None
     except BaseException as error:
-        event = {"kind": "error", "message": sentence(error), "type": type(error).__name__}
+        event = {"kind": "error", "message": error_message(error), "type": type(error).__name__}
         run.emit_last(event)
         raise
     finally:
@@ -131,7 +131,7 @@ def _report(run: Run) -> None:
         write_report(run)
         run.emit({"kind": "report", "done": True})
     except Exception as error:
-        message = f"The model is saved, but its report could not be written: {sentence(error)}"
+        message = f"The model is saved, but its report could not be written: {error_message(error)}"
         run.emit_last({"kind": "report", "done": True, "message": message})
 
 
@@ -150,7 +150,7 @@ def _free_checkpoints(run: Run) -> None:
             path.unlink(missing_ok=True)
 
 
-def sentence(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Describe in one sentence what ended a training and what to do."""
     text = str(error).strip()
     if is_full_disk(error) or "PytorchStreamWriter failed" in text:

@@ -29,10 +29,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from napari_chromocluster.viewer.explaining import explain_region
+    from napari_chromocluster.viewer.explanation_layer import explain_region
+    from napari_chromocluster.viewer.layer_annotations import train_on_layers
     from napari_chromocluster.viewer.overlay import show_overlay
     from napari_chromocluster.viewer.scripting import classify_layer, open_result, segment_layer
-    from napari_chromocluster.viewer.training import train_on_layers
 
 
 def __getattr__(name: str) -> Any:

@@ -12,17 +12,17 @@ from napari_chromocluster.viewer.layers import (
     CHANNEL,
     SOURCE,
     frame_shape,
-    kind_of,
-    placement,
+    layer_type,
     source_of,
+    spatial_metadata,
     unique_name,
 )
-from napari_chromocluster.viewer.preferences import preferences
+from napari_chromocluster.viewer.settings import preferences
 
 
 def may_have_channels(layer: Any) -> bool:
     """Whether an image layer is a stack from a file that may name its axes."""
-    if kind_of(layer) != "image" or CHANNEL in layer.metadata or len(frame_shape(layer)) < 3:
+    if layer_type(layer) != "image" or CHANNEL in layer.metadata or len(frame_shape(layer)) < 3:
         return False
     file = Path(source_of(layer))
     return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
@@ -106,7 +106,7 @@ def show_channel(viewer: Any, layer: Any, opened: ImageFile) -> Any:
                 "notes": " ".join(opened.notes),
             },
         },
-        **(placement(layer, ndim) if same else {}),
+        **(spatial_metadata(layer, ndim) if same else {}),
     )
 
 

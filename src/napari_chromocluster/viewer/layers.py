@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.regions import Region, are_grays, label_doubt
-from napari_chromocluster.results.table import (
+from napari_chromocluster.imaging.regions import Region, label_doubt, looks_like_grayscale
+from napari_chromocluster.results.features_table import (
     COLUMNS,
     TableError,
     empty_table,
@@ -59,7 +59,7 @@ class LayerError(ValueError):
     """Layers that cannot be used together."""
 
 
-def kind_of(layer: Any) -> str:
+def layer_type(layer: Any) -> str:
     """Return ``image``, ``labels`` ... by public means, without importing napari's classes."""
     names = {cls.__name__.lower() for cls in layer.__class__.__mro__}
     return next((name for name in ("labels", "image", "points", "shapes") if name in names), "")
@@ -70,7 +70,7 @@ def image_layers(viewer: Any) -> list[Any]:
 
     Left out are explanations, and layers of several channels of which one has a layer of its own.
     """
-    images = [layer for layer in viewer.layers if kind_of(layer) == "image"]
+    images = [layer for layer in viewer.layers if layer_type(layer) == "image"]
     several = {one.metadata[CHANNEL]["of"] for one in images if CHANNEL in one.metadata}
     return [
         layer
@@ -81,7 +81,7 @@ def image_layers(viewer: Any) -> list[Any]:
 
 def labels_layers(viewer: Any) -> list[Any]:
     """Return the labels layers of a viewer."""
-    return [layer for layer in viewer.layers if kind_of(layer) == "labels"]
+    return [layer for layer in viewer.layers if layer_type(layer) == "labels"]
 
 
 def front_image(viewer: Any) -> Any:
@@ -102,7 +102,7 @@ def find_layer(viewer: Any, layer: Any, kind: str) -> Any:
         if layer not in viewer.layers:
             raise LayerError(f"There is no layer {layer!r}: choose one that is open.")
         layer = viewer.layers[layer]
-    if kind_of(layer) != kind:
+    if layer_type(layer) != kind:
         article = "an" if kind[0] in "aeiou" else "a"
         raise LayerError(
             f"The layer {layer.name!r} is not {article} {kind} layer: choose one that is."
@@ -110,28 +110,28 @@ def find_layer(viewer: Any, layer: Any, kind: str) -> Any:
     return layer
 
 
-def pixels(layer: Any) -> Any:
+def layer_data(layer: Any) -> Any:
     """Return the array of a layer at full resolution; lazy arrays stay lazy."""
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
 
 
-def still(layer: Any) -> Any:
+def layer_snapshot(layer: Any) -> Any:
     """Return the array of a layer as it is now, for work beside the viewer.
 
     A copy, so that painting meanwhile neither disturbs the work nor is mistaken for it; lazy
     arrays stay lazy.
     """
-    array = pixels(layer)
+    array = layer_data(layer)
     return array.copy() if isinstance(array, np.ndarray) else array
 
 
 def frame_shape(layer: Any) -> tuple[int, ...]:
     """Return the shape of a layer without its colour channels."""
-    shape = tuple(int(n) for n in pixels(layer).shape)
+    shape = tuple(int(n) for n in layer_data(layer).shape)
     return shape[:-1] if getattr(layer, "rgb", False) else shape
 
 
-def placement(layer: Any, ndim: int | None = None) -> dict[str, Any]:
+def spatial_metadata(layer: Any, ndim: int | None = None) -> dict[str, Any]:
     """Return where a layer lies in the world, as options of another that is to lie there.
 
     Parameters
@@ -259,7 +259,7 @@ def content_of(array: Any) -> str:
 
 def shown_content(layer: Any) -> str:
     """Return `content_of` the picture that an image layer shows, computed once for each."""
-    array = pixels(layer)
+    array = layer_data(layer)
     if not isinstance(array, np.ndarray):
         return ""
     known = _CONTENTS.get(layer.unique_id)
@@ -335,7 +335,7 @@ def layer_doubt(array: NDArray[Any], regions: Sequence[Region]) -> str:
     for one in regions:
         by_frame.setdefault(one.frame, []).append(one)
     for frame, mine in by_frame.items():
-        if are_grays(mine):
+        if looks_like_grayscale(mine):
             return (
                 "it looks like a picture, not like labels: open the label image of the metaphase."
             )
@@ -504,7 +504,7 @@ def labels_in_box(layer: Any, corners: Any, frame: int = 0) -> set[int]:
         Frame of a stack.
     """
     inside = np.array([layer.world_to_data(corner) for corner in np.asarray(corners)])[:, -2:]
-    array = pixels(layer)
+    array = layer_data(layer)
     plane = array[frame] if len(array.shape) == 3 else array
     low = np.clip(np.floor(inside.min(axis=0)).astype(int), 0, None)
     # A box left of the picture must not count from the other end.
@@ -513,7 +513,7 @@ def labels_in_box(layer: Any, corners: Any, frame: int = 0) -> set[int]:
     return {int(label) for label in found if label}
 
 
-def beside(source: str | Path | None) -> tuple[Path | None, Path | None]:
+def sidecar_files(source: str | Path | None) -> tuple[Path | None, Path | None]:
     """Return label image and table that lie beside an image file, where they exist."""
     if not source:
         return None, None
@@ -528,13 +528,13 @@ def labels_in(folder: Path, name: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def read_beside(source: str | Path | None) -> tuple[Path | None, pd.DataFrame | None]:
+def read_sidecar_files(source: str | Path | None) -> tuple[Path | None, pd.DataFrame | None]:
     """Return the label image beside an image file, and its table read."""
-    labels, table = beside(source)
+    labels, table = sidecar_files(source)
     return labels, None if table is None else read_table(table)
 
 
-def beside_image(image: Any, path: str) -> str:
+def path_next_to_image(image: Any, path: str) -> str:
     """Return the path of a file to be written, unless it is that of the image or of a review.
 
     Raises

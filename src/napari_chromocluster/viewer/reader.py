@@ -19,6 +19,7 @@ import pandas as pd
 from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.regions import extract_regions
+from napari_chromocluster.results.annotated_crops import open_crop
 from napari_chromocluster.results.annotations import (
     TABLE_SUFFIXES,
     WHERE,
@@ -26,11 +27,10 @@ from napari_chromocluster.results.annotations import (
     is_annotation_folder,
     naming_line,
     read_rows,
-    resolved,
+    with_allowed_types,
 )
 from napari_chromocluster.results.delimited import read_any_text
-from napari_chromocluster.results.sources import open_crop
-from napari_chromocluster.results.table import build_table, set_types
+from napari_chromocluster.results.features_table import build_table, set_types
 from napari_chromocluster.viewer.layers import (
     CONTENT,
     GROUP,
@@ -73,7 +73,7 @@ def read(path: str | Sequence[str]) -> list[LayerTuple]:
         with naming_line(rows):
             layers += _metaphase(str(image), str(labels), rows, visible=not layers)
     if whole.any():
-        layers += _crop_sheet(resolved(table[whole]), Path(str(path)).stem)
+        layers += _crop_sheet(with_allowed_types(table[whole]), Path(str(path)).stem)
     if "napari.viewer" in sys.modules and (viewer := napari.current_viewer()) is not None:
         outline_what_comes(viewer, sum(kind == "labels" for _, _, kind in layers))
     return layers
@@ -109,7 +109,7 @@ def _annotated(labels: str, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
             f"{Path(labels).name}: correct the annotation file.",
             stacklevel=2,
         )
-    for kind, mine in resolved(rows).groupby("cluster_type", sort=False):
+    for kind, mine in with_allowed_types(rows).groupby("cluster_type", sort=False):
         table = set_types(table, [int(label) for label in mine["label"]], str(kind))
     return array, table
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.files import ImageError, atomic_path, write_text_atomic
 from napari_chromocluster.imaging.io import read_image
-from napari_chromocluster.imaging.synthetic import synthetic_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -47,7 +47,7 @@ def adir_mfish() -> list[LayerTuple]:
 
     The notice of its owners goes with it: beside the file, and in the layer's metadata.
     """
-    from napari_chromocluster.models.home import cache_dir
+    from napari_chromocluster.paths import cache_dir
 
     pixels = fetch(cache_dir() / "samples")
     options = {

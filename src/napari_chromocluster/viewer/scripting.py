@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
 from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.imaging.regions import Selection, extract_regions, label_doubt
 from napari_chromocluster.imaging.segmentation import (
-    Foreground,
+    CandidateRegions,
     LeftOut,
     SegmentationParameters,
     count_reasons,
@@ -25,8 +26,7 @@ from napari_chromocluster.imaging.segmentation import (
     why_left_out,
 )
 from napari_chromocluster.models.torch_setup import prepare_torch
-from napari_chromocluster.results.table import merge_tables, read_table, validate_table
-from napari_chromocluster.taxonomy import EXPECTED_CHROMOSOMES
+from napari_chromocluster.results.features_table import merge_tables, read_table, validate_table
 from napari_chromocluster.viewer.channels import chromosome_layer
 from napari_chromocluster.viewer.layers import (
     IMAGE,
@@ -34,12 +34,12 @@ from napari_chromocluster.viewer.layers import (
     check_pair,
     find_layer,
     frame_shape,
+    layer_data,
     mismatch,
     physical,
-    pixels,
-    placement,
     set_familiarity,
     set_table,
+    spatial_metadata,
     table_of,
     unique_name,
 )
@@ -105,7 +105,9 @@ def segment_frames(
     return np.stack(frames)
 
 
-def left_out_of(foreground: Foreground, parameters: SegmentationParameters) -> dict[LeftOut, int]:
+def left_out_of(
+    foreground: CandidateRegions, parameters: SegmentationParameters
+) -> dict[LeftOut, int]:
     """Return how many objects are no regions with some parameters, for each reason."""
     return count_reasons(why_left_out(foreground, parameters)[foreground.areas > 0])
 
@@ -135,7 +137,7 @@ def segment_layer(
     """
     layer = chromosome_layer(viewer, find_layer(viewer, image, "image"))
     chosen = SegmentationParameters(**{**vars(parameters or SegmentationParameters()), **overrides})
-    labels = segment_frames(pixels(layer), bool(layer.rgb), chosen)
+    labels = segment_frames(layer_data(layer), bool(layer.rgb), chosen)
     for other in viewer.layers:
         if other.metadata.get(IMAGE) == layer.unique_id:
             other.visible = False
@@ -155,7 +157,7 @@ def add_regions(
     made = viewer.add_labels(
         labels,
         name=unique_name(viewer, f"{image.name} regions"),
-        **placement(image),
+        **spatial_metadata(image),
         colormap=plain_colormap(),
         features=None if table is None else validate_table(table),
     )
@@ -215,11 +217,11 @@ def classify_layer(
         image_layer = chromosome_layer(viewer, image_layer)
     check_pair(image_layer, labels_layer)
     belong_together(image_layer, labels_layer)
-    if doubt := label_doubt(pixels(labels_layer)):
+    if doubt := label_doubt(layer_data(labels_layer)):
         warnings.warn(f"{labels_layer.name}: {doubt}", stacklevel=2)
     classifier = loaded(model, device)
     table = classifier.classify(
-        pixels(image_layer), pixels(labels_layer), select, expected=expected,
+        layer_data(image_layer), layer_data(labels_layer), select, expected=expected,
         progress=progress, stop=stop,
     )  # fmt: skip
     merged = merge_tables(table_of(labels_layer), table, complete=select is None)

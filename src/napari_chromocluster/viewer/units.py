@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from napari_chromocluster.imaging.io import TIFF_SUFFIXES
+from napari_chromocluster.imaging.files import TIFF_SUFFIXES
 from napari_chromocluster.viewer.layers import (
     EXPLANATION,
     image_layers,
-    kind_of,
     labels_of,
+    layer_type,
     physical,
     source_of,
 )
-from napari_chromocluster.viewer.marks import DASHES, FRAMES, LETTERS
+from napari_chromocluster.viewer.overlay_layers import DASHES, FRAMES, LETTERS
 
 #: Key of ``layer.metadata`` that says that the pixel size was looked up.
 _LOOKED_UP = "chromocluster_pixel_size_looked_up"
@@ -30,7 +30,7 @@ def without_units(viewer: Any) -> list[Any]:
     return [
         layer
         for layer in viewer.layers
-        if kind_of(layer) == "image"
+        if layer_type(layer) == "image"
         and _LOOKED_UP not in layer.metadata
         and EXPLANATION not in layer.metadata
         and Path(source_of(layer)).suffix.lower() in TIFF_SUFFIXES
@@ -87,7 +87,7 @@ def _over(viewer: Any, image: Any) -> list[Any]:
         layers += [
             layer
             for layer in viewer.layers
-            if kind_of(layer) not in ("image", "labels")
+            if layer_type(layer) not in ("image", "labels")
             and not any(key in layer.metadata for key in _FOLLOWING)
         ]
     return [layer for layer in layers if _is_bare(layer)]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from napari_chromocluster.imaging.io import write_labels
-from napari_chromocluster.results.table import (
+from napari_chromocluster.results.features_table import (
     HUMAN,
     TableError,
     is_features_table,
@@ -21,7 +21,7 @@ from napari_chromocluster.results.table import (
     write_table,
 )
 from napari_chromocluster.viewer.layers import TABLE_SUFFIX
-from napari_chromocluster.viewer.marks import DASHES, FRAMES, LETTERS
+from napari_chromocluster.viewer.overlay_layers import DASHES, FRAMES, LETTERS
 
 
 class SaveError(RuntimeError):

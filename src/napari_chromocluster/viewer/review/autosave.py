@@ -1,337 +1,416 @@
-"""Saving a review as it goes, and finding it again by the content of the image.
-
-Beside the image (or in a folder of the user's choice) lie four files:
-
-- ``NAME_labels.tif`` and ``NAME_regions.csv``: regions and their types, the
-  same files that the command line writes;
-- ``NAME_review.json``: hash of the image, hashes of the two files;
-- ``NAME_review.N.journal``: what has happened since they were written.
-
-Every change goes to the journal at once; the files follow when there is time.
-"""
+"""Where a review is kept, when it is written, and what to do about one that is found."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_chromocluster.imaging.files import ImageError, atomic_path, write_text_atomic
-from napari_chromocluster.imaging.io import read_labels, write_labels
-from napari_chromocluster.results.table import (
-    TableError,
+from napari_chromocluster.imaging.files import ImageError
+from napari_chromocluster.imaging.io import read_labels
+from napari_chromocluster.paths import home_dir
+from napari_chromocluster.results.features_table import (
+    HUMAN,
+    KEY,
+    MODEL,
+    PROBABILITIES,
+    merge_tables,
     read_table,
-    write_table,
 )
-from napari_chromocluster.viewer.layers import REVIEW_SUFFIX, TABLE_SUFFIX
-from napari_chromocluster.viewer.review import journal
+from napari_chromocluster.viewer.layers import (
+    TABLE_SUFFIX,
+    labels_in,
+    layer_data,
+    source_of,
+    table_of,
+)
+from napari_chromocluster.viewer.review.initial_files import InitialFiles
 from napari_chromocluster.viewer.review.journal import Record
-from napari_chromocluster.viewer.review.prepared import Prepared
-
-#: Frames of a long stack that its hash looks at.
-_HASHED_FRAMES = 16
-
-
-class ConflictError(ValueError):
-    """A saved review that somebody else has changed on disk meanwhile."""
-
-
-def image_hash(image: Any) -> str:
-    """Return a hash of the pixels of an image or stack, whatever its file is called.
-
-    Long stacks are sampled evenly, so that lazy ones are not read through.
-    """
-    digest = hashlib.sha256(f"{tuple(image.shape)} {np.dtype(image.dtype).str}".encode())
-    if len(image.shape) > 2 and image.shape[0] > _HASHED_FRAMES:
-        chosen = np.unique(np.linspace(0, image.shape[0] - 1, _HASHED_FRAMES).astype(int))
-        for number in chosen:
-            digest.update(np.asarray(image[int(number)]).tobytes())
-    else:
-        digest.update(np.asarray(image).tobytes())
-    return digest.hexdigest()
+from napari_chromocluster.viewer.review.session import ReviewSession
+from napari_chromocluster.viewer.review.store import (
+    ConflictError,
+    ReviewStore,
+    SavedReview,
+    find_saved,
+    image_hash,
+    load_saved,
+    new_store,
+)
 
 
-def file_hash(path: Path) -> str:
-    """Return the hash of a file, "" where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+def own_folder() -> Path:
+    """Return the user's folder for reviews of images that have no file, or none to write to."""
+    return home_dir() / "reviews"
+
+
+def folders_for(image: Any, chosen: Path | None) -> list[Path]:
+    """Return where a review of an image may lie: the chosen folder, beside it, the user's own."""
+    source = source_of(image)
+    beside = Path(source).parent if source and Path(source).parent.is_dir() else None
+    return [folder for folder in (chosen, beside, own_folder()) if folder is not None]
+
+
+def review_stem(image: Any) -> str:
+    """Return the stem under which the review of an image is saved."""
+    source = source_of(image)
+    if source:  # results lie beside the image under its very name
+        return Path(source).stem
+    stem = str(image.name)
+    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in stem).strip() or "metaphase"
 
 
 @dataclass(frozen=True)
-class Saved:
-    """A review found on disk.
+class RestoreDecision:
+    """What is to be done about a saved review.
 
     Attributes
     ----------
-    store : ReviewStore
-        Where it lies.
-    labels : integer array
-        Regions with all changes.
-    base : integer array
-        Regions as in the file, without the journal.
-    table : DataFrame
-        Features table with all changes.
-    base_table : DataFrame
-        Features table as in the file, without the journal.
-    when : str
-        When it was saved, ISO 8601.
-    edited : bool
-        Whether the CSV was changed outside since.
-    recovered : int
-        Changes taken from the journal: napari did not close properly.
+    kind : str
+        ``none``; ``open``: there are no regions yet, take the saved ones;
+        ``same``: the regions are the saved ones, take the saved types;
+        ``conflict``: the regions differ, the user must choose;
+        ``damaged``: it cannot be read.
+    saved : Saved, optional
+        The review.
+    message : str
+        One sentence for the user.
     """
 
-    store: ReviewStore
-    labels: NDArray[Any]
-    base: NDArray[Any]
-    table: pd.DataFrame
-    base_table: pd.DataFrame
-    when: str
-    edited: bool
-    recovered: int
+    kind: Literal["none", "open", "same", "conflict", "damaged"]
+    saved: SavedReview | None = None
+    message: str = ""
 
 
-class ReviewStore:
-    """The files of one review.
+def find_saved_review(
+    image: Any, labels: Any | None, chosen: Path | None, content: str | None = None
+) -> RestoreDecision:
+    """Look for a saved review of an image, by the content of the image.
 
     Parameters
     ----------
-    folder : path
-        Where they lie.
-    name : str
-        Stem of the image's file.
-    content : str
-        From `image_hash`.
+    image : Image layer
+        The metaphase.
+    labels : Labels layer or None
+        Regions that are open already.
+    chosen : path, optional
+        Folder that the user chose.
+    content : str, optional
+        From `image_hash`, where it is known already.
+    """
+    store = find_saved(folders_for(image, chosen), content or image_hash(layer_data(image)))
+    if store is None:
+        return RestoreDecision("none")
+    saved = load_saved(store)
+    if isinstance(saved, str):
+        return RestoreDecision("damaged", message=saved)
+    if labels is None:
+        return RestoreDecision("open", saved, _welcome(saved))
+    array = layer_data(labels)
+    if array.shape == saved.labels.shape and (
+        np.array_equal(array, saved.labels) or np.array_equal(array, saved.base)
+    ):
+        other = _other_decisions(saved, table_of(labels))
+        if not other:
+            return RestoreDecision("same", saved, _welcome(saved))
+        decided = "1 decision" if other == 1 else f"{other} decisions"
+        return RestoreDecision(
+            "conflict",
+            saved,
+            f"{labels.name!r} holds {decided} by hand that the review saved on {_day(saved)} "
+            f"does not have. Which do you want to review?",
+        )
+    return RestoreDecision(
+        "conflict",
+        saved,
+        f"A review of this image was saved on {_day(saved)} with {len(saved.table)} regions "
+        f"that are not the ones in {labels.name!r}. Which do you want to review?",
+    )
+
+
+def _welcome(saved: SavedReview) -> str:
+    human = int((saved.table["source"] == "human").sum())
+    text = (
+        f"Restored the review of {_day(saved)}: {len(saved.table)} regions, {human} decided by hand"
+    )
+    if saved.recovered:
+        text += f", {saved.recovered} changes recovered after napari was cut off"
+    if saved.edited:
+        text += f"; {saved.store.table_path.name} was edited outside napari and is taken as it is"
+    return text + "."
+
+
+def _day(saved: SavedReview) -> str:
+    """Return when a review was saved, in the time of this place."""
+    try:
+        return datetime.fromisoformat(saved.when).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:  # a file that was edited
+        return saved.when or "an unknown day"
+
+
+def merge_saved_table(saved: SavedReview, current: pd.DataFrame) -> pd.DataFrame:
+    """Put what a model has said meanwhile into a saved table; human decisions stand.
+
+    Rows that stand in the saved CSV just so are no news: the journal may have
+    moved on from them.
+    """
+    table = saved.table
+    known = pd.MultiIndex.from_frame(table[KEY])
+    news = current[(current["source"] == MODEL).to_numpy()]
+    news = news[pd.MultiIndex.from_frame(news[KEY]).isin(known)] if len(news) else news
+    if len(news):
+        news = news[~_stands_in(news, saved.base_table)]
+    return merge_tables(table, news) if len(news) else table
+
+
+def _stands_in(rows: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows have the model and probabilities that a table has, too."""
+    theirs = table.set_index(KEY).reindex(pd.MultiIndex.from_frame(rows[KEY]))
+    columns = list(PROBABILITIES)
+    same = np.isclose(rows[columns].to_numpy(float), theirs[columns].to_numpy(float), atol=1e-6)
+    return np.asarray(same.all(axis=1) & (rows["model"].to_numpy() == theirs["model"].to_numpy()))
+
+
+def _other_decisions(saved: SavedReview, current: pd.DataFrame) -> int:
+    """Count the decisions by hand that neither the saved review nor its CSV holds."""
+    mine = current[(current["source"] == HUMAN).to_numpy()]
+    keys = pd.MultiIndex.from_frame(mine[KEY])
+    new = np.ones(len(mine), bool)
+    for table in (saved.table, saved.base_table):
+        theirs = table.set_index(KEY).reindex(keys)
+        same = theirs["cluster_type"].to_numpy() == mine["cluster_type"].to_numpy()
+        new &= ~(same & (theirs["source"] == HUMAN).to_numpy())
+    return int(new.sum())
+
+
+class Autosave:
+    """Writes a session to its store.
+
+    Parameters
+    ----------
+    session : ReviewSession
+        What to save.
+    folders : sequence of path
+        Where to try, the best first.
+    store : ReviewStore, optional
+        The store of a review that was restored.
+
+    Attributes
+    ----------
+    problem : str
+        Why nothing can be written, one sentence; empty where all is well.
+    conflict : str
+        What somebody else has changed on disk, one sentence.
     """
 
-    def __init__(self, folder: str | Path, name: str, content: str) -> None:
-        self.folder, self.name, self.content = Path(folder), name, content
-        self.labels_path = self.folder / f"{name}_labels.tif"
-        self.table_path = self.folder / f"{name}{TABLE_SUFFIX}"
-        self.meta_path = self.folder / f"{name}{REVIEW_SUFFIX}"
-        self.generation = 0
-        # The first journal that the files do not contain.
-        self._contained = 0
-        self._known: dict[str, str] = {}
-        self._stamps: dict[str, tuple[int, int]] = {}
-
-    def journal_path(self, generation: int | None = None) -> Path:
-        """Return the journal of a generation (default: the one in use)."""
-        number = self.generation if generation is None else generation
-        return self.folder / f"{self.name}_review.{number}.journal"
-
-    def record(self, change: Record) -> None:
-        """Put a change on disk at once."""
-        journal.append(self.journal_path(), change)
-
-    def begin(self, prepared: Prepared) -> None:
-        """Put the files of a review that was just opened in their place."""
-        for source, path in (
-            (prepared.labels_path, self.labels_path),
-            (prepared.table_path, self.table_path),
-        ):
-            if path not in prepared.reviewed:
-                with atomic_path(path) as temporary:
-                    shutil.copyfile(source, temporary)
-            self._remember(path)
-        self._contained = self.generation
-        self._write_meta(writing=False)
-
-    def start_generation(self) -> int:
-        """Begin a new journal; what is saved next holds all older ones."""
-        self.generation += 1
-        return self.generation
-
-    def changed_on_disk(self) -> list[Path]:
-        """Return the files that somebody else has written since we did."""
-        found = []
-        for path in (self.labels_path, self.table_path):
-            if not path.is_file():
-                continue
-            stamp = _stamp(path)
-            if stamp == self._stamps.get(path.name):
-                continue
-            if file_hash(path) != self._known.get(path.name):
-                found.append(path)
-            else:
-                self._stamps[path.name] = stamp
-        return found
-
-    def save(
-        self,
-        labels: NDArray[Any] | None,
-        table: pd.DataFrame,
-        generation: int,
-        *,
-        force: bool = False,
+    def __init__(
+        self, session: ReviewSession, folders: Sequence[Path], store: ReviewStore | None = None
     ) -> None:
-        """Write the files; a journal that they contain is removed last.
+        self.session, self.folders, self.store = session, list(folders), store
+        self._name = review_stem(session.image)
+        self.problem, self.conflict = "", ""
+        self.dirty = False
+        self._labels_dirty = store is None
+        self._lock = threading.Lock()
+        self._content = store.content if store is not None else ""
+        #: Label images there were before, of the regions that are reviewed.
+        self._reviewed: set[Path] = set()
+        self._prepared = self._prepare() if store is None else None
+        session.recorded.connect(self._record)
 
-        Parameters
-        ----------
-        labels : integer array or None
-            None: they are as they were saved.
-        table : DataFrame
-            The features table.
-        generation : int
-            From `start_generation`, called when labels and table were taken:
-            older journals are contained in them.
-        force : bool
-            Write although somebody else has; theirs is kept under another name.
-
-        Raises
-        ------
-        ConflictError
-            If a file was changed by somebody else.
-        ImageError
-            If the folder cannot be written to.
-        """
-        foreign = self.changed_on_disk()
-        if foreign and not force:
-            raise ConflictError(
-                f"{foreign[0].name} was changed outside this review: choose which one to keep."
-            )
-        for path in foreign:
-            self._put_aside(path)
-        # Until all is written, the journals hold what may be lost on the way.
-        self._write_meta(writing=True)
-        if labels is not None:
-            write_labels(self.labels_path, labels)
-            self._remember(self.labels_path)
-        write_table(self.table_path, table)
-        self._remember(self.table_path)
-        self._contained = generation
-        self._write_meta(writing=False)
-        for path in self._journals():
-            if _generation_of(path) < generation:
-                path.unlink(missing_ok=True)
-
-    def _put_aside(self, path: Path) -> None:
-        """Keep a file that somebody else wrote under another name as well."""
-        name = f"{path.stem}_theirs_{_now_for_names()}{path.suffix}"
-        with atomic_path(path.with_name(name)) as temporary:
-            shutil.copyfile(path, temporary)
-
-    def finish(self) -> None:
-        """Take away an empty journal after the last save."""
-        path = self.journal_path()
-        if path.is_file() and path.stat().st_size == 0:
-            path.unlink()
-
-    def _write_meta(self, writing: bool) -> None:
-        meta = {
-            "format": 1,
-            "image_sha256": self.content,
-            "generation": self._contained,
-            "writing": writing,
-            "files": self._known,
-            "saved": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        write_text_atomic(self.meta_path, json.dumps(meta, indent=2) + "\n")
-
-    def _remember(self, path: Path) -> None:
-        self._known[path.name] = file_hash(path)
-        self._stamps[path.name] = _stamp(path)
-
-    def adopt(self) -> None:
-        """Take the files as they are now for ours: somebody chose them."""
-        for path in (self.labels_path, self.table_path):
-            if path.is_file():
-                self._remember(path)
-
-    def _journals(self) -> list[Path]:
-        found = self.folder.glob(f"{_escaped(self.name)}_review.*.journal")
-        return sorted((p for p in found if _generation_of(p) >= 0), key=_generation_of)
-
-    def load(self) -> Saved:
-        """Read the review with everything its journals hold.
-
-        Raises
-        ------
-        ImageError, TableError
-            If a file is missing or damaged.
-        """
-        meta = json.loads(self.meta_path.read_text(encoding="utf-8"))
-        self._known = dict(meta.get("files", {}))
-        base = read_labels(self.labels_path)
-        table = read_table(self.table_path)
-        edited = not meta.get("writing") and file_hash(self.table_path) != self._known.get(
-            self.table_path.name
-        )
-        labels = np.array(base)
-        labels = labels.astype(np.int32) if labels.max(initial=0) < 1 << 31 else labels
-        self._contained = int(meta["generation"])
-        journals = [p for p in self._journals() if _generation_of(p) >= self._contained]
-        records = list(journal.read(journals))
-        base_table, table = table, journal.replay(labels, table, records)
-        self.generation = max([self._contained, *map(_generation_of, journals)])
-        self.adopt()
-        when = str(meta.get("saved", ""))
-        return Saved(self, labels, base, table, base_table, when, edited, len(records))
-
-
-def find_saved(folders: list[Path], content: str) -> ReviewStore | None:
-    """Return the latest review of an image in some folders, by the image's content."""
-    found: list[tuple[str, ReviewStore]] = []
-    for folder in folders:
-        for path, meta in _metas(folder):
-            if meta.get("image_sha256") == content:
-                store = ReviewStore(folder, path.name.removesuffix(REVIEW_SUFFIX), content)
-                if store.labels_path.is_file() and store.table_path.is_file():
-                    found.append((str(meta.get("saved", "")), store))
-    return max(found, key=lambda one: one[0])[1] if found else None
-
-
-def _metas(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.glob(f"*{REVIEW_SUFFIX}")):
+    def _prepare(self) -> InitialFiles | None:
+        labels = layer_data(self.session.labels)
+        if isinstance(labels, np.ndarray):
+            labels = labels.copy()
+        image = self.session.picture
+        name = self._name
+        results = [
+            (labels_path, folder / f"{name}{TABLE_SUFFIX}")
+            for folder in self.folders
+            if (labels_path := labels_in(folder, name)) is not None
+        ]
         try:
-            meta = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(meta, dict):
-            yield path, meta
+            return InitialFiles(image, labels, self.session.table, self._content, results)
+        except OSError:
+            return None  # Without room for temporary files the first correction writes them.
+
+    def _begin(self) -> bool:
+        """Start the store of a new review with the files that lie ready."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return False
+        try:
+            if not prepared.wait():
+                return False
+            self._content, self._reviewed = prepared.content, prepared.reviewed
+            store = self._new_store()
+            store.begin(prepared)
+        except (ImageError, OSError):
+            return False
+        finally:
+            prepared.discard()
+        self.store, self._labels_dirty = store, False
+        return True
+
+    def _record(self, record: Record) -> None:
+        """Put a change on disk before anything else happens."""
+        if self.store is None and not _is_correction(record):
+            # What a model says is no reason to write files.  Those that lie ready lack it now.
+            if self._prepared is not None:
+                self._prepared.discard()
+                self._reviewed, self._prepared = self._prepared.reviewed, None
+            return
+        self.dirty = True
+        # The first change of a new review: from here on there is something to lose.
+        if self.store is None and not self._begin():
+            self.save_now()
+            return
+        self._labels_dirty |= bool(record.patches)
+        store = self.store
+        if store is None:
+            return
+        try:
+            store.record(record)
+        except OSError as error:
+            self.problem = _unwritten(store.folder, error)
+
+    def mark_dirty(self) -> None:
+        """Have everything written anew with the next save."""
+        self.dirty = self._labels_dirty = True
+
+    def _new_store(self) -> ReviewStore:
+        content = self._content or image_hash(self.session.picture)
+        self._content = content
+        for folder in self.folders:
+            if _writable(folder):
+                name = self._name
+                # The results that are reviewed become the reviewed ones: who goes on with them
+                # has what was decided.
+                store = ReviewStore(folder, name, content)
+                if labels_in(folder, name) in self._reviewed and not store.meta_path.exists():
+                    store.adopt()
+                    return store
+                return new_store(folder, name, content)
+        raise ImageError("No folder can be written to: choose a folder for the review.")
+
+    def snapshot(self) -> tuple[NDArray[Any] | None, pd.DataFrame, int] | None:
+        """Take what is to be written (main thread); None if nothing is."""
+        if not self.dirty or self.conflict:
+            return None
+        try:
+            self.store = self.store or self._new_store()
+        except ImageError as error:
+            self.problem = str(error)
+            return None
+        labels = np.array(layer_data(self.session.labels)) if self._labels_dirty else None
+        generation = self.store.start_generation()
+        self.dirty = self._labels_dirty = False
+        return labels, self.session.table, generation
+
+    def write(
+        self, snapshot: tuple[NDArray[Any] | None, pd.DataFrame, int], force: bool = False
+    ) -> None:
+        """Write a snapshot (any thread)."""
+        labels, table, generation = snapshot
+        store = self.store
+        if store is None:
+            return
+        with self._lock:
+            try:
+                store.save(labels, table, generation, force=force)
+            except ConflictError as error:
+                self.conflict = str(error)
+            except (ImageError, OSError) as error:
+                self.problem = _unwritten(store.folder, error)
+            else:
+                self.problem = ""
+                return
+        self.dirty = True
+        self._labels_dirty |= labels is not None
+
+    def save_now(self, force: bool = False) -> None:
+        """Write everything at once, in this thread."""
+        snapshot = self.snapshot()
+        if snapshot is not None:
+            self.write(snapshot, force)
+
+    def keep_mine(self) -> None:
+        """Settle a conflict: write over the other version, which is kept under another name."""
+        self.conflict = ""
+        self.mark_dirty()
+        self.save_now(force=True)
+
+    def take_theirs(self) -> None:
+        """Settle a conflict: take regions and types of the files; undo brings the others back.
+
+        Raises
+        ------
+        ImageError, TableError, LabelEditError
+            If a file cannot be read, or its regions do not lie on the image.
+        """
+        store = self.store
+        if store is None:
+            return
+        foreign = store.changed_on_disk()
+        table = read_table(store.table_path)
+        # Settled first: whoever follows the session would ask again.
+        conflict, self.conflict = self.conflict, ""
+        try:
+            if store.labels_path in foreign:
+                self.session.replace_regions(
+                    read_labels(store.labels_path), table, f"take {store.labels_path.name}"
+                )
+            else:
+                self.session.replace_table(table, f"take {store.table_path.name}")
+        except (ValueError, OSError):
+            self.conflict = conflict
+            raise
+        store.adopt()
+        self._labels_dirty = True
+
+    def move_to(self, folder: Path) -> None:
+        """Save to another folder from now on; what was written stays where it is."""
+        self.folders = [folder, *(one for one in self.folders if one != folder)]
+        self.store, self.problem, self.conflict = None, "", ""
+        self.mark_dirty()
+        self.save_now()
+
+    def close(self) -> None:
+        """Write what is left and let go of the session."""
+        self.save_now()
+        if self._prepared is not None:
+            self._prepared.discard()
+            self._prepared = None
+        self.session.recorded.disconnect(self._record)
 
 
-def new_store(folder: Path, name: str, content: str) -> ReviewStore:
-    """Return a store for an image that has none, under a name that nobody else uses."""
-    number, store = 2, ReviewStore(folder, name, content)
-    while any(p.exists() for p in (store.meta_path, store.labels_path, store.table_path)):
-        store = ReviewStore(folder, f"{name}-{number}", content)
-        number += 1
-    return store
+def _is_correction(record: Record) -> bool:
+    """Whether a human did what is to be recorded."""
+    human = bool((record.rows["source"] == HUMAN).any())
+    return human or bool(record.removed) or bool(record.patches)
 
 
-def load_saved(store: ReviewStore) -> Saved | str:
-    """Read a review, or return one sentence that says why it cannot be read."""
+def _unwritten(folder: Path, error: Exception) -> str:
+    """Say in one sentence what may be lost, and how not to lose it."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return (
+        f"{folder} cannot be written to ({reason.rstrip('.')}): choose another folder or free "
+        f"some space, or corrections are lost when napari closes."
+    )
+
+
+def _writable(folder: Path) -> bool:
+    import tempfile
+
     try:
-        return store.load()
-    except (ImageError, TableError, OSError, ValueError, KeyError, IndexError) as error:
-        return f"The saved review {store.meta_path.name} cannot be restored: {error}"
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
-
-
-def _generation_of(path: Path) -> int:
-    number = path.name.removesuffix(".journal").rpartition(".")[2]
-    return int(number) if number.isdigit() else -1
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
-
-
-def _now_for_names() -> str:
-    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

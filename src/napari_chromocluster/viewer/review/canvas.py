@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_chromocluster.viewer.layers import current_frame, frame_shape, show_frame
+from napari_chromocluster.viewer.region_selection import RegionSelection
+from napari_chromocluster.viewer.review.change_tracker import Key
 from napari_chromocluster.viewer.review.session import ReviewSession
-from napari_chromocluster.viewer.review.tracker import Key
-from napari_chromocluster.viewer.selection import RegionSelection
 
 #: Share of the view that lies between a region that was moved into it and its edge.
 _EDGE = 0.05
 
 
-class Canvas:
+class ReviewCanvas:
     """What a review does in the canvas.
 
     Parameters

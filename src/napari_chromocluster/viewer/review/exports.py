@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.files import IMAGE_SUFFIXES
 from napari_chromocluster.imaging.image_file import pixel_size
 from napari_chromocluster.results.annotations import write_annotations
+from napari_chromocluster.results.features_table import HUMAN, TableError, counts, read_table
 from napari_chromocluster.results.figures import (
     batch_chart,
     contact_sheet,
     overlay_figure,
     save_figure,
 )
-from napari_chromocluster.results.summary import rank
-from napari_chromocluster.results.table import HUMAN, TableError, counts, read_table
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.results.summary import sort_by_score
 from napari_chromocluster.viewer.layers import GROUP, TABLE_SUFFIX, source_of
 from napari_chromocluster.viewer.review.session import ReviewSession
 
@@ -181,7 +181,7 @@ def unread_text(unread: Mapping[str, str]) -> str:
 
 def ranking(tables: Mapping[str, pd.DataFrame], expected: int | None) -> pd.DataFrame:
     """Return the metaphases from best to worst, in the columns that are shown."""
-    table = rank(tables, expected)
+    table = sort_by_score(tables, expected)
     clusters = [str(kind) for kind in ClusterType if kind.is_cluster]
     return pd.DataFrame(
         {

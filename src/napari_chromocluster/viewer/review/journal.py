@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from napari_chromocluster.imaging.mend import Patch
-from napari_chromocluster.results.table import KEY, SCHEMA, validate_table
-from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.imaging.label_editing import LabelPatch
+from napari_chromocluster.results.features_table import KEY, SCHEMA, validate_table
+from napari_chromocluster.viewer.review.change_tracker import Key
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Record:
 
     rows: pd.DataFrame
     removed: tuple[Key, ...] = ()
-    patches: tuple[tuple[int, Patch], ...] = field(default=())
+    patches: tuple[tuple[int, LabelPatch], ...] = field(default=())
 
     def to_json(self) -> str:
         """Return the record as one line."""
@@ -71,7 +71,7 @@ class Record:
         )
 
 
-def _packed(frame: int, patch: Patch) -> dict[str, Any]:
+def _packed(frame: int, patch: LabelPatch) -> dict[str, Any]:
     changed = patch.before != patch.after
     after = np.where(changed, patch.after, 0).astype(patch.after.dtype)
     return {
@@ -92,7 +92,7 @@ def _bytes(text: str) -> bytes:
     return zlib.decompress(base64.b64decode(text))
 
 
-def _unpacked(values: dict[str, Any]) -> tuple[int, Patch]:
+def _unpacked(values: dict[str, Any]) -> tuple[int, LabelPatch]:
     """Return a patch whose ``before`` differs from ``after`` just where pixels changed."""
     shape = tuple(int(n) for n in values["shape"])
     after = np.frombuffer(_bytes(values["after"]), np.dtype(values["dtype"])).reshape(shape)
@@ -100,7 +100,7 @@ def _unpacked(values: dict[str, Any]) -> tuple[int, Patch]:
     changed = np.unpackbits(bits, count=after.size).astype(bool).reshape(shape)
     before = np.where(changed, after + np.ones((), after.dtype), after)
     y0, x0 = values["at"]
-    return int(values["frame"]), Patch(int(y0), int(x0), before, after.copy())
+    return int(values["frame"]), LabelPatch(int(y0), int(x0), before, after.copy())
 
 
 def append(path: Path, record: Record) -> None:

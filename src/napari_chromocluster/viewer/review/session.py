@@ -16,44 +16,49 @@ import pandas as pd
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_chromocluster.imaging import mend
-from napari_chromocluster.imaging.mend import MendError, Patch, patch_between
-from napari_chromocluster.imaging.signal import chromosome_signal
-from napari_chromocluster.results.table import (
+from napari_chromocluster.cluster_types import ClusterType
+from napari_chromocluster.imaging import label_editing
+from napari_chromocluster.imaging.label_editing import LabelEditError, LabelPatch, diff_labels
+from napari_chromocluster.imaging.normalization import normalize_stain
+from napari_chromocluster.results.features_table import (
     HUMAN,
     KEY,
     PROBABILITIES,
-    accept,
     build_table,
+    confirm_types,
     empty_table,
     merge_tables,
-    restore_model_opinion,
+    revert_to_model,
     set_types,
     validate_table,
 )
-from napari_chromocluster.taxonomy import ClusterType
 from napari_chromocluster.viewer.layers import (
     belong_together,
     check_pair,
     frame_shape,
-    pixels,
+    layer_data,
     set_table,
     shown_content,
     table_of,
 )
-from napari_chromocluster.viewer.review.history import Change, History
-from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
+from napari_chromocluster.viewer.review.change_tracker import (
+    FrameDiff,
+    Key,
+    RegionTracker,
+    region_codes,
+)
+from napari_chromocluster.viewer.review.classify_job import ClassifyJob, frames_of
 from napari_chromocluster.viewer.review.journal import Record, with_rows
-from napari_chromocluster.viewer.review.recolor import Box, redraw
-from napari_chromocluster.viewer.review.rows import (
-    among,
+from napari_chromocluster.viewer.review.partial_redraw import Box, redraw
+from napari_chromocluster.viewer.review.table_rows import (
     count_text,
     is_among,
     keys_of,
     measure,
+    select_rows,
     window_around,
 )
-from napari_chromocluster.viewer.review.tracker import Difference, Key, RegionTracker, region_codes
+from napari_chromocluster.viewer.review.undo import Change, History
 
 #: Least seconds between two comparisons within a stroke.
 _STROKE_PACE = 0.1
@@ -101,11 +106,11 @@ class ReviewSession:
         self.name = str(image.name)
         # Layers are asked in the main thread only; their arrays may be read in any.
         #: What the image layer showed when the review began.
-        self.picture, self._stacked = pixels(image), len(frame_shape(image)) == 3
+        self.picture, self._stacked = layer_data(image), len(frame_shape(image)) == 3
         self._content = shown_content(image)
         self._shown, self._last_check, self._told = shown, 0.0, False
         self.history = History()
-        self.tracker = RegionTracker(pixels(labels))
+        self.tracker = RegionTracker(layer_data(labels))
         self._decided: dict[Key, int] = {}
         self._gone: dict[Key, tuple[pd.DataFrame, int]] = {}
         self._model_saw: dict[Key, int] = {}
@@ -205,14 +210,14 @@ class ReviewSession:
 
     def rows(self, keys: Iterable[Key]) -> pd.DataFrame:
         """Return the rows of some regions."""
-        return among(self.table, keys)
+        return select_rows(self.table, keys)
 
     def signal(self, frame: int) -> NDArray[np.float32]:
         """Return the chromosome signal of a frame; kept for the frames used last."""
         if frame not in self._signals:
             if len(self._signals) >= 4:
                 self._signals.pop(next(iter(self._signals)))
-            self._signals[frame] = chromosome_signal(
+            self._signals[frame] = normalize_stain(
                 self.image_frame(frame), self.tracker.frame(frame)
             ).values
         return self._signals[frame]
@@ -226,7 +231,7 @@ class ReviewSession:
         """Return the regions whose pixels have changed since they were decided on."""
         return keys_of(self.table[self.table["stale"]])
 
-    def waiting_for_model(self) -> list[Key]:
+    def needs_classification(self) -> list[Key]:
         """Return the regions that the model should see: without a type, or stale."""
         rows = (self.table["cluster_type"] == "") | self.table["stale"]
         keys = keys_of(self.table[rows.to_numpy()])
@@ -244,7 +249,7 @@ class ReviewSession:
 
     def accept(self, keys: Sequence[Key]) -> None:
         """Confirm the types that regions have."""
-        self._decide(keys, f"accept {count_text(keys)}", lambda t, n, f: accept(t, n, f))
+        self._decide(keys, f"accept {count_text(keys)}", lambda t, n, f: confirm_types(t, n, f))
 
     def restore_model(self, keys: Sequence[Key]) -> None:
         """Let the model's opinion hold again, where it has one."""
@@ -253,7 +258,7 @@ class ReviewSession:
         self._decide(
             keys_of(classified[has]),
             f"{count_text(keys)} back to the model's type",
-            lambda t, n, f: restore_model_opinion(t, n, f),
+            lambda t, n, f: revert_to_model(t, n, f),
         )
 
     def _decide(self, keys: Sequence[Key], text: str, work: Callable[..., pd.DataFrame]) -> None:
@@ -298,7 +303,7 @@ class ReviewSession:
             removed = [key for key in change.keys if key not in set(alive)]
             boxes = [*change.before["bbox"], *change.after["bbox"]]
             windows = [patch.window for _, patch in change.patches]
-            rows = self._measured(among(target, alive), window_around(boxes, windows))
+            rows = self._measured(select_rows(target, alive), window_around(boxes, windows))
         else:
             removed, rows = [], self._with_decisions(alive, target)
         table = with_rows(self.table, rows, removed)
@@ -325,21 +330,21 @@ class ReviewSession:
             labels = [
                 n for (f, n), one in zip(current.index, moved, strict=True) if one and f == frame
             ]
-            out = restore_model_opinion(out, labels, frame)
+            out = revert_to_model(out, labels, frame)
         return out[list(self.table.columns)]
 
     # ---------------------------------------------------------------- mending
 
     def split_line(self, key: Key, points: Any) -> list[Key]:
         """Split a region along a line of ``(y, x)`` points; returns the pieces."""
-        patch = mend.split_by_line(
+        patch = label_editing.split_by_line(
             self._writable(key[0]), key[1], points, next_label=self._next_label()
         )
         return self._mend(key[0], patch, f"split region {key[1]}")
 
     def split_watershed(self, key: Key, pieces: int = 2) -> list[Key]:
         """Split a region at its narrowest places; returns the pieces."""
-        patch = mend.suggest_split(
+        patch = label_editing.split_by_watershed(
             self._writable(key[0]), key[1], pieces, self.signal(key[0]), self._next_label()
         )
         return self._mend(key[0], patch, f"split region {key[1]}")
@@ -347,7 +352,7 @@ class ReviewSession:
     def merge(self, keys: Sequence[Key]) -> list[Key]:
         """Join regions of one frame; returns the joined one."""
         frame = self._one_frame(keys)
-        patch = mend.merge_regions(self._writable(frame), [label for _, label in keys])
+        patch = label_editing.merge_regions(self._writable(frame), [label for _, label in keys])
         return self._mend(frame, patch, f"merge {count_text(keys)}")
 
     def are_apart(self, keys: Sequence[Key]) -> bool:
@@ -355,24 +360,26 @@ class ReviewSession:
         if len(frames_of(keys)) != 1 or len(keys) < 2:
             return False  # refused, with the reason, by `merge`
         frame = self.tracker.frame(keys[0][0])
-        return not mend.hang_together(frame, [label for _, label in keys])
+        return not label_editing.hang_together(frame, [label for _, label in keys])
 
     def delete(self, keys: Sequence[Key]) -> None:
         """Turn regions of one frame into background."""
         frame = self._one_frame(keys)
-        patch = mend.delete_regions(self._writable(frame), [label for _, label in keys])
+        patch = label_editing.delete_regions(self._writable(frame), [label for _, label in keys])
         self._mend(frame, patch, f"delete {count_text(keys)}")
 
     def _one_frame(self, keys: Sequence[Key]) -> int:
         frames = frames_of(keys)
         if len(frames) != 1:
-            raise MendError("Select regions of one metaphase only.")
+            raise LabelEditError("Select regions of one metaphase only.")
         return frames[0]
 
     def _writable(self, frame: int) -> NDArray[Any]:
-        array = pixels(self.labels)
+        array = layer_data(self.labels)
         if not isinstance(array, np.ndarray) or not array.flags.writeable:
-            raise MendError("These labels cannot be changed: duplicate the layer and review that.")
+            raise LabelEditError(
+                "These labels cannot be changed: duplicate the layer and review that."
+            )
         self.check_pixels(frame)
         return array[frame] if array.ndim == 3 else array
 
@@ -384,7 +391,7 @@ class ReviewSession:
         gone = (label for _, label in self._gone)
         return max(int(rows.max()) if len(rows) else 0, *gone, self._highest) + 1
 
-    def _mend(self, frame: int, patch: Patch, text: str) -> list[Key]:
+    def _mend(self, frame: int, patch: LabelPatch, text: str) -> list[Key]:
         """Make a change of pixels whose regions are new ones, to be classified."""
         touched = patch.labels_before | patch.labels_after
         # A piece may keep its label and most of its pixels; it is another region all the same.
@@ -402,8 +409,8 @@ class ReviewSession:
         self._make(change, new=True)
         return [(frame, label) for label in left]
 
-    def _write_pixels(self, patches: Iterable[tuple[int, Patch]]) -> None:
-        array = pixels(self.labels)
+    def _write_pixels(self, patches: Iterable[tuple[int, LabelPatch]]) -> None:
+        array = layer_data(self.labels)
         boxes: dict[int, list[Box]] = {}
         with self.quiet():
             for frame, patch in patches:
@@ -487,7 +494,7 @@ class ReviewSession:
 
     def _image_event(self, event: Any = None) -> None:
         """Report another picture in the image layer; what is reviewed is the one before."""
-        array = pixels(self.image)
+        array = layer_data(self.image)
         if array is not self.picture and (
             not shown_content(self.image) or shown_content(self.image) != self._content
         ):
@@ -497,7 +504,7 @@ class ReviewSession:
         """Follow labels that were replaced as a whole."""
         if self._busy:
             return
-        array = pixels(self.labels)
+        array = layer_data(self.labels)
         if tuple(array.shape) != tuple(self.tracker.labels.shape):
             return  # The dock opens a new review when the size has changed.
         self.tracker.labels = array
@@ -536,7 +543,7 @@ class ReviewSession:
             else:
                 self._model_saw.setdefault(key, self._decided[key])
 
-    def check_pixels(self, frame: int) -> Difference | None:
+    def check_pixels(self, frame: int) -> FrameDiff | None:
         """Compare a frame with what was seen last and let the table follow."""
         self._go_through(frame)
         found = self.tracker.compare(frame)
@@ -548,7 +555,7 @@ class ReviewSession:
         rows = self._followed(found)
         for key in removed:
             self._decided.pop(key, None)
-        patch = Patch(found.window[0].start, found.window[1].start, found.before, found.after)
+        patch = LabelPatch(found.window[0].start, found.window[1].start, found.before, found.after)
         keys = [*keys_of(rows), *removed]
         table = with_rows(self.table, rows, removed)
         self._publish(table, keys, removed=removed, patches=((frame, patch),))
@@ -559,7 +566,7 @@ class ReviewSession:
         for frame in self.tracker.seen:
             self.check_pixels(frame)
 
-    def _followed(self, found: Difference) -> pd.DataFrame:
+    def _followed(self, found: FrameDiff) -> pd.DataFrame:
         """Return the rows of the regions that an edit touched."""
         frame = found.frame
         parts = [self.rows([(frame, label) for label in found.changed])]
@@ -586,7 +593,7 @@ class ReviewSession:
         keys: Sequence[Key],
         *,
         removed: Sequence[Key] = (),
-        patches: Iterable[tuple[int, Patch]] = (),
+        patches: Iterable[tuple[int, LabelPatch]] = (),
     ) -> None:
         """Give the layer its table and tell everybody."""
         wanted = set(keys)
@@ -605,7 +612,7 @@ class ReviewSession:
 
     def job(self, keys: Sequence[Key] | None = None) -> ClassifyJob | None:
         """Prepare to classify regions (default: those that wait); None if there are none."""
-        chosen = tuple(self.waiting_for_model() if keys is None else keys)
+        chosen = tuple(self.needs_classification() if keys is None else keys)
         if not chosen:
             return None
         frames = tuple(
@@ -638,7 +645,7 @@ class ReviewSession:
 
     def replace_table(self, table: pd.DataFrame, text: str) -> None:
         """Take another table of the same regions as one step that can be undone."""
-        target = among(table, self.region_keys())
+        target = select_rows(table, self.region_keys())
         keys = keys_of(target)
         before = self.rows(keys)
         decided = {key: self._decided.get(key, 0) for key in keys}
@@ -654,17 +661,17 @@ class ReviewSession:
 
         Raises
         ------
-        MendError
+        LabelEditError
             If they are not as large as the image, or these labels cannot be changed.
         """
         if tuple(labels.shape) != tuple(self.tracker.labels.shape):
-            raise MendError(
+            raise LabelEditError(
                 f"The regions in the file have another size {tuple(labels.shape)} than the image: "
                 f"open the file as a layer of its own, or keep this review."
             )
         highest = np.iinfo(self.tracker.labels.dtype).max
         if int(labels.max(initial=0)) > highest:
-            raise MendError(
+            raise LabelEditError(
                 f"The regions in the file have labels above {highest}, which this layer cannot "
                 f"hold: open the file as a layer of its own, or keep this review."
             )
@@ -672,7 +679,7 @@ class ReviewSession:
         for frame in range(self.tracker.frames):
             self._writable(frame)
             theirs = labels[frame] if labels.ndim == 3 else labels
-            patch = patch_between(self.tracker.frame(frame), theirs)
+            patch = diff_labels(self.tracker.frame(frame), theirs)
             if patch is not None:
                 patches.append((frame, patch))
             found = region_codes(theirs)
@@ -683,7 +690,7 @@ class ReviewSession:
                 parts.append(build_table(measure(theirs, fresh, frame)))
         filled = [part for part in parts if len(part)]
         joined = pd.concat(filled, ignore_index=True) if filled else table
-        target = among(joined, now)
+        target = select_rows(joined, now)
         keys = sorted({*self.region_keys(), *now})
         old = {key: self._decided.get(key, 0) for key in keys}
         new = dict.fromkeys(keys, 0) | {

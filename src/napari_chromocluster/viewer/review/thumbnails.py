@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_chromocluster.imaging.chromosome import principal_angle
-from napari_chromocluster.imaging.regions import usual_area
+from napari_chromocluster.imaging.chromosome_synthesis import principal_angle
+from napari_chromocluster.imaging.regions import reference_area
 
 #: Least range of signal, as a share of the most, that is drawn from light to dark: what a region
 #: without bands shows is noise.
@@ -29,7 +29,7 @@ def usual_length(areas: NDArray[Any]) -> float:
     """
     if len(areas) == 0:
         return 60.0
-    usual = usual_area(areas) or float(np.median(areas))
+    usual = reference_area(areas) or float(np.median(areas))
     return max(12.0, 2.2 * math.sqrt(usual))
 
 

@@ -1,5 +1,5 @@
 """The dock in which a metaphase is segmented, classified and looked at."""
 
-from napari_chromocluster.widgets.classify.dock import ClassifyWidget
+from napari_chromocluster.widgets.classify.widget import ClassifyWidget
 
 __all__ = ["ClassifyWidget"]

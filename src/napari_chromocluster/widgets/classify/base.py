@@ -9,16 +9,16 @@ import pandas as pd
 from qtpy.QtWidgets import QWidget
 
 from napari_chromocluster.imaging.regions import Region
-from napari_chromocluster.imaging.segmentation import Foreground
-from napari_chromocluster.results.table import empty_table, without_gone
+from napari_chromocluster.imaging.segmentation import CandidateRegions
+from napari_chromocluster.results.features_table import drop_missing_regions, empty_table
 from napari_chromocluster.viewer.layers import current_frame, table_of
-from napari_chromocluster.viewer.preferences import preferences
-from napari_chromocluster.viewer.review.tracker import Key
-from napari_chromocluster.viewer.selection import RegionSelection
+from napari_chromocluster.viewer.region_selection import RegionSelection
+from napari_chromocluster.viewer.review.change_tracker import Key
+from napari_chromocluster.viewer.settings import preferences
 from napari_chromocluster.widgets.classify.panels import InputPanel, ResultPanel, RunPanel
-from napari_chromocluster.widgets.common.parts import Banner
-from napari_chromocluster.widgets.common.task import Task, sentence
 from napari_chromocluster.widgets.common.units import PixelSizes
+from napari_chromocluster.widgets.common.widgets import MessageBar
+from napari_chromocluster.widgets.common.worker import Worker, error_message
 
 if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier
@@ -40,10 +40,10 @@ class ClassifyBase(QWidget):
         self.input = InputPanel()
         self.run = RunPanel(self.preferences)
         self.result = ResultPanel(self.preferences)
-        self.banner = Banner()
-        self.task: Task | None = None
+        self.banner = MessageBar()
+        self.task: Worker | None = None
         #: What reads a channel of the chosen image's file.
-        self.reading: Task | None = None
+        self.reading: Worker | None = None
         self.pixel_sizes = PixelSizes(napari_viewer, self)
         #: Ids of image layers that show just the metaphases of their files.
         self._plain: set[Any] = set()
@@ -57,7 +57,7 @@ class ClassifyBase(QWidget):
         #: What is selected, here and everywhere else; None without regions.
         self.selected: RegionSelection | None = None
         #: What the size sliders of the regions just found work on.
-        self._foreground: tuple[Any, Foreground] | None = None
+        self._foreground: tuple[Any, CandidateRegions] | None = None
 
     @property
     def image(self) -> Any:
@@ -103,7 +103,7 @@ class ClassifyBase(QWidget):
         try:
             work(*values)
         except (ValueError, OSError) as error:
-            self.banner.error(sentence(error))
+            self.banner.error(error_message(error))
 
     def _update(self, event: Any = None) -> None:
         """Bring buttons, counts and tooltips in line with what is there."""
@@ -123,7 +123,7 @@ class ClassifyBase(QWidget):
         if kept is None or kept[0] is not features or (regions and kept[1] is not regions):
             table = table_of(labels) if labels is not None else empty_table()
             # Of a lazy array the regions are not listed here.
-            kept = (features, regions, without_gone(table, regions) if regions else table)
+            kept = (features, regions, drop_missing_regions(table, regions) if regions else table)
             self._checked = kept
         return kept[2]
 

@@ -14,10 +14,10 @@ from napari_chromocluster.viewer.channels import (
     show_channel,
 )
 from napari_chromocluster.viewer.layers import frame_shape, show_only, source_of
-from napari_chromocluster.viewer.preferences import preferences, remember
+from napari_chromocluster.viewer.settings import preferences, remember
 from napari_chromocluster.widgets.classify.base import ClassifyBase
-from napari_chromocluster.widgets.common.controls import choose
-from napari_chromocluster.widgets.common.task import Task
+from napari_chromocluster.widgets.common.controls import select_item
+from napari_chromocluster.widgets.common.worker import Worker
 
 
 class ClassifyChannels(ClassifyBase):
@@ -41,7 +41,7 @@ class ClassifyChannels(ClassifyBase):
             if opened is None:
                 self._plain.add(image.unique_id)
             else:
-                choose(self.input.image_combo, show_channel(self.viewer, image, opened))
+                select_item(self.input.image_combo, show_channel(self.viewer, image, opened))
 
         def ended() -> None:
             self.reading = None
@@ -49,7 +49,7 @@ class ClassifyChannels(ClassifyBase):
                 self._find_channels()  # of an image chosen meanwhile
                 self._update()
 
-        self.reading = Task(lambda _progress, _stop: work(), self)
+        self.reading = Worker(lambda _progress, _stop: work(), self)
         self.reading.succeeded.connect(done)
         self.reading.failed.connect(self.banner.error)
         self.reading.ended.connect(ended)
@@ -66,7 +66,7 @@ class ClassifyChannels(ClassifyBase):
         if layer is None:
             self._read(image, lambda: open_image(path, number))
         else:
-            choose(self.input.image_combo, layer)
+            select_item(self.input.image_combo, layer)
             show_only(self.viewer, layer, self.labels)
 
     def _update_channels(self) -> None:

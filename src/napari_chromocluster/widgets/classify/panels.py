@@ -17,9 +17,9 @@ from qtpy.QtWidgets import (
 
 from napari_chromocluster.imaging.segmentation import SegmentationParameters
 from napari_chromocluster.results.summary import count_warning
-from napari_chromocluster.viewer.preferences import Preferences
+from napari_chromocluster.viewer.settings import Preferences
 from napari_chromocluster.widgets.common.controls import combo, form, slider
-from napari_chromocluster.widgets.common.parts import AMBER, Legend
+from napari_chromocluster.widgets.common.widgets import AMBER, Legend
 
 
 class InputPanel(QWidget):

@@ -85,7 +85,9 @@ def slider(low: float, high: float, value: float) -> QLabeledDoubleSlider:
     return made
 
 
-def offer(box: QComboBox, layers: list[Any], chosen: Any, none: str = "open an image") -> None:
+def set_choices(
+    box: QComboBox, layers: list[Any], chosen: Any, none: str = "open an image"
+) -> None:
     """Fill a combo box with layers without telling anyone until it is done."""
     blocked = box.blockSignals(True)
     box.clear()
@@ -93,17 +95,17 @@ def offer(box: QComboBox, layers: list[Any], chosen: Any, none: str = "open an i
         box.addItem(none, None)
     for layer in layers:
         box.addItem(layer.name, layer)
-    choose(box, chosen)
+    select_item(box, chosen)
     box.blockSignals(blocked)
 
 
-def choose(box: QComboBox, layer: Any) -> None:
+def select_item(box: QComboBox, layer: Any) -> None:
     """Choose a layer; compared by equality, since napari hands plugins proxies of layers."""
     places = (i for i in range(box.count()) if box.itemData(i) == layer)
     box.setCurrentIndex(next(places, 0))
 
 
-def enable(button: QPushButton, reason: str, tooltip: str) -> None:
+def set_enabled(button: QPushButton, reason: str, tooltip: str) -> None:
     """Enable a button, or say in its tooltip why it cannot be used."""
     button.setEnabled(not reason)
     button.setToolTip(reason or tooltip)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_chromocluster.viewer.layers import TABLE_SUFFIX, beside_image, source_of
+from napari_chromocluster.viewer.layers import TABLE_SUFFIX, path_next_to_image, source_of
 
 _PICTURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 
@@ -60,7 +60,7 @@ def ask_where(
     path, kind = QFileDialog.getSaveFileName(
         parent, f"Export {export.title.lower()}", start, export.kinds
     )
-    return beside_image(image, completed(path, kind or export.kinds)) if path else None
+    return path_next_to_image(image, completed(path, kind or export.kinds)) if path else None
 
 
 def suggested(image: Any, name: str, end: str, folder: Path | None = None) -> Path:

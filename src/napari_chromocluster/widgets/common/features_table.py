@@ -25,8 +25,8 @@ from qtpy.QtCore import (
 from qtpy.QtWidgets import QMainWindow, QTableView, QWidget
 
 from napari_chromocluster.viewer.layers import has_table
-from napari_chromocluster.viewer.review.tracker import Key
-from napari_chromocluster.viewer.selection import RegionSelection
+from napari_chromocluster.viewer.region_selection import RegionSelection
+from napari_chromocluster.viewer.review.change_tracker import Key
 
 _CHOOSING = (
     QEvent.Type.MouseButtonPress,

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 from napari_chromocluster.imaging.image_file import pixel_size
 from napari_chromocluster.viewer.layers import source_of
 from napari_chromocluster.viewer.units import set_pixel_sizes, without_units
-from napari_chromocluster.widgets.common.task import Task
+from napari_chromocluster.widgets.common.worker import Worker
 
 
 class PixelSizes:
@@ -25,7 +25,7 @@ class PixelSizes:
 
     def __init__(self, viewer: Any, dock: QObject) -> None:
         self.viewer, self._dock = viewer, dock
-        self._task: Task | None = None
+        self._task: Worker | None = None
         self._ended = False
 
     def look_up(self) -> None:
@@ -36,7 +36,7 @@ class PixelSizes:
         if not waiting:
             return
         files = [source_of(layer) for layer in waiting]
-        self._task = Task(lambda _progress, _stop: [pixel_size(one) for one in files], self._dock)
+        self._task = Worker(lambda _progress, _stop: [pixel_size(one) for one in files], self._dock)
         self._task.succeeded.connect(lambda sizes: self._found(waiting, sizes))
         self._task.ended.connect(self._again)
         self._task.start()

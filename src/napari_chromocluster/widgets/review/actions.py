@@ -11,32 +11,32 @@ import pandas as pd
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_chromocluster.imaging.mend import MendError
+from napari_chromocluster.cluster_types import ClusterType
+from napari_chromocluster.imaging.label_editing import LabelEditError
 from napari_chromocluster.models.torch_setup import prepare_torch
-from napari_chromocluster.results.table import write_table
-from napari_chromocluster.taxonomy import ClusterType
+from napari_chromocluster.results.features_table import write_table
 from napari_chromocluster.viewer.layers import (
-    beside_image,
     current_frame,
     image_layers,
+    path_next_to_image,
     show_only,
     source_of,
 )
 from napari_chromocluster.viewer.review import exports
-from napari_chromocluster.viewer.review.job import ClassifyJob, frames_of
-from napari_chromocluster.viewer.review.order import (
-    Entry,
+from napari_chromocluster.viewer.review.change_tracker import Key
+from napari_chromocluster.viewer.review.classify_job import ClassifyJob, frames_of
+from napari_chromocluster.viewer.review.review_queue import (
+    ReviewItem,
     entries,
+    needs_review,
     next_waiting,
     of_next_frame,
-    waiting,
 )
-from napari_chromocluster.viewer.review.rows import count_text
-from napari_chromocluster.viewer.review.tracker import Key
+from napari_chromocluster.viewer.review.table_rows import count_text
 from napari_chromocluster.widgets.common.exporting import ask_where
-from napari_chromocluster.widgets.common.task import Task
+from napari_chromocluster.widgets.common.worker import Worker
 from napari_chromocluster.widgets.review.base import ReviewBase
-from napari_chromocluster.widgets.review.keys import help_sheet
+from napari_chromocluster.widgets.review.shortcuts import help_sheet
 
 if TYPE_CHECKING:
     from napari_chromocluster.viewer.review.session import ReviewSession
@@ -150,7 +150,7 @@ class ReviewActions(ReviewBase):
         if entry is None:
             shown = self._shown_frame()
             listed = entries(self.session.table, self.preferences.threshold)
-            elsewhere = [one for one in listed if waiting(one) and one.frame != shown]
+            elsewhere = [one for one in listed if needs_review(one) and one.frame != shown]
             found = of_next_frame(elsewhere, shown, step)
             if not found:
                 self.banner.info("No other region waits for you: all are sure or decided by hand.")
@@ -175,13 +175,13 @@ class ReviewActions(ReviewBase):
         if found:
             self._go_to(found[0])
 
-    def _go_to(self, entry: Entry) -> None:
+    def _go_to(self, entry: ReviewItem) -> None:
         """Select a region, in the frame in which it is."""
         if self.canvas is not None:
             self.canvas.show_frame(entry.frame)
         self.gallery.select([(entry.frame, entry.label)], tell=True)
 
-    def _in_visiting_order(self) -> list[Entry]:
+    def _in_visiting_order(self) -> list[ReviewItem]:
         """Return the regions in the order they had when the user last chose one.
 
         A decision moves a region to another place; going on from there would
@@ -273,7 +273,7 @@ class ReviewActions(ReviewBase):
         """Classify what is to be classified without asking."""
         if self.session is None or self.task is not None:
             return
-        waiting = self.session.waiting_for_model()
+        waiting = self.session.needs_classification()
         if not self.mend.automatic.isChecked():
             waiting = [key for key in waiting if key in self._fresh]
         self._fresh.clear()
@@ -315,7 +315,7 @@ class ReviewActions(ReviewBase):
             self.mend.automatic.setChecked(False)
             self.banner.error(message)
 
-        task = Task(work, self)
+        task = Worker(work, self)
         task.succeeded.connect(taken)
         task.failed.connect(failed)
         task.ended.connect(ended)
@@ -336,7 +336,7 @@ class ReviewActions(ReviewBase):
             lambda: (
                 ask_where(self, what, session.image, session.name, folder)
                 if path is None
-                else beside_image(session.image, path)
+                else path_next_to_image(session.image, path)
             )
         )
         if path:
@@ -367,7 +367,7 @@ class ReviewActions(ReviewBase):
             ),
             "annotations": lambda: exports.save_annotations(path, session, source, labels),
         }  # fmt: skip
-        task = Task(lambda _progress, _stop: work[what](), self, writes=True)
+        task = Worker(lambda _progress, _stop: work[what](), self, writes=True)
         task.succeeded.connect(lambda _: self.banner.info(f"Saved {Path(path).name}."))
         task.failed.connect(self.banner.error)
         task.start()
@@ -398,7 +398,7 @@ class ReviewActions(ReviewBase):
             if found[1]:
                 self.banner.error(exports.unread_text(found[1]))
 
-        task = Task(lambda _progress, _stop: exports.folder_tables(folder), self)
+        task = Worker(lambda _progress, _stop: exports.folder_tables(folder), self)
         task.succeeded.connect(read)
         task.failed.connect(self.banner.error)
         task.start()
@@ -428,4 +428,4 @@ class ReviewActions(ReviewBase):
 
 
 def _refuse(message: str) -> None:
-    raise MendError(message)
+    raise LabelEditError(message)

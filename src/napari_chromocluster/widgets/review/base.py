@@ -9,32 +9,32 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QWidget
 
 from napari_chromocluster.viewer.layers import current_frame
-from napari_chromocluster.viewer.review.tracker import Key
-from napari_chromocluster.widgets.common.task import sentence
+from napari_chromocluster.viewer.review.change_tracker import Key
 from napari_chromocluster.widgets.common.units import PixelSizes
+from napari_chromocluster.widgets.common.worker import error_message
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QCheckBox, QComboBox, QSlider
 
-    from napari_chromocluster.viewer.preferences import Preferences
-    from napari_chromocluster.viewer.review.canvas import Canvas
-    from napari_chromocluster.viewer.review.keeper import Keeper
-    from napari_chromocluster.viewer.review.painter import Painter
+    from napari_chromocluster.viewer.region_selection import RegionSelection
+    from napari_chromocluster.viewer.review.autosave import Autosave
+    from napari_chromocluster.viewer.review.canvas import ReviewCanvas
+    from napari_chromocluster.viewer.review.overlay_updater import Painter
     from napari_chromocluster.viewer.review.session import ReviewSession
-    from napari_chromocluster.viewer.selection import RegionSelection
+    from napari_chromocluster.viewer.settings import Preferences
     from napari_chromocluster.widgets.common.features_table import TableFollower
-    from napari_chromocluster.widgets.common.parts import Banner
-    from napari_chromocluster.widgets.common.task import Task
+    from napari_chromocluster.widgets.common.widgets import MessageBar
+    from napari_chromocluster.widgets.common.worker import Worker
     from napari_chromocluster.widgets.review.gallery import GalleryView
-    from napari_chromocluster.widgets.review.keys import Keys
     from napari_chromocluster.widgets.review.panels import (
-        ChoiceBar,
-        MendPanel,
+        EditPanel,
+        PromptBar,
         SavePanel,
         SummaryPanel,
     )
-    from napari_chromocluster.widgets.review.tiles import TileMaker
+    from napari_chromocluster.widgets.review.shortcuts import Shortcuts
+    from napari_chromocluster.widgets.review.thumbnail_cache import ThumbnailCache
 
 
 class ReviewBase(QWidget):
@@ -47,12 +47,12 @@ class ReviewBase(QWidget):
     """
 
     gallery: GalleryView
-    banner: Banner
-    choice: ChoiceBar
-    mend: MendPanel
+    banner: MessageBar
+    choice: PromptBar
+    mend: EditPanel
     summary: SummaryPanel
     saving: SavePanel
-    keys: Keys
+    keys: Shortcuts
     tile_size: QSlider
     go_on: QCheckBox
     image_combo: QComboBox
@@ -73,15 +73,15 @@ class ReviewBase(QWidget):
         self.preferences = chosen
         self.pixel_sizes = PixelSizes(napari_viewer, self)
         self.session: ReviewSession | None = None
-        self.keeper: Keeper | None = None
-        self.canvas: Canvas | None = None
+        self.keeper: Autosave | None = None
+        self.canvas: ReviewCanvas | None = None
         #: What is selected, here and everywhere else.
         self.selected: RegionSelection | None = None
         self.painter: Painter | None = None
         self.classifier: Any = None
-        self.task: Task | None = None
-        self._saving: Task | None = None
-        self._tiles: TileMaker | None = None
+        self.task: Worker | None = None
+        self._saving: Worker | None = None
+        self._tiles: ThumbnailCache | None = None
         self._order: list[Key] = []
         self._fresh: set[Key] = set()
         # Regions whose colour is not up to date; None: all.
@@ -98,7 +98,7 @@ class ReviewBase(QWidget):
         try:
             result = work()
         except (ValueError, OSError) as error:
-            self.banner.error(sentence(error))
+            self.banner.error(error_message(error))
             return None
         self.banner.clear()
         return result

@@ -18,10 +18,15 @@ from qtpy.QtCore import (
 )
 from qtpy.QtWidgets import QAbstractItemView, QListView, QSizePolicy, QWidget
 
-from napari_chromocluster.taxonomy import ClusterType
-from napari_chromocluster.viewer.review.order import GROUPS, Entry, display_name, waiting
-from napari_chromocluster.viewer.review.tracker import Key
-from napari_chromocluster.widgets.review.tiles import TileMaker
+from napari_chromocluster.cluster_types import ClusterType
+from napari_chromocluster.viewer.review.change_tracker import Key
+from napari_chromocluster.viewer.review.review_queue import (
+    GROUPS,
+    ReviewItem,
+    display_name,
+    needs_review,
+)
+from napari_chromocluster.widgets.review.thumbnail_cache import ThumbnailCache
 
 _MIME = "application/x-chromocluster-regions"
 #: Role under which a row's `Entry` or `Header` is found.
@@ -57,17 +62,17 @@ class GalleryModel(QAbstractListModel):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self._rows: list[Entry | Header] = []
+        self._rows: list[ReviewItem | Header] = []
         #: The regions in the order of the gallery, and those that a human should look at.
-        self.entries: tuple[Entry, ...] = ()
-        self.waiting: tuple[Entry, ...] = ()
+        self.entries: tuple[ReviewItem, ...] = ()
+        self.waiting: tuple[ReviewItem, ...] = ()
         #: Rows in which the head of a group stands.
         self.heads: frozenset[int] = frozenset()
         # By frame, then label: a tuple for each of thousands keeps the garbage collector busy.
         self._place: dict[int, dict[int, int]] = {}
-        self.tiles: TileMaker | None = None
+        self.tiles: ThumbnailCache | None = None
 
-    def show(self, entries: Sequence[Entry]) -> None:
+    def show(self, entries: Sequence[ReviewItem]) -> None:
         """Show regions in their order; what is selected stays so."""
         rows, place, heads = _with_headers(entries)
         self.layoutAboutToBeChanged.emit()
@@ -75,11 +80,11 @@ class GalleryModel(QAbstractListModel):
         new = []
         for index in old:
             item = self._rows[index.row()] if index.row() < len(self._rows) else None
-            row = _row_of(place, item) if isinstance(item, Entry) else None
+            row = _row_of(place, item) if isinstance(item, ReviewItem) else None
             new.append(QModelIndex() if row is None else self.createIndex(row, 0))
         self._rows, self._place, self.heads = rows, place, heads
-        self.entries = tuple(row for row in rows if isinstance(row, Entry))
-        self.waiting = tuple(entry for entry in self.entries if waiting(entry))
+        self.entries = tuple(row for row in rows if isinstance(row, ReviewItem))
+        self.waiting = tuple(entry for entry in self.entries if needs_review(entry))
         self.changePersistentIndexList(old, new)
         self.layoutChanged.emit()
 
@@ -97,7 +102,7 @@ class GalleryModel(QAbstractListModel):
         row = _row_of(self._place, key)
         return QModelIndex() if row is None else self.index(row)
 
-    def item(self, index: QModelIndex) -> Entry | Header | None:
+    def item(self, index: QModelIndex) -> ReviewItem | Header | None:
         """Return what stands in a row."""
         return self._rows[index.row()] if 0 <= index.row() < len(self._rows) else None
 
@@ -152,7 +157,7 @@ class GalleryModel(QAbstractListModel):
     def mimeData(self, indexes: Iterable[QModelIndex]) -> QMimeData:
         """Pack the regions that are dragged."""
         items = [self.item(index) for index in indexes]
-        text = ";".join(f"{one.frame},{one.label}" for one in items if isinstance(one, Entry))
+        text = ";".join(f"{one.frame},{one.label}" for one in items if isinstance(one, ReviewItem))
         data = QMimeData()
         data.setData(_MIME, QByteArray(text.encode()))
         return data
@@ -184,13 +189,13 @@ class GalleryModel(QAbstractListModel):
 
 
 def _with_headers(
-    entries: Sequence[Entry],
-) -> tuple[list[Entry | Header], dict[int, dict[int, int]], frozenset[int]]:
+    entries: Sequence[ReviewItem],
+) -> tuple[list[ReviewItem | Header], dict[int, dict[int, int]], frozenset[int]]:
     """Return the rows, where each region stands, and where the heads of the groups stand."""
-    groups: dict[str, list[Entry]] = {kind: [] for kind in GROUPS}
+    groups: dict[str, list[ReviewItem]] = {kind: [] for kind in GROUPS}
     for entry in entries:
         groups[entry[2]].append(entry)  # by place, not by name: there may be thousands
-    rows: list[Entry | Header] = []
+    rows: list[ReviewItem | Header] = []
     place: dict[int, dict[int, int]] = {}
     heads = set()
     for kind, members in groups.items():
@@ -198,7 +203,7 @@ def _with_headers(
         if not members and (not kind or not entries):
             continue
         heads.add(len(rows))
-        rows.append(Header(kind, len(members), sum(map(waiting, members))))
+        rows.append(Header(kind, len(members), sum(map(needs_review, members))))
         for row, entry in enumerate(members, start=len(rows)):
             place.setdefault(entry[0], {})[entry[1]] = row
         rows.extend(members)
@@ -210,7 +215,7 @@ def _row_of(place: Mapping[int, Mapping[int, int]], key: Sequence[Any]) -> int |
     return place.get(key[0], {}).get(key[1])
 
 
-def describe(entry: Entry) -> str:
+def describe(entry: ReviewItem) -> str:
     """Return a region in words, for tooltips and screen readers."""
     if not entry.kind:
         return f"Region {entry.label}: not classified"
@@ -258,7 +263,7 @@ class GalleryView(QListView):
     def keyboardSearch(self, search: str) -> None:
         """Leave letters to the keys of the review."""
 
-    def show_entries(self, entries: Sequence[Entry]) -> None:
+    def show_entries(self, entries: Sequence[ReviewItem]) -> None:
         """Show regions; that rows come and go is no choice of the user."""
         before, self._quiet = self._quiet, True
         try:
@@ -270,12 +275,12 @@ class GalleryView(QListView):
         """Return the regions that are selected, in the order of the gallery."""
         rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
         items = [self.gallery.item(self.gallery.index(row)) for row in rows]
-        return [(one.frame, one.label) for one in items if isinstance(one, Entry)]
+        return [(one.frame, one.label) for one in items if isinstance(one, ReviewItem)]
 
     def current_key(self) -> Key | None:
         """Return the region that has the cursor."""
         item = self.gallery.item(self.currentIndex())
-        return (item.frame, item.label) if isinstance(item, Entry) else None
+        return (item.frame, item.label) if isinstance(item, ReviewItem) else None
 
     def select(self, keys: Sequence[Key], *, tell: bool = False, add: bool = False) -> None:
         """Select regions and scroll to the first.

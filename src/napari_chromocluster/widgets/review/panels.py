@@ -27,10 +27,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.results.summary import MetaphaseSummary, count_warning
-from napari_chromocluster.taxonomy import TYPES
-from napari_chromocluster.widgets.common.parts import AMBER, Legend
-from napari_chromocluster.widgets.review.keys import key_of
+from napari_chromocluster.widgets.common.widgets import AMBER, Legend
+from napari_chromocluster.widgets.review.shortcuts import key_of
 
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -45,7 +45,7 @@ def button(text: str, tooltip: str, action: Callable[[], object]) -> QPushButton
     return made
 
 
-class ChoiceBar(QFrame):
+class PromptBar(QFrame):
     """A question that only the user can answer, with a button for each answer."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class ChoiceBar(QFrame):
         self._label.setWordWrap(True)
         self._layout.addWidget(self._label)
         self._buttons: list[QPushButton] = []
-        self.setStyleSheet(f"ChoiceBar {{ border: 2px solid {AMBER}; border-radius: 4px; }}")
+        self.setStyleSheet(f"PromptBar {{ border: 2px solid {AMBER}; border-radius: 4px; }}")
         self.hide()
 
     @property
@@ -151,7 +151,7 @@ class TypeBar(QWidget):
             made.setToolTip(f"{word}: {text} ({key})." if text else f"Nothing to {word.lower()}.")
 
 
-class MendPanel(QWidget):
+class EditPanel(QWidget):
     """Split, merge and delete regions; classify again what has changed."""
 
     line_toggled = Signal(bool)

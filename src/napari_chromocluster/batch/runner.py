@@ -1,0 +1,379 @@
+"""Batch processing: find images, skip finished ones, summarise the results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from napari_chromocluster.batch.executors import Job, Outcome, cached_model, error_message, runner
+from napari_chromocluster.batch.files import BatchError, ResultFiles, writable_folder
+from napari_chromocluster.batch.images import find_images, not_read
+from napari_chromocluster.batch.output_names import unique_names
+from napari_chromocluster.batch.pipeline import is_reviewed
+from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
+from napari_chromocluster.imaging.files import atomic_path
+from napari_chromocluster.imaging.normalization import Polarity
+from napari_chromocluster.results.features_table import TableError, counts, read_table
+from napari_chromocluster.results.summary import sort_by_score
+
+_RECORDS, _SUMMARY = "batch.jsonl", "summary.csv"
+#: Increase this when files are read differently, to invalidate earlier results.
+_READING = 2
+_REGIONS, _CHART = "all_regions.csv", "summary_overlay.png"
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Result of a batch.
+
+    Attributes
+    ----------
+    summary : DataFrame
+        One row a metaphase, best first: ``metaphase``, ``score``,
+        ``chromosomes``, regions per type, ``image``.
+    failures : dict of str to str
+        Files, or frames of stacks, that could not be done, and why.
+    skipped : int
+        Files that were finished before.
+    kept : tuple of str
+        Metaphases that were not processed again because they contain human
+        decisions.
+    notes : tuple of str
+        Automatic choices when reading files, such as a channel.
+    """
+
+    summary: pd.DataFrame
+    failures: dict[str, str]
+    skipped: int = 0
+    kept: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def run_batch(
+    images: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    model: str | Path = "default",
+    device: str = "auto",
+    scheduler: str | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+    expected: int | None = EXPECTED_CHROMOSOMES,
+    threshold: float | None = None,
+    channel: int | str | None = None,
+    polarity: Polarity = "auto",
+    progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> BatchResult:
+    """Classify many metaphases; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    images : path or sequence of path
+        Files, folders and patterns; each frame of a stack is a metaphase.
+    output : path
+        Folder of the results.  Files finished there with the same model and
+        settings are skipped.  The summary contains only the named images.
+    model, device : str
+        As in `load_model`.
+    scheduler : str, optional
+        Address of a dask scheduler (extra ``distributed``); all workers must
+        see the same files and have this package.
+    workers : int
+        Processes on this machine, without a scheduler.
+    overwrite : bool
+        Process finished files again, except those with human decisions.
+    expected : int, optional
+        Chromosomes in a cell, for the types and the score; None if unknown.
+    threshold : float, optional
+        Confidence under which a region is unsure (default: the model's).
+    channel : int or str, optional
+        Channel of the chromosomes in files of several, see `open_image`.
+    polarity : {"auto", "dark", "bright"}
+        Whether chromosomes are darker or brighter than the background.
+    progress : callable, optional
+        Called with the files done and their number.
+    tell : callable, optional
+        Called with a line for each file, such as ``3 of 20: name``.
+
+    Returns
+    -------
+    BatchResult
+        Also written as ``summary.csv``, ``all_regions.csv`` and
+        ``summary_overlay.png``.
+
+    Raises
+    ------
+    ImageError, BatchError
+        If there is no image, the folder cannot be written, another batch writes
+        into it, or there is no scheduler.
+    ModelFileError, RegistryError
+        If the model cannot be used.
+    """
+    if workers < 1:
+        raise BatchError(f"A batch needs at least one worker, not {workers}.")
+    if expected is not None and not (isinstance(expected, Integral) and expected >= 1):
+        raise BatchError(
+            f"A cell has at least one chromosome, not {expected!r}: give their number, or None "
+            f"if it is not known."
+        )
+    named = [images] if isinstance(images, (str, Path)) else list(images)
+    files = find_images(named)
+    folder = Path(output).expanduser().resolve()
+    with writable_folder(folder), folder_lock(folder):
+        records = _read_records(folder)
+        settings = {
+            "expected": expected, "threshold": threshold, "channel": channel, "polarity": polarity,
+        }  # fmt: skip
+        jobs = _jobs(files, folder, model, device, settings, records)
+        # A damaged model or a wrong device fails here, not once for every file; the
+        # devices of a cluster's workers are not those of this machine.
+        cached_model(jobs[0].model, device if scheduler is None else "cpu")
+        outcomes = {} if overwrite else _finished_before(jobs, records)
+        todo = [job for job in jobs if job.name not in outcomes or outcomes[job.name].failures]
+        skipped = len(jobs) - len(todo)
+        if not overwrite:
+            todo = [_rest(job, outcomes.get(job.name)) for job in todo]
+
+        def take_in(job: Job, outcome: Outcome) -> None:
+            before = outcomes.get(job.name, Outcome()).familiarity
+            outcome = replace(outcome, familiarity={**before, **outcome.familiarity})
+            outcomes[job.name] = _recorded(folder, job, outcome)
+            finished.add(job.name)
+            done = skipped + len(finished)
+            if progress is not None:
+                progress(done, len(jobs))
+            if tell is not None:
+                tell(f"{done} of {len(jobs)}: {job.name}{_remark(outcomes[job.name])}")
+
+        finished: set[str] = set()
+        with runner(scheduler, workers) as running:
+            try:
+                for job, outcome in running.run(todo):
+                    take_in(job, outcome)
+            except KeyboardInterrupt:
+                for job, outcome in running.finish():
+                    take_in(job, outcome)
+                raise
+        result = _summarise(folder, jobs, outcomes, expected, skipped)
+        return replace(result, notes=(*result.notes, *not_read(named)))
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Prevent two batches from writing into a folder at the same time.
+
+    Their names could clash.  The lock is on the folder itself and ends with the process.  Nothing
+    is locked on systems without ``fcntl``.
+
+    Raises
+    ------
+    BatchError
+        If another process holds the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BatchError(
+                f"Another batch writes into {folder}: wait until it has ended, or choose another "
+                f"folder."
+            ) from None
+        except OSError:  # a network drive that cannot lock folders
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def _jobs(
+    files: list[Path],
+    folder: Path,
+    model: str | Path,
+    device: str,
+    settings: dict[str, Any],
+    records: dict[str, dict[str, Any]],
+) -> list[Job]:
+    from napari_chromocluster.models.registry import model_card, resolve_model
+
+    path = resolve_model(model)
+    card = model_card(path)
+    # Pass listed models by name: their path differs on other machines.
+    where = str(path.resolve()) if path.resolve() == Path(str(model)).resolve() else str(model)
+    jobs = []
+    for file, name in zip(files, unique_names(files, records), strict=True):
+        try:
+            facts = file.stat()
+            size, changed = facts.st_size, facts.st_mtime_ns
+        except OSError:  # missing, or a broken link: reported when it is read
+            size, changed = -1, -1
+        stamp = {
+            "image": str(file),
+            "bytes": size,
+            "changed": changed,
+            "model": [card.name, card.created],
+            "reading": _READING,
+            **settings,
+        }
+        jobs.append(Job(str(file), name, str(folder), where, device, stamp, **settings))
+    return jobs
+
+
+def _read_records(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read the records of finished files in a folder, the latest last, skipping invalid lines."""
+    records: dict[str, dict[str, Any]] = {}
+    try:
+        lines = (folder / _RECORDS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return records
+    for line in lines:
+        try:
+            record = json.loads(line)
+            name = str(record["name"])
+            record = {**record, "image": str(record["image"]), "frames": list(record["frames"])}
+            records.pop(name, None)  # so that the latest is last
+            records[name] = record
+        except (ValueError, KeyError, TypeError):
+            continue
+    return records
+
+
+def _recorded(folder: Path, job: Job, outcome: Outcome) -> Outcome:
+    """Record a finished job; if that fails, only this file is reported as failed."""
+    if not outcome.frames:
+        return outcome
+    try:
+        _write_record(folder, job, outcome)
+    except OSError as error:
+        return replace(outcome, failures={**outcome.failures, _RECORDS: error_message(error)})
+    return outcome
+
+
+def _write_record(folder: Path, job: Job, outcome: Outcome) -> None:
+    record: dict[str, Any] = {"name": job.name, "frames": outcome.frames, **job.stamp}
+    if outcome.kept:
+        record["kept"] = outcome.kept
+    if outcome.familiarity:
+        record["familiarity"] = outcome.familiarity
+    if outcome.failures:
+        record["failed"] = list(outcome.failures)
+    with (folder / _RECORDS).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record) + "\n")
+
+
+def _finished_before(jobs: list[Job], records: dict[str, dict[str, Any]]) -> dict[str, Outcome]:
+    """Return the valid earlier results: of the same file with the same settings.
+
+    The failures of an outcome are the frames still to be processed.
+    """
+    found = {}
+    for job in jobs:
+        record = records.get(job.name)
+        if record is None or any(record.get(key) != job.stamp[key] for key in job.stamp):
+            continue
+        kept = [name for name in record.get("kept", ()) if _still_reviewed(job, name)]
+        frames = [
+            name
+            for name in record["frames"]
+            if ResultFiles.of(job.folder, name).regions.exists()
+            and (name in kept or name not in record.get("kept", ()))
+        ]
+        open_ones = [*record.get("failed", ()), *(set(record["frames"]) - set(frames))]
+        found[job.name] = Outcome(
+            tuple(frames),
+            tuple(kept),
+            dict.fromkeys(open_ones, ""),
+            familiarity=record.get("familiarity", {}),
+        )
+    return found
+
+
+def _still_reviewed(job: Job, name: str) -> bool:
+    try:
+        return is_reviewed(ResultFiles.of(job.folder, name))
+    except BatchError:  # damaged since; reported in the summary
+        return True
+
+
+def _rest(job: Job, before: Outcome | None) -> Job:
+    """Return a job without the frames that have valid earlier results."""
+    if before is None:
+        return job
+    return replace(job, done=tuple(name for name in before.frames if name not in before.kept))
+
+
+def _remark(outcome: Outcome) -> str:
+    if not outcome.failures:
+        return ", left as it is" if outcome.frames == outcome.kept else ""
+    if set(outcome.failures) == {_RECORDS}:
+        return ", but it could not be noted as finished"
+    return ", not all of its frames" if outcome.frames else " could not be done"
+
+
+def _familiar(value: float | None) -> str:
+    """Return ``true`` or ``false`` for a familiarity; empty if unknown."""
+    return "" if value is None else str(value >= 1).lower()
+
+
+def _summarise(
+    folder: Path, jobs: list[Job], outcomes: dict[str, Outcome], expected: int | None, skipped: int
+) -> BatchResult:
+    """Rank all metaphases and write the tables and the chart of the whole batch."""
+    from napari_chromocluster.results.figures import batch_chart, save_figure
+
+    images: dict[str, str] = {}
+    failures: dict[str, str] = {}
+    kept: list[str] = []
+    notes: list[str] = []
+    familiarity: dict[str, float] = {}
+    for job in jobs:
+        outcome = outcomes[job.name]
+        familiarity |= outcome.familiarity
+        notes += outcome.notes
+        images |= dict.fromkeys(outcome.frames, job.image)
+        kept += outcome.kept
+        for part, reason in outcome.failures.items():
+            failures[f"{job.image}, {part}" if part else job.image] = reason
+    tables: dict[str, pd.DataFrame] = {}
+    for frame, image in images.items():
+        try:
+            tables[frame] = read_table(ResultFiles.of(folder, frame).regions)
+        except TableError as error:  # finished before, and edited since
+            failures[image] = f"{frame}_regions.csv: {error}"
+    summary = sort_by_score(tables, expected)
+    summary["image"] = [images[name] for name in summary["metaphase"]]
+    summary["familiar"] = [_familiar(familiarity.get(name)) for name in summary["metaphase"]]
+    works: dict[str, Callable[[], None]] = {
+        _SUMMARY: partial(_write_csv, folder / _SUMMARY, summary)
+    }
+    if tables:
+        named = [table.assign(metaphase=name) for name, table in tables.items()]
+        works[_REGIONS] = partial(_write_csv, folder / _REGIONS, pd.concat(named))
+        order = {name: counts(tables[name]) for name in summary["metaphase"]}
+        works[_CHART] = lambda: save_figure(folder / _CHART, batch_chart(order))
+    for name, work in works.items():
+        try:
+            work()
+        except Exception as error:  # the failed images are listed all the same
+            failures[str(folder / name)] = error_message(error)
+    return BatchResult(summary, failures, skipped, tuple(kept), tuple(notes))
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,0 +1,477 @@
+"""Marks over a labels layer that are seen on any image: letters, lines, dashes, frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from skimage.measure import find_contours
+
+from napari_chromocluster.cluster_types import ClusterType
+from napari_chromocluster.imaging.regions import topmost_point
+from napari_chromocluster.viewer.later import later, remove_later, weak
+from napari_chromocluster.viewer.layers import (
+    EXPLANATION,
+    frame_shape,
+    image_of,
+    layer_data,
+    spatial_metadata,
+)
+
+#: Keys of ``layer.metadata`` that say whose marks a layer holds.
+LETTERS, DASHES = "chromocluster_letters_of", "chromocluster_dashes_of"
+FRAMES = "chromocluster_frames_of"
+#: Key of ``layer.metadata`` that says that the marks of the layer with that id follow it.
+_FOLLOWED = "chromocluster_followed"
+#: What of a layer's place in the world napari tells changes of.
+_PLACED = ("scale", "translate", "rotate", "shear", "affine")
+#: Length of a dash and of the gap after it, in px.
+_DASH, _GAP = 4.0, 4.0
+#: Regions that get dashes, or a dark line around their outline, at most.
+_MOST_OUTLINED = 400
+#: Level at which a line runs around the outermost pixels of a region, not over them.
+_AROUND = 0.02
+#: Every so many points of such a line are drawn.
+_EVERY = 4
+#: Colour of the line around outlines and of the ground of letters, on which all types are seen.
+_DARK, _LIGHT = "#000000E6", "#FFFFFFE6"
+#: Luminance from which a colour is seen on a dark ground.
+_BRIGHT = 0.1
+#: Diameter of the ground of a letter, in px of the screen (napari draws it half as large again).
+_GROUND = 15
+#: Px above a region, in the image shown whole, at which its letter stands.
+_ABOVE = 9.0
+#: Colour of what is selected: no type has it, nor have regions without a type, and it is seen on
+#: dark and light images.
+SELECTION_COLOR = "#9A4DFF"
+#: Share by which the width of a frame may be off before it is drawn again.
+_SAME_WIDTH = 0.2
+#: Milliseconds after which a layer of marks that stays empty is removed: it takes half a second,
+#: in which napari collects garbage, so not each time that marks come and go.
+_EMPTY_FOR = 2000
+#: Px between a region's box and the frame around it.
+_FRAME_PAD = 3.0
+
+Box = tuple[int, float, float, float, float]
+
+
+def marks_layer(viewer: Any, labels: Any, mark: str) -> Any:
+    """Return the layer with one kind of marks of a labels layer, or None."""
+    return next((one for one in viewer.layers if is_mark(one, mark, labels.unique_id)), None)
+
+
+def is_mark(layer: Any, mark: str, owner: Any) -> bool:
+    """Whether a layer holds one kind of marks of the labels layer with that id."""
+    return bool(layer.metadata.get(mark) == owner)
+
+
+def region_masks(
+    layer: Any, rows: pd.DataFrame
+) -> Iterator[tuple[int, int, int, int, NDArray[np.bool_]]]:
+    """Yield label, frame, top, left and mask of regions, one pixel wider than their boxes.
+
+    Regions whose pixels are gone since the table was made are left out.
+    """
+    array = layer_data(layer)
+    stack = len(array.shape) == 3
+    for label, frame, box in zip(rows["index"], rows["frame"], rows["bbox"], strict=True):
+        y0, x0, y1, x1 = (int(value) for value in str(box).split(","))
+        plane = array[int(frame)] if stack else array
+        mask = np.pad(np.asarray(plane[y0:y1, x0:x1]) == label, 1)
+        if mask.any():
+            yield int(label), int(frame), y0 - 1, x0 - 1, mask
+
+
+def dash_vectors(layer: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Return dashes along the outlines of regions.
+
+    Parameters
+    ----------
+    layer : Labels layer
+        The regions.
+    rows : DataFrame
+        Rows of the features table.
+
+    Returns
+    -------
+    (N, 2, D) float array
+        Start and direction of each dash in px of the layer, for a Vectors layer.
+    """
+    return _outlined(layer, rows)[1]
+
+
+def _outlined(
+    layer: Any, rows: pd.DataFrame
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[int, int]]]:
+    """Return the lines around regions, their dashes, and frame and label of each dash."""
+    ndim = len(frame_shape(layer))
+    parts: tuple[list[Any], list[Any]] = ([np.zeros((0, 2, ndim))], [np.zeros((0, 2, ndim))])
+    owners: list[tuple[int, int]] = []
+    for label, frame, top, left, mask in region_masks(layer, rows.head(_MOST_OUTLINED)):
+        found = _lines_around(mask.tobytes(), mask.shape)
+        for part, lines in zip(parts, found, strict=True):
+            out = np.zeros((len(lines), 2, ndim))
+            out[:, :, -2:] = lines
+            out[:, 0, -2:] += (top, left)
+            if ndim == 3:
+                out[:, 0, 0] = frame
+            part.append(out)
+        owners += [(frame, label)] * len(found[1])
+    return np.concatenate(parts[0]), np.concatenate(parts[1]), owners
+
+
+@lru_cache(maxsize=2048)
+def _lines_around(
+    mask: bytes, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lines around a mask and its dashes, each as starts and directions (N, 2, 2)."""
+    around: list[NDArray[Any]] = [np.zeros((0, 2, 2))]
+    dashes: list[NDArray[Any]] = [np.zeros((0, 2, 2))]
+    inside = np.frombuffer(mask, bool).reshape(shape).astype(np.float32)
+    for outline in find_contours(inside, _AROUND):
+        points = outline[: -1 : min(_EVERY, max(1, len(outline) // 8))]
+        starts, ends = points, np.roll(points, -1, axis=0)
+        around.append(np.stack([starts, ends - starts], axis=1))
+        starts, ends = _dashes(outline)
+        dashes.append(np.stack([starts, ends - starts], axis=1))
+    return np.concatenate(around), np.concatenate(dashes)
+
+
+def _dashes(outline: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return starts and ends of dashes along a line of points (M, 2)."""
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(outline, axis=0).T))])
+    begins = np.arange(0.0, max(along[-1] - _DASH, 0.1), _DASH + _GAP)
+    places = np.stack([begins, np.minimum(begins + _DASH, along[-1])])
+    points = np.stack(
+        [np.interp(places, along, outline[:, 0]), np.interp(places, along, outline[:, 1])], axis=-1
+    )
+    return points[0], points[1]
+
+
+def letter_places(layer: Any, rows: pd.DataFrame) -> tuple[NDArray[np.float64], list[int]]:
+    """Return the places above regions where letters stand, and the positions of their rows.
+
+    Returns
+    -------
+    (N, D) float array
+        Places in px of the layer.
+    list of int
+        Which rows they belong to.
+    """
+    places, kept = [], []
+    ndim = len(frame_shape(layer))
+    for number in range(len(rows)):
+        for _, frame, top, left, mask in region_masks(layer, rows.iloc[number : number + 1]):
+            y, x = topmost_point(mask)
+            # So that the bands of the region stay visible.
+            place = (top + y - _ABOVE * _grain(layer), left + x)
+            places.append((float(frame), *place) if ndim == 3 else place)
+            kept.append(number)
+    return np.array(places).reshape(-1, ndim), kept
+
+
+def show_letters(
+    viewer: Any,
+    labels: Any,
+    rows: pd.DataFrame,
+    doubtful: NDArray[np.bool_],
+    colors: Mapping[str, str] | None,
+) -> Any:
+    """Write a letter above each region of some rows, with a question mark where it is unsure."""
+    places, kept = letter_places(labels, rows)
+    old = marks_layer(viewer, labels, LETTERS)
+    if not kept:
+        empty_marks(viewer, labels, LETTERS)
+        return None
+    kinds = [ClusterType(kind) for kind in rows["cluster_type"].iloc[kept]]
+    words = [k.letter + "?" * bool(doubtful[i]) for k, i in zip(kinds, kept, strict=True)]
+    shades = [(colors or {}).get(str(kind), kind.color) for kind in kinds]
+    text = {
+        "string": "{letter}",
+        "size": 12,
+        "color": shades,
+        "anchor": "center",
+    }
+    if old is not None:
+        # Making a layer takes much longer than filling one, and the layer list would flicker.
+        fill_letters(old, places, words, text)
+        return old
+    grounds = _grounds(shades)
+    return _add(
+        viewer, labels, LETTERS, "add_points", places,
+        name=mark_name(viewer, labels, "types"), size=1, canvas_size_limits=(_GROUND, _GROUND),
+        face_color=grounds, border_color=grounds, border_width=0, symbol="disc",
+        features=pd.DataFrame({"letter": words}), text=text,
+    )  # fmt: skip
+
+
+def assign(layer: Any, data: NDArray[np.float64]) -> None:
+    """Give a layer of marks its data, unless it has just that."""
+    if layer.data.shape != data.shape or not np.array_equal(layer.data, data):
+        layer.data = data
+        if not layer.visible:
+            layer.set_view_slice()  # napari leaves the view of a hidden layer as it was
+
+
+def fill_letters(
+    layer: Any, places: NDArray[np.float64], words: Sequence[str], text: Mapping[str, Any]
+) -> None:
+    """Write other letters, also while their layer is hidden.
+
+    napari does not look anew at what of a hidden layer is in view, and reads the new letters by
+    the old places; so it reads none until it has been told.
+    """
+    if layer.visible:
+        assign(layer, places)
+    else:
+        layer.text = {"string": {"constant": ""}}
+        layer.data = places
+        layer.set_view_slice()
+    layer.features = pd.DataFrame({"letter": list(words)})
+    layer.text = dict(text)
+    if len(places):
+        # napari draws a border around a point whose size is limited, also of no width.
+        layer.face_color = layer.border_color = _grounds(text["color"])
+
+
+def _grounds(colors: Sequence[str]) -> NDArray[np.float64]:
+    """Return the ground on which each colour of a letter is seen, whatever the image is like."""
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    found = np.asarray(transform_color(list(colors)), float)
+    bright = found[:, :3] ** 2.2 @ [0.2126, 0.7152, 0.0722] > _BRIGHT
+    dark, light = transform_color([_DARK, _LIGHT])
+    return np.asarray(np.where(bright[:, None], dark, light), float)
+
+
+def show_dashes(
+    viewer: Any,
+    labels: Any,
+    rows: pd.DataFrame,
+    doubtful: NDArray[np.bool_],
+    colors: Mapping[str, str] | None = None,
+) -> Any:
+    """Draw dark lines around regions, with dashes of their types' colours where they are unsure.
+
+    On the dark line an outline is seen whatever the stain is.
+    """
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    halo, dashes, owners = _outlined(labels, rows)
+    if not len(halo):
+        empty_marks(viewer, labels, DASHES)
+        return None
+    dashed = rows[doubtful]
+    shades = {
+        (frame, label): (colors or {}).get(str(kind), ClusterType(kind).color)
+        for frame, label, kind in zip(
+            dashed["frame"], dashed["index"], dashed["cluster_type"], strict=True
+        )
+    }
+    # The dashes of sure regions are not seen, but there: other lines take napari much longer
+    # than other colours.
+    names = ["transparent", _DARK, *sorted(set(shades.values()))]
+    places = [names.index(shades.get(one, "transparent")) for one in owners]
+    drawn = np.asarray(transform_color(names))[[1] * len(halo) + places]
+    vectors, old = np.concatenate([halo, dashes]), marks_layer(viewer, labels, DASHES)
+    if old is None:
+        return _add(
+            viewer, labels, DASHES, "add_vectors", vectors,
+            name=mark_name(viewer, labels, "outlines"), edge_width=1.4 * _grain(labels),
+            edge_color=drawn, vector_style="line",
+        )  # fmt: skip
+    assign(old, vectors)
+    if not np.array_equal(old.edge_color, drawn):
+        old.edge_color = drawn
+    return old
+
+
+def show_selection_boxes(
+    viewer: Any,
+    labels: Any,
+    boxes: Sequence[Box],
+    drawn: NDArray[np.float64] | None = None,
+) -> Any:
+    """Draw frames around regions.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    labels : Labels layer
+        The regions.
+    boxes : sequence of (frame, y0, x0, y1, x1)
+        Boxes in px of the layer; none takes the frames away.
+    drawn : (N, 2, D) float array, optional
+        Lines besides, as vectors.
+    """
+    vectors = frame_vectors(boxes, len(frame_shape(labels)))
+    if drawn is not None:
+        vectors = np.concatenate([vectors, drawn])
+    if not len(vectors):
+        empty_marks(viewer, labels, FRAMES)
+        return None
+    old, width = marks_layer(viewer, labels, FRAMES), _line_width(viewer, labels)
+    if old is not None:
+        old.data = vectors
+        if abs(old.edge_width - width) > _SAME_WIDTH * width:
+            old.edge_width = width
+        return old
+    return _add(
+        viewer, labels, FRAMES, "add_vectors", vectors,
+        name=mark_name(viewer, labels, "selected"), edge_width=width,
+        edge_color=SELECTION_COLOR, vector_style="line",
+    )  # fmt: skip
+
+
+def frame_vectors(boxes: Sequence[Box], ndim: int) -> NDArray[np.float64]:
+    """Return the four sides of each box as vectors (4N, 2, D), a little outside of it."""
+    out = np.zeros((len(boxes), 4, 2, ndim))
+    for number, (frame, *edges) in enumerate(boxes):
+        y0, x0, y1, x1 = np.array(edges) + _FRAME_PAD * np.array([-1, -1, 1, 1])
+        corners = np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0], [y0, x0]])
+        out[number, :, 0, -2:] = corners[:4]
+        out[number, :, 1, -2:] = np.diff(corners, axis=0)
+        if ndim == 3:
+            out[number, :, 0, 0] = frame
+    return out.reshape(-1, 2, ndim)
+
+
+def _grain(labels: Any) -> float:
+    """Return how many px of the image a pixel of the screen is, roughly, when it is shown whole."""
+    return max(1.0, max(frame_shape(labels)[-2:]) / 700)
+
+
+def _line_width(viewer: Any, labels: Any) -> float:
+    """Return a width that is seen at any zoom, in px of the image."""
+    shown = float(viewer.scene.camera.zoom) * abs(float(labels.scale[-1]))
+    return float(np.clip(2.5 / max(shown, 1e-3), 0.5, 6.0))
+
+
+def mark_name(viewer: Any, labels: Any, what: str) -> str:
+    """Return the name of a layer of marks: that of the image, and what it shows."""
+    image = image_of(viewer, labels) if labels in viewer.layers else None
+    return f"{labels.name if image is None else image.name} · {what}"
+
+
+@contextmanager
+def unselected(viewer: Any) -> Iterator[None]:
+    """Within, layers are added without being selected, and without an event of the selection.
+
+    The Features table, which shows the selected layer, would forget a click on one of its rows.
+    """
+    selection = viewer.layers.selection
+    selected = set(selection)
+    with selection.events.blocker_all():
+        try:
+            yield
+        finally:
+            viewer.layers.selection = selected
+
+
+def _add(viewer: Any, labels: Any, mark: str, add: str, data: Any, **options: Any) -> Any:
+    """Add a layer of marks that lies where the labels lie, and leave the selection as it is."""
+    if labels not in viewer.layers:
+        return None
+    with unselected(viewer):
+        layer = getattr(viewer, add)(data, opacity=1.0, **spatial_metadata(labels), **options)
+    layer.editable = False
+    layer.visible = labels.visible
+    layer.metadata[mark] = labels.unique_id
+    follow(viewer, labels)
+    return layer
+
+
+def follow(viewer: Any, labels: Any) -> None:
+    """Let marks and explanation come, go and move with their labels."""
+    owner = labels.unique_id
+    # A duplicate takes the metadata along, so they say whose marks are followed.
+    if labels.metadata.get(_FOLLOWED) == owner:
+        return
+    labels.metadata[_FOLLOWED] = owner
+
+    def mine(*kinds: str) -> list[Any]:
+        return [x for x in viewer.layers if any(is_mark(x, kind, owner) for kind in kinds)]
+
+    def seen(event: Any) -> None:
+        for mark in mine(LETTERS, DASHES, FRAMES):
+            mark.visible = event.source.visible
+        if not event.source.visible:  # it does not come back by itself
+            for layer in mine(EXPLANATION):
+                layer.visible = False
+
+    def moved(event: Any) -> None:
+        place = spatial_metadata(event.source)
+        for layer in mine(LETTERS, DASHES, FRAMES, EXPLANATION):
+            for name, value in place.items():
+                setattr(layer, name, value)
+
+    def gone(event: Any) -> None:
+        if event.value.unique_id != owner:
+            return
+        take_away(viewer, mine(LETTERS, DASHES, FRAMES, EXPLANATION))
+        # Nobody is followed any more; should the layer be added again, its new marks are.
+        viewer.layers.events.removed.disconnect(gone)
+        event.value.events.visible.disconnect(seen)
+        for name in _PLACED:
+            event.value.events[name].disconnect(moved)
+        event.value.metadata.pop(_FOLLOWED, None)
+
+    labels.events.visible.connect(seen)
+    for name in _PLACED:
+        labels.events[name].connect(moved)
+    viewer.layers.events.removed.connect(gone)
+
+
+def empty_marks(viewer: Any, labels: Any, mark: str) -> None:
+    """Take all of one kind of marks away; their layer is removed if it stays empty."""
+    layer = marks_layer(viewer, labels, mark)
+    if layer is None or not len(layer.data):
+        return
+    _empty(layer)
+    viewer_of = weak(viewer)
+
+    def remove() -> None:
+        there = viewer_of()
+        if there is not None and not len(layer.data) and layer.metadata.get(mark) is not None:
+            take_away(there, [layer])
+
+    later(remove, _EMPTY_FOR)
+
+
+def _empty(layer: Any) -> None:
+    """Take all marks out of their layer."""
+    if LETTERS in layer.metadata:
+        look = {"string": "{letter}", "size": layer.text.size, "anchor": "center"}
+        fill_letters(layer, layer.data[:0], [], look)
+    else:
+        layer.data = layer.data[:0]
+
+
+def remove_marks(viewer: Any, labels: Any, mark: str) -> None:
+    """Take one kind of marks away."""
+    layer = marks_layer(viewer, labels, mark)
+    if layer is not None:
+        take_away(viewer, [layer])
+
+
+def take_away(viewer: Any, layers: Sequence[Any]) -> None:
+    """Empty layers of marks and remove them later; new ones get layers of their own.
+
+    OpenGL may crash when a layer with text is removed that was hidden when it was drawn last
+    (napari 0.9), so those are shown, empty, until they go.
+    """
+    for layer in layers:
+        if EXPLANATION in layer.metadata:
+            layer.visible = False
+        else:
+            layer.visible = True
+            _empty(layer)
+        for kind in {LETTERS, DASHES, FRAMES, EXPLANATION} & layer.metadata.keys():
+            layer.metadata[kind] = None
+    remove_later(viewer, layers)

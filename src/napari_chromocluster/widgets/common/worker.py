@@ -1,0 +1,219 @@
+"""Work off the main thread, with progress and cancel; results come back by Qt signals."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from qtpy.QtCore import QCoreApplication, QObject, Signal
+
+_log = logging.getLogger(__name__)
+#: Least seconds between two progress signals: the bar needs no more, the event loop no less.
+_PACE = 0.05
+#: Seconds that napari waits at its end for work that is being stopped, and for files that are
+#: being written.
+_PATIENCE, _WRITING = 1.0, 10.0
+#: The same for a script without an event loop: cutting work off would lose its exit status.
+_PATIENCE_OF_SCRIPTS = 60.0
+
+
+class Stoppable(Protocol):
+    """A thread that must have ended before Python ends."""
+
+    #: Whether it writes files, which are waited for longer.
+    writes: bool
+
+    def cancel(self) -> None:
+        """Ask it to end."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+
+
+_going: set[Stoppable] = set()
+
+
+def stop_all(seconds: float) -> bool:
+    """Stop all work within some seconds; returns whether it has ended.
+
+    A thread that is inside Qt or torch when Python ends would abort or block the process.
+    """
+    going = list(_going)
+    for one in going:
+        one.cancel()
+    begun = time.monotonic()
+    for one in going:
+        limit = max(seconds, _WRITING) if one.writes else seconds
+        one.wait(max(0.0, begun + limit - time.monotonic()))
+    return not any(one.running for one in going)
+
+
+class _End:
+    """Stops all work at the end of napari's event loop, and of the process."""
+
+    def __init__(self) -> None:
+        self._watched: Any = None
+        self._waited = False
+        self._error: Any = None
+
+    def watch(self) -> None:
+        """Listen to the application that there is."""
+        application = QCoreApplication.instance()
+        if application is not None and application is not self._watched:
+            if self._watched is None:
+                atexit.register(self._leave)
+            self._watched = application
+            application.aboutToQuit.connect(self._quit)
+
+    def _quit(self) -> None:
+        stop_all(_PATIENCE)
+        self._waited, self._error = True, _last_error()
+
+    def _leave(self) -> None:
+        """End the process at once if work cannot be stopped in time, such as loading a library.
+
+        Scripts may have no event loop, or begin work after it.
+        """
+        if not stop_all(0.2 if self._waited else _PATIENCE_OF_SCRIPTS):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # Never a success that is not known: work cut off, or an error after the event loop.
+            os._exit(int(not self._waited or _last_error() is not self._error))
+        # Python would collect garbage among all that torch and napari hold, which takes seconds.
+        gc.freeze()
+
+
+def _last_error() -> Any:
+    """Return the last error that nothing caught."""
+    return getattr(sys, "last_value", None)
+
+
+_end = _End()
+
+
+def keep_track(work: Stoppable) -> None:
+    """Have a thread stopped when napari ends."""
+    _going.add(work)
+    _end.watch()
+
+
+def forget(work: Stoppable) -> None:
+    """Do not stop a thread any more, for it has ended."""
+    _going.discard(work)
+
+
+class Worker(QObject):
+    """One piece of work in a thread.
+
+    Qt's half of it is deleted once `ended` was told, so that neither the work nor what listens to
+    it keeps images for as long as there is an owner; `cancel`, `wait` and `running` may be asked
+    of a finished task all the same.
+
+    Parameters
+    ----------
+    work : callable
+        Called as ``work(progress, stop)``: ``progress(done, total)`` may be
+        called from the thread, ``stop()`` says whether the user cancelled.
+    owner : QObject, optional
+        The work is cancelled, and no signal is emitted after that, when Qt deletes it.
+    writes : bool
+        Whether files are written, for which napari waits when it is closed.
+    """
+
+    #: No C integers: a count of bytes may be larger than these.
+    progressed = Signal(object, object)
+    succeeded = Signal(object)
+    failed = Signal(str)
+    cancelled = Signal()
+    ended = Signal()
+    #: What the thread tells, on its way to the main thread.
+    _told = Signal(str, object)
+
+    def __init__(
+        self, work: Callable[..., Any], owner: QObject | None = None, *, writes: bool = False
+    ) -> None:
+        # No child of its owner: Qt must not delete it while the thread tells something.
+        super().__init__()
+        self.writes = writes
+        self._stop = threading.Event()
+        self._last, self._abandoned = 0.0, False
+        # The thread drops the work once it is done; the task would keep it.
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._told.connect(self._deliver)
+        if owner is not None:
+            owner.destroyed.connect(self._abandon)
+
+    def start(self) -> None:
+        """Begin."""
+        keep_track(self)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Ask the work to stop; it ends at its next step."""
+        self._stop.set()
+
+    def wait(self, seconds: float = 10.0) -> None:
+        """Wait for the thread."""
+        self._thread.join(seconds)
+
+    @property
+    def running(self) -> bool:
+        """Whether the work goes on."""
+        return self._thread.is_alive()
+
+    def _run(self, work: Callable[..., Any]) -> None:
+        try:
+            result = work(self._progress, self._stop.is_set)
+        except Exception as error:
+            if self._stop.is_set():
+                self._told.emit("cancelled", ())
+            else:
+                if not isinstance(error, (ValueError, OSError)):
+                    _log.exception("Work beside the viewer failed")  # nobody foresaw it
+                self._told.emit("failed", (error_message(error),))
+        else:
+            if self._stop.is_set():
+                self._told.emit("cancelled", ())
+            else:
+                self._told.emit("succeeded", (result,))
+        self._told.emit("ended", ())
+
+    def _progress(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - self._last >= _PACE:
+            self._last = now
+            self._told.emit("progressed", (done, total))
+
+    def _deliver(self, name: str, values: tuple[Any, ...]) -> None:
+        """Emit in the main thread what the thread reports."""
+        try:
+            if not self._abandoned:
+                getattr(self, name).emit(*values)
+        finally:
+            if name == "ended":
+                self._thread.join()
+                forget(self)
+                self.deleteLater()
+
+    def _abandon(self) -> None:
+        self._abandoned = True
+        self.cancel()
+
+
+def error_message(error: BaseException) -> str:
+    """Return what a user reads of an error: its first line, or its kind."""
+    lines = str(error).strip().splitlines()
+    if isinstance(error, (ValueError, OSError)) and lines:
+        return lines[0]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no details'}"
