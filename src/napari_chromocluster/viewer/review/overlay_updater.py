@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.results.features_table import unsure
+from napari_chromocluster.viewer.compat import Box, recolor, with_spares
 from napari_chromocluster.viewer.hover_text import THRESHOLD, follow_mouse
 from napari_chromocluster.viewer.layers import current_frame, frame_shape
 from napari_chromocluster.viewer.overlay import (
@@ -30,7 +31,6 @@ from napari_chromocluster.viewer.overlay_layers import (
     show_letters,
 )
 from napari_chromocluster.viewer.review.change_tracker import Key
-from napari_chromocluster.viewer.review.partial_redraw import Box, recolor, with_spares
 from napari_chromocluster.viewer.review.session import ReviewSession
 
 #: Regions of a frame that get a letter, the least sure first; more could not be read.

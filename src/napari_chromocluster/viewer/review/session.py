@@ -32,6 +32,7 @@ from napari_chromocluster.results.features_table import (
     set_types,
     validate_table,
 )
+from napari_chromocluster.viewer.compat import Box, redraw
 from napari_chromocluster.viewer.layers import (
     belong_together,
     check_pair,
@@ -49,7 +50,6 @@ from napari_chromocluster.viewer.review.change_tracker import (
 )
 from napari_chromocluster.viewer.review.classify_job import ClassifyJob, frames_of
 from napari_chromocluster.viewer.review.journal import Record, with_rows
-from napari_chromocluster.viewer.review.partial_redraw import Box, redraw
 from napari_chromocluster.viewer.review.table_rows import (
     count_text,
     is_among,

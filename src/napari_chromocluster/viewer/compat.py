@@ -1,10 +1,11 @@
-"""Give a few regions other colours or other pixels without drawing the whole layer anew.
+"""Change colors or pixels of a few regions of a Labels layer without redrawing the whole layer.
 
-Replacing the colormap of a labels layer, and refreshing it, makes napari compute
-all outlines again: a tenth of a second for a metaphase of a megapixel, on the
-main thread.
-This is the one place of the review that touches what napari keeps private;
-where napari is another than expected, the caller does it the long way.
+Replacing the colormap of a Labels layer, or refreshing it, makes napari compute all contours
+again: a tenth of a second for a metaphase of a megapixel, on the main thread.
+
+This is the only module that uses private attributes of napari (``tests/viewer/test_compat.py``
+checks that no other does, and fails where napari has changed them).  Where they are missing, the
+functions return False, and the caller replaces the colormap or refreshes the layer.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Box = tuple[int, int, int, int]
 
 
 def with_spares(colors: Mapping[int | None, str], chosen: Mapping[str, str]) -> dict[Any, str]:
-    """Return colours by label in which each colour occurs, for labels that nobody has."""
+    """Return colours by label with one unused label for each colour, so that all occur."""
     out: dict[Any, str] = dict(colors)
     top = max((label for label in out if label is not None), default=0)
     wanted = [chosen.get(str(kind), kind.color) for kind in TYPES]
@@ -46,7 +47,7 @@ def recolor(
     colors : mapping of label to (4,) array
         RGBA from 0 to 1.
     boxes : mapping of label to box
-        Where the regions lie.
+        Their bounding boxes.
     frame : int
         Their frame; it is the one that is shown.
 
@@ -73,12 +74,12 @@ def recolor(
 
 
 def redraw(layer: Any, boxes: list[Box], frame: int) -> bool:
-    """Show pixels that were changed in some boxes, as `refresh` would, which draws all.
+    """Show pixels that were changed in some boxes, as `refresh` would, which redraws everything.
 
     Parameters
     ----------
     layer : Labels layer
-        With an array in memory, whose slice napari shows as a view.
+        With an array in memory, so that napari shows a view of it.
     boxes : list of box
         Where pixels were changed in the frame that is shown.
     frame : int
@@ -94,19 +95,19 @@ def redraw(layer: Any, boxes: list[Box], frame: int) -> bool:
         if not (inner.visible and inner.loaded) or len(inner._slice_input.displayed) != 2:
             return False
         if not np.may_share_memory(inner._slice.image.raw, inner.data):
-            return False  # A copy, which knows nothing of the change.
+            return False  # a copy, which does not change with the data
         for box in _together(boxes):
             _map_window(inner, _window(inner, box, frame))
         inner._update_thumbnail()
     except (AttributeError, KeyError, TypeError, IndexError, ValueError):
         return False
-    # As after a refresh: napari sends its texture, and others count the regions anew.
+    # As after a refresh: napari sends its texture, and others count the regions again.
     inner.events.set_data()
     return True
 
 
 def _map_labels(inner: Any, colors: Mapping[int, NDArray[np.float32]]) -> bool:
-    """Enter the colours in the colormap and in what it has derived from them."""
+    """Set colours in the colormap and in its caches."""
     colormap = inner.colormap
     if getattr(inner, "multiscale", False) or colormap.use_selection:
         return False
@@ -135,7 +136,7 @@ def _map_labels(inner: Any, colors: Mapping[int, NDArray[np.float32]]) -> bool:
 
 
 def _together(boxes: list[Box]) -> list[Box]:
-    """Return boxes to draw; many are drawn as one, for each costs a call of compiled code."""
+    """Return the boxes to draw, joined into one if they are many."""
     if len(boxes) <= _MOST_WINDOWS:
         return boxes
     edges = np.array(boxes)
@@ -151,7 +152,7 @@ def _draw_window(inner: Any, box: Box, frame: int) -> None:
 
 
 def _window(inner: Any, box: Box, frame: int) -> tuple[slice, ...]:
-    """Return the index of a box in the data, with room for outlines around it."""
+    """Return the index of a box in the data, with a margin for contours."""
     height, width = frame_shape(inner)[-2:]
     pad = max(1, int(inner.contour))
     rows = slice(max(0, box[0] - pad), min(height, box[2] + pad))
@@ -161,7 +162,7 @@ def _window(inner: Any, box: Box, frame: int) -> tuple[slice, ...]:
 
 
 def _map_window(inner: Any, window: tuple[slice, ...]) -> None:
-    """Derive what napari shows in a window from the pixels there."""
+    """Map the pixels of a window to what napari displays."""
     shown = tuple(window[axis] for axis in inner._slice_input.displayed)
     image = inner._slice.image
     image.view[shown] = inner._raw_to_displayed(image.raw, shown)
