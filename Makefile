@@ -10,7 +10,7 @@ WORK ?= scratch/model
 TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --durations 25
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test check model lint types pictures clean
+.PHONY: env demo test check benchmark model lint types pictures clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml tools/bootstrap.sh tools/system_libraries.sh
@@ -36,6 +36,9 @@ test: lint types
 
 check: lint types
 	$(TESTS)
+
+benchmark: env
+	bash tools/with_display.sh $(PY) benchmarks/performance.py $(DATA)
 
 model: env
 	$(PY) tools/make_model.py $(DATA) $(WORK) --target $(WORK)/three_networks.safetensors

@@ -56,9 +56,10 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, command in commands.items():
                 least[name] = min(least[name], seconds(command, folder))
-    print(f"{'':22s} seconds  times --help")
+    print("| command | processor time, s | times `--help` |")
+    print("|---|---|---|")
     for name, value in least.items():
-        print(f"{name:22s} {value:7.2f}  {value / least['--help']:12.1f}")
+        print(f"| {name} | {value:.2f} | {value / least['--help']:.1f} |")
 
 
 if __name__ == "__main__":
