@@ -15,6 +15,7 @@ from napari_chromocluster.imaging.segmentation import (
     segment_metaphase,
 )
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
+from napari_chromocluster.progress import Cancelled
 
 
 def agreement(made, labels):
@@ -291,3 +292,18 @@ def test_tightened_outlines_are_narrower_and_widened_ones_wider(metaphase):
     assert areas[1] < areas[2]
     assert usual.with_tightness(1.0) == usual
     assert usual.with_tightness(9.0).edge < 1
+
+
+def test_steps_are_reported_and_the_work_ends_between_them(metaphase):
+    seen = []
+    label_foreground(metaphase.image, progress=lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
+    for after in range(len(seen)):
+        reached = []
+        with pytest.raises(Cancelled):
+            label_foreground(
+                metaphase.image,
+                progress=lambda done, _, reached=reached: reached.append(done),
+                stop=lambda after=after, reached=reached: len(reached) == after,
+            )
+        assert len(reached) == after

@@ -26,10 +26,10 @@ from napari_chromocluster.results.features_table import (
 )
 from napari_chromocluster.results.summary import count_warning, estimate_chromosomes
 from napari_chromocluster.viewer.explanation_layer import explanation_layer
-from napari_chromocluster.viewer.layers import set_table, table_of
+from napari_chromocluster.viewer.layers import labels_of, set_table, table_of
 from napari_chromocluster.viewer.overlay import letters_layer, show_overlay
 from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
-from napari_chromocluster.widgets.classify import ClassifyWidget
+from napari_chromocluster.widgets.classify import ClassifyWidget, segmentation_controls
 from napari_chromocluster.widgets.common.widgets import AMBER
 
 
@@ -206,6 +206,35 @@ def test_escape_stops_the_work(dock, viewer, metaphase, qtbot):
     done(qtbot, dock)
     assert not dock._escape.isEnabled()
     assert dock.labels.features.empty
+
+
+def test_cancel_ends_finding_at_once_whatever_step_it_is_in(
+    dock, viewer, metaphase, qtbot, monkeypatch
+):
+    viewer.add_image(metaphase.image, name="metaphase")
+    entered, goes_on = threading.Event(), threading.Event()
+
+    def slow(*_):
+        entered.set()
+        assert goes_on.wait(60)
+        return metaphase.labels
+
+    monkeypatch.setattr(segmentation_controls, "filter_regions", slow)
+    dock.input.find_button.click()
+    qtbot.waitUntil(entered.is_set, timeout=60_000)
+    first = dock.task
+    dock.run.cancel_button.click()
+    assert not dock.run.progress.isVisible()
+    assert dock.banner.text == "Finding regions was cancelled."
+    assert dock.input.find_button.isEnabled()
+    monkeypatch.undo()
+    dock.input.find_button.click()  # the next one does not wait for it
+    done(qtbot, dock)
+    assert len(labels_of(viewer, dock.image)) == 1
+    goes_on.set()
+    qtbot.waitUntil(lambda: not first.running)
+    qtbot.wait(1)  # what the thread has sent is delivered
+    assert len(labels_of(viewer, dock.image)) == 1
 
 
 def test_explaining_lays_an_image_under_the_outlines(dock, viewer, metaphase, qtbot):
@@ -614,12 +643,12 @@ def test_the_dock_is_there_before_torch(viewer, tiny_model, monkeypatch, qtbot):
 
 
 def test_progress_tells_what_is_left_of_long_work(dock):
-    dock._began = time.monotonic() - 10
+    dock._began, dock._what = time.monotonic() - 10, "Classifying"
     dock._progressed(10, 40)
-    assert dock.run.progress.format() == "10 of 40, 30 s left"
+    assert dock.run.progress.format() == "Classifying: 10 of 40, 30 s left"
     dock._began = time.monotonic() - 0.1
     dock._progressed(10, 40)
-    assert dock.run.progress.format() == "10 of 40"
+    assert dock.run.progress.format() == "Classifying: 10 of 40"
 
 
 def test_a_closed_dock_lets_go_of_the_viewer(viewer, metaphase, monkeypatch, qtbot):

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ from napari_chromocluster.imaging.normalization import (
 )
 from napari_chromocluster.imaging.nuclei import find_nuclei, without_cytoplasm
 from napari_chromocluster.imaging.population import Population, find_population
+from napari_chromocluster.progress import Cancelled, Progress, Stop
 
 Labels = NDArray[np.int32]
 
@@ -72,6 +74,8 @@ _CLUSTER = 2.5
 _ENOUGH = 12.0
 #: Half the width of a chromosome if none is found, in px.
 _UNKNOWN_HALF = 3.0
+#: Steps that `label_foreground` reports.
+_STEPS = 6
 #: Range of the depth of chromosome ridges, in half widths of the population.
 _RIDGES = (0.5, 1.8)
 #: Minimum area of an elongated object, relative to its squared thickness: grains are round.
@@ -306,7 +310,10 @@ def find_regions(
 
 
 def label_foreground(
-    image: Any, parameters: SegmentationParameters | None = None
+    image: Any,
+    parameters: SegmentationParameters | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> CandidateRegions:
     """Label everything stained, with nuclei separate.
 
@@ -316,14 +323,28 @@ def label_foreground(
         One metaphase.
     parameters : SegmentationParameters, optional
         Threshold, smoothing, nucleus, gap, edge and polarity are used.
+    progress : callable, optional
+        Called with the steps done and their number.
+    stop : callable, optional
+        Checked between steps; the work ends if it returns True.
+
+    Raises
+    ------
+    Cancelled
+        If ``stop`` returned True.
     """
     chosen = parameters or SegmentationParameters()
+    report = partial(_report, progress, stop)
     gray = to_grayscale(image)
+    report(1)
     missing = missing_pixels(gray)
+    report(2)
     stain, level = stain_above_background(gray, missing, chosen.polarity)
     del gray
     blank = None if missing is None else fill_thin(stain.values, missing)
+    report(3)
     population = find_population(stain.values)
+    report(4)
     if population is None:
         population = Population(level, _UNKNOWN_HALF, np.zeros(stain.values.shape, bool), 1)
     step = max(1, int(2 * population.half / _ENOUGH))
@@ -333,10 +354,20 @@ def label_foreground(
     mask, nuclei, signal = _stained(
         NormalizedImage(values, stain.dark_chromosomes), population.half / step, members, chosen
     )
+    report(5)
     found = label_mask(mask, signal, nuclei, population.half / step)
+    report(_STEPS)
     if step > 1:
         found = _enlarged(found, step, stain.values.shape)
     return found if missing is None or blank is None else _with_missing(found, missing, blank)
+
+
+def _report(progress: Progress | None, stop: Stop | None, done: int) -> None:
+    """Report a step of `label_foreground`, or end the work if it was cancelled."""
+    if stop is not None and stop():
+        raise Cancelled("Finding regions was cancelled.")
+    if progress is not None:
+        progress(done, _STEPS)
 
 
 def _stained(

@@ -130,7 +130,7 @@ class ClassifyBase(QWidget):
     def _offer_labels(self) -> None:
         raise NotImplementedError
 
-    def _start(self, work: Any, done: Any, what: str, *layers: Any) -> None:
+    def _start(self, work: Any, done: Any, what: str, *layers: Any, alone: bool = False) -> None:
         raise NotImplementedError
 
     def cancel(self) -> None:

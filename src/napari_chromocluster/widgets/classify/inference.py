@@ -44,7 +44,7 @@ class ClassifyWorking(ClassifyBase):
     _models: Sequence[tuple[str, str]] = ()
     #: Held while a model is loaded.
     _loads = threading.Lock()
-    _began, _what = 0.0, ""
+    _began, _what, _alone = 0.0, "", False
     #: The regions as they were when some were explained.
     _explained_pixels: Any = None
 
@@ -193,8 +193,10 @@ class ClassifyWorking(ClassifyBase):
 
     # ---------------------------------------------------------------- the task
 
-    def _start(self, work: Any, done: Any, what: str, *layers: Any) -> None:
+    def _start(self, work: Any, done: Any, what: str, *layers: Any, alone: bool = False) -> None:
+        """Start work in a thread; work that is alone shares nothing with the work after it."""
         self.banner.clear()
+        self._alone = alone
         self._worked_on, self._stopped = layers, ""
         self.task = Worker(work, self)
         self.task.progressed.connect(self._progressed)
@@ -233,7 +235,7 @@ class ClassifyWorking(ClassifyBase):
         passed = time.monotonic() - self._began
         left = passed / max(done, 1) * (total - done)
         estimate = f", {left:.0f} s left" if passed + left > 3 and left >= 1 else ""
-        self.run.progress.setFormat(f"{done} of {total}{estimate}")
+        self.run.progress.setFormat(f"{self._what}: {done} of {total}{estimate}")
 
     def _ended(self) -> None:
         self.task, self._worked_on = None, ()
@@ -243,7 +245,11 @@ class ClassifyWorking(ClassifyBase):
 
     def cancel(self) -> None:
         """Stop the work that runs."""
-        if self.task is not None:
+        if self.task is None:
+            return
+        if self._alone:
+            self.task.drop()
+        else:
             self.task.cancel()
             self.run.progress.setRange(0, 0)
             self.run.progress.setFormat("Stopping…")

@@ -56,7 +56,7 @@ class ClassifyFinding(ClassifyBase):
             left_out: Counter[LeftOut] = Counter()
             if single:
                 whole = np.asarray(array)
-                foreground = label_foreground(whole, parameters)
+                foreground = label_foreground(whole, parameters, progress, stop)
                 labels = filter_regions(foreground, parameters)
                 left_out.update(left_out_of(foreground, parameters))
                 limits = limits_for_regions(whole, labels, shown) if shown else None
@@ -67,7 +67,7 @@ class ClassifyFinding(ClassifyBase):
         def done(result: Any) -> None:
             self._regions_found(image, *result)
 
-        self._start(work, done, "Finding regions", image)
+        self._start(work, done, "Finding regions", image, alone=True)
 
     def _regions_found(
         self,
@@ -149,7 +149,7 @@ class ClassifyFinding(ClassifyBase):
         layer, array, parameters = found[0], layer_data(image), self._parameters()
 
         def work(progress: Any, stop: Any) -> Any:
-            foreground = label_foreground(np.asarray(array), parameters)
+            foreground = label_foreground(np.asarray(array), parameters, progress, stop)
             return foreground, filter_regions(foreground, parameters)
 
         def show(result: tuple[CandidateRegions, np.ndarray[Any, Any]]) -> None:
@@ -161,7 +161,7 @@ class ClassifyFinding(ClassifyBase):
             self._foreground = (layer, result[0])
             self._show(layer, *result)
 
-        self._start(work, show, "Outlining regions", image, layer)
+        self._start(work, show, "Outlining regions", image, layer, alone=True)
 
 
 def left_out_text(counted: Mapping[LeftOut, int]) -> str:

@@ -163,6 +163,14 @@ class Worker(QObject):
         """Ask the work to stop; it ends at its next step."""
         self._stop.set()
 
+    def drop(self) -> None:
+        """Cancel, and report the end at once; a result that still arrives is discarded."""
+        self.cancel()
+        if not self._abandoned:
+            self._abandoned = True
+            self.cancelled.emit()
+            self.ended.emit()
+
     def wait(self, seconds: float = 10.0) -> None:
         """Wait for the thread."""
         self._thread.join(seconds)
