@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QPoint
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QToolTip
 
@@ -213,3 +213,26 @@ def test_words_about_one_image_go_with_it(dock, viewer):
     dock.banner.error("No region was found.")
     choose(dock.input.image_combo, "first")
     assert not dock.banner.text
+
+
+def test_nothing_jumps_when_a_classification_begins_and_ends(dock, viewer, metaphase, qtbot):
+    find(qtbot, dock, viewer, metaphase)
+    qtbot.waitUntil(lambda: dock.isVisible())
+    dock.run.all_button.click()
+    done(qtbot, dock)  # counts and legend are there from now on
+    heights = set()
+
+    def note():
+        heights.add((dock.run.mapTo(dock, QPoint(0, 0)).y(), dock.run.height()))
+        heights.add((dock.result.mapTo(dock, QPoint(0, 0)).y(), dock.result.height()))
+
+    note()
+    idle = set(heights)
+    dock.run.all_button.click()
+    note()
+    dock.task.progressed.connect(note)
+    dock.task.ended.connect(note)
+    done(qtbot, dock)
+    qtbot.wait(1)
+    note()
+    assert heights == idle
