@@ -1,7 +1,7 @@
-"""What touches a napari viewer but needs no Qt: the same work for widgets, console and scripts.
+"""Viewer functions that need no Qt, shared by the widgets, the napari console and scripts.
 
-The functions are loaded when they are first used: asking whether a file is one
-of ours, or opening a dock, must not wait for torch.
+The functions are loaded on first use, so that checking a file or opening a dock does not import
+torch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-#: Public name -> module of this package that holds it.
+#: Maps each public name to the module of this package that defines it.
 _WHERE = {
     "classify_layer": "scripting",
     "explain_region": "explaining",
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
+    """Load a public name on first access."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

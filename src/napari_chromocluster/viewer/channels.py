@@ -1,4 +1,4 @@
-"""Image files whose channels or planes of focus napari shows as if they were metaphases."""
+"""Image files whose channels or focal planes napari shows as if they were metaphases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_chromocluster.viewer.settings import preferences
 
 
 def may_have_channels(layer: Any) -> bool:
-    """Whether an image layer is a stack from a file that may name its axes."""
+    """Return whether an image layer is a stack from a file that may name its axes."""
     if layer_type(layer) != "image" or CHANNEL in layer.metadata or len(frame_shape(layer)) < 3:
         return False
     file = Path(source_of(layer))
@@ -29,33 +29,33 @@ def may_have_channels(layer: Any) -> bool:
 
 
 def read_channel(path: str, shown: tuple[int, ...], channel: str = "") -> ImageFile | None:
-    """Read one channel of a file, in each frame the sharpest plane of focus.
+    """Read one channel of a file, using the sharpest focal plane of each frame.
 
     Parameters
     ----------
     path : str
         The image file.
     shown : tuple of int
-        Shape of the layer that napari made of it, without colours.
+        Shape of the layer that napari created from the file, without color channels.
     channel : str
-        The channel wanted, by name or number from 1; where the file does not have it, or
-        none is wanted, the one that is likely to show the chromosomes is read.
+        Channel to read, by name or 1-based number. If it is empty or not in the file, the channel
+        most likely to show the chromosomes is read.
 
     Returns
     -------
     ImageFile or None
-        None where the layer shows just the metaphases of the file.
+        None if the layer already shows exactly the metaphases of the file.
     """
     try:
-        # A plain stack is not read: it may be large.
+        # Plain stacks are not read, since they may be large.
         opened = _opened(path, channel) if may_hold_planes(path) else None
     except ImageError:
-        opened = None  # napari can read more kinds of files
+        opened = None  # napari can read more file types
     if opened is None:
         return None
     color = opened.pixels.ndim > 2 and opened.pixels.shape[-1] in (3, 4)
     frames = opened.pixels.shape[: -1 if color else None]
-    # The layer may show a part of the file, or what was made of it.
+    # The layer may show part of the file, or data derived from it.
     whole = shown[-2:] == frames[-2:] or shown[:2] == frames[-2:]
     return opened if whole and shown != frames else None
 
@@ -69,14 +69,14 @@ def _opened(path: str, channel: str) -> ImageFile:
 
 
 def show_channel(viewer: Any, layer: Any, opened: ImageFile) -> Any:
-    """Show what was read of the file of a layer as a layer of its own, and hide the other.
+    """Show a channel that was read from a layer's file as a separate layer, and hide the original.
 
     Parameters
     ----------
     viewer : napari.Viewer
         The viewer.
     layer : Image layer
-        Shows the whole file, or another channel of it.
+        Layer that shows the whole file, or another channel of it.
     opened : ImageFile
         From `read_channel`.
 
@@ -145,9 +145,9 @@ def channel_layer(viewer: Any, layer: Any, number: int) -> Any:
 
 
 def channel_of(layer: Any) -> tuple[tuple[str, ...], int, str]:
-    """Return the channels of the file of a layer, the one it shows from 1, and what was chosen.
+    """Return the channels of a layer's file, the 1-based number of the channel shown, and notes.
 
-    No channel, and 0, where it shows all that its file holds.
+    The channels are empty and the number is 0 if the layer shows everything in its file.
     """
     known = layer.metadata.get(CHANNEL, {}) if layer is not None else {}
     return known.get("names", ()), known.get("number") or 0, known.get("notes", "")

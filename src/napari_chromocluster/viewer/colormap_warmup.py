@@ -1,4 +1,4 @@
-"""Work that is needed once a session, done before it is waited for."""
+"""One-time work per session that is done before it is needed."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ if TYPE_CHECKING:
 
 
 def prepare_label_colors() -> None:
-    """Compile what napari looks label colours up with, in the thread of the caller.
+    """Compile the numba code that napari uses to look up label colors, in the calling thread.
 
-    napari translates labels with a typed dictionary of numba, which is compiled
-    anew in each session, at the moment of the first colouring and in the main
-    thread: the window stood still for a second.  Compiled before, it is there.
-    Nothing runs in parallel here, which not every build of numba would bear.
+    napari maps labels with a typed numba dictionary. It is compiled once per session, at the first
+    coloring and on the main thread, which would freeze the window for about a second. No parallel
+    numba code runs here, since not every build of numba supports it.
     """
     try:
         typed, types = (importlib.import_module(f"numba.{name}") for name in ("typed", "types"))
     except ImportError:
-        return  # napari does without, too
+        return  # napari then works without numba, too
     mapping = typed.Dict.empty(key_type=types.int32, value_type=types.uint8)
     mapping[np.int32(1)] = np.uint8(1)
 
 
 def classify_something(classifier: ClusterClassifier) -> None:
-    """Classify a few squares: what is loaded and prepared for that is there for the first work."""
+    """Classify a few squares, so that everything the first classification needs is loaded."""
     labels = np.zeros((80, 80), np.uint8)
     for number, start in enumerate((5, 30, 55), start=1):
         labels[start : start + 18, start : start + 18] = number

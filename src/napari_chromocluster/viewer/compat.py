@@ -1,10 +1,10 @@
 """Change colors or pixels of a few regions of a Labels layer without redrawing the whole layer.
 
-Replacing the colormap of a Labels layer, or refreshing it, makes napari compute all contours
-again: a tenth of a second for a metaphase of a megapixel, on the main thread.
+Replacing the colormap of a Labels layer, or refreshing it, makes napari recompute all contours: a
+tenth of a second for a one-megapixel metaphase, on the main thread.
 
 This is the only module that uses private attributes of napari (``tests/viewer/test_compat.py``
-checks that no other does, and fails where napari has changed them).  Where they are missing, the
+checks that no other module does, and fails if napari changes them).  If they are missing, the
 functions return False, and the caller replaces the colormap or refreshes the layer.
 """
 
@@ -26,7 +26,7 @@ Box = tuple[int, int, int, int]
 
 
 def with_spares(colors: Mapping[int | None, str], chosen: Mapping[str, str]) -> dict[Any, str]:
-    """Return colours by label with one unused label for each colour, so that all occur."""
+    """Return colors by label, plus one unused label per color so that every color is present."""
     out: dict[Any, str] = dict(colors)
     top = max((label for label in out if label is not None), default=0)
     wanted = [chosen.get(str(kind), kind.color) for kind in TYPES]
@@ -38,7 +38,7 @@ def with_spares(colors: Mapping[int | None, str], chosen: Mapping[str, str]) -> 
 def recolor(
     layer: Any, colors: Mapping[int, NDArray[np.float32]], boxes: Mapping[int, Box], frame: int
 ) -> bool:
-    """Give some regions colours that the layer has already.
+    """Give some regions colors that the layer's colormap already contains.
 
     Parameters
     ----------
@@ -49,19 +49,19 @@ def recolor(
     boxes : mapping of label to box
         Their bounding boxes.
     frame : int
-        Their frame; it is the one that is shown.
+        Their frame, which must be the frame shown.
 
     Returns
     -------
     bool
-        False where this cannot be done and the colormap must be replaced.
+        False if this is not possible and the colormap must be replaced.
     """
     inner = getattr(layer, "__wrapped__", layer)
     try:
         if not _map_labels(inner, colors):
             return False
         if inner.data.dtype.itemsize <= 2:
-            # Such labels are the texture itself: only the table of colours is sent.
+            # Such labels are used as the texture directly, so only the color table is uploaded.
             inner.events.colormap()
         else:
             for box in _together([boxes[label] for label in colors]):
@@ -74,7 +74,7 @@ def recolor(
 
 
 def redraw(layer: Any, boxes: list[Box], frame: int) -> bool:
-    """Show pixels that were changed in some boxes, as `refresh` would, which redraws everything.
+    """Show pixels changed within some boxes; unlike `refresh`, does not redraw everything.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def redraw(layer: Any, boxes: list[Box], frame: int) -> bool:
     Returns
     -------
     bool
-        False where this cannot be done and the layer must be refreshed.
+        False if this is not possible and the layer must be refreshed.
     """
     inner = getattr(layer, "__wrapped__", layer)
     try:
@@ -101,13 +101,13 @@ def redraw(layer: Any, boxes: list[Box], frame: int) -> bool:
         inner._update_thumbnail()
     except (AttributeError, KeyError, TypeError, IndexError, ValueError):
         return False
-    # As after a refresh: napari sends its texture, and others count the regions again.
+    # As after a refresh: napari uploads its texture, and listeners count the regions again.
     inner.events.set_data()
     return True
 
 
 def _map_labels(inner: Any, colors: Mapping[int, NDArray[np.float32]]) -> bool:
-    """Set colours in the colormap and in its caches."""
+    """Set colors in the colormap and in its caches."""
     colormap = inner.colormap
     if getattr(inner, "multiscale", False) or colormap.use_selection:
         return False
@@ -136,7 +136,7 @@ def _map_labels(inner: Any, colors: Mapping[int, NDArray[np.float32]]) -> bool:
 
 
 def _together(boxes: list[Box]) -> list[Box]:
-    """Return the boxes to draw, joined into one if they are many."""
+    """Return the boxes to draw, joined into one if there are many."""
     if len(boxes) <= _MOST_WINDOWS:
         return boxes
     edges = np.array(boxes)
@@ -162,7 +162,7 @@ def _window(inner: Any, box: Box, frame: int) -> tuple[slice, ...]:
 
 
 def _map_window(inner: Any, window: tuple[slice, ...]) -> None:
-    """Map the pixels of a window to what napari displays."""
+    """Map the pixels of a window to display values."""
     shown = tuple(window[axis] for axis in inner._slice_input.displayed)
     image = inner._slice.image
     image.view[shown] = inner._raw_to_displayed(image.raw, shown)

@@ -1,4 +1,4 @@
-"""Contrast limits under which the regions of a picture can be seen."""
+"""Contrast limits that make the regions of an image visible."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 
 from napari_chromocluster.imaging.normalization import subsample
 
-#: Regions that reach less high than this share of the range that is shown are too dark to judge.
+#: Regions whose brightness stays below this share of the displayed range are too dark to judge.
 _TOO_DARK = 0.5
-#: Share of a region's pixels, in percent, that may be brighter than what is shown as white.
+#: Percentile of a region's pixels that is shown as white.
 _BRIGHTEST = 99.5
 
 
 def limits_for_regions(image: Any, labels: Any, shown: tuple[float, float]) -> list[float] | None:
-    """Return contrast limits for a picture whose regions are nearly black, None for any other.
+    """Return contrast limits for an image whose regions are nearly black, None for any other image.
 
-    One nucleus, or a speck of dye, that outshines the chromosomes by far takes the whole range
-    of gray levels for itself.
+    A single nucleus or speck of dye much brighter than the chromosomes takes up the whole range of
+    gray levels.
 
     Parameters
     ----------
     image : (H, W) array of any real dtype
-        One metaphase, without colours.
+        One metaphase, without color channels.
     labels : (H, W) integer array
         Its regions.
     shown : tuple of float
@@ -50,6 +50,6 @@ def limits_for_regions(image: Any, labels: Any, shown: tuple[float, float]) -> l
 
 
 def has_default_contrast(layer: Any) -> bool:
-    """Whether an image layer still has the contrast limits that napari gave it."""
+    """Return whether an image layer still has the contrast limits that napari gave it."""
     limits, whole = layer.contrast_limits, layer.contrast_limits_range
     return bool(np.allclose(limits, whole))

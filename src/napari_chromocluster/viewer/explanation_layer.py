@@ -1,4 +1,4 @@
-"""What decided the type of a region, as an image layer over the metaphase."""
+"""Show what determined the type of a region, as an image layer over the metaphase."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def explain_region(
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Any:
-    """Show which places of a region spoke for its type.
+    """Show which parts of a region supported its type.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def explain_region(
     select : label or collection of labels, optional
         Regions to explain (default: the layer's selected label).
     cluster_type : str, optional
-        Type to explain (default: the one that the model gives each region).
+        Type to explain (default: the one that the model assigns to each region).
     expected : int, optional
-        Chromosomes in a cell; None where that is not known.
+        Chromosomes in a cell; None if unknown.
     model : str, path or ClusterClassifier
         The model.
     device : str
@@ -89,14 +89,14 @@ def explanation_layer(viewer: Any, labels: Any) -> Any:
 
 
 def remove_explanation(viewer: Any, labels: Any) -> None:
-    """Take an explanation away that holds no longer."""
+    """Remove an outdated explanation."""
     layer = explanation_layer(viewer, labels)
     if layer is not None:
         take_away(viewer, [layer])
 
 
 def show_explanation(viewer: Any, labels: Any, heat: NDArray[np.float32]) -> Any:
-    """Lay an explanation over the metaphase; one that is there is replaced."""
+    """Show an explanation over the metaphase, replacing an existing one."""
     layer = explanation_layer(viewer, labels)
     if layer is not None and layer.data.shape == heat.shape:
         layer.data = heat
@@ -119,7 +119,7 @@ def show_explanation(viewer: Any, labels: Any, heat: NDArray[np.float32]) -> Any
 
 
 def _heat_colors() -> Any:
-    """Return a colormap that is seen on dark and light images: nothing is transparent."""
+    """Return a colormap that is visible on dark and light images."""
     from napari.utils.colormaps import Colormap, ensure_colormap
 
     colors = ensure_colormap("inferno").map(np.linspace(0.25, 1, 64))

@@ -1,4 +1,4 @@
-"""What the region under the mouse is, in words, in a corner of the canvas."""
+"""Text in a corner of the canvas that describes the region under the mouse."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from napari_chromocluster.cluster_types import TYPES, ClusterType
 from napari_chromocluster.results.features_table import HUMAN
 from napari_chromocluster.viewer.layers import current_frame, has_table, labels_layers
 
-#: Key of ``layer.metadata`` that holds the confidence below which a region is unsure.
+#: Key of ``layer.metadata`` for the confidence below which a region is unsure.
 THRESHOLD = "chromocluster_threshold"
 
 
 def describe(row: Any, threshold: float) -> str:
-    """Say of one row of a features table what the region is.
+    """Describe the region of one row of a features table.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def describe(row: Any, threshold: float) -> str:
 
 
 class HoverText:
-    """Callback for mouse moves that names the region under the mouse in the text overlay."""
+    """Mouse-move callback that shows the region under the mouse in the text overlay."""
 
     def __init__(self) -> None:
         self._table: pd.DataFrame | None = None
@@ -50,11 +50,11 @@ class HoverText:
         self._said = ""
 
     def __call__(self, viewer: Any, event: Any) -> None:
-        """Follow the mouse."""
+        """Update the text for the current mouse position."""
         self.say(viewer, self.text_at(viewer, event.position))
 
     def text_at(self, viewer: Any, position: Any) -> str:
-        """Return what is to be said of a place in world coordinates; empty outside regions."""
+        """Return the text for a position in world coordinates; empty outside regions."""
         for layer in reversed(labels_layers(viewer)):
             if not (layer.visible and has_table(layer)):
                 continue
@@ -76,7 +76,7 @@ class HoverText:
         return describe(table.iloc[place], float(layer.metadata.get(THRESHOLD, 0.0)))
 
     def say(self, viewer: Any, text: str) -> None:
-        """Show a text; an overlay that somebody else uses stays as it is."""
+        """Show a text, unless another plugin or the user has set the overlay."""
         overlay = viewer.canvas.overlays.text
         if text == self._said or (overlay.text and overlay.text != self._said):
             return
@@ -88,12 +88,12 @@ class HoverText:
 
 
 def follow_mouse(viewer: Any) -> HoverText:
-    """Name the region under the mouse from now on; once for each viewer."""
+    """Describe the region under the mouse from now on; does nothing if already active."""
     for callback in viewer.mouse_move_callbacks:
         if isinstance(callback, HoverText):
             return callback
     hover = HoverText()
     viewer.mouse_move_callbacks.append(hover)
-    # The region that is named may go with its layer, while the mouse rests.
+    # The layer of the described region may be removed while the mouse does not move.
     viewer.layers.events.removed.connect(lambda event: hover.say(viewer, ""))
     return hover

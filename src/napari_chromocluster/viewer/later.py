@@ -1,6 +1,6 @@
-"""Work that must wait until napari is done with what it is doing.
+"""Work that must wait until napari has finished its current work.
 
-Layers that are removed while napari removes others make it raise, or crash in OpenGL.
+Removing layers while napari is removing others makes it raise, or crash in OpenGL.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: Milliseconds before each removal, in which napari draws: without that OpenGL may crash.
+#: Milliseconds before each removal, so that napari can draw; otherwise OpenGL may crash.
 _BEFORE = 300
-#: What waits: lists of one function, emptied when it is called.
+#: Pending work: lists of one function, emptied when it is called.
 _waiting: list[list[Callable[[], None]]] = []
 
 
@@ -22,38 +22,38 @@ def later(work: Callable[[], None], milliseconds: int = 0) -> None:
     Parameters
     ----------
     work : callable
-        Without a window there is no event loop: it is called by `run_waiting` then.
+        Without a window there is no event loop; `run_waiting` calls it then.
     milliseconds : int
-        How much later.
+        Delay.
     """
     waiting = [work]
     _waiting.append(waiting)
-    qt = sys.modules.get("qtpy.QtCore")  # napari has loaded it where it has a window
+    qt = sys.modules.get("qtpy.QtCore")  # napari has loaded it if it has a window
     if qt is not None and qt.QCoreApplication.instance() is not None:
         qt.QTimer.singleShot(milliseconds, lambda: _run(waiting))
 
 
 def run_waiting() -> None:
-    """Do all that waits."""
+    """Run all pending work."""
     while _waiting:
         _run(_waiting[0])
 
 
 def _run(waiting: list[Callable[[], None]]) -> None:
-    if waiting:  # it may have been called by `run_waiting`
+    if waiting:  # `run_waiting` may have called it already
         _waiting.remove(waiting)
         waiting.pop()()
 
 
 def weak(viewer: Any) -> Callable[[], Any]:
-    """Return a weak reference to a viewer, also where napari gave a proxy of it."""
+    """Return a weak reference to a viewer, even if napari passed a proxy of it."""
     return weakref.ref(getattr(viewer, "__wrapped__", viewer))
 
 
 def remove_later(viewer: Any, layers: Iterable[Any]) -> None:
-    """Remove layers in later turns of the event loop, one in each."""
+    """Remove layers one at a time, each in a later turn of the event loop."""
     gone = list(layers)
-    # What waits must not keep a viewer that is closed.
+    # Pending work must not keep a closed viewer alive.
     viewer_of = weak(viewer)
 
     def remove() -> None:

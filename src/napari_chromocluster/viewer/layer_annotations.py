@@ -1,4 +1,4 @@
-"""Train on annotated layers: write them to a folder, start a training on it, find them again."""
+"""Train on annotated layers: write them to a folder, start training, and find them again."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ from napari_chromocluster.viewer.layers import (
     table_of,
 )
 
-#: Names of the files of a run that hold annotated layers.
+#: File and folder names in a run folder for annotated layers.
 DATA, ORIGINS = "data", "layers.json"
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """The layers that a written metaphase came from, to find them again.
+    """The layers that a written metaphase came from, used to find them again.
 
     Attributes
     ----------
     image, labels : str
         Names of the layers.
     source : str
-        File of the image layer; empty where it has none.
+        File of the image layer; empty if it has none.
     frame : int
         Frame of a stack.
     stack : bool
@@ -66,25 +66,25 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class LayerPair:
-    """An image layer and the labels over it, as they were at one moment.
+    """Snapshot of an image layer and its labels layer.
 
-    Layers are asked in the main thread only: napari's proxies are not made for
-    others.  What was asked here may be counted and written in any thread.
+    Layers are only read on the main thread, since napari's proxies are not thread-safe.  The
+    snapshot may be counted and written in any thread.
 
     Attributes
     ----------
     image, labels : str
         Names of the layers.
     source : str
-        File of the image layer; empty where it has none.
+        File of the image layer; empty if it has none.
     stack : bool
         Whether it is a stack; each of its frames is a metaphase.
     picture, regions : array
         Their pixels, not copied.
     features : DataFrame
-        The features table of the labels layer; empty where it has none.
+        The features table of the labels layer; empty if it has none.
     named_group : str
-        Group that an annotation file gave the image; empty where none did.
+        Group that an annotation file gave the image; empty if none did.
     """
 
     image: str
@@ -98,29 +98,29 @@ class LayerPair:
 
     @property
     def path(self) -> str:
-        """What annotation files call the image: its file, else its layer's name."""
+        """Name of the image in annotation files: its file, or else its layer's name."""
         return str(Path(self.source).resolve()) if self.source else self.image
 
     def metaphase(self, frame: int = 0) -> str:
-        """Return what tells a metaphase from others: its path, in a stack with the frame."""
+        """Return the identifier of a metaphase: its path, plus the frame for a stack."""
         return f"{self.path}#{frame}" if self.stack else self.path
 
     def group(self, frame: int = 0) -> str:
-        """Return the group of a metaphase: that of its annotation file, else its file or layer."""
+        """Return the group of a metaphase: from its annotation file, else its file or layer."""
         if self.named_group:
             return self.named_group
         name = Path(self.source).name if self.source else self.image
         return f"{name}#{frame}" if self.stack else name
 
     def rows(self, promoted: bool = False) -> pd.DataFrame:
-        """Return the rows that a human decided (or all, if promoted), but for stale ones."""
+        """Return the rows decided by a human (or all, if promoted), without stale ones."""
         table = self.features
-        table = table[~table["stale"]]  # it was told of other pixels
+        table = table[~table["stale"]]  # classified on different pixels
         known = table["cluster_type"] != ""
         return table[known if promoted else known & (table["source"] == HUMAN)]
 
     def annotations(self, promoted: bool = False) -> pd.DataFrame:
-        """Return the annotations, as `read_rows` returns those of a file."""
+        """Return the annotations in the format of `read_rows`."""
         table = self.rows(promoted)
         rows = [
             (self.metaphase(int(frame)), self.labels, int(label), str(kind), self.named_group)
@@ -132,7 +132,7 @@ class LayerPair:
 
 
 def snapshot_pair(image: Any, labels: Any) -> LayerPair:
-    """Return a pair of layers as it is now; to be called in the main thread.
+    """Return a snapshot of a pair of layers; call this on the main thread.
 
     Raises
     ------
@@ -153,11 +153,7 @@ def snapshot_pair(image: Any, labels: Any) -> LayerPair:
 
 
 def open_pairs(viewer: Any) -> list[LayerPair]:
-    """Return every labels layer with the image it lies over.
-
-    A labels layer belongs to the image of its shape after which it is named,
-    else to the nearest such image below it in the layer list.
-    """
+    """Return every labels layer with its image, as found by `layers.image_of`."""
     found = [(image_of(viewer, labels), labels) for labels in labels_layers(viewer)]
     return [snapshot_pair(image, labels) for image, labels in found if image is not None]
 
@@ -173,11 +169,11 @@ def write_layers(
     Parameters
     ----------
     folder : path
-        Takes images, label images, ``annotations.csv`` and ``layers.json``.
+        Receives images, label images, ``annotations.csv`` and ``layers.json``.
     pairs : sequence of LayerPair
         Metaphases with their regions; each frame of a stack is a metaphase.
     promoted : bool
-        Also take rows that only the model decided.
+        Also include rows that only the model decided.
     groups : mapping of str to str, optional
         Group of each metaphase, see `layer_groups`.
 
@@ -226,7 +222,7 @@ def _frames(
     for frame in sorted({int(one) for one in table["frame"]}):
         picture = np.asarray(pair.picture[frame] if pair.stack else pair.picture)
         regions = np.asarray(pair.regions[frame] if pair.stack else pair.regions)
-        # A region that was painted away keeps its row; there is nothing to learn from it.
+        # A region that was painted over keeps its row, but has no pixels to learn from.
         there = table["index"].isin(np.unique(regions))
         mine = table[(table["frame"] == frame) & there]
         if len(mine):
@@ -241,7 +237,7 @@ def prepare_on_layers(
     out: str | Path | None = None,
     **options: Any,
 ) -> Run:
-    """Make the run folder of `train_on_layers`, with the layers' data, without starting it."""
+    """Create the run folder of `train_on_layers` with its data, without starting the run."""
     folder = Path(out) if out else new_run_folder()
     sources = list(annotations)
     found = [pair for pair in pairs if len(pair.rows(promoted))]
@@ -254,10 +250,10 @@ def prepare_on_layers(
             sources.append(write_layers(folder / DATA, found, promoted, groups))
         return prepare(sources, out=folder, **options)
     except Exception:
-        # Without a configuration there is no run: nothing would ever clear up its data.
+        # Without a configuration there is no run, so nothing else would ever clean up its data.
         if not Run(folder).config_path.exists():
             shutil.rmtree(folder / DATA, ignore_errors=True)
-            with suppress(OSError):  # there is something else in it, or it was never made
+            with suppress(OSError):  # not empty, or never created
                 folder.rmdir()
         raise
 
@@ -272,7 +268,7 @@ def train_on_layers(
     wait: bool = False,
     **options: Any,
 ) -> Run:
-    """Finetune a model on annotated layers, in a process of its own.
+    """Finetune a model on annotated layers, in a separate process.
 
     Parameters
     ----------
@@ -294,7 +290,7 @@ def train_on_layers(
     Returns
     -------
     Run
-        The run, which goes on when napari is closed.
+        The run, which continues after napari is closed.
 
     Raises
     ------
@@ -323,10 +319,10 @@ def layer_groups(
     pairs : iterable of LayerPair
         The layers.
     files : DataFrame
-        What annotation files say, from `read_sources`.  A metaphase that they annotate too stays
-        in their group.
+        Annotations read from files with `read_sources`.  Metaphases annotated there keep their
+        group.
     promoted : bool
-        Also take rows that only the model decided.
+        Also include rows that only the model decided.
     """
     tables = [pair.annotations(promoted) for pair in pairs]
     table = name_groups(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame()
@@ -337,7 +333,7 @@ def layer_groups(
 
 
 def origin_of(image: str | Path) -> ImageSource | None:
-    """Return the layers that a written metaphase came from, None if it came from a file."""
+    """Return the layers that a written metaphase came from, or None if it came from a file."""
     path = Path(image)
     try:
         values = json.loads((path.parent / ORIGINS).read_text(encoding="utf-8"))
@@ -347,7 +343,7 @@ def origin_of(image: str | Path) -> ImageSource | None:
 
 
 def find_open(viewer: Any, image: str | Path) -> tuple[Any, Any, int] | None:
-    """Return image layer, labels layer and frame of a metaphase that is open, else None.
+    """Return image layer, labels layer and frame of a metaphase if it is open, else None.
 
     Parameters
     ----------
@@ -364,7 +360,7 @@ def find_open(viewer: Any, image: str | Path) -> tuple[Any, Any, int] | None:
         if origin is not None:
             same = same or (layer.name == origin.image and source == origin.source)
         if same:
-            # napari hands plugins a new proxy of a layer each time: equal, not identical.
+            # napari gives plugins a new proxy of a layer each time: equal, not identical.
             labels = [one for one in labels_layers(viewer) if image_of(viewer, one) == layer]
             named = [one for one in labels if origin is not None and one.name == origin.labels]
             stack = origin is not None and origin.stack
@@ -375,7 +371,7 @@ def find_open(viewer: Any, image: str | Path) -> tuple[Any, Any, int] | None:
 def show_place(
     viewer: Any, image: Any, labels: Any, label: int, frame: int, place: tuple[float, float]
 ) -> None:
-    """Bring a region of an open metaphase into the middle of the canvas and select it.
+    """Center the canvas on a region of an open metaphase and select the region.
 
     Parameters
     ----------
@@ -388,7 +384,7 @@ def show_place(
     frame : int
         Frame of a stack.
     place : tuple of float
-        Middle of the region (y, x), in px of the image.
+        Center of the region (y, x), in px of the image.
     """
     stack = len(frame_shape(image)) == 3
     point = [float(frame), *place] if stack else list(place)

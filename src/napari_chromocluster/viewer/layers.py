@@ -1,4 +1,4 @@
-"""Layers to arrays and tables, and back."""
+"""Conversion between layers and arrays or tables."""
 
 from __future__ import annotations
 
@@ -26,32 +26,31 @@ from napari_chromocluster.results.features_table import (
     with_columns_of,
 )
 
-#: Ends of file names under which results lie beside an image.
+#: File name suffixes of results saved next to an image.
 TABLE_SUFFIX = "_regions.csv"
-#: End of the file that says of which image such results are a review.
+#: Suffix of the file that records which image the saved review belongs to.
 REVIEW_SUFFIX = "_review.json"
 LABEL_SUFFIXES = ("_labels.tif", "_labels.tiff", "_labels.png")
-#: Keys of ``layer.metadata`` that hold the file and the group of an image which an annotation
-#: file named.
+#: Keys of ``layer.metadata`` for the file and group that an annotation file gave an image.
 SOURCE, GROUP = "chromocluster_source", "chromocluster_group"
-#: Keys of ``layer.metadata`` that say to which image layer regions belong, and what it shows.
+#: Keys of ``layer.metadata`` for the image layer that regions belong to, and its content.
 IMAGE, CONTENT = "chromocluster_image", "chromocluster_image_content"
-#: Pixels of an image that are looked at to tell it from others.
+#: Number of pixels sampled to distinguish an image from others.
 _LOOKED_AT = 1 << 20
-#: Pictures of image layers by the id of the layer, with what tells them from others.
+#: Images of image layers and their content hashes, by layer id.
 _CONTENTS: dict[Any, tuple[ReferenceType[NDArray[Any]], str]] = {}
 _MOST_CONTENTS = 256
-#: What names of label files have after that of their image.
+#: Suffixes that label files add to the name of their image.
 _NAMED = ("_labels", "-labels", "_label", "_mask", "_seg", "_regions")
-#: Key of ``layer.metadata`` that holds how familiar each frame was to the model.
+#: Key of ``layer.metadata`` for the familiarity of each frame to the model.
 FAMILIARITY = "chromocluster_familiarity"
-#: Key of ``layer.metadata`` that says whose explanation an image layer holds.
+#: Key of ``layer.metadata`` for the labels layer that an image layer explains.
 EXPLANATION = "chromocluster_explanation_of"
-#: Key of ``layer.metadata`` that says of which layer an image layer shows one channel.
+#: Key of ``layer.metadata`` for the layer that an image layer shows one channel of.
 CHANNEL = "chromocluster_channel"
-#: Key of ``layer.metadata`` of an image layer that no longer shows the picture of its file.
+#: Key of ``layer.metadata`` of an image layer that no longer shows the image from its file.
 REPLACED = "chromocluster_picture_replaced"
-#: Shape of the values of a pixel in colours or with alpha.
+#: Possible lengths of a color or alpha axis.
 _SAMPLES = (2, 3, 4)
 
 
@@ -60,7 +59,7 @@ class LayerError(ValueError):
 
 
 def layer_type(layer: Any) -> str:
-    """Return ``image``, ``labels`` ... by public means, without importing napari's classes."""
+    """Return ``image``, ``labels`` ... using public API, without importing napari's classes."""
     names = {cls.__name__.lower() for cls in layer.__class__.__mro__}
     return next((name for name in ("labels", "image", "points", "shapes") if name in names), "")
 
@@ -68,7 +67,8 @@ def layer_type(layer: Any) -> str:
 def image_layers(viewer: Any) -> list[Any]:
     """Return the image layers of a viewer that show metaphases.
 
-    Left out are explanations, and layers of several channels of which one has a layer of its own.
+    Excludes explanations, and multichannel layers if one of their channels is shown as a separate
+    layer.
     """
     images = [layer for layer in viewer.layers if layer_type(layer) == "image"]
     several = {one.metadata[CHANNEL]["of"] for one in images if CHANNEL in one.metadata}
@@ -85,13 +85,13 @@ def labels_layers(viewer: Any) -> list[Any]:
 
 
 def front_image(viewer: Any) -> Any:
-    """Return the image layer that is seen: the topmost that is not hidden; None without images."""
+    """Return the topmost visible image layer, else the topmost; None if there are no images."""
     images = image_layers(viewer)
     return next((one for one in reversed(images) if one.visible), (images or [None])[-1])
 
 
 def find_layer(viewer: Any, layer: Any, kind: str) -> Any:
-    """Return a layer given itself or its name.
+    """Return a layer, given the layer or its name.
 
     Raises
     ------
@@ -116,30 +116,31 @@ def layer_data(layer: Any) -> Any:
 
 
 def layer_snapshot(layer: Any) -> Any:
-    """Return the array of a layer as it is now, for work beside the viewer.
+    """Return the current array of a layer, for background work.
 
-    A copy, so that painting meanwhile neither disturbs the work nor is mistaken for it; lazy
-    arrays stay lazy.
+    The array is copied, so that painting in the meantime does not affect the work; lazy arrays stay
+    lazy.
     """
     array = layer_data(layer)
     return array.copy() if isinstance(array, np.ndarray) else array
 
 
 def frame_shape(layer: Any) -> tuple[int, ...]:
-    """Return the shape of a layer without its colour channels."""
+    """Return the shape of a layer without color channels."""
     shape = tuple(int(n) for n in layer_data(layer).shape)
     return shape[:-1] if getattr(layer, "rgb", False) else shape
 
 
 def spatial_metadata(layer: Any, ndim: int | None = None) -> dict[str, Any]:
-    """Return where a layer lies in the world, as options of another that is to lie there.
+    """Return a layer's position in the world, as options for creating an aligned layer.
 
     Parameters
     ----------
     layer : Layer
         The layer.
     ndim : int, optional
-        Dimensions of the other layer, the last ones of this (default: all).
+        Number of dimensions of the new layer, which match the last ones of this layer (default:
+        all).
     """
     if ndim is None or ndim == layer.ndim:
         names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
@@ -164,7 +165,7 @@ def spatial_metadata(layer: Any, ndim: int | None = None) -> dict[str, Any]:
 
 
 def physical(ndim: int, pixel_size: float | None) -> dict[str, Any]:
-    """Return the scale and the units of a layer whose pixels measure so many micrometres."""
+    """Return scale and units for a layer with the given pixel size in micrometers."""
     if pixel_size is None:
         return {}
     outer = ndim - 2
@@ -175,10 +176,10 @@ def physical(ndim: int, pixel_size: float | None) -> dict[str, Any]:
 
 
 def source_of(layer: Any) -> str:
-    """Return the file that a layer's pixels come from, empty where there is none.
+    """Return the file that a layer's pixels come from, or "" if there is none.
 
-    napari knows the file that was opened; where that was an annotation file, `reader.read` has
-    noted which image it names.  A layer that shows another picture by now comes from no file.
+    napari knows the file that was opened; if that was an annotation file, `reader.read` has stored
+    the image file.  A layer whose image has been replaced comes from no file.
     """
     if layer.metadata.get(REPLACED):
         return ""
@@ -186,17 +187,17 @@ def source_of(layer: Any) -> str:
 
 
 def show_only(viewer: Any, image: Any, labels: Any) -> None:
-    """Show one metaphase with its regions, and hide the others; marks go with their labels."""
+    """Show one metaphase with its regions and hide the others; marks follow their labels."""
     for layer in (*image_layers(viewer), *labels_layers(viewer)):
         layer.visible = layer in (image, labels)
-    for layer in viewer.layers:  # also such whose labels were hidden before they were explained
+    for layer in viewer.layers:  # including explanations of labels that were already hidden
         owner = layer.metadata.get(EXPLANATION)
         if owner is not None and (labels is None or owner != labels.unique_id):
             layer.visible = False
 
 
 def put_below_regions(viewer: Any, image: Any) -> None:
-    """Move an image layer below all labels layers, so that it hides no regions."""
+    """Move an image layer below all labels layers, so that it does not hide regions."""
     places = [viewer.layers.index(one) for one in labels_layers(viewer)]
     here = viewer.layers.index(image)
     if places and here > min(places):
@@ -204,7 +205,7 @@ def put_below_regions(viewer: Any, image: Any) -> None:
 
 
 def hide_other_regions(viewer: Any, image: Any) -> list[Any]:
-    """Hide the regions that belong to other images; returns those that were seen."""
+    """Hide the regions that belong to other images; returns the layers that were visible."""
     hidden = [
         one
         for one in labels_layers(viewer)
@@ -216,22 +217,22 @@ def hide_other_regions(viewer: Any, image: Any) -> list[Any]:
 
 
 def matching_labels(viewer: Any, image: Any) -> list[Any]:
-    """Return the labels layers whose shape is that of an image layer."""
+    """Return the labels layers with the same shape as an image layer."""
     shape = frame_shape(image)
     return [layer for layer in labels_layers(viewer) if frame_shape(layer) == shape]
 
 
 def image_of(viewer: Any, labels: Any) -> Any:
-    """Return the image layer that a labels layer belongs to, None where there is none.
+    """Return the image layer that a labels layer belongs to, or None.
 
-    Metaphases of one camera have one shape, and often one name.  So regions that were found,
-    classified or reviewed here know their image, and what it shows: its file may be closed and
-    opened again.  Of others the name decides where it can, else the image that lies next below
-    the labels.
+    Images from one camera all have the same shape, and often the same name.  So regions that were
+    found, classified or reviewed by this plugin store their image layer and its content, which
+    identifies the image even if its file is closed and opened again.  For other labels, the name is
+    used if it matches; otherwise, the nearest image below the labels.
     """
     fitting = [one for one in image_layers(viewer) if frame_shape(one) == frame_shape(labels)]
     owner, content = labels.metadata.get(IMAGE), labels.metadata.get(CONTENT)
-    if content:  # a layer may show another picture by now
+    if content:  # the layer may show a different image now
         fitting = [one for one in fitting if shown_content(one) in (content, "")]
     if owner is not None and any(one.unique_id == owner for one in fitting):
         return next(one for one in fitting if one.unique_id == owner)
@@ -239,7 +240,7 @@ def image_of(viewer: Any, labels: Any) -> Any:
         fitting = [one for one in fitting if shown_content(one) == content]
     named = [one for one in fitting if _named_after(labels.name, one.name)]
     if owner is not None and not content and not named:
-        return None  # its image was closed: another one of that shape is not its own
+        return None  # its image was closed; another image of that shape is not its image
     longest = max((len(_plain(one.name)) for one in named), default=0)
     likely = [one for one in named if len(_plain(one.name)) == longest] or fitting
     place = viewer.layers.index(labels)
@@ -248,7 +249,7 @@ def image_of(viewer: Any, labels: Any) -> Any:
 
 
 def content_of(array: Any) -> str:
-    """Return what tells the pixels of an image from those of others, "" for lazy arrays."""
+    """Return a hash that identifies the pixels of an image, or "" for lazy arrays."""
     if not isinstance(array, np.ndarray) or array.size == 0:
         return ""
     values = array.reshape(-1)
@@ -258,7 +259,7 @@ def content_of(array: Any) -> str:
 
 
 def shown_content(layer: Any) -> str:
-    """Return `content_of` the picture that an image layer shows, computed once for each."""
+    """Return `content_of` the image shown by an image layer; cached per layer."""
     array = layer_data(layer)
     if not isinstance(array, np.ndarray):
         return ""
@@ -271,7 +272,7 @@ def shown_content(layer: Any) -> str:
 
 
 def leave_picture(viewer: Any, image: Any) -> None:
-    """Hide the regions of the picture that an image layer showed before it was given another."""
+    """Hide the regions of the previous image after an image layer's data was replaced."""
     image.metadata[REPLACED] = True
     content = shown_content(image)
     for labels in labels_layers(viewer):
@@ -281,18 +282,18 @@ def leave_picture(viewer: Any, image: Any) -> None:
 
 
 def belong_together(image: Any, labels: Any) -> None:
-    """Note that labels are regions of an image, so that they are not taken for another's."""
+    """Record that labels belong to an image, so that they are not matched to another one."""
     labels.metadata[IMAGE] = image.unique_id
     labels.metadata[CONTENT] = shown_content(image)
 
 
 def _plain(name: str) -> str:
-    """Return a layer's name without the number that napari gives the second of a name."""
+    """Return a layer's name without the number that napari adds to duplicates."""
     return re.sub(r" \[\d+\]$", "", name)
 
 
 def _named_after(labels: str, image: str) -> bool:
-    """Whether labels bear the name of an image: "met_1 regions" that of met_1, not of met."""
+    """Return whether labels are named after an image: "met_1 regions" after met_1, not met."""
     labels, image = _plain(labels), _plain(image)
     rest = labels.removeprefix(image)
     return labels.startswith(image) and (
@@ -306,7 +307,7 @@ def labels_of(viewer: Any, image: Any) -> list[Any]:
 
 
 def mismatch(image: Any, labels: Any) -> str:
-    """Say why labels cannot be regions of an image; empty where they can."""
+    """Return why labels cannot be regions of an image; empty if they can."""
     wanted, shape = frame_shape(image), frame_shape(labels)
     if wanted == shape:
         return ""
@@ -321,14 +322,14 @@ def mismatch(image: Any, labels: Any) -> str:
 
 
 def layer_doubt(array: NDArray[Any], regions: Sequence[Region]) -> str:
-    """Say what looks wrong with the pixels of a labels layer; empty where nothing does.
+    """Return what looks wrong with the pixels of a labels layer; empty if nothing does.
 
     Parameters
     ----------
     array : (H, W) or (N, H, W) integer array
         The labels.
     regions : sequence of Region
-        All of them.
+        All of its regions.
     """
     size = array.shape[-2] * array.shape[-1]
     by_frame: dict[int, list[Region]] = {}
@@ -339,7 +340,7 @@ def layer_doubt(array: NDArray[Any], regions: Sequence[Region]) -> str:
             return (
                 "it looks like a picture, not like labels: open the label image of the metaphase."
             )
-        # Others, which are nearly all, are in no doubt, and looking at their pixels takes long.
+        # Nearly all labels are not suspicious, and checking all their pixels is slow.
         odd = len(mine) == 1 or max(one.area for one in mine) > size / 2
         if odd or sum(one.area for one in mine) == size:
             doubt = label_doubt(array if array.ndim == 2 else array[frame])
@@ -349,7 +350,7 @@ def layer_doubt(array: NDArray[Any], regions: Sequence[Region]) -> str:
 
 
 def check_pair(image: Any, labels: Any) -> None:
-    """Make sure that labels belong to an image.
+    """Check that labels have the same shape as an image.
 
     Raises
     ------
@@ -364,10 +365,10 @@ def check_pair(image: Any, labels: Any) -> None:
 
 
 class _Known:
-    """The features table of a labels layer as it was last known.
+    """The last known features table of a labels layer.
 
-    Other programs assign ``layer.features``, some with a table of their own, some with one that
-    they read before a human decided: `join_tables` takes from it what is new.
+    Other programs assign ``layer.features``, some with their own table, some with one that they
+    read before a human decision: `join_tables` merges what is new.
     """
 
     def __init__(self) -> None:
@@ -375,7 +376,7 @@ class _Known:
         self._busy = False
 
     def read(self, layer: Any) -> pd.DataFrame:
-        """Return the table with what others have added to it since."""
+        """Return the table, including what other programs have added since."""
         features = pd.DataFrame(layer.features)
         ours = is_features_table(features)
         if features.equals(self.table) or not (ours or len(self.table)):
@@ -389,7 +390,7 @@ class _Known:
         return self.table
 
     def write(self, layer: Any, table: pd.DataFrame) -> pd.DataFrame:
-        """Give a layer its table; columns of others stay.  Returns the table with them."""
+        """Set the table of a layer, keeping columns added by others; returns the combined table."""
         features = pd.DataFrame(layer.features)
         further = not set(features.columns) <= set(table.columns)
         self.table = with_columns_of(table, features) if further else table
@@ -401,7 +402,7 @@ class _Known:
         return self.table
 
     def follow(self, event: Any) -> None:
-        """Put back what a table that was assigned lacks."""
+        """Restore what an assigned table lacks."""
         if self._busy:
             return
         layer = event.source
@@ -410,7 +411,7 @@ class _Known:
             self.write(layer, table)
 
 
-#: By the id of a layer; they live as long as the events of the layer, which call them.
+#: By layer id; they live as long as the layer's events, which reference them.
 _KNOWN: WeakValueDictionary[Any, _Known] = WeakValueDictionary()
 
 
@@ -427,23 +428,24 @@ def _known(layer: Any) -> _Known:
 
 
 def table_of(layer: Any) -> pd.DataFrame:
-    """Return the features table of a labels layer (empty where it has none).
+    """Return the features table of a labels layer (empty if it has none).
 
-    Somebody may have typed into it.  A type that is none is warned of and left out, so that one
-    slip does not cost the decisions in all other rows; nor does a table that lacks them.
+    The user may have edited it.  An invalid type causes a warning and is ignored, so that one typo
+    does not discard the decisions in all other rows.  Decisions missing from an assigned table are
+    kept.
     """
     return _known(layer).read(layer)
 
 
 def has_table(layer: Any) -> bool:
-    """Whether a labels layer carries a features table."""
+    """Return whether a labels layer has a features table."""
     return set(COLUMNS) <= set(layer.features.columns)
 
 
 def set_table(layer: Any, table: pd.DataFrame, *, checked: bool = False) -> pd.DataFrame:
-    """Give a labels layer a new features table; columns that others have added stay.
+    """Set the features table of a labels layer; columns that others have added are kept.
 
-    napari tells nobody of changes in place, so a new frame is assigned.
+    napari emits no event for in-place changes, so a new frame is assigned.
 
     Parameters
     ----------
@@ -452,12 +454,12 @@ def set_table(layer: Any, table: pd.DataFrame, *, checked: bool = False) -> pd.D
     table : DataFrame
         A features table.
     checked : bool
-        Whether it was checked already: with thousands of rows that takes a while.
+        Whether it is already validated; validation is slow with thousands of rows.
 
     Returns
     -------
     DataFrame
-        The table, with the columns of others.
+        The table, including columns added by others.
     """
     return _known(layer).write(layer, table if checked else validate_table(table))
 
@@ -465,8 +467,8 @@ def set_table(layer: Any, table: pd.DataFrame, *, checked: bool = False) -> pd.D
 def current_frame(viewer: Any, layer: Any) -> int:
     """Return the frame of a stack that the viewer shows (0 for a single image).
 
-    Steps of the slider are those of all layers together, so they count the frames of this one
-    only where no other begins elsewhere or has other distances between its frames.
+    Slider steps cover all layers together, so they only equal frame numbers if all stacks have the
+    same origin and frame spacing.
     """
     if len(frame_shape(layer)) < 3:
         return 0
@@ -475,7 +477,7 @@ def current_frame(viewer: Any, layer: Any) -> int:
 
 
 def show_frame(viewer: Any, layer: Any, frame: int) -> None:
-    """Bring a frame of a stack up; nothing moves where it is shown, or for a single image."""
+    """Show a frame of a stack; does nothing if it is already shown, or for a single image."""
     if len(frame_shape(layer)) < 3:
         return
     point = _point_in(viewer, layer)
@@ -486,7 +488,7 @@ def show_frame(viewer: Any, layer: Any, frame: int) -> None:
 
 
 def _point_in(viewer: Any, layer: Any) -> NDArray[np.float64]:
-    """Return the place at which the viewer cuts, in px of a layer."""
+    """Return the viewer's current slice point in px of a layer."""
     return np.array(layer.world_to_data(viewer.dims.point), float)
 
 
@@ -498,8 +500,8 @@ def labels_in_box(layer: Any, corners: Any, frame: int = 0) -> set[int]:
     layer : Labels layer
         The regions.
     corners : (2 | 4, D) array
-        Corners of the box in world coordinates, as a Shapes layer in the same
-        world gives them; two that lie across will do.
+        Corners of the box in world coordinates, such as those of a Shapes layer; two opposite
+        corners are enough.
     frame : int
         Frame of a stack.
     """
@@ -507,14 +509,14 @@ def labels_in_box(layer: Any, corners: Any, frame: int = 0) -> set[int]:
     array = layer_data(layer)
     plane = array[frame] if len(array.shape) == 3 else array
     low = np.clip(np.floor(inside.min(axis=0)).astype(int), 0, None)
-    # A box left of the picture must not count from the other end.
+    # For a box left of the image, a negative index must not wrap around.
     high = np.clip(np.ceil(inside.max(axis=0)).astype(int) + 1, 0, None)
     found = np.unique(np.asarray(plane[low[0] : high[0], low[1] : high[1]]))
     return {int(label) for label in found if label}
 
 
 def sidecar_files(source: str | Path | None) -> tuple[Path | None, Path | None]:
-    """Return label image and table that lie beside an image file, where they exist."""
+    """Return the label image and table saved next to an image file, each None if missing."""
     if not source:
         return None, None
     file = Path(source)
@@ -523,19 +525,19 @@ def sidecar_files(source: str | Path | None) -> tuple[Path | None, Path | None]:
 
 
 def labels_in(folder: Path, name: str) -> Path | None:
-    """Return the label image of a metaphase in a folder, where there is one."""
+    """Return the label image of a metaphase in a folder, or None."""
     places = (folder / f"{name}{suffix}" for suffix in LABEL_SUFFIXES)
     return next((place for place in places if place.is_file()), None)
 
 
 def read_sidecar_files(source: str | Path | None) -> tuple[Path | None, pd.DataFrame | None]:
-    """Return the label image beside an image file, and its table read."""
+    """Return the path of the label image next to an image file, and its table."""
     labels, table = sidecar_files(source)
     return labels, None if table is None else read_table(table)
 
 
 def path_next_to_image(image: Any, path: str) -> str:
-    """Return the path of a file to be written, unless it is that of the image or of a review.
+    """Return a path to write to, unless it is the image itself or belongs to a review.
 
     Raises
     ------
@@ -557,7 +559,7 @@ def path_next_to_image(image: Any, path: str) -> str:
 
 
 def unique_name(viewer: Any, wanted: str) -> str:
-    """Return a layer name that is not taken."""
+    """Return an unused layer name."""
     names: Iterable[str] = {layer.name for layer in viewer.layers}
     name, number = wanted, 2
     while name in names:
@@ -566,11 +568,11 @@ def unique_name(viewer: Any, wanted: str) -> str:
 
 
 def familiarity_of(labels: Any) -> dict[int, float | None]:
-    """Return how familiar the frames of a labels layer were to the model that classified it."""
+    """Return the familiarity of each frame of a labels layer to the model that classified it."""
     return dict(labels.metadata.get(FAMILIARITY, {}))
 
 
 def set_familiarity(labels: Any, table: pd.DataFrame) -> None:
-    """Keep how familiar the frames were that a classifier has just seen (see its ``classify``)."""
+    """Store the familiarity of the frames that were just classified (see ``classify``)."""
     seen = table.attrs.get("familiarity", {})
     labels.metadata[FAMILIARITY] = {**familiarity_of(labels), **seen}

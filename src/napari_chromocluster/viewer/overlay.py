@@ -1,4 +1,4 @@
-"""Colour labels by their cluster types, with marks for what must not hang on colour."""
+"""Color labels by cluster type, with marks for information that must not depend on color."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from napari_chromocluster.viewer.overlay_layers import (
     show_letters,
 )
 
-#: Colour of regions that are not classified.
+#: Color of regions that are not classified.
 UNCLASSIFIED = "#56B4E9"
 
 
 def color_dict(
     table: pd.DataFrame, colors: Mapping[str, str] | None = None
 ) -> dict[int | None, str]:
-    """Return the colour of each label, for napari's DirectLabelColormap."""
+    """Return the color of each label, for napari's DirectLabelColormap."""
     chosen = {str(kind): (colors or {}).get(str(kind), kind.color) for kind in TYPES}
     out: dict[int | None, str] = {0: "transparent", None: UNCLASSIFIED}
     for label, kind in zip(table["index"], table["cluster_type"], strict=True):
@@ -44,7 +44,7 @@ def color_dict(
 
 
 def frame_rows(table: pd.DataFrame, frame: int) -> pd.DataFrame:
-    """Return the rows to colour: one frame's where labels repeat across frames, else all."""
+    """Return the rows to color: only the given frame's if labels repeat across frames, else all."""
     if table["index"].duplicated().any():
         return table[table["frame"] == frame]
     return table
@@ -66,15 +66,15 @@ def show_overlay(
     viewer : napari.Viewer
         The viewer.
     labels : Labels layer or str
-        Carries a features table.
+        Has a features table.
     threshold : float
         Regions with less confidence get a dashed outline and a question mark.
     fill : bool
         Fill the regions instead of outlining them.
     text : bool
-        Write a letter beside each region that is not surely single.
-    colors : mapping of type to colour, optional
-        Instead of the default colours.
+        Write a letter above each region that is not confidently single.
+    colors : mapping of type to color, optional
+        Instead of the default colors.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def show_overlay(
 def show_colors(
     viewer: Any, labels: Any, *, fill: bool = False, colors: Mapping[str, str] | None = None
 ) -> None:
-    """Show colours and outlines alone, without letters and dashes.
+    """Show colors and outlines only, without letters and dashes.
 
     Parameters as in `show_overlay`.
     """
@@ -111,9 +111,9 @@ def show_marks(
     text: bool = True,
     colors: Mapping[str, str] | None = None,
 ) -> Any:
-    """Show letters and dashes anew and leave the colours: enough when only the threshold changes.
+    """Redraw letters and dashes only, which is enough when just the threshold changes.
 
-    Parameters and what is returned as in `show_overlay`.
+    Parameters and return value as in `show_overlay`.
     """
     show_unsure(viewer, labels, threshold, colors)
     return show_types(viewer, labels, threshold=threshold, text=text, colors=colors)
@@ -122,7 +122,7 @@ def show_marks(
 def show_unsure(
     viewer: Any, labels: Any, threshold: float, colors: Mapping[str, str] | None = None
 ) -> None:
-    """Draw lines around regions, with dashes if they are unsure; let the mouse name regions."""
+    """Outline regions, dashed if they are unsure, and enable the hover text."""
     table = table_of(labels)
     labels.metadata[THRESHOLD] = float(threshold)
     show_dashes(viewer, labels, table, unsure(table, threshold), colors)
@@ -143,29 +143,29 @@ def show_types(
     text: bool = True,
     colors: Mapping[str, str] | None = None,
 ) -> Any:
-    """Write the letters, or take them away; parameters as in `show_overlay`."""
+    """Draw the letters, or remove them; parameters as in `show_overlay`."""
     if not text:
         empty_marks(viewer, labels, LETTERS)
         return None
     table = table_of(labels)
     doubtful = unsure(table, threshold)
-    # Sure singles, nearly all there is, stay bare: their bands are what one looks at.
+    # Confident singles, the vast majority, get no letter, so that their bands stay visible.
     known = ~table["cluster_type"].isin(["", str(ClusterType.SINGLE)]).to_numpy()
     marked = known | doubtful
     return show_letters(viewer, labels, table[marked], doubtful[marked], colors)
 
 
 def color_labels(layer: Any, rows: pd.DataFrame, colors: Mapping[str, str] | None = None) -> None:
-    """Give labels the colours of their types."""
+    """Color labels by type."""
     from napari.utils.colormaps import DirectLabelColormap
 
     layer.colormap = DirectLabelColormap(color_dict=color_dict(rows, colors))
 
 
 def plain_colormap() -> Any:
-    """Return the colour of regions before they are classified: one, since none means a type.
+    """Return the colormap for unclassified regions: a single color that means no type.
 
-    A colormap per label would also make napari compile code of its own for it.
+    With one color per label, napari would also have to compile code for it.
     """
     from napari.utils.colormaps import DirectLabelColormap
 
@@ -173,17 +173,17 @@ def plain_colormap() -> Any:
 
 
 def outline_width(shape: Sequence[int]) -> int:
-    """Return a width of outlines that is seen, yet leaves the bands of an image visible, in px."""
+    """Return an outline width in px that is visible but does not hide the bands of the image."""
     return int(min(4, max(1, round(max(shape[-2:]) / 450))))
 
 
 def letters_layer(viewer: Any, labels: Any) -> Any:
-    """Return the points layer with the letters of a labels layer, if there is one."""
+    """Return the points layer with the letters of a labels layer, or None."""
     return marks_layer(viewer, labels, LETTERS)
 
 
 def hide_overlay(viewer: Any, labels: Any) -> None:
-    """Take letters and dashes away and let napari colour the labels as it likes."""
+    """Remove letters and dashes and restore napari's default label colors."""
     from napari.utils.colormaps import label_colormap
 
     for mark in (LETTERS, DASHES):

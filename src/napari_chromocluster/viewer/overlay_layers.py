@@ -1,4 +1,4 @@
-"""Marks over a labels layer that are seen on any image: letters, lines, dashes, frames."""
+"""Marks over a labels layer that are visible on any image: letters, lines, dashes, frames."""
 
 from __future__ import annotations
 
@@ -23,36 +23,37 @@ from napari_chromocluster.viewer.layers import (
     spatial_metadata,
 )
 
-#: Keys of ``layer.metadata`` that say whose marks a layer holds.
+#: Keys of ``layer.metadata`` for the labels layer that marks belong to.
 LETTERS, DASHES = "chromocluster_letters_of", "chromocluster_dashes_of"
 FRAMES = "chromocluster_frames_of"
-#: Key of ``layer.metadata`` that says that the marks of the layer with that id follow it.
+#: Key of ``layer.metadata`` for the id of the layer whose marks already follow it.
 _FOLLOWED = "chromocluster_followed"
-#: What of a layer's place in the world napari tells changes of.
+#: Attributes of a layer's position that have napari events.
 _PLACED = ("scale", "translate", "rotate", "shear", "affine")
 #: Length of a dash and of the gap after it, in px.
 _DASH, _GAP = 4.0, 4.0
-#: Regions that get dashes, or a dark line around their outline, at most.
+#: Maximum number of regions that get dashes or a dark line around their outline.
 _MOST_OUTLINED = 400
-#: Level at which a line runs around the outermost pixels of a region, not over them.
+#: Contour level at which a line runs around the outermost pixels of a region, not over them.
 _AROUND = 0.02
-#: Every so many points of such a line are drawn.
+#: Every n-th point of such a line is drawn.
 _EVERY = 4
-#: Colour of the line around outlines and of the ground of letters, on which all types are seen.
+#: Colors of the line around outlines and of the background of letters; every type is visible on one
+#: of them.
 _DARK, _LIGHT = "#000000E6", "#FFFFFFE6"
-#: Luminance from which a colour is seen on a dark ground.
+#: Luminance above which a color is visible on a dark background.
 _BRIGHT = 0.1
-#: Diameter of the ground of a letter, in px of the screen (napari draws it half as large again).
+#: Diameter of the background of a letter, in screen px (napari draws it half as large again).
 _GROUND = 15
-#: Px above a region, in the image shown whole, at which its letter stands.
+#: Distance of a letter above its region in px, when the whole image is shown.
 _ABOVE = 9.0
-#: Colour of what is selected: no type has it, nor have regions without a type, and it is seen on
-#: dark and light images.
+#: Color of the selection: no type or unclassified region has it, and it is visible on dark and
+#: light images.
 SELECTION_COLOR = "#9A4DFF"
-#: Share by which the width of a frame may be off before it is drawn again.
+#: Relative error in the width of a frame that is tolerated before it is redrawn.
 _SAME_WIDTH = 0.2
-#: Milliseconds after which a layer of marks that stays empty is removed: it takes half a second,
-#: in which napari collects garbage, so not each time that marks come and go.
+#: Milliseconds after which an empty layer of marks is removed. Removal takes half a second, in
+#: which napari collects garbage, so it is not done each time marks come and go.
 _EMPTY_FOR = 2000
 #: Px between a region's box and the frame around it.
 _FRAME_PAD = 3.0
@@ -66,16 +67,16 @@ def marks_layer(viewer: Any, labels: Any, mark: str) -> Any:
 
 
 def is_mark(layer: Any, mark: str, owner: Any) -> bool:
-    """Whether a layer holds one kind of marks of the labels layer with that id."""
+    """Return whether a layer contains one kind of marks of the labels layer with that id."""
     return bool(layer.metadata.get(mark) == owner)
 
 
 def region_masks(
     layer: Any, rows: pd.DataFrame
 ) -> Iterator[tuple[int, int, int, int, NDArray[np.bool_]]]:
-    """Yield label, frame, top, left and mask of regions, one pixel wider than their boxes.
+    """Yield label, frame, top, left and mask of regions, padded by one pixel.
 
-    Regions whose pixels are gone since the table was made are left out.
+    Regions whose pixels are gone since the table was made are skipped.
     """
     array = layer_data(layer)
     stack = len(array.shape) == 3
@@ -154,14 +155,14 @@ def _dashes(outline: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def letter_places(layer: Any, rows: pd.DataFrame) -> tuple[NDArray[np.float64], list[int]]:
-    """Return the places above regions where letters stand, and the positions of their rows.
+    """Return the positions of letters above regions, and the row number of each.
 
     Returns
     -------
     (N, D) float array
-        Places in px of the layer.
+        Positions in px of the layer.
     list of int
-        Which rows they belong to.
+        Row numbers they belong to.
     """
     places, kept = [], []
     ndim = len(frame_shape(layer))
@@ -182,7 +183,7 @@ def show_letters(
     doubtful: NDArray[np.bool_],
     colors: Mapping[str, str] | None,
 ) -> Any:
-    """Write a letter above each region of some rows, with a question mark where it is unsure."""
+    """Draw a letter above each region of some rows, with a question mark if it is unsure."""
     places, kept = letter_places(labels, rows)
     old = marks_layer(viewer, labels, LETTERS)
     if not kept:
@@ -198,7 +199,7 @@ def show_letters(
         "anchor": "center",
     }
     if old is not None:
-        # Making a layer takes much longer than filling one, and the layer list would flicker.
+        # Creating a layer takes much longer than filling one, and the layer list would flicker.
         fill_letters(old, places, words, text)
         return old
     grounds = _grounds(shades)
@@ -211,20 +212,20 @@ def show_letters(
 
 
 def assign(layer: Any, data: NDArray[np.float64]) -> None:
-    """Give a layer of marks its data, unless it has just that."""
+    """Set the data of a layer of marks, unless it is unchanged."""
     if layer.data.shape != data.shape or not np.array_equal(layer.data, data):
         layer.data = data
         if not layer.visible:
-            layer.set_view_slice()  # napari leaves the view of a hidden layer as it was
+            layer.set_view_slice()  # napari does not update the view of a hidden layer
 
 
 def fill_letters(
     layer: Any, places: NDArray[np.float64], words: Sequence[str], text: Mapping[str, Any]
 ) -> None:
-    """Write other letters, also while their layer is hidden.
+    """Replace letters, even while their layer is hidden.
 
-    napari does not look anew at what of a hidden layer is in view, and reads the new letters by
-    the old places; so it reads none until it has been told.
+    napari does not update which points of a hidden layer are in view, and would look up the new
+    letters by the old positions; so the text stays empty until the view is updated.
     """
     if layer.visible:
         assign(layer, places)
@@ -235,12 +236,12 @@ def fill_letters(
     layer.features = pd.DataFrame({"letter": list(words)})
     layer.text = dict(text)
     if len(places):
-        # napari draws a border around a point whose size is limited, also of no width.
+        # napari draws a border around a point with limited size, even if its width is 0.
         layer.face_color = layer.border_color = _grounds(text["color"])
 
 
 def _grounds(colors: Sequence[str]) -> NDArray[np.float64]:
-    """Return the ground on which each colour of a letter is seen, whatever the image is like."""
+    """Return the background on which each letter color is visible, whatever the image."""
     from napari.utils.colormaps.standardize_color import transform_color
 
     found = np.asarray(transform_color(list(colors)), float)
@@ -256,9 +257,9 @@ def show_dashes(
     doubtful: NDArray[np.bool_],
     colors: Mapping[str, str] | None = None,
 ) -> Any:
-    """Draw dark lines around regions, with dashes of their types' colours where they are unsure.
+    """Draw dark lines around regions, with dashes in the type's color where they are unsure.
 
-    On the dark line an outline is seen whatever the stain is.
+    The dark line makes an outline visible on any stain.
     """
     from napari.utils.colormaps.standardize_color import transform_color
 
@@ -306,9 +307,9 @@ def show_selection_boxes(
     labels : Labels layer
         The regions.
     boxes : sequence of (frame, y0, x0, y1, x1)
-        Boxes in px of the layer; none takes the frames away.
+        Boxes in px of the layer; an empty sequence removes the frames.
     drawn : (N, 2, D) float array, optional
-        Lines besides, as vectors.
+        Additional lines, as vectors.
     """
     vectors = frame_vectors(boxes, len(frame_shape(labels)))
     if drawn is not None:
@@ -330,7 +331,7 @@ def show_selection_boxes(
 
 
 def frame_vectors(boxes: Sequence[Box], ndim: int) -> NDArray[np.float64]:
-    """Return the four sides of each box as vectors (4N, 2, D), a little outside of it."""
+    """Return the four sides of each box as vectors (4N, 2, D), slightly outside the box."""
     out = np.zeros((len(boxes), 4, 2, ndim))
     for number, (frame, *edges) in enumerate(boxes):
         y0, x0, y1, x1 = np.array(edges) + _FRAME_PAD * np.array([-1, -1, 1, 1])
@@ -343,27 +344,27 @@ def frame_vectors(boxes: Sequence[Box], ndim: int) -> NDArray[np.float64]:
 
 
 def _grain(labels: Any) -> float:
-    """Return how many px of the image a pixel of the screen is, roughly, when it is shown whole."""
+    """Return the approximate image px per screen px when the whole image is shown."""
     return max(1.0, max(frame_shape(labels)[-2:]) / 700)
 
 
 def _line_width(viewer: Any, labels: Any) -> float:
-    """Return a width that is seen at any zoom, in px of the image."""
+    """Return a line width in px of the image that is visible at any zoom."""
     shown = float(viewer.scene.camera.zoom) * abs(float(labels.scale[-1]))
     return float(np.clip(2.5 / max(shown, 1e-3), 0.5, 6.0))
 
 
 def mark_name(viewer: Any, labels: Any, what: str) -> str:
-    """Return the name of a layer of marks: that of the image, and what it shows."""
+    """Return the name of a layer of marks: the image's name plus what the marks show."""
     image = image_of(viewer, labels) if labels in viewer.layers else None
     return f"{labels.name if image is None else image.name} · {what}"
 
 
 @contextmanager
 def unselected(viewer: Any) -> Iterator[None]:
-    """Within, layers are added without being selected, and without an event of the selection.
+    """Add layers within this context without selecting them or emitting selection events.
 
-    The Features table, which shows the selected layer, would forget a click on one of its rows.
+    Otherwise the Features table, which shows the selected layer, would lose a click on a row.
     """
     selection = viewer.layers.selection
     selected = set(selection)
@@ -375,7 +376,7 @@ def unselected(viewer: Any) -> Iterator[None]:
 
 
 def _add(viewer: Any, labels: Any, mark: str, add: str, data: Any, **options: Any) -> Any:
-    """Add a layer of marks that lies where the labels lie, and leave the selection as it is."""
+    """Add a layer of marks aligned with the labels, without changing the selection."""
     if labels not in viewer.layers:
         return None
     with unselected(viewer):
@@ -388,9 +389,9 @@ def _add(viewer: Any, labels: Any, mark: str, add: str, data: Any, **options: An
 
 
 def follow(viewer: Any, labels: Any) -> None:
-    """Let marks and explanation come, go and move with their labels."""
+    """Keep visibility, position and removal of marks and explanation in sync with their labels."""
     owner = labels.unique_id
-    # A duplicate takes the metadata along, so they say whose marks are followed.
+    # A duplicated layer copies the metadata, so the metadata stores which layer is followed.
     if labels.metadata.get(_FOLLOWED) == owner:
         return
     labels.metadata[_FOLLOWED] = owner
@@ -401,7 +402,7 @@ def follow(viewer: Any, labels: Any) -> None:
     def seen(event: Any) -> None:
         for mark in mine(LETTERS, DASHES, FRAMES):
             mark.visible = event.source.visible
-        if not event.source.visible:  # it does not come back by itself
+        if not event.source.visible:  # it is not shown again automatically
             for layer in mine(EXPLANATION):
                 layer.visible = False
 
@@ -415,7 +416,7 @@ def follow(viewer: Any, labels: Any) -> None:
         if event.value.unique_id != owner:
             return
         take_away(viewer, mine(LETTERS, DASHES, FRAMES, EXPLANATION))
-        # Nobody is followed any more; should the layer be added again, its new marks are.
+        # Nothing is followed any more; if the layer is added again, its new marks will be.
         viewer.layers.events.removed.disconnect(gone)
         event.value.events.visible.disconnect(seen)
         for name in _PLACED:
@@ -429,7 +430,7 @@ def follow(viewer: Any, labels: Any) -> None:
 
 
 def empty_marks(viewer: Any, labels: Any, mark: str) -> None:
-    """Take all of one kind of marks away; their layer is removed if it stays empty."""
+    """Remove all marks of one kind; their layer is removed later if it stays empty."""
     layer = marks_layer(viewer, labels, mark)
     if layer is None or not len(layer.data):
         return
@@ -445,7 +446,7 @@ def empty_marks(viewer: Any, labels: Any, mark: str) -> None:
 
 
 def _empty(layer: Any) -> None:
-    """Take all marks out of their layer."""
+    """Remove all marks from their layer."""
     if LETTERS in layer.metadata:
         look = {"string": "{letter}", "size": layer.text.size, "anchor": "center"}
         fill_letters(layer, layer.data[:0], [], look)
@@ -454,17 +455,17 @@ def _empty(layer: Any) -> None:
 
 
 def remove_marks(viewer: Any, labels: Any, mark: str) -> None:
-    """Take one kind of marks away."""
+    """Remove one kind of marks."""
     layer = marks_layer(viewer, labels, mark)
     if layer is not None:
         take_away(viewer, [layer])
 
 
 def take_away(viewer: Any, layers: Sequence[Any]) -> None:
-    """Empty layers of marks and remove them later; new ones get layers of their own.
+    """Empty layers of marks and remove them later; new marks get new layers.
 
-    OpenGL may crash when a layer with text is removed that was hidden when it was drawn last
-    (napari 0.9), so those are shown, empty, until they go.
+    OpenGL may crash when removing a text layer that was hidden when it was last drawn (napari 0.9),
+    so such layers are shown, empty, until they are removed.
     """
     for layer in layers:
         if EXPLANATION in layer.metadata:

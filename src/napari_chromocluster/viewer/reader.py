@@ -1,7 +1,7 @@
-"""Read annotation files and folders per type into layers.
+"""Read annotation files and folders with one subfolder per type into layers.
 
-Raw images are left to napari's own reader: this one takes a CSV only when its
-columns say that it is ours, and a folder only when its subfolders are types.
+Raw images are left to napari's own reader: this one accepts a CSV only if its columns match, and a
+folder only if its subfolders are types.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from napari_chromocluster.viewer.layers import (
 from napari_chromocluster.viewer.overlay import UNCLASSIFIED, color_dict, outline_width
 
 LayerTuple = tuple[Any, dict[str, Any], str]
-#: Colour of regions that have no annotation, which are most: the annotated ones must stand out.
+#: Color of regions without annotation, usually the majority, so that annotated ones stand out.
 _QUIET = f"{UNCLASSIFIED}4D"
 #: Key of ``layer.metadata`` of labels that are to be outlined.
 _OUTLINE = "chromocluster_to_be_outlined"
-#: Most crops shown in one sheet, and most px of it.
+#: Maximum number of crops shown on one sheet, and of its px.
 _MOST_CROPS, _MOST_PIXELS = 600, 64_000_000
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerTuple]] | None:
-    """Return the reader for an annotation file or folder, None for anything else."""
+    """Return the reader for an annotation file or folder, or None for anything else."""
     if not isinstance(path, (str, Path)):
         return None
     if is_annotation_file(path) or is_annotation_folder(path):
@@ -62,14 +62,14 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerTuple]] |
 def read(path: str | Sequence[str]) -> list[LayerTuple]:
     """Read an annotation file or folder as napari layer data.
 
-    Each metaphase becomes an image layer and a labels layer whose features
-    hold the annotated types; ready-made crops become one sheet of tiles.
+    Each metaphase becomes an image layer and a labels layer with the annotated types as features;
+    ready-made crops become one sheet of tiles.
     """
     table = read_rows(str(path))
     layers: list[LayerTuple] = []
     whole = table["labels"] == ""
     for (image, labels), rows in table[~whole].groupby(["image", "labels"], sort=False):
-        # Of many over each other none could be read.
+        # Only the first is visible, since overlapping images would be unreadable.
         with naming_line(rows):
             layers += _metaphase(str(image), str(labels), rows, visible=not layers)
     if whole.any():
@@ -86,7 +86,7 @@ def _metaphase(image: str, labels: str, rows: pd.DataFrame, visible: bool) -> li
     pixels, color = opened.pixels, _is_color(opened.pixels)
     array, table = _annotated(labels, rows)
     name = Path(image).stem
-    # napari notes the annotation file as where the layer comes from.
+    # napari records the annotation file as the source of the layer.
     origin = {SOURCE: image, GROUP: str(rows["group"].iloc[0])}
     shown = {"name": name, "rgb": color, "metadata": origin, "visible": visible}
     options = _labels_options(f"{name} regions", table) | {"visible": visible}
@@ -98,7 +98,7 @@ def _metaphase(image: str, labels: str, rows: pd.DataFrame, visible: bool) -> li
 
 
 def _annotated(labels: str, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
-    """Return a label image and the features table with the types that rows give its regions."""
+    """Return a label image and the features table with the types that rows assign to regions."""
     array = read_labels(labels)
     table = build_table(extract_regions(array))
     unknown = rows[~rows["label"].isin(table["index"])]
@@ -115,24 +115,23 @@ def _annotated(labels: str, rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
 
 
 def annotations_beside(source: str | Path | None) -> tuple[Any, pd.DataFrame, str] | None:
-    """Return regions and types that an annotation file beside an image gives it.
+    """Return regions and types that an annotation file next to an image gives it.
 
-    Looked at are the annotation files in the image's folder, and
-    ``annotations.csv`` in the folder above, where images often lie in a
-    folder of their own.
+    Searches the annotation files in the image's folder, and ``annotations.csv`` in the parent
+    folder, since images are often in a subfolder.
 
     Returns
     -------
     labels, table, str
-        Label image, features table, and the name of the annotation file; None
-        where no file has regions of this image.
+        Label image, features table, and the name of the annotation file; None if no file has
+        regions of this image.
     """
     image = Path(source).resolve() if source else None
     if image is None or not image.is_file():
         return None
     beside = [one for one in image.parent.iterdir() if one.suffix.lower() in TABLE_SUFFIXES]
     for file in (*sorted(beside), image.parent.parent / "annotations.csv"):
-        # Most files are not about this image: its name is looked for before they are checked.
+        # Most files are not about this image, so its name is searched before they are parsed.
         if not is_annotation_file(file) or image.name not in read_any_text(file):
             continue
         rows = read_rows(file)
@@ -163,9 +162,9 @@ def _labels_options(name: str, table: pd.DataFrame) -> dict[str, Any]:
 
 
 def outline_what_comes(viewer: Any, number: int) -> None:
-    """Outline the next labels layers that this reader has made, once napari adds them.
+    """Outline the next labels layers from this reader once napari has added them.
 
-    The width of outlines is nothing that a layer can be made with.
+    The contour width cannot be set when a layer is created.
     """
     inserted = viewer.layers.events.inserted
     left = [number]
@@ -182,7 +181,7 @@ def outline_what_comes(viewer: Any, number: int) -> None:
 
 
 def _crop_sheet(rows: pd.DataFrame, name: str) -> list[LayerTuple]:
-    """Lay ready-made crops out as tiles of one image, one region a tile."""
+    """Lay out ready-made crops as tiles of one image, with one region per tile."""
     crops: list[Any] = []
     tile = 1
     for number, image in enumerate(rows["image"].head(_MOST_CROPS)):
@@ -211,7 +210,7 @@ def _crop_sheet(rows: pd.DataFrame, name: str) -> list[LayerTuple]:
         gray, mask = open_crop(pixels)
         top, left = (number - 1) // columns * tile, (number - 1) % columns * tile
         window = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
-        # Outside its region a crop is black, so that tiles of all stains fit together.
+        # Outside its region a crop is black, so that tiles of all stains look alike.
         sheet[window] = np.where(mask, gray, 0)
         labels[window][mask] = number
     table = build_table(extract_regions(labels))

@@ -1,4 +1,4 @@
-"""The regions that are selected, and selecting them with the mouse: by clicks, or with a box."""
+"""The selected regions, and selecting them with the mouse by clicking or drawing a box."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from napari_chromocluster.viewer.overlay_layers import Box, frame_vectors, show_
 from napari_chromocluster.viewer.review.change_tracker import Key
 
 Mode = Literal["", "pick", "box"]
-#: Returns the boxes of those of some regions that are there.
+#: Returns the boxes of those of the given regions that exist.
 Boxes = Callable[[Collection[Key]], list[Box]]
-#: Regions that are framed at most; more would only be confusing.
+#: Maximum number of framed regions; more would be confusing.
 _MOST_FRAMES = 400
 
-#: Selections by the id of their labels layer; the docks that use them keep them.
+#: Selections by the id of their labels layer; kept alive by the docks that use them.
 _open: WeakValueDictionary[Any, RegionSelection] = WeakValueDictionary()
 
 
 class RegionSelection:
-    """Which regions of a labels layer are selected: the same in all docks and in napari.
+    """The selected regions of a labels layer, shared by all docks and napari.
 
-    napari knows one selected label: it is that of the region selected last.  Its picker and its
-    spin box are followed.
+    napari has a single selected label, which is set to the region selected last.  Changes through
+    its picker and spin box are followed.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Shows the frames around selected regions.
     labels : Labels layer
-        Its selected label is kept in line.
+        Its selected label is kept in sync.
 
     Attributes
     ----------
     changed : Signal
-        Other regions are selected.
+        The selection has changed.
     sought : Signal
         A region is to be shown; carries its key.
     keys : tuple of (frame, label)
-        The selected regions, in the order in which they were selected.
+        The selected regions, in the order of selection.
     picking : bool
-        Whether clicks in the picture select now, so that no other callback takes them.
+        Whether clicks in the canvas currently select, so that no other callback handles them.
     """
 
     changed = Signal()
@@ -69,7 +69,7 @@ class RegionSelection:
         labels.events.selected_label.connect(self._label_event)
 
     def select(self, keys: Iterable[Key]) -> None:
-        """Select regions, and no others."""
+        """Select regions and deselect all others."""
         wanted = tuple(dict.fromkeys((int(frame), int(label)) for frame, label in keys))
         if wanted and self.labels.selected_label != wanted[-1][1]:
             self._label = wanted[-1][1]
@@ -81,24 +81,24 @@ class RegionSelection:
         self.changed.emit()
 
     def seek(self, keys: Sequence[Key]) -> None:
-        """Select regions and have the last shown."""
+        """Select regions and bring the last one into view."""
         self.sought.emit(keys[-1])
         self.select(keys)
 
     def toggle(self, key: Key) -> None:
-        """Select one more region, or one less."""
+        """Add a region to the selection, or remove it."""
         others = [one for one in self.keys if one != key]
         self.select(others if key in self.keys else [*others, key])
 
     def draw(self, drawn: NDArray[np.float64] | None = None) -> None:
-        """Frame what is selected as it is now, and show what is being drawn besides."""
+        """Draw frames around the selected regions, plus any vectors being drawn."""
         if self.labels in self.viewer.layers:
             show_selection_boxes(
                 self.viewer, self.labels, self._boxes(self.keys[:_MOST_FRAMES]), drawn
             )
 
     def leave(self, boxes: Boxes) -> None:
-        """Use the selection no more; with the last user it ends."""
+        """Stop using the selection; it is closed when its last user leaves."""
         self._users.remove(boxes)
         if self._users:
             return
@@ -107,13 +107,13 @@ class RegionSelection:
         _open.pop(self.labels.unique_id, None)
 
     def _boxes(self, keys: Collection[Key]) -> list[Box]:
-        """Return the boxes of those regions that are there."""
+        """Return the boxes of those regions that exist."""
         if not keys or not self._users:
             return []
         return self._users[-1](keys) or self._boxes_by_table(keys)
 
     def _boxes_by_table(self, keys: Collection[Key]) -> list[Box]:
-        """Return boxes as the features table has them; lazy labels are not read."""
+        """Return boxes from the features table, without reading lazy labels."""
         if isinstance(layer_data(self.labels), np.ndarray) or not has_table(self.labels):
             return []
         table, wanted = self.labels.features, set(keys)
@@ -125,10 +125,11 @@ class RegionSelection:
         ]
 
     def _label_event(self, event: Any = None) -> None:
-        # napari emits it with every new colormap, too.
+        # napari also emits it with every new colormap.
         if self.labels.selected_label == self._label or self._following:
             return
-        # The Features table names a wrong label first; what the docks make of its rows is right.
+        # The Features table first reports a wrong label; what the docks derive from its rows is
+        # right.
         self._following = True
         later(self._follow_label)
 
@@ -143,7 +144,7 @@ class RegionSelection:
         self.select([] if key is None else [key])
 
     def _key_of(self, label: int) -> Key | None:
-        """Return the region of a label: that of the frame that is shown, or the only one."""
+        """Return the region with a label: in the frame shown, or the only one."""
         shown = (current_frame(self.viewer, self.labels), label)
         if self._boxes([shown]):
             return shown
@@ -156,15 +157,15 @@ class RegionSelection:
 
 
 def use_selection(viewer: Any, labels: Any, boxes: Boxes) -> RegionSelection:
-    """Return the selection of a labels layer; whoever uses it leaves it again.
+    """Return the selection of a labels layer; each user must call `RegionSelection.leave`.
 
     Parameters
     ----------
     viewer, labels
         As for `RegionSelection`.
     boxes : callable
-        Returns the boxes ``(frame, y0, x0, y1, x1)``, ends included, of those of some regions
-        that are there.
+        Returns the boxes ``(frame, y0, x0, y1, x1)``, ends included, of those of the given regions
+        that exist.
     """
     found = _open.get(labels.unique_id)
     if found is None:
@@ -174,10 +175,10 @@ def use_selection(viewer: Any, labels: Any, boxes: Boxes) -> RegionSelection:
 
 
 class RegionPicker:
-    """What the mouse does in the canvas while regions are selected.
+    """Mouse handling in the canvas while regions are selected.
 
-    napari's own picker would not do: it says nothing when the same region is
-    clicked again, and it leaves the layer ready to be painted on.
+    napari's own picker is not used: it emits no event when the same region is clicked again, and it
+    leaves the layer ready to be painted on.
 
     Parameters
     ----------
@@ -191,7 +192,7 @@ class RegionPicker:
         Called with the labels in a box that was drawn.
     drawing : callable
         Called with the sides of the box as vectors while it is drawn, and with None when it is
-        done.
+        finished.
     """
 
     def __init__(
@@ -207,13 +208,13 @@ class RegionPicker:
         self._labels = labels
         self._picked, self._boxed, self._drawing = picked, boxed, drawing
         viewer.mouse_drag_callbacks.append(self._on_drag)
-        # napari lets a drag move the picture again whenever another layer is chosen; it is first.
+        # napari re-enables panning whenever another layer is selected; its callback runs first.
         viewer.layers.selection.events.active.connect(self._keep_mode, position="last")
 
     def set_mode(self, mode: Mode) -> None:
-        """Pick, draw boxes, or leave the mouse to napari."""
+        """Switch between picking, drawing boxes, and napari's default mouse handling."""
         self.mode = mode
-        # A drag draws the box then, and must not move the picture.
+        # In box mode a drag draws the box and must not pan the image.
         self.viewer.scene.camera.mouse_pan = mode != "box"
         labels = self._labels()
         if mode and labels is not None and str(labels.mode) != "pan_zoom":
@@ -224,7 +225,7 @@ class RegionPicker:
             self.viewer.scene.camera.mouse_pan = False
 
     def close(self) -> None:
-        """Leave the mouse to napari for good."""
+        """Restore napari's mouse handling permanently."""
         if self.mode:
             self.set_mode("")
         self.viewer.layers.selection.events.active.disconnect(self._keep_mode)
@@ -251,7 +252,7 @@ class RegionPicker:
 
     def _box(self, event: Any, labels: Any, start: Any) -> Iterator[None]:
         frame = current_frame(self.viewer, labels)
-        # In px of the layer, which may be turned: what is framed is what is selected.
+        # In px of the layer, which may be rotated, so that the box drawn is the box selected.
         ends = np.array([labels.world_to_data(start)] * 2)
         yield
         while event.type == "mouse_move":
@@ -264,7 +265,7 @@ class RegionPicker:
         self._boxed(labels_in_box(labels, corners, frame))
 
     def label_at(self, labels: Any, position: Any) -> int:
-        """Return the label at a place in world coordinates, 0 where there is none."""
+        """Return the label at a position in world coordinates, or 0."""
         y, x = (round(float(one)) for one in labels.world_to_data(position)[-2:])
         height, width = frame_shape(labels)[-2:]
         if not (0 <= y < height and 0 <= x < width):

@@ -15,20 +15,20 @@ from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
-#: DAPI plane of one metaphase of the ADIR M-FISH image set, in a public copy of the set, at a
-#: commit: what lies there cannot change.
+#: DAPI plane of one metaphase of the ADIR M-FISH image set, in a public copy of the set, pinned to
+#: a commit so that it cannot change.
 ADIR_URL = (
     "https://raw.githubusercontent.com/jeanpat/MFISH/2a2e9d67c4b4a002b6eb18286496391c1903f9a9/"
     "MFISH_TIFF/A02__XY/A0201XYD.tif"
 )
-#: SHA-256 of its pixels as (517, 645) uint8; of the pixels, since packing may differ.
+#: SHA-256 of its pixels as (517, 645) uint8, rather than of the file, since compression may differ.
 ADIR_SHA256 = "43df014cc5c2841562670c35fb338a86834dcfb5d6b44221a7752176148890c7"
 _NOTICE = Path(__file__).parent / "adir_mfish_notice.txt"
 _TIMEOUT = 20.0
 
 
 class SampleError(ValueError):
-    """A sample that could not be had."""
+    """A sample that is not available."""
 
 
 def synthetic_giemsa() -> list[LayerTuple]:
@@ -43,9 +43,9 @@ def synthetic_dapi() -> list[LayerTuple]:
 
 
 def adir_mfish() -> list[LayerTuple]:
-    """Return a real DAPI metaphase of the ADIR M-FISH image set, downloaded at the first use.
+    """Return a real DAPI metaphase of the ADIR M-FISH image set, downloaded on first use.
 
-    The notice of its owners goes with it: beside the file, and in the layer's metadata.
+    The copyright notice is included next to the file and in the layer's metadata.
     """
     from napari_chromocluster.paths import cache_dir
 
@@ -63,14 +63,14 @@ def fetch(folder: Path, url: str = ADIR_URL, sha256: str = ADIR_SHA256) -> NDArr
     Parameters
     ----------
     folder : Path
-        Keeps the image and its notice.
+        Stores the image and its notice.
     url, sha256 : str
-        Where it lies, and the hash of its pixels.
+        URL of the image, and the hash of its pixels.
 
     Raises
     ------
     SampleError
-        If the connection fails or what came is not that image.
+        If the connection fails or the download is not that image.
     """
     target = folder / "A0201XYD.tif"
     if not target.is_file():
@@ -79,7 +79,7 @@ def fetch(folder: Path, url: str = ADIR_URL, sha256: str = ADIR_SHA256) -> NDArr
     try:
         return _checked(target, sha256)
     except SampleError:
-        target.unlink(missing_ok=True)  # the next time it is downloaded anew
+        target.unlink(missing_ok=True)  # downloaded again next time
         raise
 
 
@@ -102,7 +102,7 @@ def _checked(file: Path, sha256: str) -> NDArray[np.uint8]:
         pixels = read_image(file)
     except ImageError as error:
         raise SampleError(f"What came is not the ADIR M-FISH metaphase: {error}") from error
-    # A gray picture with a palette comes as three equal channels.
+    # A gray image with a palette is read as three equal channels.
     gray = np.ascontiguousarray(pixels if pixels.ndim == 2 else pixels[..., 0])
     if hashlib.sha256(gray.tobytes()).hexdigest() != sha256:
         raise SampleError(

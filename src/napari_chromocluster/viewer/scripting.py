@@ -1,4 +1,4 @@
-"""The functions for the napari console: segment, classify, open."""
+"""Functions for the napari console: segment, classify, open."""
 
 from __future__ import annotations
 
@@ -71,15 +71,15 @@ def segment_frames(
     image : (H, W[, 3]) or (N, H, W[, 3]) array
         Lazy arrays are read frame by frame.
     rgb : bool
-        Whether the last axis holds colours.
+        Whether the last axis is color.
     parameters : SegmentationParameters, optional
         What counts as a region.
     progress : callable, optional
-        Called with the frames done and their number.
+        Called with the number of frames done and the total.
     stop : callable, optional
-        Asked between frames; True ends the work with an InterruptedError.
+        Called between frames; returning True raises InterruptedError.
     left_out : Counter, optional
-        What was left out and why is added to it.
+        Updated with the number of objects left out, by reason.
     """
     chosen = parameters or SegmentationParameters()
 
@@ -108,7 +108,7 @@ def segment_frames(
 def left_out_of(
     foreground: CandidateRegions, parameters: SegmentationParameters
 ) -> dict[LeftOut, int]:
-    """Return how many objects are no regions with some parameters, for each reason."""
+    """Return the number of objects that are not regions with some parameters, by reason."""
     return count_reasons(why_left_out(foreground, parameters)[foreground.areas > 0])
 
 
@@ -132,8 +132,7 @@ def segment_layer(
     Returns
     -------
     Labels layer
-        The new layer, named after the image.  Regions of the image that were there before are
-        hidden.
+        The new layer, named after the image.  Earlier regions of the image are hidden.
     """
     layer = chromosome_layer(viewer, find_layer(viewer, image, "image"))
     chosen = SegmentationParameters(**{**vars(parameters or SegmentationParameters()), **overrides})
@@ -149,10 +148,10 @@ def segment_layer(
 def add_regions(
     viewer: Any, image: Any, labels: NDArray[np.int32], table: pd.DataFrame | None = None
 ) -> Any:
-    """Add labels, with their features table, as a layer that lies where its image lies.
+    """Add labels, with their features table, as a layer aligned with its image.
 
-    Whoever listens finds the table at once: a review that is restored must not be written over
-    by it afterwards.
+    The table is set when the layer is created, so that it cannot overwrite a review that a listener
+    restores.
     """
     made = viewer.add_labels(
         labels,
@@ -198,18 +197,18 @@ def classify_layer(
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     expected : int, optional
-        Chromosomes in a cell; None where that is not known.
+        Chromosomes in a cell; None if unknown.
     threshold : float, optional
-        Confidence under which a region is unsure (default: the model's).
+        Confidence below which a region is unsure (default: the model's).
     overlay : bool
-        Colour the layer by type.
+        Color the layer by type.
     progress, stop : callable, optional
         As in `ClusterClassifier.classify`.
 
     Returns
     -------
     DataFrame
-        The rows of the regions classified now; the layer's features hold all.
+        The rows of the regions classified now; the layer's features include all.
     """
     image_layer = find_layer(viewer, image, "image")
     labels_layer = find_layer(viewer, labels, "labels")
@@ -234,7 +233,7 @@ def classify_layer(
 
 
 def loaded(model: str | Path | ClusterClassifier, device: str) -> ClusterClassifier:
-    """Return a classifier given itself, its name or its file."""
+    """Return a classifier, given the classifier, its name or its file."""
     prepare_torch()
     from napari_chromocluster.models.classifier import load_model
 

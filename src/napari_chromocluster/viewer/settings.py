@@ -1,4 +1,4 @@
-"""What the user chose in napari's Preferences; defaults where there is no napari to ask."""
+"""The user's choices in napari's Preferences, or defaults without napari."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES, TYPES
 
 _PLUGIN = "napari-chromocluster"
-#: The colours that can be chosen, safe for the colour-blind; light blue and violet are taken.
+#: The available colors, safe for the color-blind; light blue and violet are reserved.
 _COLORS = {
     "green": "#009E73",
     "orange": "#E69F00",
@@ -23,22 +23,22 @@ _COLORS = {
 
 @dataclass(frozen=True)
 class Preferences:
-    """Choices that hold for every metaphase.
+    """Choices that apply to every metaphase.
 
     Attributes
     ----------
     model : str
-        Model chosen at first.
+        Model selected initially.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     threshold : float
-        Confidence under which a region is unsure.
+        Confidence below which a region is unsure.
     expected : int or None
-        Chromosomes in a cell; None where that is not known.
+        Chromosomes in a cell; None if unknown.
     channel : str
         Name or number of the channel that shows the chromosomes; empty: the likeliest.
     colors : dict of str to str
-        Colour of each type.
+        Color of each type.
     """
 
     model: str
@@ -73,7 +73,7 @@ def preferences() -> Preferences:
 
 
 def remember(name: str, value: str) -> None:
-    """Keep what was chosen in a dock among the Preferences.
+    """Save a choice made in a dock in the Preferences.
 
     Parameters
     ----------

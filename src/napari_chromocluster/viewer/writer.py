@@ -25,11 +25,11 @@ from napari_chromocluster.viewer.overlay_layers import DASHES, FRAMES, LETTERS
 
 
 class SaveError(RuntimeError):
-    """Layers that are not saved; napari takes a ValueError of a writer for no writer at all."""
+    """Layers that were not saved; napari takes a ValueError as a missing writer."""
 
 
 def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write labels as TIFF and, beside it, their features table as CSV.
+    """Write labels as TIFF and their features table as CSV next to it.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     data : integer array
         The labels.
     attributes : dict
-        The layer's attributes; ``features`` holds the table.
+        The layer's attributes; ``features`` is the table.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     Raises
     ------
     TableError
-        If the table that is there holds decisions of a human that the new one lacks.
+        If the existing table has human decisions that the new one lacks.
     """
     target = Path(path)
     features = pd.DataFrame(attributes.get("features", {}))
@@ -64,18 +64,18 @@ def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     return written
 
 
-#: Files of the layers that napari itself writes.
+#: File suffixes of the layers that napari itself writes.
 _SUFFIXES = {
     "image": ".tif", "labels": ".tif", "points": ".csv", "shapes": ".csv", "vectors": ".svg"
 }  # fmt: skip
-#: What a layer holds that is drawn over regions and made again with them.
+#: Metadata keys of layers that are drawn over regions and recreated with them.
 _DRAWN = (LETTERS, DASHES, FRAMES)
 
 
 def write_folder(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
-    """Write layers into a folder: regions with their types, all others as napari does.
+    """Write layers to a folder: regions with their types, all others as napari does.
 
-    Letters, dashes and frames are left out: they come again with the types.
+    Letters, dashes and frames are skipped, since they are recreated from the types.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def write_folder(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> li
     Raises
     ------
     SaveError
-        If a file there holds decisions of a human that would be lost.
+        If human decisions in an existing file would be lost.
     """
     folder = Path(path)
     chosen = [one for one in layers if not set(_DRAWN) & set(one[1].get("metadata", {}))]
@@ -102,7 +102,7 @@ def write_folder(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> li
         for name, (data, attributes, kind) in zip(names, chosen, strict=True)
         if kind == "labels" and _has_types(attributes)
     ]
-    for file, _, attributes in regions:  # nothing is written if one of them may not be
+    for file, _, attributes in regions:  # nothing is written if one of them must not be
         try:
             check_decisions(file, pd.DataFrame(attributes["features"]))
         except TableError as error:
@@ -125,7 +125,7 @@ def _has_types(attributes: dict[str, Any]) -> bool:
 
 
 def _file_names(names: Sequence[str]) -> list[str]:
-    """Return names of layers as file names, each once."""
+    """Return names of layers as unique file names."""
     out: list[str] = []
     for name in names:
         plain = "".join("_" if one in '<>:"/\\|?*' or ord(one) < 32 else one for one in name)
@@ -138,25 +138,25 @@ def _file_names(names: Sequence[str]) -> list[str]:
 
 
 def table_path(labels: str | Path) -> Path:
-    """Return where the table lies that belongs to a label image."""
+    """Return the path of the table that belongs to a label image."""
     file = Path(labels)
     return file.with_name(file.stem.removesuffix("_labels").removesuffix("_regions") + TABLE_SUFFIX)
 
 
 def check_decisions(target: str | Path, table: pd.DataFrame) -> None:
-    """Make sure that no decision of a human is lost when labels or a table are written.
+    """Check that writing labels or a table would lose no human decision.
 
     Parameters
     ----------
     target : path
         A label image, or a table that ends in ``.csv``.
     table : DataFrame
-        The features table that is to lie there, or beside it; one without types is not written.
+        The features table to be written there, or next to it; one without types is not written.
 
     Raises
     ------
     TableError
-        If the table that is there holds decisions that the new one lacks.
+        If the existing table has decisions that the new one lacks.
     """
     file = Path(target) if Path(target).suffix.lower() == ".csv" else table_path(target)
     if not file.is_file() or not is_features_table(table):
@@ -165,7 +165,7 @@ def check_decisions(target: str | Path, table: pd.DataFrame) -> None:
     try:
         old = read_table(file)
     except TableError:
-        return  # none of ours
+        return  # not one of ours
     decided = pd.MultiIndex.from_frame(old[old["source"] == HUMAN][key])
     mine = pd.MultiIndex.from_frame(table[table["source"] == HUMAN][key])
     if not decided.isin(mine).all():

@@ -1,1 +1,1 @@
-"""What reviewing needs and Qt does not: decisions with undo, stale marks, mending, autosave."""
+"""The parts of a review that need no Qt: decisions, undo, stale marks, label edits, autosave."""

@@ -1,4 +1,4 @@
-"""Where a review is kept, when it is written, and what to do about one that is found."""
+"""Where and when a review is saved, and how to handle an existing one."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ from napari_chromocluster.viewer.review.store import (
 
 
 def own_folder() -> Path:
-    """Return the user's folder for reviews of images that have no file, or none to write to."""
+    """Return the user's folder for reviews of images without a file or a writable folder."""
     return home_dir() / "reviews"
 
 
 def folders_for(image: Any, chosen: Path | None) -> list[Path]:
-    """Return where a review of an image may lie: the chosen folder, beside it, the user's own."""
+    """Return the possible folders of a review: the chosen one, the image's, the user's own."""
     source = source_of(image)
     beside = Path(source).parent if source and Path(source).parent.is_dir() else None
     return [folder for folder in (chosen, beside, own_folder()) if folder is not None]
 
 
 def review_stem(image: Any) -> str:
-    """Return the stem under which the review of an image is saved."""
+    """Return the file name stem under which the review of an image is saved."""
     source = source_of(image)
-    if source:  # results lie beside the image under its very name
+    if source:  # results next to the image have the same stem
         return Path(source).stem
     stem = str(image.name)
     return "".join(c if c.isalnum() or c in "-_. " else "_" for c in stem).strip() or "metaphase"
@@ -68,16 +68,17 @@ def review_stem(image: Any) -> str:
 
 @dataclass(frozen=True)
 class RestoreDecision:
-    """What is to be done about a saved review.
+    """How to handle a saved review.
 
     Attributes
     ----------
     kind : str
-        ``none``; ``open``: there are no regions yet, take the saved ones;
-        ``same``: the regions are the saved ones, take the saved types;
+        ``none``: there is no saved review;
+        ``open``: there are no regions yet, use the saved ones;
+        ``same``: the regions are the saved ones, use the saved types;
         ``conflict``: the regions differ, the user must choose;
         ``damaged``: it cannot be read.
-    saved : Saved, optional
+    saved : SavedReview, optional
         The review.
     message : str
         One sentence for the user.
@@ -98,11 +99,11 @@ def find_saved_review(
     image : Image layer
         The metaphase.
     labels : Labels layer or None
-        Regions that are open already.
+        Regions that are already open.
     chosen : path, optional
         Folder that the user chose.
     content : str, optional
-        From `image_hash`, where it is known already.
+        From `image_hash`, if already known.
     """
     store = find_saved(folders_for(image, chosen), content or image_hash(layer_data(image)))
     if store is None:
@@ -147,7 +148,7 @@ def _welcome(saved: SavedReview) -> str:
 
 
 def _day(saved: SavedReview) -> str:
-    """Return when a review was saved, in the time of this place."""
+    """Return when a review was saved, in local time."""
     try:
         return datetime.fromisoformat(saved.when).astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:  # a file that was edited
@@ -155,10 +156,9 @@ def _day(saved: SavedReview) -> str:
 
 
 def merge_saved_table(saved: SavedReview, current: pd.DataFrame) -> pd.DataFrame:
-    """Put what a model has said meanwhile into a saved table; human decisions stand.
+    """Merge new model results into a saved table; human decisions are kept.
 
-    Rows that stand in the saved CSV just so are no news: the journal may have
-    moved on from them.
+    Rows that are identical in the saved CSV are not new: the journal may contain later changes.
     """
     table = saved.table
     known = pd.MultiIndex.from_frame(table[KEY])
@@ -170,7 +170,7 @@ def merge_saved_table(saved: SavedReview, current: pd.DataFrame) -> pd.DataFrame
 
 
 def _stands_in(rows: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which rows have the model and probabilities that a table has, too."""
+    """Return which rows have the same model and probabilities as in a table."""
     theirs = table.set_index(KEY).reindex(pd.MultiIndex.from_frame(rows[KEY]))
     columns = list(PROBABILITIES)
     same = np.isclose(rows[columns].to_numpy(float), theirs[columns].to_numpy(float), atol=1e-6)
@@ -178,7 +178,7 @@ def _stands_in(rows: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _other_decisions(saved: SavedReview, current: pd.DataFrame) -> int:
-    """Count the decisions by hand that neither the saved review nor its CSV holds."""
+    """Count the human decisions that are in neither the saved review nor its CSV."""
     mine = current[(current["source"] == HUMAN).to_numpy()]
     keys = pd.MultiIndex.from_frame(mine[KEY])
     new = np.ones(len(mine), bool)
@@ -195,18 +195,18 @@ class Autosave:
     Parameters
     ----------
     session : ReviewSession
-        What to save.
+        Session to save.
     folders : sequence of path
-        Where to try, the best first.
+        Folders to try, in order of preference.
     store : ReviewStore, optional
         The store of a review that was restored.
 
     Attributes
     ----------
     problem : str
-        Why nothing can be written, one sentence; empty where all is well.
+        Why nothing can be written, one sentence; empty if there is no problem.
     conflict : str
-        What somebody else has changed on disk, one sentence.
+        What another program has changed on disk, one sentence.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Autosave:
         self._labels_dirty = store is None
         self._lock = threading.Lock()
         self._content = store.content if store is not None else ""
-        #: Label images there were before, of the regions that are reviewed.
+        #: Existing label images that contain exactly the regions under review.
         self._reviewed: set[Path] = set()
         self._prepared = self._prepare() if store is None else None
         session.recorded.connect(self._record)
@@ -238,10 +238,10 @@ class Autosave:
         try:
             return InitialFiles(image, labels, self.session.table, self._content, results)
         except OSError:
-            return None  # Without room for temporary files the first correction writes them.
+            return None  # The first correction then writes the files.
 
     def _begin(self) -> bool:
-        """Start the store of a new review with the files that lie ready."""
+        """Start the store of a new review with the prepared files."""
         prepared, self._prepared = self._prepared, None
         if prepared is None:
             return False
@@ -259,9 +259,9 @@ class Autosave:
         return True
 
     def _record(self, record: Record) -> None:
-        """Put a change on disk before anything else happens."""
+        """Write a change to disk before anything else happens."""
         if self.store is None and not _is_correction(record):
-            # What a model says is no reason to write files.  Those that lie ready lack it now.
+            # Model results alone are no reason to write files.  The prepared ones are now outdated.
             if self._prepared is not None:
                 self._prepared.discard()
                 self._reviewed, self._prepared = self._prepared.reviewed, None
@@ -281,7 +281,7 @@ class Autosave:
             self.problem = _unwritten(store.folder, error)
 
     def mark_dirty(self) -> None:
-        """Have everything written anew with the next save."""
+        """Make the next save write everything again."""
         self.dirty = self._labels_dirty = True
 
     def _new_store(self) -> ReviewStore:
@@ -290,8 +290,8 @@ class Autosave:
         for folder in self.folders:
             if _writable(folder):
                 name = self._name
-                # The results that are reviewed become the reviewed ones: who goes on with them
-                # has what was decided.
+                # Reviewed results are overwritten with the review, so that other programs using
+                # them get the decisions.
                 store = ReviewStore(folder, name, content)
                 if labels_in(folder, name) in self._reviewed and not store.meta_path.exists():
                     store.adopt()
@@ -300,7 +300,7 @@ class Autosave:
         raise ImageError("No folder can be written to: choose a folder for the review.")
 
     def snapshot(self) -> tuple[NDArray[Any] | None, pd.DataFrame, int] | None:
-        """Take what is to be written (main thread); None if nothing is."""
+        """Return what is to be written, or None (main thread only)."""
         if not self.dirty or self.conflict:
             return None
         try:
@@ -335,31 +335,31 @@ class Autosave:
         self._labels_dirty |= labels is not None
 
     def save_now(self, force: bool = False) -> None:
-        """Write everything at once, in this thread."""
+        """Write everything immediately, in this thread."""
         snapshot = self.snapshot()
         if snapshot is not None:
             self.write(snapshot, force)
 
     def keep_mine(self) -> None:
-        """Settle a conflict: write over the other version, which is kept under another name."""
+        """Resolve a conflict by overwriting the other version, which is kept under another name."""
         self.conflict = ""
         self.mark_dirty()
         self.save_now(force=True)
 
     def take_theirs(self) -> None:
-        """Settle a conflict: take regions and types of the files; undo brings the others back.
+        """Resolve a conflict by loading the files; undo restores the previous regions and types.
 
         Raises
         ------
         ImageError, TableError, LabelEditError
-            If a file cannot be read, or its regions do not lie on the image.
+            If a file cannot be read, or its regions do not fit the image.
         """
         store = self.store
         if store is None:
             return
         foreign = store.changed_on_disk()
         table = read_table(store.table_path)
-        # Settled first: whoever follows the session would ask again.
+        # Cleared first, since listeners of the session would otherwise ask again.
         conflict, self.conflict = self.conflict, ""
         try:
             if store.labels_path in foreign:
@@ -375,14 +375,14 @@ class Autosave:
         self._labels_dirty = True
 
     def move_to(self, folder: Path) -> None:
-        """Save to another folder from now on; what was written stays where it is."""
+        """Save to another folder from now on; files already written stay in place."""
         self.folders = [folder, *(one for one in self.folders if one != folder)]
         self.store, self.problem, self.conflict = None, "", ""
         self.mark_dirty()
         self.save_now()
 
     def close(self) -> None:
-        """Write what is left and let go of the session."""
+        """Write pending changes and disconnect from the session."""
         self.save_now()
         if self._prepared is not None:
             self._prepared.discard()
@@ -391,13 +391,13 @@ class Autosave:
 
 
 def _is_correction(record: Record) -> bool:
-    """Whether a human did what is to be recorded."""
+    """Return whether a record contains a human's change."""
     human = bool((record.rows["source"] == HUMAN).any())
     return human or bool(record.removed) or bool(record.patches)
 
 
 def _unwritten(folder: Path, error: Exception) -> str:
-    """Say in one sentence what may be lost, and how not to lose it."""
+    """Return one sentence on what may be lost, and how to avoid it."""
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return (
         f"{folder} cannot be written to ({reason.rstrip('.')}): choose another folder or free "

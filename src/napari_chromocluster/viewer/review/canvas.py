@@ -1,4 +1,4 @@
-"""The canvas side of a review: go to a region, frame it, pick one, draw a line across one."""
+"""The canvas part of a review: go to a region, frame it, pick one, draw a line across one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from napari_chromocluster.viewer.region_selection import RegionSelection
 from napari_chromocluster.viewer.review.change_tracker import Key
 from napari_chromocluster.viewer.review.session import ReviewSession
 
-#: Share of the view that lies between a region that was moved into it and its edge.
+#: Margin between a region moved into view and the edge of the view, as a share of the view.
 _EDGE = 0.05
 
 
 class ReviewCanvas:
-    """What a review does in the canvas.
+    """Canvas interaction of a review.
 
     Parameters
     ----------
@@ -28,14 +28,13 @@ class ReviewCanvas:
     session : ReviewSession
         The review.
     selection : RegionSelection
-        What is selected.
+        The selected regions.
     picked : callable
-        Called with a region that was clicked and whether it is to be added
-        to the selection.
+        Called with a region that was clicked and whether to add it to the selection.
     drawn : callable
         Called with the ``(y, x)`` points of a line, in px of the labels.
     left : callable
-        Called when the user goes on to paint instead of drawing a line.
+        Called when the user starts painting instead of drawing a line.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class ReviewCanvas:
         viewer.mouse_drag_callbacks.append(self._on_drag)
 
     def close(self) -> None:
-        """Take the callback away."""
+        """Remove the mouse callback."""
         self.draw(False)
         if self._on_drag in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._on_drag)
@@ -61,7 +60,7 @@ class ReviewCanvas:
     # ---------------------------------------------------------------- going
 
     def go_to(self, key: Key) -> None:
-        """Show the frame of a region, and move it into view where it is not."""
+        """Show the frame of a region, and move it into view if it is not visible."""
         rows = self.session.rows([key])
         if rows.empty:
             return
@@ -71,7 +70,7 @@ class ReviewCanvas:
         self._move_into_view(key[0], str(rows["bbox"].iloc[0]))
 
     def _move_into_view(self, frame: int, box: str) -> None:
-        """Move the picture no more than a region needs to be seen whole; the zoom stays."""
+        """Pan just enough to show a whole region, without changing the zoom."""
         if not box or self.viewer.dims.ndisplay != 2:
             return
         labels = self.session.labels
@@ -89,14 +88,14 @@ class ReviewCanvas:
             return
         edge = 2 * _EDGE * half
         least, most = high + edge - half, low - edge + half
-        # What is larger than the view is shown by its middle.
+        # A region larger than the view is centered.
         wanted = np.where(
             least > most, (low + high) / 2, np.clip(now, least, np.maximum(least, most))
         )
         camera.center = tuple(float(one) for one in np.where(hidden, wanted, now))
 
     def show_frame(self, frame: int) -> None:
-        """Bring a frame of a stack up."""
+        """Show a frame of a stack."""
         show_frame(self.viewer, self.session.labels, frame)
 
     def next_frame(self) -> None:
@@ -108,7 +107,7 @@ class ReviewCanvas:
     # ---------------------------------------------------------------- picking
 
     def draw(self, on: bool) -> None:
-        """Let the next drag draw a line instead of moving the picture."""
+        """Make the next drag draw a line instead of panning, or stop doing so."""
         if on == self._drawing:
             return
         camera, active = self.viewer.scene.camera, self.viewer.layers.selection.active
@@ -123,7 +122,7 @@ class ReviewCanvas:
             camera.mouse_pan = active is None or active.mouse_pan
 
     def _keep_drawing(self, event: Any = None) -> None:
-        """Keep the picture in its place: napari lets it be moved with each layer that is chosen."""
+        """Keep panning off: napari turns it on whenever a layer is selected."""
         if self._drawing and self.viewer.scene.camera.mouse_pan:
             self.viewer.scene.camera.mouse_pan = False
 
@@ -145,7 +144,7 @@ class ReviewCanvas:
         if not dragged:
             key = self.region_at(event.position)
             if key is not None:
-                # A key of vispy equals its name, and is written otherwise.
+                # A vispy key equals its name, but has a different repr.
                 add = any(name in event.modifiers for name in ("Control", "Shift"))
                 self._picked(key, add)
 
@@ -157,7 +156,7 @@ class ReviewCanvas:
             self.selection.draw(self._vector(points) if self._drawing else None)
             yield
         self.selection.draw()
-        if not self._drawing:  # The user has thought better of it.
+        if not self._drawing:  # The user has changed their mind.
             return
         self._drawn(np.array(points if len(points) > 1 else [points[0], points[0]]))
 
@@ -174,7 +173,7 @@ class ReviewCanvas:
         return np.asarray(self.session.labels.world_to_data(position)[-2:], float)
 
     def region_at(self, position: Any) -> Key | None:
-        """Return the region under a place in world coordinates."""
+        """Return the region at a position in world coordinates, or None."""
         labels = self.session.labels
         frame = current_frame(self.viewer, labels)
         y, x = (round(float(one)) for one in self._data(position))
@@ -187,8 +186,8 @@ class ReviewCanvas:
     def region_under(self, points: NDArray[np.float64], among: Sequence[Key]) -> Key | None:
         """Return the region that a line is meant for.
 
-        One of the selected regions if the line crosses any, else the region
-        of which it crosses most.
+        This is one of the selected regions if the line crosses any, else the region with the most
+        crossed pixels.
         """
         frame = current_frame(self.viewer, self.session.labels)
         array = self.session.tracker.frame(frame)

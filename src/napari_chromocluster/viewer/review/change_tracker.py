@@ -1,8 +1,8 @@
-"""Which regions have changed their pixels since they were classified.
+"""Tracks which regions have changed their pixels since they were classified.
 
-A region's hash is the sum, modulo 2**64, of one random-looking number per
-pixel.  So an edit costs as much as the pixels it changed, not as much as the
-image: subtract what left the region, add what came.
+A region's hash is the sum, modulo 2**64, of one pseudorandom number per pixel.  So the cost of an
+edit depends on the number of changed pixels, not on the image size: subtract the pixels that left
+the region, add the new ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Key = tuple[int, int]
 
 @dataclass
 class FrameDiff:
-    """What an edit did to the regions of a frame.
+    """What an edit changed in a frame.
 
     Attributes
     ----------
@@ -32,9 +32,9 @@ class FrameDiff:
     before, after : (h, w) integer arrays
         The window before and after.
     changed : set of int
-        Labels that have other pixels than before, and some.
+        Labels that exist before and after, with different pixels.
     added, removed : set of int
-        Labels that were not there before, and that are gone.
+        Labels that are new, and labels that are gone.
     """
 
     frame: int
@@ -47,7 +47,7 @@ class FrameDiff:
 
 
 def pixel_codes(positions: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return one well mixed 64-bit number for each position (splitmix64)."""
+    """Return one well-mixed 64-bit number for each position (splitmix64)."""
     z = np.asarray(positions).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -55,10 +55,10 @@ def pixel_codes(positions: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def sum_codes(labels: NDArray[Any], positions: NDArray[Any]) -> dict[int, tuple[int, int]]:
-    """Return pixels and sum of codes of each label among some pixels."""
+    """Return pixel count and sum of codes of each label among some pixels."""
     top = int(labels.max()) if labels.size else 0
     if labels.size and top < max(4 * labels.size, 1 << 12) and int(labels.min()) >= 0:
-        # Labels are small numbers nearly always: no need to sort the pixels.
+        # Labels are nearly always small numbers, so sorting the pixels is unnecessary.
         names, place = np.arange(top + 1), labels.astype(np.intp, copy=False)
     else:
         names, place = np.unique(labels, return_inverse=True)
@@ -75,18 +75,18 @@ def sum_codes(labels: NDArray[Any], positions: NDArray[Any]) -> dict[int, tuple[
 
 
 def region_codes(frame: NDArray[Any]) -> dict[int, tuple[int, int]]:
-    """Return pixels and sum of codes of each region of a frame; below 0 there is none."""
+    """Return pixel count and sum of codes of each region of a frame, ignoring labels below 1."""
     ys, xs = np.nonzero(frame > 0)
     return sum_codes(frame[ys, xs], ys * frame.shape[1] + xs)
 
 
 class RegionTracker:
-    """Keeps a copy of each frame that was seen and the hash of each of its regions.
+    """Keeps a copy of each frame seen so far and the hash of each of its regions.
 
     Parameters
     ----------
     labels : (H, W) or (N, H, W) integer array, or lazy
-        The labels; frames are read when they are first asked for.
+        The labels; frames are read on first access.
     """
 
     def __init__(self, labels: Any) -> None:
@@ -101,15 +101,15 @@ class RegionTracker:
 
     @property
     def seen(self) -> list[int]:
-        """The frames that were seen."""
+        """The frames seen so far."""
         return list(self._seen)
 
     def frame(self, number: int) -> NDArray[Any]:
-        """Return the pixels of a frame as they are now."""
+        """Return the current pixels of a frame."""
         return np.asarray(self.labels[number] if len(self.labels.shape) == 3 else self.labels)
 
     def see(self, number: int) -> None:
-        """Remember a frame as it is now, if it has not been seen yet."""
+        """Store a copy of a frame, if it has not been seen yet."""
         if number in self._seen:
             return
         frame = np.array(self.frame(number))
@@ -117,22 +117,22 @@ class RegionTracker:
         self._regions[number] = region_codes(frame)
 
     def regions(self, number: int) -> dict[int, int]:
-        """Return the hash of each region of a frame, as last compared."""
+        """Return the hash of each region of a frame, as of the last comparison."""
         self.see(number)
         return {label: code for label, (_, code) in self._regions[number].items()}
 
     def hash_of(self, key: Key) -> int:
-        """Return the hash of a region as last compared; 0 where there is none."""
+        """Return the hash of a region as of the last comparison, or 0 if it does not exist."""
         self.see(key[0])
         return self._regions[key[0]].get(key[1], (0, 0))[1]
 
     def area_of(self, key: Key) -> int:
-        """Return the pixels of a region as last compared; 0 where there is none."""
+        """Return the pixel count of a region as of the last comparison, or 0 if it is gone."""
         self.see(key[0])
         return self._regions[key[0]].get(key[1], (0, 0))[0]
 
     def compare(self, number: int) -> FrameDiff | None:
-        """Compare a frame with what was seen last; None if nothing has changed."""
+        """Compare a frame with its last known state; None if nothing has changed."""
         self.see(number)
         old, new = self._seen[number], self.frame(number)
         if old.shape != new.shape:

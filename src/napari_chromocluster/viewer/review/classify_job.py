@@ -1,4 +1,4 @@
-"""Classifying some regions again, off the main thread, without losing what happens meanwhile."""
+"""Reclassify some regions off the main thread, without losing changes made meanwhile."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ClassifyJob:
     Attributes
     ----------
     frames : tuple of (frame, image, labels)
-        Labels are copies, so that painting goes on meanwhile.
+        Labels are copies, so that painting can continue.
     keys : tuple of (frame, label)
         The regions.
     hashes : dict of key to int
-        Their pixels at the start: a result counts for these pixels only.
+        Hashes of their pixels at the start; a result is valid only for these pixels.
     """
 
     frames: tuple[tuple[int, Any, NDArray[Any]], ...]
@@ -42,7 +42,7 @@ class ClassifyJob:
         expected: int | None = EXPECTED_CHROMOSOMES,
     ) -> pd.DataFrame:
         """Classify; returns the rows of the features table."""
-        # With the classifier torch is there; the room itself needs none.
+        # The classifier has already loaded torch; this module itself does not need it.
         from napari_chromocluster.progress import offset_progress
 
         parts = [empty_table()]
@@ -60,5 +60,5 @@ class ClassifyJob:
 
 
 def frames_of(keys: Sequence[Key]) -> list[int]:
-    """Return the frames in which some regions lie, each once."""
+    """Return the frames that contain some regions, each once."""
     return sorted({frame for frame, _ in keys})

@@ -1,4 +1,4 @@
-"""What a review gives away: tables, figures, annotations for training, rankings."""
+"""Exports of a review: tables, figures, annotations for training, rankings."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from napari_chromocluster.results.summary import sort_by_score
 from napari_chromocluster.viewer.layers import GROUP, TABLE_SUFFIX, source_of
 from napari_chromocluster.viewer.review.session import ReviewSession
 
-#: Unreadable files that are named at most.
+#: Maximum number of unreadable files that are named.
 _NAMED_FILES = 5
 
 
 class ExportError(ValueError):
-    """Something that cannot be exported as it is."""
+    """Something that cannot be exported in its current state."""
 
 
 def micrometres_per_pixel(image: Any) -> float | None:
-    """Return micrometres of a pixel where the layer or its file knows them, else None."""
+    """Return micrometers per pixel if the layer or its file provides them, else None."""
     units = [str(one) for one in getattr(image, "units", ())][-2:]
     scale = float(np.asarray(image.scale)[-1])
     factor = {"micrometer": 1.0, "micrometre": 1.0, "nanometer": 1e-3, "millimeter": 1e3}
     if units and units[-1] in factor:
         return scale * factor[units[-1]]
-    # napari's own reader leaves out what ImageJ and OME-TIFF say.
+    # napari's own reader ignores the pixel size of ImageJ and OME-TIFF files.
     return pixel_size(source_of(image)) if scale == 1 else None
 
 
@@ -52,7 +52,7 @@ def save_overlay(
     colors: Mapping[str, str],
     pixel_size: float | None = None,
 ) -> None:
-    """Save the outlined metaphase with legend, and scale bar where the pixel size is known."""
+    """Save the outlined metaphase with legend, and scale bar if the pixel size is known."""
     figure = overlay_figure(
         session.image_frame(frame),
         session.tracker.frame(frame),
@@ -72,7 +72,7 @@ def save_contact_sheet(
     colors: Mapping[str, str],
     pixel_size: float | None = None,
 ) -> None:
-    """Save all regions by type on one sheet, with a scale bar where the pixel size is known."""
+    """Save all regions by type on one sheet, with a scale bar if the pixel size is known."""
     image, labels = session.image_frame(frame), session.tracker.frame(frame)
     rows = _rows(session, frame)
     figure = contact_sheet(image, labels, rows, colors=colors, pixel_size=pixel_size)
@@ -89,12 +89,12 @@ def save_chart(
 def save_annotations(
     path: str | Path, session: ReviewSession, image: str | None, labels: Path | None
 ) -> int:
-    """Save what a human decided as an annotation file for training; returns how many.
+    """Save human decisions as an annotation file for training; returns the number of rows.
 
     Raises
     ------
     ExportError
-        If there is nothing decided by hand, or no file to refer to.
+        If nothing is decided by hand, or there is no file to refer to.
     """
     human = session.table["source"] == HUMAN
     rows = session.table[human & ~session.table["stale"]]
@@ -121,7 +121,7 @@ def save_annotations(
             "labels": str(labels.resolve()),
             "label": rows["index"].to_numpy(),
             "cluster_type": rows["cluster_type"].to_numpy(),
-            # Without one that is named the image is a group of its own, wherever the file is read.
+            # Without a named group the image is its own group, wherever the file is read.
             "group": str(session.image.metadata.get(GROUP, "")),
         }
     )
@@ -134,7 +134,7 @@ def _rows(session: ReviewSession, frame: int) -> pd.DataFrame:
 
 
 def stack_tables(session: ReviewSession) -> dict[str, pd.DataFrame]:
-    """Return the table of each frame, by the name that a ranking shows."""
+    """Return the table of each frame, by the name shown in a ranking."""
     if session.tracker.frames == 1:
         return {session.name: session.table}
     frames = sorted({int(frame) for frame in session.table["frame"]})
@@ -154,7 +154,7 @@ def folder_tables(folder: str | Path) -> tuple[dict[str, pd.DataFrame], dict[str
     Raises
     ------
     ExportError
-        If there is none.
+        If there are none.
     """
     tables: dict[str, pd.DataFrame] = {}
     unread: dict[str, str] = {}
@@ -172,7 +172,7 @@ def folder_tables(folder: str | Path) -> tuple[dict[str, pd.DataFrame], dict[str
 
 
 def unread_text(unread: Mapping[str, str]) -> str:
-    """Name the files that could not be read, the first few with the reason for each."""
+    """Return a text naming the unreadable files, with reasons for the first few."""
     first = list(unread.items())[:_NAMED_FILES]
     named = "; ".join(f"{name} ({reason.rstrip('.')})" for name, reason in first)
     more = len(unread) - len(first)
@@ -194,6 +194,6 @@ def ranking(tables: Mapping[str, pd.DataFrame], expected: int | None) -> pd.Data
 
 
 def image_of(folder: str | Path, name: str) -> Path | None:
-    """Return the image file of a metaphase in a folder."""
+    """Return the image file of a metaphase in a folder, or None."""
     places = (Path(folder) / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES)
     return next((place for place in places if place.is_file()), None)

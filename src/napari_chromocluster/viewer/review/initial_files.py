@@ -1,8 +1,8 @@
-"""The files with which a new review begins, made ready before there is anything to save.
+"""The initial files of a new review, prepared before there is anything to save.
 
-The first correction must be on disk before the next key is pressed, and it
-needs regions and table beside it.  Writing those takes longer than a key may,
-so a thread does it when the review is opened; then they only move to their place.
+The first correction must be on disk before the next key press, together with regions and table.
+Writing those takes too long for that, so a thread writes them to temporary files when the review is
+opened; later they are only copied into place.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from napari_chromocluster.results.features_table import (
 
 
 class InitialFiles:
-    """Regions and table as they were when a review was opened, in files.
+    """Files with the regions and table as they were when a review was opened.
 
     Parameters
     ----------
     image : array
         The image, for its hash; read in the thread.
     labels : integer array
-        The regions; a copy, for painting goes on meanwhile.
+        The regions; pass a copy, since painting may continue.
     table : DataFrame
         The features table.
     content : str
-        From `image_hash`, where it is known already.
+        From `image_hash`, if already known.
     results : sequence of (label image, table)
-        Results that are there already: those of the very regions are found in ``reviewed``.
+        Existing results; those with exactly these regions are listed in ``reviewed``.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class InitialFiles:
     ) -> None:
         self._image, self._labels, self._table = image, labels, table
         self._results = results
-        #: Label images of ``results`` that hold the very regions, and whose table says no more.
+        #: Label images of ``results`` with exactly these regions, whose table adds no types.
         self.reviewed: set[Path] = set()
         self._content, self.error = content, ""
         self._folder = Path(tempfile.mkdtemp(prefix="chromocluster-"))
@@ -87,18 +87,18 @@ class InitialFiles:
         return self._content
 
     def wait(self) -> bool:
-        """Wait for the files; returns whether they are there."""
+        """Wait for the files; returns whether they exist."""
         self._thread.join()
         return not self.error and self.labels_path.is_file() and self.table_path.is_file()
 
     def discard(self) -> None:
-        """Take the files away."""
+        """Delete the files."""
         self._thread.join()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _are_of(labels: Path, table: Path, regions: NDArray[Any], now: pd.DataFrame) -> bool:
-    """Whether files hold some regions, and no type that is not known of them."""
+    """Return whether files contain exactly these regions, and no types missing from the table."""
     try:
         if not np.array_equal(read_labels(labels), regions):
             return False

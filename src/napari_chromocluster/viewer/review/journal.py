@@ -1,7 +1,7 @@
-"""Changes as lines of text, so that each one is on disk before the next key is pressed.
+"""Journal of changes as lines of text, so that each one is on disk before the next key press.
 
-A journal holds what happened since the last full save.  Reading it again over
-a state that already has some of its changes ends in the same state.
+A journal contains the changes since the last full save.  Replaying it over a state that already has
+some of its changes ends in the same state.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from napari_chromocluster.viewer.review.change_tracker import Key
 
 @dataclass(frozen=True)
 class Record:
-    """One change: pixels, rows that are new or other than before, and rows that are gone.
+    """One change: pixels, new or changed rows, and removed rows.
 
     Attributes
     ----------
     rows : DataFrame
         Full rows as they are after the change.
     removed : tuple of (frame, label)
-        Regions that are gone.
-    patches : tuple of (frame, Patch)
+        Regions that no longer exist.
+    patches : tuple of (frame, LabelPatch)
         Changed pixels.
     """
 
@@ -58,7 +58,7 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str) -> Record:
-        """Read a record; raises ValueError for a line that was cut short."""
+        """Read a record; raises ValueError for a truncated line."""
         values = json.loads(line)
         rows = pd.DataFrame(values["rows"], columns=list(SCHEMA))
         further = values.get("further", {"columns": [], "data": []})
@@ -93,7 +93,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _unpacked(values: dict[str, Any]) -> tuple[int, LabelPatch]:
-    """Return a patch whose ``before`` differs from ``after`` just where pixels changed."""
+    """Return a patch whose ``before`` differs from ``after`` exactly where pixels changed."""
     shape = tuple(int(n) for n in values["shape"])
     after = np.frombuffer(_bytes(values["after"]), np.dtype(values["dtype"])).reshape(shape)
     bits = np.frombuffer(_bytes(values["changed"]), np.uint8)
@@ -104,9 +104,9 @@ def _unpacked(values: dict[str, Any]) -> tuple[int, LabelPatch]:
 
 
 def append(path: Path, record: Record) -> None:
-    """Add a record to a journal; it is with the operating system when this returns.
+    """Append a record to a journal; the operating system has it when this returns.
 
-    Where it does not fit on the disk nothing is added: half a line would hide those after it.
+    If it does not fit on the disk, nothing is added, since a partial line would hide later ones.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (record.to_json() + "\n").encode("utf-8")
@@ -121,7 +121,7 @@ def append(path: Path, record: Record) -> None:
 
 
 def read(paths: Iterable[Path]) -> Iterator[Record]:
-    """Read the records of some journals in order; a last line cut short is left out."""
+    """Read the records of some journals in order, ignoring a truncated last line."""
     for path in paths:
         if not path.is_file():
             continue
@@ -135,7 +135,7 @@ def read(paths: Iterable[Path]) -> Iterator[Record]:
 def replay(
     labels: np.ndarray[Any, Any], table: pd.DataFrame, records: Iterable[Record]
 ) -> pd.DataFrame:
-    """Bring labels (in place) and a table to the state after some records.
+    """Apply records to labels (in place) and a table.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def replay(
 
 
 def with_rows(table: pd.DataFrame, rows: pd.DataFrame, removed: Iterable[Key] = ()) -> pd.DataFrame:
-    """Return a table with some rows put in, replaced, or taken out."""
+    """Return a table with some rows added, replaced, or removed."""
     gone = {*removed, *zip(rows["frame"].tolist(), rows["index"].tolist(), strict=True)}
     if not gone:
         return table

@@ -1,4 +1,4 @@
-"""What a review paints: colours of types, letters, dashes; only what has changed is done anew."""
+"""The overlay of a review: type colors, letters, dashes; only what has changed is redrawn."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from napari_chromocluster.viewer.overlay_layers import (
 from napari_chromocluster.viewer.review.change_tracker import Key
 from napari_chromocluster.viewer.review.session import ReviewSession
 
-#: Regions of a frame that get a letter, the least sure first; more could not be read.
+#: Maximum number of letters per frame, least certain first; more would be unreadable.
 MOST_LETTERS = 250
-#: More regions than these are recoloured by replacing the colormap.
+#: If more regions change, the colormap is replaced instead.
 _MOST_SINGLY = 60
 
 
 class Painter:
-    """Keeps the picture in line with the table of a review.
+    """Keeps the overlay in sync with the table of a review.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Painter:
         The viewer.
     session : ReviewSession
         The review.
-    colors : mapping of type to colour
+    colors : mapping of type to color
         From the Preferences.
     threshold : float
         Confidence below which a region is unsure.
@@ -62,10 +62,10 @@ class Painter:
         self._places: dict[tuple[Key, int], NDArray[np.float64] | None] = {}
         self._mapped: Any = None
 
-    # ---------------------------------------------------------------- colours
+    # ---------------------------------------------------------------- colors
 
     def show_outlines(self) -> None:
-        """Outline the regions instead of filling them: the bands must stay visible."""
+        """Outline the regions instead of filling them, so that the bands stay visible."""
         labels = self.session.labels
         if labels.contour == 0:
             labels.contour = outline_width(frame_shape(labels))
@@ -73,7 +73,7 @@ class Painter:
             labels.opacity = 1.0
 
     def color_all(self) -> None:
-        """Give all regions the colours of their types."""
+        """Color all regions by type."""
         from napari.utils.colormaps import DirectLabelColormap
 
         labels = self.session.labels
@@ -84,7 +84,7 @@ class Painter:
             labels.colormap = self._mapped
 
     def adopt_colors(self) -> None:
-        """Give all regions the colours of their types, unless another dock has done so."""
+        """Color all regions by type, unless another dock has already done so."""
         labels = self.session.labels
         rows = frame_rows(self.session.table, current_frame(self.viewer, labels))
         given = getattr(labels.colormap, "color_dict", {})
@@ -96,7 +96,7 @@ class Painter:
             self._mapped = _bare(labels.colormap)
 
     def color(self, keys: Collection[Key]) -> None:
-        """Give some regions the colours of their types."""
+        """Color some regions by type."""
         shown = current_frame(self.viewer, self.session.labels)
         if len(keys) <= _MOST_SINGLY and self._color_singly(keys, shown):
             return
@@ -105,7 +105,7 @@ class Painter:
     def _color_singly(self, keys: Collection[Key], shown: int) -> bool:
         labels = self.session.labels
         if self._mapped is None or _bare(labels.colormap) is not self._mapped:
-            return False  # Somebody else has given the layer another colormap.
+            return False  # The colormap was replaced elsewhere.
         rows = self.session.rows(keys)
         if (rows["frame"] != shown).any():
             return False
@@ -121,13 +121,13 @@ class Painter:
 
     @property
     def repeats(self) -> bool:
-        """Whether labels repeat across frames, so that colours hang on the frame shown."""
+        """Whether labels repeat across frames, so that colors depend on the frame shown."""
         return bool(self.session.table["index"].duplicated().any())
 
     # ---------------------------------------------------------------- marks
 
     def mark(self, letters: bool = True) -> None:
-        """Write letters and draw dashes for the frame that is shown."""
+        """Draw letters and dashes for the frame that is shown."""
         labels = self.session.labels
         labels.metadata[THRESHOLD] = float(self.threshold)
         follow_mouse(self.viewer)
@@ -175,7 +175,7 @@ class Painter:
 
 
 def _bare(thing: Any) -> Any:
-    """Return what a proxy of napari stands for."""
+    """Return the object behind a napari proxy."""
     return getattr(thing, "__wrapped__", thing)
 
 

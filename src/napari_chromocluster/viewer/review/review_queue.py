@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from napari_chromocluster.cluster_types import TYPES, ClusterType
 from napari_chromocluster.results.features_table import HUMAN, unsure
 
-#: Where regions without a type are listed.
+#: Group of regions without a type.
 NOT_CLASSIFIED = ""
-#: Types whose regions are shown, in the order of the gallery.
+#: Groups that are shown, in the order of the gallery.
 GROUPS: tuple[str, ...] = (NOT_CLASSIFIED, *(str(kind) for kind in TYPES))
 
 
 class ReviewItem(NamedTuple):
-    """One region as the gallery shows it."""
+    """One region as shown in the gallery."""
 
     frame: int
     label: int
@@ -31,10 +31,10 @@ class ReviewItem(NamedTuple):
 
 
 def entries(table: pd.DataFrame, threshold: float) -> list[ReviewItem]:
-    """List the regions of a table by type, the least sure first within each.
+    """List the regions of a table by type, least certain first within each.
 
-    Regions without a type come first, for they wait for somebody; stale
-    regions come before the others of their type.
+    Regions without a type come first, since they need a decision; stale regions come before the
+    others of their type.
     """
     if table.empty:
         return []
@@ -60,12 +60,12 @@ def entries(table: pd.DataFrame, threshold: float) -> list[ReviewItem]:
 
 
 def needs_review(entry: ReviewItem) -> bool:
-    """Whether a human should look at a region: unsure, stale or without a type."""
+    """Return whether a human should look at a region: unsure, stale or without a type."""
     return entry.unsure or entry.stale or entry.kind == NOT_CLASSIFIED
 
 
 def waiting_rows(table: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:
-    """Return which rows of a table `waiting` is true of."""
+    """Return which rows of a table need review (see `needs_review`)."""
     without = (table["cluster_type"] == NOT_CLASSIFIED) | table["stale"]
     return np.asarray(without.to_numpy(bool) | unsure(table, threshold), bool)
 
@@ -73,16 +73,16 @@ def waiting_rows(table: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:
 def next_waiting(
     shown: Sequence[ReviewItem], current: tuple[int, int] | None, step: int = 1
 ) -> ReviewItem | None:
-    """Return the next region that waits for a human, going round at the end.
+    """Return the next region that needs review, wrapping around at the end.
 
     Parameters
     ----------
-    shown : sequence of Entry
+    shown : sequence of ReviewItem
         In the order of the gallery.
     current : (frame, label), optional
         Where to start from.
     step : {1, -1}
-        Forwards or backwards.
+        Forward or backward.
     """
     ordered = list(shown) if step > 0 else list(reversed(shown))
     start = 0
@@ -97,16 +97,16 @@ def next_waiting(
 
 
 def of_next_frame(listed: Sequence[ReviewItem], frame: int, step: int = 1) -> list[ReviewItem]:
-    """Return the regions in the first frame that has any, from one frame on, going round.
+    """Return the listed regions of the nearest frame that has any, wrapping around.
 
     Parameters
     ----------
-    listed : sequence of Entry
+    listed : sequence of ReviewItem
         Regions of any frames.
     frame : int
-        The frame to begin with.
+        The frame to start at.
     step : {1, -1}
-        Forwards or backwards.
+        Forward or backward.
     """
     if not listed:
         return []
@@ -116,11 +116,11 @@ def of_next_frame(listed: Sequence[ReviewItem], frame: int, step: int = 1) -> li
 
 
 def letter(kind: str) -> str:
-    """Return the letter of a type, or a dash where there is none yet."""
+    """Return the letter of a type, or a dash if there is no type yet."""
     return ClusterType(kind).letter if kind else "–"
 
 
 def display_name(kind: str) -> str:
-    """Return the name of a type as it stands at the head of a group."""
+    """Return the name of a type as shown in a group header."""
     name = ClusterType(kind).display_name if kind else "not classified"
     return name[0].upper() + name[1:]

@@ -1,7 +1,7 @@
-"""A review: the regions of one image, what is decided about them, and every step back.
+"""A review: the regions of one image, the decisions about them, and their undo history.
 
-The features table of the labels layer is the only state; the session watches
-it and the pixels, and tells through signals what has changed.
+The features table of the labels layer is the only state; the session watches it and the pixels, and
+reports changes through signals.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ from napari_chromocluster.viewer.review.table_rows import (
 )
 from napari_chromocluster.viewer.review.undo import Change, History
 
-#: Least seconds between two comparisons within a stroke.
+#: Minimum number of seconds between two comparisons during a stroke.
 _STROKE_PACE = 0.1
 _DECISION = ["cluster_type", "confidence", "source"]
-#: Frames up to which all of a stack are gone through when a review begins.
+#: Stacks with up to this many frames are processed completely when a review starts.
 _AT_ONCE = 64
-#: Px by which a centroid that was written and read again may differ.
+#: Tolerance in px for a centroid that was written and read again.
 _SAME_PLACE = 0.01
 
 
@@ -77,21 +77,21 @@ class ReviewSession:
     image : Image layer
         The metaphase, or a stack of them.
     labels : Labels layer
-        Its regions; carries the features table, or gets one.
+        Its regions; gets a features table if it has none.
     shown : callable, optional
-        Returns the frame that is shown: the one that edits change (default:
-        all frames that were seen are compared after an edit).
+        Returns the frame that is shown, which is the one that edits change (default: all frames
+        seen are compared after an edit).
 
     Attributes
     ----------
     changed : Signal
         The table has changed; carries the regions concerned.
     recorded : Signal
-        Something to be saved has happened; carries a `Record`.
+        A change that must be saved; carries a `Record`.
     behind : Signal
-        Pixels change faster than they are followed; call `check_all` soon.
+        Pixels change faster than they are processed; call `check_all` soon.
     replaced : Signal
-        The image layer shows another picture: this review is of the one before.
+        The image layer now shows a different image than the one under review.
     """
 
     changed = Signal(object)
@@ -104,8 +104,7 @@ class ReviewSession:
         belong_together(image, labels)
         self.image, self.labels = image, labels
         self.name = str(image.name)
-        # Layers are asked in the main thread only; their arrays may be read in any.
-        #: What the image layer showed when the review began.
+        # Layers are only accessed on the main thread; their arrays may be read in any.
         self.picture, self._stacked = layer_data(image), len(frame_shape(image)) == 3
         self._content = shown_content(image)
         self._shown, self._last_check, self._told = shown, 0.0, False
@@ -117,7 +116,7 @@ class ReviewSession:
         self._signals: dict[int, NDArray[np.float32]] = {}
         self._busy = False
         self.table = empty_table()
-        # Of a long stack, frames are gone through when they are looked at.
+        # Frames of a long stack are processed when they are first shown.
         frames = self.tracker.frames
         self._gone_through = set(range(frames) if frames <= _AT_ONCE else [self._frame()])
         self._highest = 0
@@ -132,7 +131,7 @@ class ReviewSession:
         return self._shown() if self._shown is not None else 0
 
     def _go_through(self, frame: int) -> None:
-        """Give each region of a frame that is looked at first a row; that is no change to save."""
+        """Add rows for the regions of a frame shown for the first time; not a change to save."""
         if frame in self._gone_through:
             return
         self._gone_through.add(frame)
@@ -146,14 +145,14 @@ class ReviewSession:
             self.changed.emit(fresh)
 
     def _complete(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Bring a table in line with the regions: a row for each, and none of other pixels."""
+        """Sync a table with the regions: one row for each, and none for outdated pixels."""
         frames = sorted(self._gone_through)
         parts = [table]
         rows = {key: place for place, key in enumerate(keys_of(table))}
         for frame in frames:
             found = self.tracker.regions(frame)
             missing = [(frame, label) for label in found if (frame, label) not in rows]
-            # A table that was begun before a region was mended cannot tell of the pieces.
+            # A table computed before a region was edited has no rows for its pieces.
             ours = self.rows(missing)
             parts.append(ours)
             fresh = [label for _, label in sorted({*missing} - {*keys_of(ours)})]
@@ -168,10 +167,10 @@ class ReviewSession:
         return self._of_present_pixels(joined.sort_values(KEY, kind="stable"))
 
     def _of_present_pixels(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Take no row that tells of pixels which a region no longer has for one of today.
+        """Replace rows that describe pixels which a region no longer has.
 
-        A model that began before the user painted answers for what there was.  What
-        is known of the region already stands then, unless a human says otherwise.
+        A model that started before the user painted returns results for the old pixels.  What is
+        known of the region is kept then, unless the new row is a different human decision.
         """
         outdated = self._outdated(table)
         if not outdated.any():
@@ -187,19 +186,20 @@ class ReviewSession:
         return with_rows(table, pd.concat([part for part in (mine, others) if len(part)]))
 
     def _outdated(self, table: pd.DataFrame) -> NDArray[np.bool_]:
-        """Return which rows were measured on other pixels than their regions have."""
+        """Return which rows were measured on different pixels than their regions have now."""
         out, moved = self._suspect(table)
         if moved.any():
             out[moved] = _elsewhere(table[moved], self._measured(table[moved]))
         return out
 
     def _suspect(self, table: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which rows tell of more or fewer pixels, and which perhaps of others."""
+        """Return which rows have a different area than their regions, and which may have moved."""
         seen = set(self.tracker.seen)
         now = [self.tracker.area_of(key) if key[0] in seen else 0 for key in keys_of(table)]
         area, present = table["area"].to_numpy(float), np.array(now, float)
         other = np.isfinite(area) & (present > 0) & (present != area)
-        # Our own rows, measured after each edit, cost nothing; but they may be from a file.
+        # Our own rows are measured after each edit and need no check, but the table may be from a
+        # file.
         keys = pd.MultiIndex.from_frame(table[KEY])
         moved = _elsewhere(table, self.table.set_index(KEY).reindex(keys))
         return other, moved & (present > 0) & ~other
@@ -213,7 +213,7 @@ class ReviewSession:
         return select_rows(self.table, keys)
 
     def signal(self, frame: int) -> NDArray[np.float32]:
-        """Return the chromosome signal of a frame; kept for the frames used last."""
+        """Return the chromosome signal of a frame; cached for the last frames used."""
         if frame not in self._signals:
             if len(self._signals) >= 4:
                 self._signals.pop(next(iter(self._signals)))
@@ -228,20 +228,20 @@ class ReviewSession:
         return np.asarray(array[frame] if self._stacked else array)
 
     def stale(self) -> list[Key]:
-        """Return the regions whose pixels have changed since they were decided on."""
+        """Return the regions whose pixels have changed since they were decided."""
         return keys_of(self.table[self.table["stale"]])
 
     def needs_classification(self) -> list[Key]:
-        """Return the regions that the model should see: without a type, or stale."""
+        """Return the regions that the model should classify: without a type, or stale."""
         rows = (self.table["cluster_type"] == "") | self.table["stale"]
         keys = keys_of(self.table[rows.to_numpy()])
-        # A human's stale row whose new pixels the model has seen waits for the human.
+        # A stale human decision whose new pixels the model has already seen waits for the human.
         return [key for key in keys if self._model_saw.get(key) != self.tracker.hash_of(key)]
 
     # ---------------------------------------------------------------- deciding
 
     def set_type(self, keys: Sequence[Key], kind: ClusterType | str) -> None:
-        """Give regions the type that a human decided on."""
+        """Set the type of regions, as a human decision."""
         name = ClusterType(kind).display_name
         self._decide(
             keys, f"{count_text(keys)} to {name}", lambda t, n, f: set_types(t, n, kind, f)
@@ -252,7 +252,7 @@ class ReviewSession:
         self._decide(keys, f"accept {count_text(keys)}", lambda t, n, f: confirm_types(t, n, f))
 
     def restore_model(self, keys: Sequence[Key]) -> None:
-        """Let the model's opinion hold again, where it has one."""
+        """Restore the model's type of regions, where there is one."""
         classified = self.rows(keys)
         has = np.isfinite(classified[list(PROBABILITIES)].to_numpy(float)).all(axis=1)
         self._decide(
@@ -279,21 +279,21 @@ class ReviewSession:
         self._make(change, new=True)
 
     def undo(self) -> Change | None:
-        """Take the last decision back; returns it, or None if there is none."""
+        """Undo the last decision; returns it, or None if there is none."""
         change = self.history.undo()
         if change is not None:
             self._make(change)
         return change
 
     def redo(self) -> Change | None:
-        """Make the last undone decision again; returns it, or None if there is none."""
+        """Redo the last undone decision; returns it, or None if there is none."""
         change = self.history.redo()
         if change is not None:
             self._make(change)
         return change
 
     def _make(self, change: Change, new: bool = False) -> None:
-        """Carry a change out, forwards or backwards: pixels first, then rows."""
+        """Apply a change, forward or backward: pixels first, then rows."""
         if change.patches:
             self._write_pixels(change.patches)
         self._decided.update(change.decided_after)
@@ -307,14 +307,14 @@ class ReviewSession:
         else:
             removed, rows = [], self._with_decisions(alive, target)
         table = with_rows(self.table, rows, removed)
-        if new:  # before anybody hears of it, and asks what can be undone
+        if new:  # before listeners ask what can be undone
             self.history.push(change)
         self._publish(table, change.keys, removed=removed, patches=change.patches)
 
     def _with_decisions(self, keys: list[Key], target: pd.DataFrame) -> pd.DataFrame:
         """Return the current rows with the decisions of other rows.
 
-        Where the model has changed its opinion since, its newest one counts.
+        If the model's result has changed since, the newest one is used.
         """
         current = self.rows(keys).set_index(KEY)
         wanted = target.set_index(KEY).loc[current.index]
@@ -333,7 +333,7 @@ class ReviewSession:
             out = revert_to_model(out, labels, frame)
         return out[list(self.table.columns)]
 
-    # ---------------------------------------------------------------- mending
+    # ---------------------------------------------------------------- editing
 
     def split_line(self, key: Key, points: Any) -> list[Key]:
         """Split a region along a line of ``(y, x)`` points; returns the pieces."""
@@ -350,15 +350,15 @@ class ReviewSession:
         return self._mend(key[0], patch, f"split region {key[1]}")
 
     def merge(self, keys: Sequence[Key]) -> list[Key]:
-        """Join regions of one frame; returns the joined one."""
+        """Merge regions of one frame; returns the merged region."""
         frame = self._one_frame(keys)
         patch = label_editing.merge_regions(self._writable(frame), [label for _, label in keys])
         return self._mend(frame, patch, f"merge {count_text(keys)}")
 
     def are_apart(self, keys: Sequence[Key]) -> bool:
-        """Whether regions of one frame do not hang together, so that joining them is unusual."""
+        """Return whether regions of one frame are not adjacent, so that merging them is unusual."""
         if len(frames_of(keys)) != 1 or len(keys) < 2:
-            return False  # refused, with the reason, by `merge`
+            return False  # `merge` rejects these with the reason
         frame = self.tracker.frame(keys[0][0])
         return not label_editing.hang_together(frame, [label for _, label in keys])
 
@@ -392,9 +392,9 @@ class ReviewSession:
         return max(int(rows.max()) if len(rows) else 0, *gone, self._highest) + 1
 
     def _mend(self, frame: int, patch: LabelPatch, text: str) -> list[Key]:
-        """Make a change of pixels whose regions are new ones, to be classified."""
+        """Apply a pixel edit whose regions are new and need classification."""
         touched = patch.labels_before | patch.labels_after
-        # A piece may keep its label and most of its pixels; it is another region all the same.
+        # A piece may keep its label and most of its pixels, but is still a different region.
         keys = [(frame, label) for label in sorted(touched)]
         old = self.rows(keys)
         array = np.array(self.tracker.frame(frame))
@@ -426,7 +426,7 @@ class ReviewSession:
     def _measured(
         self, rows: pd.DataFrame, window: tuple[slice, slice] | None = None
     ) -> pd.DataFrame:
-        """Return rows with area, centroid and box measured anew, in a window that holds them."""
+        """Return rows with area, centroid and box measured again, optionally within a window."""
         parts = [rows.iloc[:0]]
         for frame in sorted(rows["frame"].unique()):
             mine = rows[rows["frame"] == frame].set_index("index")
@@ -454,12 +454,12 @@ class ReviewSession:
             (emitter.connect if on else emitter.disconnect)(slot)
 
     def close(self) -> None:
-        """Let go of the layers."""
+        """Disconnect from the layers."""
         self._connect(False)
 
     @contextmanager
     def quiet(self) -> Any:
-        """Within, events of the layer do not mean that somebody has changed pixels or rows."""
+        """Ignore events of the layer within this context."""
         before, self._busy = self._busy, True
         try:
             yield
@@ -467,7 +467,7 @@ class ReviewSession:
             self._busy = before
 
     def _pixels_event(self, event: Any = None) -> None:
-        """Follow ``set_data``: undo, and much else."""
+        """Handle ``set_data``: undo, and other changes."""
         if self._busy:
             return
         if self._shown is None:
@@ -476,12 +476,12 @@ class ReviewSession:
             self.check_pixels(self._shown())
 
     def _paint_event(self, event: Any = None) -> None:
-        """Follow ``paint``: after a stroke of the hand, but before a script's call has written."""
+        """Handle ``paint``: after a stroke by hand, but before a script's call has written."""
         self._told = True
         self._pixels_event()
 
     def _stroke_event(self, event: Any = None) -> None:
-        """Follow ``labels_update``: many times within a stroke, once after a script's call."""
+        """Handle ``labels_update``: many times during a stroke, once after a script's call."""
         if self._busy:
             return
         told, self._told = self._told, False
@@ -493,7 +493,7 @@ class ReviewSession:
         self._pixels_event()
 
     def _image_event(self, event: Any = None) -> None:
-        """Report another picture in the image layer; what is reviewed is the one before."""
+        """Report that the image layer's data was replaced; the review is of the previous image."""
         array = layer_data(self.image)
         if array is not self.picture and (
             not shown_content(self.image) or shown_content(self.image) != self._content
@@ -501,7 +501,7 @@ class ReviewSession:
             self.replaced.emit()
 
     def _data_event(self, event: Any = None) -> None:
-        """Follow labels that were replaced as a whole."""
+        """Handle replacement of the whole labels array."""
         if self._busy:
             return
         array = layer_data(self.labels)
@@ -512,13 +512,13 @@ class ReviewSession:
             self.check_pixels(frame)
 
     def _features_event(self, event: Any = None) -> None:
-        """Follow a table that another dock or the console has set."""
+        """Handle a features table that another dock or the console has set."""
         if self._busy:
             return
         given = table_of(self.labels)
         suspect = bool(np.any(self._suspect(given)))
         if suspect:
-            self.check_all()  # A script may have changed the pixels first, and told nobody.
+            self.check_all()  # A script may have changed the pixels first without an event.
         old = self.table
         self.table = self._complete(given)
         self._adopt_decisions(self.region_keys())
@@ -529,7 +529,7 @@ class ReviewSession:
             self._publish(self.table, touched, removed=removed)
 
     def _adopt_decisions(self, keys: Iterable[Key]) -> None:
-        """Take rows that are not stale as decided on the pixels of now."""
+        """Mark rows that are not stale as decided on the current pixels."""
         stale = set(keys_of(self.table[self.table["stale"]]))
         typed = set(keys_of(self.table[self.table["cluster_type"] != ""]))
         human = set(keys_of(self.table[self.table["source"] == HUMAN]))
@@ -544,7 +544,7 @@ class ReviewSession:
                 self._model_saw.setdefault(key, self._decided[key])
 
     def check_pixels(self, frame: int) -> FrameDiff | None:
-        """Compare a frame with what was seen last and let the table follow."""
+        """Compare a frame with its last known state and update the table."""
         self._go_through(frame)
         found = self.tracker.compare(frame)
         if found is None:
@@ -562,7 +562,7 @@ class ReviewSession:
         return found
 
     def check_all(self) -> None:
-        """Compare all frames that were seen, also those not shown now."""
+        """Compare all frames seen so far, including those not shown."""
         for frame in self.tracker.seen:
             self.check_pixels(frame)
 
@@ -578,7 +578,7 @@ class ReviewSession:
                 self._decided[frame, label] = decided
             else:
                 fresh.append(label)
-        # Regions lie where they lay and where pixels have changed; new ones in the latter alone.
+        # Regions are within their old box and the changed pixels; new ones within the latter only.
         boxes = [box for part in parts for box in part["bbox"]]
         window = window_around(boxes, [found.window])
         if fresh:
@@ -595,7 +595,7 @@ class ReviewSession:
         removed: Sequence[Key] = (),
         patches: Iterable[tuple[int, LabelPatch]] = (),
     ) -> None:
-        """Give the layer its table and tell everybody."""
+        """Set the layer's table and notify listeners."""
         wanted = set(keys)
         stale = table["stale"].to_numpy(bool).copy()
         typed = (table["cluster_type"] != "").to_numpy()
@@ -611,7 +611,7 @@ class ReviewSession:
     # ---------------------------------------------------------------- model
 
     def job(self, keys: Sequence[Key] | None = None) -> ClassifyJob | None:
-        """Prepare to classify regions (default: those that wait); None if there are none."""
+        """Prepare to classify regions (default: those that need it); None if there are none."""
         chosen = tuple(self.needs_classification() if keys is None else keys)
         if not chosen:
             return None
@@ -622,10 +622,10 @@ class ReviewSession:
         return ClassifyJob(frames, chosen, {key: self.tracker.hash_of(key) for key in chosen})
 
     def take(self, job: ClassifyJob, result: pd.DataFrame) -> int:
-        """Put the result of a job into the table; returns how many regions took it.
+        """Put the result of a job into the table; returns the number of updated regions.
 
-        Regions whose pixels have changed meanwhile are left out, and a
-        human's decision stands, stale or not, until the human says otherwise.
+        Regions whose pixels have changed meanwhile are skipped, and a human's decision is kept,
+        stale or not, until the human changes it.
         """
         valid = [
             self.tracker.hash_of(key) != 0 and self.tracker.hash_of(key) == job.hashes.get(key)
@@ -644,7 +644,7 @@ class ReviewSession:
         return len(keys)
 
     def replace_table(self, table: pd.DataFrame, text: str) -> None:
-        """Take another table of the same regions as one step that can be undone."""
+        """Replace the table for the same regions, as one undoable step."""
         target = select_rows(table, self.region_keys())
         keys = keys_of(target)
         before = self.rows(keys)
@@ -657,12 +657,12 @@ class ReviewSession:
         self._make(change, new=True)
 
     def replace_regions(self, labels: NDArray[Any], table: pd.DataFrame, text: str) -> None:
-        """Take other regions with their table as one step that can be undone.
+        """Replace the regions and their table, as one undoable step.
 
         Raises
         ------
         LabelEditError
-            If they are not as large as the image, or these labels cannot be changed.
+            If their shape differs from the image, or these labels cannot be changed.
         """
         if tuple(labels.shape) != tuple(self.tracker.labels.shape):
             raise LabelEditError(
@@ -703,7 +703,7 @@ class ReviewSession:
 
 
 def _elsewhere(rows: pd.DataFrame, others: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which rows have another centroid than others, given in the same order."""
+    """Return which rows have a different centroid than others, given in the same order."""
     columns = ["centroid_y", "centroid_x"]
     apart = np.abs(rows[columns].to_numpy(float) - others[columns].to_numpy(float))
     return np.asarray((apart > _SAME_PLACE).any(axis=1), bool)

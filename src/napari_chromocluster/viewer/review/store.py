@@ -1,13 +1,13 @@
-"""Saving a review as it goes, and finding it again by the content of the image.
+"""Save a review continuously, and find it again by the content of the image.
 
-Beside the image (or in a folder of the user's choice) lie four files:
+Four files are saved next to the image (or in a folder that the user chose):
 
-- ``NAME_labels.tif`` and ``NAME_regions.csv``: regions and their types, the
-  same files that the command line writes;
+- ``NAME_labels.tif`` and ``NAME_regions.csv``: regions and their types, the same files that the
+  command line writes;
 - ``NAME_review.json``: hash of the image, hashes of the two files;
-- ``NAME_review.N.journal``: what has happened since they were written.
+- ``NAME_review.N.journal``: changes since they were written.
 
-Every change goes to the journal at once; the files follow when there is time.
+Every change is written to the journal immediately; the other files are updated later.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from napari_chromocluster.viewer.review import journal
 from napari_chromocluster.viewer.review.initial_files import InitialFiles
 from napari_chromocluster.viewer.review.journal import Record
 
-#: Frames of a long stack that its hash looks at.
+#: Number of frames of a long stack that are hashed.
 _HASHED_FRAMES = 16
 
 
 class ConflictError(ValueError):
-    """A saved review that somebody else has changed on disk meanwhile."""
+    """A saved review that another program has changed on disk."""
 
 
 def image_hash(image: Any) -> str:
-    """Return a hash of the pixels of an image or stack, whatever its file is called.
+    """Return a hash of the pixels of an image or stack, independent of its file name.
 
-    Long stacks are sampled evenly, so that lazy ones are not read through.
+    Long stacks are sampled evenly, so that lazy ones are not read completely.
     """
     digest = hashlib.sha256(f"{tuple(image.shape)} {np.dtype(image.dtype).str}".encode())
     if len(image.shape) > 2 and image.shape[0] > _HASHED_FRAMES:
@@ -61,7 +61,7 @@ def image_hash(image: Any) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """Return the hash of a file, "" where there is none."""
+    """Return the hash of a file, or "" if it does not exist."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
@@ -72,7 +72,7 @@ class SavedReview:
     Attributes
     ----------
     store : ReviewStore
-        Where it lies.
+        Its files.
     labels : integer array
         Regions with all changes.
     base : integer array
@@ -84,9 +84,9 @@ class SavedReview:
     when : str
         When it was saved, ISO 8601.
     edited : bool
-        Whether the CSV was changed outside since.
+        Whether the CSV was edited outside napari since.
     recovered : int
-        Changes taken from the journal: napari did not close properly.
+        Number of changes recovered from the journal because napari did not close properly.
     """
 
     store: ReviewStore
@@ -105,7 +105,7 @@ class ReviewStore:
     Parameters
     ----------
     folder : path
-        Where they lie.
+        Their folder.
     name : str
         Stem of the image's file.
     content : str
@@ -118,7 +118,7 @@ class ReviewStore:
         self.table_path = self.folder / f"{name}{TABLE_SUFFIX}"
         self.meta_path = self.folder / f"{name}{REVIEW_SUFFIX}"
         self.generation = 0
-        # The first journal that the files do not contain.
+        # The first journal that the files do not include.
         self._contained = 0
         self._known: dict[str, str] = {}
         self._stamps: dict[str, tuple[int, int]] = {}
@@ -129,11 +129,11 @@ class ReviewStore:
         return self.folder / f"{self.name}_review.{number}.journal"
 
     def record(self, change: Record) -> None:
-        """Put a change on disk at once."""
+        """Write a change to the journal immediately."""
         journal.append(self.journal_path(), change)
 
     def begin(self, prepared: InitialFiles) -> None:
-        """Put the files of a review that was just opened in their place."""
+        """Copy the prepared files of a new review into place."""
         for source, path in (
             (prepared.labels_path, self.labels_path),
             (prepared.table_path, self.table_path),
@@ -146,12 +146,12 @@ class ReviewStore:
         self._write_meta(writing=False)
 
     def start_generation(self) -> int:
-        """Begin a new journal; what is saved next holds all older ones."""
+        """Start a new journal; the next save includes all older ones."""
         self.generation += 1
         return self.generation
 
     def changed_on_disk(self) -> list[Path]:
-        """Return the files that somebody else has written since we did."""
+        """Return the files that another program has written since we did."""
         found = []
         for path in (self.labels_path, self.table_path):
             if not path.is_file():
@@ -173,24 +173,24 @@ class ReviewStore:
         *,
         force: bool = False,
     ) -> None:
-        """Write the files; a journal that they contain is removed last.
+        """Write the files; journals that they include are removed last.
 
         Parameters
         ----------
         labels : integer array or None
-            None: they are as they were saved.
+            None if unchanged since the last save.
         table : DataFrame
             The features table.
         generation : int
-            From `start_generation`, called when labels and table were taken:
-            older journals are contained in them.
+            From `start_generation`, called when labels and table were taken; they include older
+            journals.
         force : bool
-            Write although somebody else has; theirs is kept under another name.
+            Overwrite files changed by another program, which are kept under another name.
 
         Raises
         ------
         ConflictError
-            If a file was changed by somebody else.
+            If a file was changed by another program.
         ImageError
             If the folder cannot be written to.
         """
@@ -201,7 +201,7 @@ class ReviewStore:
             )
         for path in foreign:
             self._put_aside(path)
-        # Until all is written, the journals hold what may be lost on the way.
+        # Until all is written, the journals contain what may be lost.
         self._write_meta(writing=True)
         if labels is not None:
             write_labels(self.labels_path, labels)
@@ -215,13 +215,13 @@ class ReviewStore:
                 path.unlink(missing_ok=True)
 
     def _put_aside(self, path: Path) -> None:
-        """Keep a file that somebody else wrote under another name as well."""
+        """Keep a copy of a file that another program wrote, under another name."""
         name = f"{path.stem}_theirs_{_now_for_names()}{path.suffix}"
         with atomic_path(path.with_name(name)) as temporary:
             shutil.copyfile(path, temporary)
 
     def finish(self) -> None:
-        """Take away an empty journal after the last save."""
+        """Remove an empty journal after the last save."""
         path = self.journal_path()
         if path.is_file() and path.stat().st_size == 0:
             path.unlink()
@@ -242,7 +242,7 @@ class ReviewStore:
         self._stamps[path.name] = _stamp(path)
 
     def adopt(self) -> None:
-        """Take the files as they are now for ours: somebody chose them."""
+        """Accept the current files as ours, because the user chose them."""
         for path in (self.labels_path, self.table_path):
             if path.is_file():
                 self._remember(path)
@@ -252,7 +252,7 @@ class ReviewStore:
         return sorted((p for p in found if _generation_of(p) >= 0), key=_generation_of)
 
     def load(self) -> SavedReview:
-        """Read the review with everything its journals hold.
+        """Read the review, including its journals.
 
         Raises
         ------
@@ -303,7 +303,7 @@ def _metas(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def new_store(folder: Path, name: str, content: str) -> ReviewStore:
-    """Return a store for an image that has none, under a name that nobody else uses."""
+    """Return a store for an image that has none, under an unused name."""
     number, store = 2, ReviewStore(folder, name, content)
     while any(p.exists() for p in (store.meta_path, store.labels_path, store.table_path)):
         store = ReviewStore(folder, f"{name}-{number}", content)
@@ -312,7 +312,7 @@ def new_store(folder: Path, name: str, content: str) -> ReviewStore:
 
 
 def load_saved(store: ReviewStore) -> SavedReview | str:
-    """Read a review, or return one sentence that says why it cannot be read."""
+    """Read a review, or return one sentence on why it cannot be read."""
     try:
         return store.load()
     except (ImageError, TableError, OSError, ValueError, KeyError, IndexError) as error:

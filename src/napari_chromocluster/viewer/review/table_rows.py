@@ -1,4 +1,4 @@
-"""Small helpers for rows of the features table and the regions they stand for."""
+"""Helpers for rows of the features table and their regions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def measure(
     number: int,
     window: tuple[slice, slice] | None = None,
 ) -> list[Region]:
-    """Measure some regions of one frame; only within a window that holds them, if one is given."""
+    """Measure some regions of one frame, optionally only within a window that contains them."""
     window = window or (slice(0, frame.shape[0]), slice(0, frame.shape[1]))
     top, left = window[0].start, window[1].start
     out = []
@@ -35,7 +35,7 @@ def measure(
 def window_around(
     boxes: Iterable[Any], windows: Iterable[tuple[slice, slice]] = ()
 ) -> tuple[slice, slice] | None:
-    """Return the window around some boxes (as the table writes them) and windows."""
+    """Return the window around some boxes (in the table's format) and windows."""
     edges = [[int(one) for one in str(box).split(",")] for box in boxes if box]
     edges += [[y.start, x.start, y.stop, x.stop] for y, x in windows]
     if not edges:
@@ -53,7 +53,7 @@ def is_among(table: pd.DataFrame, keys: Iterable[Key]) -> NDArray[np.bool_]:
     """Return which rows belong to some regions."""
     wanted = set(keys)
     labels = table["index"].to_numpy()
-    # Most tables hold one frame and most questions are about few regions.
+    # Most tables have one frame and most queries are about few regions.
     out = np.isin(labels, np.array([label for _, label in wanted], dtype=labels.dtype))
     frames = table["frame"].to_numpy()
     for place in np.flatnonzero(out):

@@ -1,4 +1,4 @@
-"""Thumbnails of regions: masked, upright by their principal axis, all at one scale."""
+"""Thumbnails of regions: masked, upright along their principal axis, all at one scale."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from PIL import Image
 from napari_chromocluster.imaging.chromosome_synthesis import principal_angle
 from napari_chromocluster.imaging.regions import reference_area
 
-#: Least range of signal, as a share of the most, that is drawn from light to dark: what a region
-#: without bands shows is noise.
+#: Minimum range of signal, relative to the maximum, that is stretched from light to dark: less
+#: contrast than this is noise.
 _LEAST_RANGE = 0.35
-#: How dark the faintest place of a region is drawn.
+#: Density at which the faintest part of a region is drawn.
 _FAINTEST = 0.12
-#: Share of the tile that the usual region's length takes.
+#: Share of the tile that the typical region's length takes up.
 _USUAL_SHARE = 0.68
 
 
 def usual_length(areas: NDArray[Any]) -> float:
-    """Return how long a region is that fills a tile well, in px, from all areas.
+    """Return the region length in px that fills a tile well, from all areas.
 
-    A chromosome is about three times as long as wide; a tile holds one of
-    more than usual size.  Specks, which may be most, do not count.
+    A chromosome is about three times as long as wide; a tile fits one of more than typical size.
+    Specks are ignored, even if they are the majority.
     """
     if len(areas) == 0:
         return 60.0
@@ -45,15 +45,15 @@ def thumbnail(
     size : int
         Side of the tile, in px.
     length : float
-        From `usual_length`; the same for all tiles of a gallery, so sizes
-        can be compared.  Only what would not fit at all is shrunk.
+        From `usual_length`; the same for all tiles of a gallery, so that sizes can be compared.
+        Only regions that would not fit are shrunk.
 
     Returns
     -------
     (size, size, 2) uint8 array
         Density (255: most signal) and opacity (0 outside the region).
     """
-    turn = 90.0 - math.degrees(principal_angle(mask)) % 180.0  # upright, never on its head
+    turn = 90.0 - math.degrees(principal_angle(mask)) % 180.0  # upright, never upside down
     reach = 2 * math.ceil(math.hypot(*mask.shape) / 2) + 2
     values = np.zeros((2, reach, reach), np.float32)
     top, left = (reach - mask.shape[0]) // 2, (reach - mask.shape[1]) // 2
@@ -61,7 +61,7 @@ def thumbnail(
     values[0][inside] = np.where(mask, _contrasted(signal, mask), 0.0) * 255
     values[1][inside] = mask * 255.0
     scale = min(_USUAL_SHARE * size / length, 0.94 * size / _extent(mask, turn))
-    # One affine step from tile to source: turn about the centre, then scale.
+    # One affine step from tile to source: rotate about the center, then scale.
     radians = math.radians(turn)
     cosine, sine = math.cos(radians) / scale, math.sin(radians) / scale
     centre, middle = reach / 2, size / 2
@@ -81,7 +81,7 @@ def thumbnail(
 
 
 def _contrasted(signal: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """Return the signal from 0 to 1 in the range of this region: bands and crossings are seen."""
+    """Return the signal scaled from 0 to 1 within the region, so that bands are visible."""
     inside = signal[mask]
     if inside.size == 0:
         return np.zeros_like(signal)
@@ -93,7 +93,7 @@ def _contrasted(signal: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArra
 
 
 def _extent(mask: NDArray[np.bool_], turn: float) -> float:
-    """Return the larger side of the turned mask, in px."""
+    """Return the larger side of the rotated mask, in px."""
     ys, xs = np.nonzero(mask)
     if ys.size == 0:
         return 1.0
@@ -101,5 +101,5 @@ def _extent(mask: NDArray[np.bool_], turn: float) -> float:
     y, x = ys - ys.mean(), xs - xs.mean()
     up = math.cos(radians) * y + math.sin(radians) * x
     side = math.cos(radians) * x - math.sin(radians) * y
-    # Twice the larger reach, for the tile is centred on the bounding box.
+    # Plus a margin, since the tile is centered on the bounding box.
     return float(max(np.ptp(up), np.ptp(side))) + 3.0

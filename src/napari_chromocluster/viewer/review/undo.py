@@ -1,4 +1,4 @@
-"""Undo and redo of decisions: types of regions, and the pixels that go with them."""
+"""Undo and redo of decisions: types of regions, and pixel edits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from napari_chromocluster.imaging.label_editing import LabelPatch
 from napari_chromocluster.viewer.review.change_tracker import Key
 
-#: Steps that can be taken back.
+#: Maximum number of undo steps.
 _DEPTH = 1000
 
 
@@ -20,14 +20,14 @@ class Change:
     Attributes
     ----------
     text : str
-        What was done, for the tooltip of Undo.
+        Description, for the tooltip of Undo.
     keys : tuple of (frame, label)
         Regions concerned.
     before, after : DataFrame
         Their rows.
     decided_before, decided_after : dict of key to int
         Hash of the pixels on which each row was decided.
-    patches : tuple of (frame, Patch)
+    patches : tuple of (frame, LabelPatch)
         Changed pixels.
     """
 
@@ -40,7 +40,7 @@ class Change:
     patches: tuple[tuple[int, LabelPatch], ...] = ()
 
     def reversed(self) -> Change:
-        """Return the change that takes this one back."""
+        """Return the inverse of this change."""
         return Change(
             self.text,
             self.keys,
@@ -60,20 +60,20 @@ class History:
         self._undone: list[Change] = []
 
     def push(self, change: Change) -> None:
-        """Remember a change that was made; what was undone before is forgotten."""
+        """Add a change that was made; clears the redo history."""
         self._done.append(change)
         del self._done[:-_DEPTH]
         self._undone.clear()
 
     def undo(self) -> Change | None:
-        """Return the change to make in order to undo, None if there is none."""
+        """Return the change to apply for undo, or None."""
         if not self._done:
             return None
         self._undone.append(self._done.pop())
         return self._undone[-1].reversed()
 
     def redo(self) -> Change | None:
-        """Return the change to make again, None if there is none."""
+        """Return the change to apply for redo, or None."""
         if not self._undone:
             return None
         self._done.append(self._undone.pop())
@@ -81,10 +81,10 @@ class History:
 
     @property
     def undo_text(self) -> str:
-        """What undo would take back, "" for nothing."""
+        """Description of the next undo step, or ""."""
         return self._done[-1].text if self._done else ""
 
     @property
     def redo_text(self) -> str:
-        """What redo would make again, "" for nothing."""
+        """Description of the next redo step, or ""."""
         return self._undone[-1].text if self._undone else ""
