@@ -1,1 +1,1 @@
-"""The docks. Thin: they collect input, start work and show state."""
+"""The dock widgets: thin layers that collect input, start work and show state."""

@@ -1,4 +1,4 @@
-"""The dock in which a metaphase is segmented, classified and looked at."""
+"""The dock for segmenting, classifying and viewing a metaphase."""
 
 from napari_chromocluster.widgets.classify.widget import ClassifyWidget
 

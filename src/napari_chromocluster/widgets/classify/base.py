@@ -1,4 +1,4 @@
-"""What the parts of the dock share: its widgets, the layers chosen, the regions selected."""
+"""Shared base of the dock's parts: widgets, selected layers, selected regions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ClassifyBase(QWidget):
-    """Widgets and state of the dock, and what its parts call of each other.
+    """Widgets and state of the dock, and the methods that its parts call on each other.
 
     Parameters
     ----------
@@ -42,45 +42,45 @@ class ClassifyBase(QWidget):
         self.result = ResultPanel(self.preferences)
         self.banner = MessageBar()
         self.task: Worker | None = None
-        #: What reads a channel of the chosen image's file.
+        #: Worker that reads a channel of the selected image's file.
         self.reading: Worker | None = None
         self.pixel_sizes = PixelSizes(napari_viewer, self)
         #: Ids of image layers that show just the metaphases of their files.
         self._plain: set[Any] = set()
-        #: Layers on which the task works, and why its result is no longer wanted.
+        #: Layers used by the task, and why its result is no longer wanted.
         self._worked_on: tuple[Any, ...] = ()
         self._stopped = ""
         #: Regions just found, and a sentence on what was left out.
         self._left_out: tuple[Any, str] = (None, "")
         self._released = False
         self._checked: tuple[Any, list[Region], pd.DataFrame] | None = None
-        #: What is selected, here and everywhere else; None without regions.
+        #: The selection shared by all docks; None without regions.
         self.selected: RegionSelection | None = None
-        #: What the size sliders of the regions just found work on.
+        #: Candidate regions that the size sliders filter.
         self._foreground: tuple[Any, CandidateRegions] | None = None
 
     @property
     def image(self) -> Any:
-        """The image layer that is chosen."""
+        """The selected image layer."""
         return self.input.image_combo.currentData()
 
     @property
     def labels(self) -> Any:
-        """The labels layer that is chosen."""
+        """The selected labels layer."""
         return self.input.labels_combo.currentData()
 
     @property
     def selection(self) -> set[int]:
-        """The labels that are selected."""
+        """The selected labels."""
         return {label for _, label in self._keys}
 
     @property
     def _keys(self) -> tuple[Key, ...]:
-        """Frame and label of what is selected."""
+        """Frame and label of the selected regions."""
         return () if self.selected is None else self.selected.keys
 
     def select(self, labels: set[int]) -> None:
-        """Select regions by label, in every frame of a stack that has it."""
+        """Select regions by label, in every frame of a stack that contains the label."""
         listed = {(one.frame, one.label) for one in self._regions()}
         frame = current_frame(self.viewer, self.labels) if self.labels is not None else 0
         # The regions of a lazy array are not listed.
@@ -95,34 +95,34 @@ class ClassifyBase(QWidget):
             self.selected.select(keys)
 
     def clear_selection(self) -> None:
-        """Select nothing."""
+        """Clear the selection."""
         self.select(set())
 
     def _guarded(self, work: Callable[..., Any], *values: Any) -> None:
-        """Do something that may be refused; the reason goes to the banner."""
+        """Call a function that may raise; the error is shown in the banner."""
         try:
             work(*values)
         except (ValueError, OSError) as error:
             self.banner.error(error_message(error))
 
     def _update(self, event: Any = None) -> None:
-        """Bring buttons, counts and tooltips in line with what is there."""
+        """Update buttons, counts and tooltips to the current state."""
         raise NotImplementedError
 
     def _regions(self) -> list[Region]:
-        """Return the regions of the chosen layer; none of a lazy one, which is not read."""
+        """Return the regions of the selected layer; empty for a lazy layer, which is not read."""
         raise NotImplementedError
 
     def _table(self) -> pd.DataFrame:
-        """Return the features table of the regions that are there; empty where there is none."""
+        """Return the features table of existing regions; empty if there is none."""
         labels = self.labels
         features = labels.features if labels is not None else None
         regions = self._regions()
-        # Checking a table takes milliseconds, and what is shown is brought in line often.
+        # Validating a table takes milliseconds, and the dock is updated often.
         kept = self._checked
         if kept is None or kept[0] is not features or (regions and kept[1] is not regions):
             table = table_of(labels) if labels is not None else empty_table()
-            # Of a lazy array the regions are not listed here.
+            # The regions of a lazy array are not listed here.
             kept = (features, regions, drop_missing_regions(table, regions) if regions else table)
             self._checked = kept
         return kept[2]
@@ -134,13 +134,13 @@ class ClassifyBase(QWidget):
         raise NotImplementedError
 
     def cancel(self) -> None:
-        """Stop the work that runs."""
+        """Stop the current task."""
         raise NotImplementedError
 
     def show_result(self, labels: Any = None) -> None:
-        """Colour the regions by type: those chosen, or others."""
+        """Color regions by type (default: those of the selected layer)."""
         raise NotImplementedError
 
     def classifier(self) -> ClusterClassifier:
-        """Return the model that is chosen, loaded; called in the thread of the work."""
+        """Return the selected model, loaded; called in the worker thread."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Choosing the channel of an image file that shows the chromosomes."""
+"""Select the channel of an image file that shows the chromosomes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from napari_chromocluster.widgets.common.worker import Worker
 
 
 class ClassifyChannels(ClassifyBase):
-    """The part of the dock that reads one channel of a file with several."""
+    """The part of the dock that reads one channel of a multichannel file."""
 
     def _find_channels(self) -> None:
-        """Read the file of the chosen image in the background if it may have channels."""
+        """Read the file of the selected image in the background if it may have channels."""
         image = self.image
         if image is None or self.reading is not None or image.unique_id in self._plain:
             return
@@ -46,7 +46,7 @@ class ClassifyChannels(ClassifyBase):
         def ended() -> None:
             self.reading = None
             if not self._released:
-                self._find_channels()  # of an image chosen meanwhile
+                self._find_channels()  # for an image selected in the meantime
                 self._update()
 
         self.reading = Worker(lambda _progress, _stop: work(), self)
@@ -57,7 +57,7 @@ class ClassifyChannels(ClassifyBase):
         self.reading.start()
 
     def _channel_picked(self, place: int) -> None:
-        """Show another channel of the file, and remember it for files to come."""
+        """Show another channel of the file, and remember the choice for other files."""
         image, number = self.image, place + 1
         if self.reading is not None or number == channel_of(image)[1]:
             return
@@ -70,6 +70,6 @@ class ClassifyChannels(ClassifyBase):
             show_only(self.viewer, layer, self.labels)
 
     def _update_channels(self) -> None:
-        """Offer the channels of the file of which the image shows one."""
+        """Show the channels of the selected image's file."""
         names, number, notes = channel_of(self.image)
         self.input.show_channels(names, number - 1, notes)

@@ -1,4 +1,4 @@
-"""The work off the main thread: classifying regions and explaining them."""
+"""Work off the main thread: classify regions and explain them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ClassifyWorking(ClassifyBase):
     _classifier_key: tuple[str, str] | None = None
     _loading: Worker | None = None
     _models: Sequence[tuple[str, str]] = ()
-    #: Held while a model is loaded.
+    #: Locked while a model is loaded.
     _loads = threading.Lock()
     _began, _what, _alone = 0.0, "", False
     #: The regions as they were when some were explained.
@@ -51,10 +51,10 @@ class ClassifyWorking(ClassifyBase):
     # ---------------------------------------------------------------- models
 
     def refresh_models(self) -> None:
-        """Offer the models of the list, and one that a file holds."""
+        """List the available models, and one loaded from a file."""
         models = [(one.name, str(one.path)) for one in list_models() if one.kind != "backbone"]
         box, self._models = self.run.model_combo, models
-        # A model that lies in no list is known by its file.
+        # A model that is not in the list is identified by its file.
         chosen = str(box.currentData() or self.preferences.model)
         box.clear()
         for name, path in models:
@@ -62,10 +62,10 @@ class ClassifyWorking(ClassifyBase):
         self._choose_model(chosen)
 
     def warm_up(self) -> None:
-        """Load in a thread what the first work would wait for: torch, the model, napari's colours.
+        """Load in a thread what the first classification needs: torch, the model, napari's colors.
 
-        Once a session: the dock opens meanwhile.  What fails here fails again, and is said, where
-        it is needed.
+        This is done once per session, while the dock opens.  Errors are ignored here, since they
+        occur and are reported again when the model is used.
         """
         if "torch" in sys.modules:
             return
@@ -80,7 +80,7 @@ class ClassifyWorking(ClassifyBase):
             classify_something(classifier)
 
     def _choose_model(self, chosen: str) -> None:
-        """Choose a model by its name or file; one that is not listed is added if it is there."""
+        """Select a model by name or file; an unlisted one is added if its file exists."""
         box = self.run.model_combo
         place = max(box.findText(chosen), box.findData(chosen))
         if place < 0 and Path(chosen).is_file():
@@ -89,25 +89,25 @@ class ClassifyWorking(ClassifyBase):
         box.setCurrentIndex(max(place, 0))
 
     def _remember_model(self) -> None:
-        """Choose this model in docks to come: by its name, or by its file if it is in no list."""
+        """Remember the selected model, by name or, if it is not listed, by file."""
         box = self.run.model_combo
         listed = box.currentText() in {name for name, _ in self._models}
         remember("model", box.currentText() if listed else str(box.currentData()))
 
     def classifier(self) -> ClusterClassifier:
-        """Return the model that is chosen, loaded once; called in the thread of the work."""
+        """Return the selected model, loaded once; called in the worker thread."""
         prepare_torch()
         from napari_chromocluster.models.classifier import load_model
 
         key = self._key
-        with self._loads:  # the one that warms up loads it for the others
+        with self._loads:  # the warm-up may be loading it already
             if self._classifier is None or self._classifier_key != key:
                 self._classifier = load_model(*key)
                 self._classifier_key = key
             return self._classifier
 
     def _take_choice(self) -> None:
-        """Remember model and device in the main thread, for the work to come."""
+        """Store model and device on the main thread, for the next task."""
         box = self.run.model_combo
         self._key = (str(box.currentData()), self.run.device_combo.currentText())
 
@@ -134,7 +134,7 @@ class ClassifyWorking(ClassifyBase):
         self._start(work, done, "Classifying", image, labels)
 
     def explain(self) -> None:
-        """Show what decided the types of the selected regions, in the background."""
+        """Show what determined the types of the selected regions, in the background."""
         pair, select = self._pair(), sorted(self._keys)
         if pair is None or not select:
             return
@@ -152,7 +152,7 @@ class ClassifyWorking(ClassifyBase):
         self._start(work, done, "Explaining", image, labels)
 
     def _pair(self) -> tuple[Any, Any, Any, Any] | None:
-        """Return the chosen layers and their pixels, if they can be used."""
+        """Return the selected layers and their pixels, or None if they cannot be used."""
         image, labels = self.image, self.labels
         if image is None or labels is None or self.task is not None:
             return None
@@ -165,22 +165,22 @@ class ClassifyWorking(ClassifyBase):
         return image, labels, layer_data(image), layer_snapshot(labels)
 
     def _classified(self, labels: Any, table: Any, before: Any, complete: bool) -> None:
-        """Take over what the model says of the regions that there were when it began."""
+        """Apply the model's results to the regions that existed when it started."""
         old, now = table_of(labels), layer_data(labels)
         if before.shape != now.shape:
             self.banner.info("The regions were replaced while they were classified: do it again.")
             return
         if not isinstance(now, np.ndarray) or np.array_equal(before, now):
             merged = merge_tables(old, table, complete=complete)
-        else:  # what was painted, split or decided meanwhile is newer than the run
+        else:  # what was painted, split or decided meanwhile is newer
             merged = mark_changed(merge_tables(old, table), before, now)
         set_familiarity(labels, table)
         set_table(labels, merged)
-        remove_explanation(self.viewer, labels)  # it is one of the types that there were
+        remove_explanation(self.viewer, labels)  # it explains the previous types
         QTimer.singleShot(0, lambda: self.show_result(labels))
 
     def _clear(self) -> None:
-        """Let go of the selected regions, and of what was explained of them."""
+        """Clear the selection and the explanation."""
         self.clear_selection()
         if self.labels is not None:
             remove_explanation(self.viewer, self.labels)
@@ -216,14 +216,14 @@ class ClassifyWorking(ClassifyBase):
         self.task.start()
 
     def _take(self, done: Callable[[Any], None], result: Any) -> None:
-        """Take a result over, unless the dock or a layer it is about was closed meanwhile."""
+        """Handle a result, unless the dock or one of the layers was closed meanwhile."""
         if self._stopped:
             self.banner.info(self._stopped)
         elif not self._released:
             self._guarded(done, result)
 
     def _stop_work_on(self, layer: Any, why: str) -> None:
-        """Stop the work on a layer that was closed or has changed; say why."""
+        """Stop work on a layer that was closed or has changed, and report why."""
         if self.task is None or layer not in self._worked_on:
             return
         self._stopped = f"{self._what} was stopped: {why}."

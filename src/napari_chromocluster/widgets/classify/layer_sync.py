@@ -1,4 +1,4 @@
-"""Following the layers of the viewer, and opening what lies beside an image."""
+"""Track the viewer's layers, and open results saved next to an image."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from napari_chromocluster.widgets.common.controls import select_item, set_choice
 from napari_chromocluster.widgets.common.features_table import TableFollower
 from napari_chromocluster.widgets.common.worker import error_message
 
-#: Events that tell of other pixels: napari's strokes send the last two alone.
+#: Events for changed pixels; brush strokes in napari only emit the last two.
 _PAINTED = ("set_data", "labels_update", "paint")
 
 
 class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
-    """The part of the dock that keeps its choices in line with the viewer."""
+    """The part of the dock that keeps its choices in sync with the viewer."""
 
     _watched: Any = None
-    #: The image for which the labels were chosen.
+    #: The image for which the labels were selected.
     _labels_for: Any = None
     _restyle: QTimer
     _recount: QTimer
@@ -55,12 +55,12 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
     _arrange: QTimer
     _leave: QTimer
     _tables: TableFollower
-    #: The image that is listened to, and what tells its picture from others.
+    #: The observed image, and the hash of its content.
     _pictured: tuple[Any, str] | None = None
     _explained_pixels: Any
 
     def _listen(self, on: bool) -> None:
-        """Begin to listen to the viewer and its layers, or end it."""
+        """Connect to the viewer and its layers, or disconnect."""
         events = self.viewer.layers.events
         for emitter, slot in (
             (events.inserted, self._layer_inserted),
@@ -77,17 +77,15 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
         self._refresh_layers()
-        # Of many that are opened together, all but one are hidden.
+        # If many are opened together, all but one are hidden.
         seen = event.value.visible and event.value in image_layers(self.viewer)
         if self.task is None and seen:
-            select_item(
-                self.input.image_combo, event.value
-            )  # what was just opened is what is wanted
-            self._arrange.start()  # once napari is done with adding it
+            select_item(self.input.image_combo, event.value)  # an image just opened is selected
+            self._arrange.start()  # after napari has added it
             self._open_beside()
 
     def _arrange_layers(self) -> None:
-        """Put an image that was just opened below all regions, and hide those of others."""
+        """Move a newly opened image below all regions, and hide regions of other images."""
         image = self.image
         if image is None or image not in self.viewer.layers:
             return
@@ -103,11 +101,11 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
             closed = "image was" if is_image else "regions were"
             self._stop_work_on(layer, f"the {closed} closed")
             for labels in self._worked_on[1:] if is_image else ():
-                labels.visible = False  # outlines without a picture
+                labels.visible = False  # outlines without an image
         self._refresh_layers()
 
     def _refresh_layers(self, event: Any = None) -> None:
-        """Offer the layers that are open; keep the choice where it still exists."""
+        """List the open layers; keep the selection if it still exists."""
         if self._released:
             return
         images = image_layers(self.viewer)
@@ -121,7 +119,7 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
         self._update()
 
     def _offer_labels(self) -> None:
-        """Offer labels; keep the choice for this image, else take those that belong to it."""
+        """List labels; keep the selection for this image, else select those that belong to it."""
         image, chosen = self.image, self.labels
         mine = labels_of(self.viewer, image) if image is not None else []
         others = [layer for layer in labels_layers(self.viewer) if layer not in mine]
@@ -144,13 +142,13 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
         self._update()
 
     def _image_picked(self) -> None:
-        """Show the metaphase that the user asks for, and hide the others."""
+        """Show the metaphase that the user selected, and hide the others."""
         if self.image is not None:
             show_only(self.viewer, self.image, self.labels)
             self.viewer.fit_to_view(layers=[self.image])
 
     def _watch_image(self, image: Any) -> None:
-        """Listen to the image that is chosen: it may be given another picture."""
+        """Observe the selected image, since its data may be replaced."""
         if image is not None and self._pictured is not None and image == self._pictured[0]:
             return
         if self._pictured is not None:
@@ -172,7 +170,7 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
         self._leave.start()
 
     def _leave_picture(self) -> None:
-        """Treat an image that was given another picture as another image."""
+        """Treat an image layer whose data was replaced as a different image."""
         image = self.image
         if image is None or image not in self.viewer.layers:
             return
@@ -196,23 +194,23 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
         self._update()
 
     def _labels_picked(self) -> None:
-        """Show the regions that the user asks for, should they be hidden."""
+        """Show the regions that the user selected, if they are hidden."""
         if self.labels is not None:
             self.labels.visible = True
 
     def _show_what_came(self) -> None:
-        """Outline regions that came with their types, from a file or a script."""
+        """Outline regions that already have types, from a file or a script."""
         labels = self.labels
         if labels is not None and has_table(labels) and THRESHOLD not in labels.metadata:
             self._recolor.start()
 
     def _let_go(self) -> None:
-        """Forget what belongs to the labels layer that was chosen before."""
+        """Reset state that belongs to the previously selected labels layer."""
         self._listed = None
         self._stop_selecting()
 
     def _watch_labels(self) -> None:
-        """Listen to the labels layer that is chosen, and to no other."""
+        """Observe the selected labels layer, and no other."""
         if self._watched is None or self._watched != self.labels:
             self._watch(self.labels)
 
@@ -240,7 +238,7 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
         self._tables.update_rows()
 
     def _pixels_changed(self, event: Any = None) -> None:
-        """Count anew once the brush rests."""
+        """Count the regions again once painting pauses."""
         self._recount.start()
 
     def _count_anew(self) -> None:
@@ -250,7 +248,7 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
             if self._keys and self.selected is not None:
                 here = {(region.frame, region.label) for region in self._regions()}
                 self.select_keys([key for key in self._keys if key in here])
-                self.selected.draw()  # as they are now
+                self.selected.draw()  # update the frames
             self._mark_stale(labels)
             if not has_table(labels):
                 self._restyle.start()
@@ -259,7 +257,7 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
         self._update()
 
     def _mark_stale(self, labels: Any) -> None:
-        """Let types that were told of other pixels be stale, as the review does."""
+        """Mark types of changed regions as stale, as the review does."""
         if not has_table(labels) or not self._regions():
             return
         table = table_of(labels)
@@ -267,11 +265,11 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
         keys = pd.MultiIndex.from_frame(now[KEY])
         rows = pd.MultiIndex.from_frame(table[KEY]).isin(keys)
         if now["stale"].sum() != table.loc[rows, "stale"].sum():
-            # Rows of regions that are gone stay: undo may bring these back.
+            # Rows of removed regions are kept, since undo may restore the regions.
             set_table(labels, pd.concat([now, table[~rows]]).sort_values(KEY))
 
     def _open_beside(self) -> None:
-        """Open regions and types that lie beside the image's file."""
+        """Open regions and types saved next to the image's file."""
         image = self.image
         if image is None or self.labels is not None:
             return
@@ -300,9 +298,9 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
 
 
 def _beside(source: str | None) -> tuple[Any, Any, str] | None:
-    """Return labels, table and file name of what lies beside an image's file."""
+    """Return labels, table and file name of results saved next to an image's file."""
     file, table = read_sidecar_files(source)
-    # A table tells more than an annotation file, and that more than regions alone.
+    # A table has more information than an annotation file, which has more than regions alone.
     annotated = annotations_beside(source) if table is None else None
     if annotated is None and file is not None:
         return read_labels(file), table, file.name

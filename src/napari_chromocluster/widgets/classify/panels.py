@@ -1,4 +1,4 @@
-"""The three groups of the dock in the order of the work; they know nothing of the viewer."""
+"""The three groups of the dock, in workflow order; they do not access the viewer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from napari_chromocluster.widgets.common.widgets import AMBER, Legend
 
 
 class InputPanel(QWidget):
-    """Image, regions, and how the regions are found."""
+    """Image, regions, and segmentation settings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,16 +74,16 @@ class InputPanel(QWidget):
         layout.addWidget(self.limits)
 
     def show_channels(self, names: Sequence[str], chosen: int, note: str) -> None:
-        """Offer the channels of the image's file, and say what was chosen in it.
+        """Show the channels of the image's file, and a note on which one was selected.
 
         Parameters
         ----------
         names : sequence of str
-            None: the choice is hidden.
+            If empty, the control is hidden.
         chosen : int
-            Place of the one that is shown.
+            Index of the channel shown.
         note : str
-            Sentences, or nothing.
+            Note, or empty.
         """
         box = self.channel_combo
         if list(names) != [box.itemText(place) for place in range(box.count())]:
@@ -96,12 +96,12 @@ class InputPanel(QWidget):
 
 
 class RunPanel(QWidget):
-    """Model and device, which regions, and the work itself with its progress.
+    """Model and device, region selection, and classification with its progress.
 
     Parameters
     ----------
     preferences : Preferences
-        What the user chose in napari's Preferences.
+        The user's choices in napari's Preferences.
     """
 
     def __init__(self, preferences: Preferences) -> None:
@@ -139,7 +139,7 @@ class RunPanel(QWidget):
         bar = _row(self.progress, self.cancel_button)
         bar.setStretch(0, 1)
         for part in (self.progress, self.cancel_button):
-            # What is below must not jump when work begins and ends.
+            # Widgets below must not move when work starts and ends.
             policy = part.sizePolicy()
             policy.setRetainSizeWhenHidden(True)
             part.setSizePolicy(policy)
@@ -148,12 +148,12 @@ class RunPanel(QWidget):
 
 
 class ResultPanel(QWidget):
-    """Counts and legend, how the result looks, and where it goes.
+    """Counts and legend, display options, and export.
 
     Parameters
     ----------
     preferences : Preferences
-        What the user chose in napari's Preferences.
+        The user's choices in napari's Preferences.
     """
 
     def __init__(self, preferences: Preferences) -> None:
@@ -204,7 +204,7 @@ class ResultPanel(QWidget):
         layout.addLayout(_row(self.explain_button, self.table_button, self.export_button))
 
     def show_chromosomes(self, estimated: int | None, expected: int | None) -> None:
-        """Show how many chromosomes the metaphase holds; None where that cannot be told."""
+        """Show the estimated number of chromosomes; None if unknown."""
         known = estimated is not None
         beside = f" ({expected} expected)" if expected else ""
         self.chromosomes.setText(f"About {estimated} chromosomes{beside}" if known else "")
@@ -216,18 +216,18 @@ class ResultPanel(QWidget):
             label.setStyleSheet(f"color: {AMBER};" if advice else "")
 
     def show_familiarity(self, warning: str) -> None:
-        """Warn of pictures unlike those that the model knows; nothing where it knows them."""
+        """Warn about images unlike the training data of the model; empty to hide."""
         say(self.unfamiliar, warning)
 
     def add_export(self, text: str, tooltip: str, slot: Callable[[], None]) -> None:
-        """Add a line to the export menu."""
+        """Add an entry to the export menu."""
         action = self.export_menu.addAction(text)
         action.setToolTip(tooltip)
         action.triggered.connect(lambda _: slot())
 
 
 def _words(color: str = "") -> QLabel:
-    """Return a label for a sentence, hidden until there is one."""
+    """Return a word-wrapped label, hidden until it has text."""
     label = QLabel()
     label.setWordWrap(True)
     label.setStyleSheet(f"color: {color};" if color else "")

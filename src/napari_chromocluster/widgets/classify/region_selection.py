@@ -1,4 +1,4 @@
-"""Selecting regions in the picture: by clicks, or with a box."""
+"""Select regions in the canvas, by clicking or drawing a box."""
 
 from __future__ import annotations
 
@@ -61,24 +61,24 @@ class ClassifySelecting(ClassifyBase):
 
     def _box_drawn(self, labels: set[int]) -> None:
         self.select_keys([*self._keys, *(self._here(label) for label in sorted(labels))])
-        # One box is mostly enough, and the next drag should move the picture again.
+        # One box is usually enough, and the next drag should pan the image again.
         self.run.box_button.setChecked(False)
 
     def _here(self, label: int) -> Key:
-        """Return a label in the frame that is shown."""
+        """Return the key of a label in the frame that is shown."""
         return current_frame(self.viewer, self.labels), label
 
     def _regions(self) -> list[Region]:
         array = layer_data(self.labels) if self.labels is not None else None
         if not isinstance(array, np.ndarray):
             return []
-        # Listing reads every pixel, so it is done once until the pixels change.
+        # Listing reads every pixel, so the result is cached until the pixels change.
         if self._listed is None or self._listed[0] is not array:
             self._listed = (array, extract_regions(array) if (array > 0).any() else [])
         return self._listed[1]
 
     def _doubt(self) -> str:
-        """Say what looks wrong with the chosen regions; empty where nothing does."""
+        """Return what looks wrong with the selected regions; empty if nothing does."""
         labels = self.labels
         if labels is None or self.image is None:
             return ""
@@ -90,7 +90,7 @@ class ClassifySelecting(ClassifyBase):
         return f"{labels.name}: {self._doubted[1]}" if self._doubted[1] else ""
 
     def _boxes(self, keys: Collection[Key]) -> list[Box]:
-        """Return the boxes of regions that are selected."""
+        """Return the bounding boxes of some regions."""
         wanted = set(keys)
         return [
             (region.frame, y0, x0, y1 - 1, x1 - 1)

@@ -1,4 +1,4 @@
-"""Showing the result, reviewing what is unsure, and saving."""
+"""Show the result, review what is unsure, and save."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ _LABELS_FILES = (".tif", ".tiff", ".png")
 
 
 class ClassifyShowing(ClassifyBase):
-    """The part of the dock that shows, hands on and saves the result."""
+    """The part of the dock that shows and saves the result, and opens other docks for it."""
 
     _restyle: QTimer
     _letter: QTimer
-    #: What is being written, or was last.
+    #: The current or last save task.
     saving: Worker | None = None
 
     def show_result(self, labels: Any = None) -> None:
-        """Colour the regions by type; the marks follow.
+        """Color the regions by type; marks are updated afterwards.
 
         Parameters
         ----------
         labels : Labels layer, optional
-            The regions (default: those that are chosen).  Others were classified while the user
-            went on to another metaphase.
+            The regions (default: the selected layer).  Another layer may have been classified while
+            the user selected a different metaphase.
         """
         if self._released:
             return
@@ -62,7 +62,7 @@ class ClassifyShowing(ClassifyBase):
         elif self._has_result():
             fill = self.result.fill_box.isChecked()
             show_colors(self.viewer, self.labels, fill=fill, colors=self.preferences.colors)
-            # In a turn of its own, so that none takes long.
+            # In a later turn of the event loop, so that no turn takes long.
             self._restyle.start()
         self._update()
 
@@ -77,11 +77,11 @@ class ClassifyShowing(ClassifyBase):
         )
 
     def show_marks(self) -> None:
-        """Show letters and dashes anew; the colours stay."""
+        """Redraw letters and dashes, without the colors."""
         if self._has_result():
             threshold = self.result.threshold.value()
             show_unsure(self.viewer, self.labels, threshold, self.preferences.colors)
-            # Each makes a layer the first time, so each has a turn of its own.
+            # Each creates a layer the first time, so each runs in its own turn of the event loop.
             self._letter.start()
         elif self._is_plain():
             show_plain_outlines(self.viewer, self.labels, self._regions())
@@ -107,7 +107,7 @@ class ClassifyShowing(ClassifyBase):
         labels = self.labels
         return labels is not None and labels in self.viewer.layers and has_table(labels)
 
-    # ---------------------------------------------------------------- handing on
+    # ---------------------------------------------------------------- other docks
 
     def open_review(self) -> None:
         """Open the review dock at the first region that is unsure."""
@@ -118,14 +118,14 @@ class ClassifyShowing(ClassifyBase):
         review.go_to_unsure(self.result.threshold.value())
 
     def open_table(self) -> None:
-        """Open napari's own table of features."""
+        """Open napari's own features table."""
         self.viewer.layers.selection.active = self.labels
         self._open_tab("napari", "Features table widget")
 
     def _open_tab(self, plugin: str, name: str) -> Any:
-        """Open a dock in a tab, so that this one is not squeezed, and bring it to the front."""
+        """Open a dock as a tab, so that this one is not squeezed, and bring it to the front."""
         dock, widget = self.viewer.window.add_plugin_dock_widget(plugin, name, tabify=True)
-        # One that is open already stays behind its tab else.
+        # Otherwise a dock that is already open stays behind its tab.
         dock.show()
         dock.raise_()
         return widget
@@ -151,7 +151,7 @@ class ClassifyShowing(ClassifyBase):
         return lambda: self._guarded(work)
 
     def export_regions(self, path: str) -> None:
-        """Save the label image, and its features table beside it."""
+        """Save the label image and its features table next to it."""
         if Path(path).suffix.lower() not in _LABELS_FILES:
             raise ValueError(
                 f"{Path(path).name} cannot hold regions: give it a name that ends in .tif."
@@ -167,7 +167,7 @@ class ClassifyShowing(ClassifyBase):
         self._save(write)
 
     def export_csv(self, path: str) -> None:
-        """Save the features table, of the regions that are there."""
+        """Save the features table for the existing regions."""
         table, array = table_of(self.labels), layer_snapshot(self.labels)
 
         def write() -> list[str]:
@@ -179,8 +179,8 @@ class ClassifyShowing(ClassifyBase):
         self._save(write)
 
     def export_figure(self, path: str) -> None:
-        """Save the outlined metaphase (of a stack: the frame that is shown)."""
-        # Drawing loads matplotlib, which a dock that only opens does not need.
+        """Save the outlined metaphase (for a stack: the frame that is shown)."""
+        # Drawing imports matplotlib, which is not needed just to open the dock.
         from napari_chromocluster.results.figures import overlay_figure, save_figure
 
         image, labels = self.image, self.labels
@@ -206,7 +206,7 @@ class ClassifyShowing(ClassifyBase):
         self._save(write)
 
     def _save(self, write: Callable[[], list[str]]) -> None:
-        """Write files off the main thread: a figure takes a second, a large table as long."""
+        """Write files off the main thread, since figures and large tables take about a second."""
         task = Worker(lambda _progress, _stop: write(), self, writes=True)
         task.succeeded.connect(
             lambda written: self.banner.info(

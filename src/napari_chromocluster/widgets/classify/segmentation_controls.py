@@ -1,4 +1,4 @@
-"""Finding the regions of an image, and changing which and how wide while one looks."""
+"""Find the regions of an image, with live preview of size limits and outline tightness."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class ClassifyFinding(ClassifyBase):
     _shown: np.ndarray[Any, Any] = np.zeros((0, 0), np.int32)
 
     def find_regions(self) -> None:
-        """Find the regions of the chosen image in the background."""
+        """Find the regions of the selected image in the background."""
         image = self.image
         if image is None or self.task is not None:
             return
         parameters = self._parameters()
         array, rgb = layer_data(image), bool(image.rgb)
         single = len(frame_shape(image)) == 2
-        # Contrast that the user has chosen stays.
+        # Contrast limits set by the user are kept.
         shown = (
             tuple(image.contrast_limits)
             if single and not rgb and has_default_contrast(image)
@@ -87,7 +87,7 @@ class ClassifyFinding(ClassifyBase):
             return
         earlier = [one for one in labels_of(self.viewer, image) if one.visible]
         layer = add_regions(self.viewer, image, labels)
-        # Two sets of outlines and letters over each other cannot be read.
+        # Overlapping outlines and letters of two layers are unreadable.
         for one in earlier:
             one.visible = False
         if limits is not None:
@@ -112,10 +112,10 @@ class ClassifyFinding(ClassifyBase):
         ).with_tightness(self.input.tightness.value())
 
     def _changeable(self) -> tuple[Any, CandidateRegions] | None:
-        """Return the regions just found, while they are chosen and have no types yet."""
+        """Return the regions just found if they are selected and not yet classified, else None."""
         if self._foreground is None or self._foreground[0] != self.labels:
             return None
-        # A review gives regions a table before they have types.
+        # A review adds a table before the regions have types.
         if (table_of(self._foreground[0])["cluster_type"] != "").any():
             self.banner.info("That can be changed before classifying: find regions again.")
             return None
@@ -132,14 +132,14 @@ class ClassifyFinding(ClassifyBase):
         self._restyle.start()
 
     def _preview_sizes(self) -> None:
-        """Show at once what the size limits leave."""
+        """Immediately apply the size limits."""
         found = self._changeable()
         if found is not None:
             layer, foreground = found
             self._show(layer, foreground, filter_regions(foreground, self._parameters()))
 
     def _preview_outlines(self) -> None:
-        """Draw the outlines of the regions just found anew, in the background."""
+        """Recompute the outlines of the regions just found, in the background."""
         if self.task is not None:
             self._outline.start()
             return
@@ -165,7 +165,7 @@ class ClassifyFinding(ClassifyBase):
 
 
 def left_out_text(counted: Mapping[LeftOut, int]) -> str:
-    """Return how many objects were left out and why; empty where none was."""
+    """Return how many objects were left out and why; empty if none."""
     if not sum(counted.values()):
         return ""
     why = ", ".join(

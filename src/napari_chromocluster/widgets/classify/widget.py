@@ -1,4 +1,4 @@
-"""The classify dock, put together from its parts."""
+"""The classify dock, assembled from its parts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from napari_chromocluster.widgets.common.widgets import frames_text, group, scro
 if TYPE_CHECKING:
     import napari
 
-#: Thresholds that differ by less are the same, as the slider shows them.
+#: Thresholds that differ by less appear equal on the slider.
 _SAME = 0.005
 _NO_IMAGE = "Open a metaphase image first."
 _READING = "The channels of the file are being read: wait a moment."
@@ -42,7 +42,7 @@ _NO_LABELS = "Find regions first, or open a labels layer."
 
 
 class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, ClassifyShowing):
-    """Find the regions of a metaphase, classify all or the selected ones, see and save the result.
+    """Find the regions of a metaphase, classify all or selected ones, view and save the result.
 
     Parameters
     ----------
@@ -82,10 +82,10 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         outer.addWidget(scrolling(inner), 1)
         outer.addWidget(self.banner)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        # Wherever the focus is; only while there is something to stop.
+        # Regardless of the focus, but only while there is something to stop.
         self._escape = QShortcut(QKeySequence("Esc"), self)
         self._escape.setContext(Qt.ShortcutContext.ApplicationShortcut)
-        # A slider gives many values in a row; the marks are drawn once it rests.
+        # A slider emits many values in a row; the marks are drawn once it stops.
         self._restyle = self._timer(80, self.show_marks)
         self._letter = self._timer(10, self._show_letters)
         self._recolor = self._timer(60, self.show_result)
@@ -93,7 +93,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._leave = self._timer(0, self._leave_picture)
         self._recount = self._timer(300, self._count_anew)
         self._outline = self._timer(250, self._preview_outlines)
-        # At once where that is quick; where it is slow, not once for each step of the slider.
+        # Immediate if fast; if slow, not once for each step of the slider.
         self._sizes = self._timer(0, self._preview_sizes)
 
     def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
@@ -106,7 +106,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
 
     def _connect(self) -> None:
         self._escape.activated.connect(self._stop)
-        # Esc also ends drawing a line in the review: where both can stop, each press stops one.
+        # Esc also ends drawing a line in the review: if both are active, each press stops one.
         self._escape.activatedAmbiguously.connect(self._stop)
         self.input.image_combo.currentIndexChanged.connect(self._image_changed)
         self.input.image_combo.activated.connect(self._image_picked)
@@ -135,7 +135,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.result.table_button.clicked.connect(self.open_table)
 
     def _stop(self) -> None:
-        """Stop the work, or else selecting."""
+        """Stop the current task, or else region selection."""
         if self.task is not None:
             self.cancel()
         else:
@@ -144,7 +144,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
     # ---------------------------------------------------------------- state
 
     def _update(self, event: Any = None) -> None:
-        """Bring buttons, counts and tooltips in line with what is there."""
+        """Update buttons, counts and tooltips to the current state."""
         if self._released:
             return
         image, labels, busy = self.image, self.labels, self.task is not None
@@ -186,7 +186,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         set_enabled(self.run.clear_button, missing or nothing, "Select nothing.")
 
     def _region_count(self, labels: Any) -> int | None:
-        """Return how many regions there are; None where counting would read a lazy array."""
+        """Return the number of regions; None if counting would read a lazy array."""
         if labels is None:
             return 0
         if isinstance(layer_data(labels), np.ndarray):
@@ -229,7 +229,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         )
 
     def _shown_frame(self, table: pd.DataFrame) -> tuple[pd.DataFrame, int, int]:
-        """Return the rows of the frame that is shown, its regions, and the number of frames."""
+        """Return the rows and region count of the frame shown, and the number of frames."""
         labels = self.labels
         shape = frame_shape(labels) if labels is not None else ()
         if len(shape) != 3:
@@ -241,7 +241,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         return rows, here, shape[0]
 
     def event(self, event: Any) -> bool:
-        """Let go of everything when napari takes the dock away."""
+        """Release all resources when napari removes the dock."""
         done = bool(super().event(event))
         if event.type() == QEvent.Type.WindowActivate and not self._released:
             self.take_preferences()
@@ -250,12 +250,12 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         return done
 
     def take_preferences(self) -> None:
-        """Take over what has been changed in napari's Preferences meanwhile."""
+        """Apply changes made in napari's Preferences."""
         old, chosen = self.preferences, preferences()
         if chosen == old:
             return
         self.preferences = chosen
-        # Where the dock says otherwise, that was chosen in the dock.
+        # Values that differ were chosen in the dock.
         if abs(self.result.threshold.value() - old.threshold) < _SAME:
             self.result.threshold.setValue(chosen.threshold)
         if old.model in (self.run.model_combo.currentText(), self.run.model_combo.currentData()):
@@ -266,12 +266,12 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.show_result()
 
     def closeEvent(self, event: Any) -> None:
-        """Stop the work and let go of the viewer when the dock closes."""
+        """Stop the task and disconnect from the viewer when the dock closes."""
         self.release()
         super().closeEvent(event)
 
     def release(self) -> None:
-        """Stop the work and disconnect from the viewer."""
+        """Stop the task and disconnect from the viewer."""
         if self._released:
             return
         self._released = True
@@ -291,7 +291,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
 
 
 def _reason(image: Any, labels: Any, total: int | None, busy: bool) -> str:
-    """Say why nothing can be classified; empty where it can."""
+    """Return why classification is not possible; empty if it is."""
     if busy:
         return "Wait for the work that runs, or cancel it."
     if image is None:

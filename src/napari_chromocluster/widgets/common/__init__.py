@@ -1,1 +1,1 @@
-"""Parts that the docks share."""
+"""Code shared by the docks."""

@@ -1,4 +1,4 @@
-"""Small helpers for forms: combo boxes that offer layers, sliders, buttons that say why not."""
+"""Helpers for forms: layer combo boxes, sliders, buttons that explain why they are disabled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MARGIN = 4
 
 
 def form(parent: QWidget | None = None) -> QFormLayout:
-    """Return a form whose fields take the width there is."""
+    """Return a form whose fields use the available width."""
     layout = QFormLayout(parent) if parent is not None else QFormLayout()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -77,7 +77,7 @@ def combo(tooltip: str) -> LayerCombo:
 
 
 def slider(low: float, high: float, value: float) -> QLabeledDoubleSlider:
-    """Return a slider with its value in a box."""
+    """Return a slider with a value box."""
     made = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
     made.setRange(low, high)
     made.setDecimals(2)
@@ -88,7 +88,7 @@ def slider(low: float, high: float, value: float) -> QLabeledDoubleSlider:
 def set_choices(
     box: QComboBox, layers: list[Any], chosen: Any, none: str = "open an image"
 ) -> None:
-    """Fill a combo box with layers without telling anyone until it is done."""
+    """Fill a combo box with layers without emitting signals."""
     blocked = box.blockSignals(True)
     box.clear()
     if chosen is None:
@@ -100,12 +100,12 @@ def set_choices(
 
 
 def select_item(box: QComboBox, layer: Any) -> None:
-    """Choose a layer; compared by equality, since napari hands plugins proxies of layers."""
+    """Select a layer, compared by equality, since napari gives plugins proxies of layers."""
     places = (i for i in range(box.count()) if box.itemData(i) == layer)
     box.setCurrentIndex(next(places, 0))
 
 
 def set_enabled(button: QPushButton, reason: str, tooltip: str) -> None:
-    """Enable a button, or say in its tooltip why it cannot be used."""
+    """Enable a button, or disable it and give the reason in its tooltip."""
     button.setEnabled(not reason)
     button.setToolTip(reason or tooltip)

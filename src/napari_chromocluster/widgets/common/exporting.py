@@ -1,4 +1,4 @@
-"""The one dialog that asks where an export goes, for all docks."""
+"""The export file dialog shared by all docks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PICTURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 
 
 class Export(NamedTuple):
-    """What can be exported: its title, the end of its usual file name, and the kinds of file."""
+    """An export type: title, file name suffix, and file types."""
 
     title: str
     end: str
@@ -33,7 +33,7 @@ EXPORTS: dict[str, Export] = {
 def ask_where(
     parent: QWidget, what: str, image: Any, name: str, folder: Path | None = None
 ) -> str | None:
-    """Ask where an export goes; None if the user thinks better of it.
+    """Ask for the file of an export; None if the user cancels.
 
     Parameters
     ----------
@@ -42,18 +42,18 @@ def ask_where(
     what : str
         One of `EXPORTS`.
     image : Image layer or None
-        What it is of; its file is not replaced.
+        The exported image; its file is not replaced.
     name : str
-        Begins the file's name where the image has no file.
+        Start of the file name if the image has no file.
     folder : path, optional
-        Where it goes where the image has no file.
+        Default folder if the image has no file.
 
     Raises
     ------
     LayerError
         If the file is the image, or belongs to a review.
     FileExistsError
-        If a suffix was added, and there is such a file.
+        If a suffix was added, and the resulting file exists.
     """
     export = EXPORTS[what]
     start = str(suggested(image, name, export.end, folder))
@@ -64,7 +64,7 @@ def ask_where(
 
 
 def suggested(image: Any, name: str, end: str, folder: Path | None = None) -> Path:
-    """Return a file beside the image that does not exist yet."""
+    """Return an unused path next to the image."""
     source = source_of(image) if image is not None else ""
     place = Path(source).parent if source else folder or Path()
     stem = Path(source).stem if source else name
@@ -76,12 +76,12 @@ def suggested(image: Any, name: str, end: str, folder: Path | None = None) -> Pa
 
 
 def completed(path: str, kind: str) -> str:
-    """Return a file name with the suffix of the kind that was chosen, if it has none.
+    """Return a file name, adding the suffix of the selected file type if it has none.
 
     Raises
     ------
     FileExistsError
-        If there is such a file: the user was not asked whether it may be replaced.
+        If that file exists, since the user was not asked about replacing it.
     """
     if Path(path).suffix:
         return path

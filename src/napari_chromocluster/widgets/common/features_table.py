@@ -1,8 +1,8 @@
-"""Keeping the rows of napari's Features table in line with the regions that are selected.
+"""Keep the rows of napari's Features table in sync with the selected regions.
 
-napari takes the position of a row for the label it stands for, which is right for no table that
-begins with label 1, lacks a label, or holds several frames.  So the rows that the user chooses are
-read here, and those that napari highlights are put right.
+napari takes the index of a row for its label, which is wrong for any table that starts with label
+1, skips a label, or has several frames.  So the rows that the user selects are read here, and the
+rows that napari highlights are corrected.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ _CHOOSING = (
 
 
 class TableFollower(QObject):
-    """Keeps the rows chosen in Features tables and the selected regions the same.
+    """Keeps the rows selected in Features tables and the selected regions in sync.
 
     Parameters
     ----------
     dock : QWidget
-        Its window is that of the tables.
+        Its window contains the tables.
     selection : callable
-        Returns what is selected, or None.
+        Returns the selection, or None.
     """
 
     def __init__(self, dock: QWidget, selection: Callable[[], RegionSelection | None]) -> None:
         super().__init__(dock)
         self._dock, self._selection = dock, selection
-        #: Weak: a window that is kept keeps the viewer.
+        #: Weak, since a reference to the window would keep the viewer alive.
         self._window: Callable[[], QMainWindow | None] = lambda: None
         self._known: list[QTableView] = []
-        #: The table in which the user was just now.
+        #: The table that the user last interacted with.
         self._touched: QTableView | None = None
-        # Once napari is done, which moves the highlight with the label.
+        # After napari, which moves the highlight with the label.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
@@ -68,7 +68,7 @@ class TableFollower(QObject):
         self._selection = lambda: None
         watched = [self._window(), self._dock]
         for table in self._known:
-            with contextlib.suppress(RuntimeError):  # it may be gone
+            with contextlib.suppress(RuntimeError):  # it may be deleted
                 watched += [table, table.viewport()]
         for one in watched:
             if one is not None:
@@ -82,7 +82,7 @@ class TableFollower(QObject):
         self._soon.start()
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Take note of tables that are opened, and of the user in one."""
+        """Detect tables that are opened, and user input in one."""
         kind = event.type()
         opened = kind == QEvent.Type.ChildAdded and watched is self._window()
         if opened or (kind == QEvent.Type.Show and watched is self._dock):
@@ -106,9 +106,9 @@ class TableFollower(QObject):
             if keys and set(keys) != set(selection.keys):
                 selection.seek(keys)
             elif keys:
-                selection.select(selection.keys)  # napari has named another label
+                selection.select(selection.keys)  # napari has selected another label
         for table in self._known:
-            with contextlib.suppress(RuntimeError):  # it may be gone
+            with contextlib.suppress(RuntimeError):  # it may be deleted
                 self._highlight(table, selection)
 
     def _find(self) -> None:
@@ -148,14 +148,14 @@ class TableFollower(QObject):
 
 
 def chosen_rows(table: QTableView, layer: str) -> list[Key]:
-    """Return frame and label of the rows in which cells are selected, that of the cursor last."""
+    """Return frame and label of the rows with selected cells, the current row last."""
     columns = _columns(table)
     model = table.model()
     current = table.currentIndex().row()
     rows = {index.row() for index in table.selectionModel().selectedIndexes()}
     keys = []
     for row in sorted(rows, key=lambda one: (one == current, one)):
-        # Tables of several layers say of which one a row is.
+        # Tables of several layers have a column for the layer.
         if "Layer" in columns and _value(model, row, columns.index("Layer")) != layer:
             continue
         with contextlib.suppress(TypeError, ValueError):
@@ -166,7 +166,7 @@ def chosen_rows(table: QTableView, layer: str) -> list[Key]:
 
 
 def rows_of(table: QTableView, selection: RegionSelection) -> set[int] | None:
-    """Return the rows of the selected regions; None of a table of other or of several layers."""
+    """Return the rows of the selected regions; None for a table of other or several layers."""
     labels, model = selection.labels, table.model()
     active = selection.viewer.layers.selection.active
     if active is None or active != labels or not has_table(labels):
@@ -181,14 +181,14 @@ def rows_of(table: QTableView, selection: RegionSelection) -> set[int] | None:
 
 
 def _shown_row(model: Any, place: int) -> int:
-    """Return where a row of the features is shown in a sorted and filtered table; below 0: not."""
+    """Return the row of a feature in a sorted and filtered table; negative if not shown."""
     if not isinstance(model, QSortFilterProxyModel):
         return place
     return int(model.mapFromSource(model.sourceModel().index(place, 0)).row())
 
 
 def _hovering(event: Any) -> bool:
-    """Whether the mouse moves with no button down."""
+    """Return whether the mouse moves with no button pressed."""
     moves = event.type() == QEvent.Type.MouseMove
     return moves and bool(event.buttons() == Qt.MouseButton.NoButton)
 

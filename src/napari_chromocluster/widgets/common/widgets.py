@@ -1,4 +1,4 @@
-"""Small Qt parts of the docks: groups, banner, legend."""
+"""Small Qt widgets of the docks: groups, banner, legend."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from qtpy.QtWidgets import (
 
 from napari_chromocluster.cluster_types import TYPES, ClusterType
 
-#: Colour of what deserves attention but is no error.
+#: Color for warnings that are not errors.
 AMBER = "#E69F00"
 
 
 class CollapsibleGroup(QWidget):
-    """A group of controls under a heading that folds it away.
+    """A group of controls with a heading that collapses it.
 
     Parameters
     ----------
@@ -68,30 +68,30 @@ def group(title: str) -> tuple[CollapsibleGroup, QVBoxLayout]:
 
 
 class Scroller(QScrollArea):
-    """Scrolls up and down only, and is never narrower than what it holds."""
+    """Scrolls vertically only, and is never narrower than its content."""
 
-    #: Least width in px.
+    #: Minimum width in px.
     least = 290
 
     def minimumSizeHint(self) -> QSize:
-        """Return a width at which no text is cut, however large the font is."""
+        """Return a width at which no text is cut off, however large the font."""
         hint = super().minimumSizeHint()
         content = self.widget()
         if content is None:
             return QSize(hint)
         bar = self.verticalScrollBar().sizeHint().width()
-        # A few px more: napari's style gives the bar a margin.
+        # A few px more, since napari's style gives the bar a margin.
         return QSize(max(self.least, content.minimumSizeHint().width() + bar + 4), hint.height())
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Follow the content when it changes."""
+        """Update the size when the content changes."""
         if event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))
 
 
 def scrolling(content: QWidget, least: int = Scroller.least) -> QScrollArea:
-    """Return a scroll area that scrolls up and down only, at least so many px wide."""
+    """Return a vertical scroll area with a minimum width in px."""
     area = Scroller()
     area.least = least
     content.installEventFilter(area)
@@ -104,7 +104,7 @@ def scrolling(content: QWidget, least: int = Scroller.least) -> QScrollArea:
 
 
 class MessageBar(QFrame):
-    """One sentence about what went wrong or was done, with a button to dismiss it."""
+    """One sentence about an error or a completed action, with a button to dismiss it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,21 +123,21 @@ class MessageBar(QFrame):
 
     @property
     def text(self) -> str:
-        """The sentence that is shown, empty when there is none."""
+        """The sentence that is shown, or empty."""
         return "" if self.isHidden() else str(self._label.text())
 
     def error(self, message: str) -> None:
-        """Show what went wrong, unless another dock shows the very same."""
+        """Show an error, unless another dock shows the same one."""
         others = (one for one in QApplication.allWidgets() if isinstance(one, MessageBar))
         if not any(one is not self and one.isVisible() and one.text == message for one in others):
             self._show(message, "#D55E00")
 
     def info(self, message: str) -> None:
-        """Show what was done."""
+        """Show an informational message."""
         self._show(message, "#0072B2")
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Hide the message."""
         self.hide()
 
     def _show(self, message: str, color: str) -> None:
@@ -147,12 +147,12 @@ class MessageBar(QFrame):
 
 
 def frames_text(shown: int, total: int, frames: int) -> str:
-    """Say how many regions the frame that is shown has, and how many all frames together."""
+    """Return a text with the region counts of the frame shown and of all frames."""
     return f"Regions: this frame {shown}, all {frames} frames {total}"
 
 
 class Legend(QWidget):
-    """The types with colour, letter and count, in a stack also the count of all frames."""
+    """The types with color, letter and count, and for stacks the count of all frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class Legend(QWidget):
         self.set_frames("", None)
 
     def set_frames(self, sentence: str, totals: Mapping[ClusterType, int] | None) -> None:
-        """Say what a stack holds, with the counts of all its frames; nothing of a single image."""
+        """Show a sentence and the total counts of a stack; empty for a single image."""
         self.frames.setText(sentence)
         for part in (self.frames, *self._heads, *self._totals.values()):
             part.setVisible(bool(sentence))
@@ -195,7 +195,7 @@ class Legend(QWidget):
             label.setText("–" if totals is None else str(totals.get(kind, 0)))
 
     def set_colors(self, colors: Mapping[str, str]) -> None:
-        """Take the colours that the user chose."""
+        """Apply the colors that the user chose."""
         for kind, swatch in self._swatches.items():
             color = colors.get(str(kind), kind.color)
             swatch.setStyleSheet(
@@ -204,14 +204,14 @@ class Legend(QWidget):
             )
 
     def set_counts(self, counts: Mapping[ClusterType, int] | None) -> None:
-        """Show how many regions of each type there are; None for not classified."""
+        """Show the number of regions of each type; None if not classified."""
         for kind, label in self._counts.items():
             label.setText("–" if counts is None else str(counts.get(kind, 0)))
 
     def shown_counts(self) -> dict[str, str]:
-        """Return what is shown, for tests and screen readers."""
+        """Return the displayed counts, for tests and screen readers."""
         return {str(kind): str(label.text()) for kind, label in self._counts.items()}
 
     def shown_totals(self) -> dict[str, str]:
-        """Return what is shown of all frames of a stack."""
+        """Return the displayed counts of all frames of a stack."""
         return {str(kind): str(label.text()) for kind, label in self._totals.items()}

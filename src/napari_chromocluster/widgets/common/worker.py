@@ -1,4 +1,4 @@
-"""Work off the main thread, with progress and cancel; results come back by Qt signals."""
+"""Work off the main thread with progress and cancellation, reporting through Qt signals."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from typing import Any, Protocol
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 _log = logging.getLogger(__name__)
-#: Least seconds between two progress signals: the bar needs no more, the event loop no less.
+#: Minimum seconds between two progress signals, to limit the load on the event loop.
 _PACE = 0.05
-#: Seconds that napari waits at its end for work that is being stopped, and for files that are
-#: being written.
+#: Seconds that napari waits on exit for work that is being stopped, and for files that are being
+#: written.
 _PATIENCE, _WRITING = 1.0, 10.0
-#: The same for a script without an event loop: cutting work off would lose its exit status.
+#: The same for a script without an event loop: aborting the work would lose its exit status.
 _PATIENCE_OF_SCRIPTS = 60.0
 
 
 class Stoppable(Protocol):
-    """A thread that must have ended before Python ends."""
+    """A thread that must end before Python exits."""
 
-    #: Whether it writes files, which are waited for longer.
+    #: Whether it writes files, in which case napari waits longer.
     writes: bool
 
     def cancel(self) -> None:
         """Ask it to end."""
 
     def wait(self, seconds: float) -> None:
-        """Wait for its end."""
+        """Wait for it to end."""
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is running."""
 
 
 _going: set[Stoppable] = set()
@@ -47,7 +47,7 @@ _going: set[Stoppable] = set()
 def stop_all(seconds: float) -> bool:
     """Stop all work within some seconds; returns whether it has ended.
 
-    A thread that is inside Qt or torch when Python ends would abort or block the process.
+    A thread that is inside Qt or torch when Python exits would abort or block the process.
     """
     going = list(_going)
     for one in going:
@@ -68,7 +68,7 @@ class _End:
         self._error: Any = None
 
     def watch(self) -> None:
-        """Listen to the application that there is."""
+        """Connect to the current application."""
         application = QCoreApplication.instance()
         if application is not None and application is not self._watched:
             if self._watched is None:
@@ -81,21 +81,21 @@ class _End:
         self._waited, self._error = True, _last_error()
 
     def _leave(self) -> None:
-        """End the process at once if work cannot be stopped in time, such as loading a library.
+        """End the process immediately if work cannot be stopped in time, such as loading a library.
 
-        Scripts may have no event loop, or begin work after it.
+        Scripts may have no event loop, or start work after it.
         """
         if not stop_all(0.2 if self._waited else _PATIENCE_OF_SCRIPTS):
             sys.stdout.flush()
             sys.stderr.flush()
-            # Never a success that is not known: work cut off, or an error after the event loop.
+            # Never report success if it is unknown: aborted work, or an error after the event loop.
             os._exit(int(not self._waited or _last_error() is not self._error))
-        # Python would collect garbage among all that torch and napari hold, which takes seconds.
+        # Otherwise Python would collect all objects of torch and napari, which takes seconds.
         gc.freeze()
 
 
 def _last_error() -> Any:
-    """Return the last error that nothing caught."""
+    """Return the last uncaught exception."""
     return getattr(sys, "last_value", None)
 
 
@@ -103,59 +103,59 @@ _end = _End()
 
 
 def keep_track(work: Stoppable) -> None:
-    """Have a thread stopped when napari ends."""
+    """Register a thread to be stopped when napari exits."""
     _going.add(work)
     _end.watch()
 
 
 def forget(work: Stoppable) -> None:
-    """Do not stop a thread any more, for it has ended."""
+    """Unregister a thread that has ended."""
     _going.discard(work)
 
 
 class Worker(QObject):
-    """One piece of work in a thread.
+    """A task that runs in a thread.
 
-    Qt's half of it is deleted once `ended` was told, so that neither the work nor what listens to
-    it keeps images for as long as there is an owner; `cancel`, `wait` and `running` may be asked
-    of a finished task all the same.
+    The Qt object is deleted once `ended` was emitted, so that neither the work nor its listeners
+    keep images alive for as long as the owner; `cancel`, `wait` and `running` can still be used on
+    a finished task.
 
     Parameters
     ----------
     work : callable
-        Called as ``work(progress, stop)``: ``progress(done, total)`` may be
-        called from the thread, ``stop()`` says whether the user cancelled.
+        Called as ``work(progress, stop)``: ``progress(done, total)`` may be called from the thread,
+        ``stop()`` returns whether the user cancelled.
     owner : QObject, optional
-        The work is cancelled, and no signal is emitted after that, when Qt deletes it.
+        When Qt deletes it, the work is cancelled, and no signal is emitted after that.
     writes : bool
-        Whether files are written, for which napari waits when it is closed.
+        Whether files are written, in which case napari waits for it on exit.
     """
 
-    #: No C integers: a count of bytes may be larger than these.
+    #: Not C integers, since a count of bytes may exceed their range.
     progressed = Signal(object, object)
     succeeded = Signal(object)
     failed = Signal(str)
     cancelled = Signal()
     ended = Signal()
-    #: What the thread tells, on its way to the main thread.
+    #: What the thread reports, delivered on the main thread.
     _told = Signal(str, object)
 
     def __init__(
         self, work: Callable[..., Any], owner: QObject | None = None, *, writes: bool = False
     ) -> None:
-        # No child of its owner: Qt must not delete it while the thread tells something.
+        # Not a child of its owner: Qt must not delete it while the thread emits a signal.
         super().__init__()
         self.writes = writes
         self._stop = threading.Event()
         self._last, self._abandoned = 0.0, False
-        # The thread drops the work once it is done; the task would keep it.
+        # The thread drops its reference to the work when done; the task would keep it.
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._told.connect(self._deliver)
         if owner is not None:
             owner.destroyed.connect(self._abandon)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         keep_track(self)
         self._thread.start()
 
@@ -177,7 +177,7 @@ class Worker(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether the work goes on."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def _run(self, work: Callable[..., Any]) -> None:
@@ -188,7 +188,7 @@ class Worker(QObject):
                 self._told.emit("cancelled", ())
             else:
                 if not isinstance(error, (ValueError, OSError)):
-                    _log.exception("Work beside the viewer failed")  # nobody foresaw it
+                    _log.exception("Work beside the viewer failed")  # unexpected error
                 self._told.emit("failed", (error_message(error),))
         else:
             if self._stop.is_set():
@@ -204,7 +204,7 @@ class Worker(QObject):
             self._told.emit("progressed", (done, total))
 
     def _deliver(self, name: str, values: tuple[Any, ...]) -> None:
-        """Emit in the main thread what the thread reports."""
+        """Emit on the main thread what the thread reports."""
         try:
             if not self._abandoned:
                 getattr(self, name).emit(*values)
@@ -220,7 +220,7 @@ class Worker(QObject):
 
 
 def error_message(error: BaseException) -> str:
-    """Return what a user reads of an error: its first line, or its kind."""
+    """Return the user-facing message of an error: its first line, or its type."""
     lines = str(error).strip().splitlines()
     if isinstance(error, (ValueError, OSError)) and lines:
         return lines[0]

@@ -1,1 +1,1 @@
-"""The dock in which a metaphase is checked region by region."""
+"""The dock for reviewing a metaphase region by region."""

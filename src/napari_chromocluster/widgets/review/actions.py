@@ -1,4 +1,4 @@
-"""What the keys and buttons of the review dock do."""
+"""Actions of the keys and buttons of the review dock."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ if TYPE_CHECKING:
 
 
 class ReviewActions(ReviewBase):
-    """The deciding, mending, classifying and exporting half of the dock."""
+    """The part of the dock that decides, edits, classifies and exports regions."""
 
     # ---------------------------------------------------------------- deciding
 
     def _chosen(self) -> list[Key]:
-        """Return the selected regions; says so where there are none."""
+        """Return the selected regions; shows a message if there are none."""
         keys = self.gallery.selected_keys() if self.session is not None else []
         if not keys:
             self.banner.info("Select a region first: click it in the gallery or in the picture.")
         return keys
 
     def set_type(self, kind: ClusterType) -> None:
-        """Give the selected regions a type, and go on to the next that waits."""
+        """Set the type of the selected regions, and go to the next one that needs review."""
         keys = self._chosen()
         if self.session is not None and keys:
             self.banner.clear()
@@ -65,14 +65,14 @@ class ReviewActions(ReviewBase):
                 self.go(1)
 
     def drop(self, keys: Sequence[Key], kind: str) -> None:
-        """Give regions the type on which they were dropped."""
+        """Set the type of regions that were dropped on its group."""
         if self.session is not None and self.selected is not None and keys:
             self.banner.clear()
             self.session.set_type(keys, kind)
             self.selected.select(keys)
 
     def accept(self) -> None:
-        """Confirm the selected regions and go on to the next that waits."""
+        """Accept the types of the selected regions and go to the next one that needs review."""
         keys = self._chosen()
         if self.session is not None and keys:
             self.banner.clear()
@@ -80,7 +80,7 @@ class ReviewActions(ReviewBase):
             self.go(1)
 
     def restore_model(self) -> None:
-        """Let the model's opinion hold for the selected regions."""
+        """Restore the model's types of the selected regions."""
         keys = self._chosen()
         if self.session is None or not keys:
             return
@@ -90,11 +90,11 @@ class ReviewActions(ReviewBase):
             self.banner.info("No model has looked at this region: use Classify again.")
 
     def undo(self) -> None:
-        """Take the last decision back and go to where it was."""
+        """Undo the last decision and go to its regions."""
         self._step(self.session.undo() if self.session is not None else None, "undo")
 
     def undo_in_picture(self) -> None:
-        """Take the last decision back, or the last stroke while the user paints."""
+        """Undo the last decision, or the last stroke while the user is painting."""
         labels = self.labels
         if labels is not None and labels == self._painted_on():
             labels.undo()
@@ -102,7 +102,7 @@ class ReviewActions(ReviewBase):
             self.undo()
 
     def redo_in_picture(self) -> None:
-        """Make the last undone decision, or stroke, again."""
+        """Redo the last undone decision, or stroke while the user is painting."""
         labels = self.labels
         if labels is not None and labels == self._painted_on():
             labels.redo()
@@ -110,12 +110,12 @@ class ReviewActions(ReviewBase):
             self.redo()
 
     def _painted_on(self) -> Any:
-        """Return the layer that the user paints, None where the mouse moves the picture."""
+        """Return the layer that the user is painting on, or None in pan/zoom mode."""
         active = self.viewer.layers.selection.active
         return active if active is not None and str(active.mode) != "pan_zoom" else None
 
     def redo(self) -> None:
-        """Make the last undone decision again."""
+        """Redo the last undone decision."""
         self._step(self.session.redo() if self.session is not None else None, "redo")
 
     def _step(self, change: Any, word: str) -> None:
@@ -131,20 +131,20 @@ class ReviewActions(ReviewBase):
             self._choose(alive)
 
     def _choose(self, keys: list[Key]) -> None:
-        """Select regions that have come or changed, and frame them as they are now."""
+        """Select new or changed regions, and update their frames."""
         self.gallery.select(keys, tell=True)
-        # The selection may be the same as before, and then tells nobody.
+        # If the selection is the same as before, it emits no signal.
         if self.selected is not None:
             self.selected.draw()
 
     def go(self, step: int) -> None:
-        """Go to the next (1) or previous (-1) region that waits for a human.
+        """Go to the next (1) or previous (-1) region that needs review.
 
-        Where the frame that is shown has none left, go on to one that has.
+        If the frame that is shown has none left, go to another frame.
         """
         if self.session is None:
             return
-        # Qt gives the cursor to the first region by itself; only a selection is a place to go from.
+        # Qt makes the first region current automatically; only start from an actual selection.
         start = self.gallery.current_key() if self.gallery.selected_keys() else None
         entry = next_waiting(self._in_visiting_order(), start, step)
         if entry is None:
@@ -160,12 +160,12 @@ class ReviewActions(ReviewBase):
         self._go_to(entry)
 
     def go_to_unsure(self, threshold: float | None = None) -> None:
-        """Go to the first region of which the model is unsure, in whatever frame it is.
+        """Go to the first region that the model is unsure of, in any frame.
 
         Parameters
         ----------
         threshold : float, optional
-            Confidence below which a region is unsure (default: that of the Preferences).
+            Confidence below which a region is unsure (default: from the Preferences).
         """
         if self.session is None:
             return
@@ -176,16 +176,16 @@ class ReviewActions(ReviewBase):
             self._go_to(found[0])
 
     def _go_to(self, entry: ReviewItem) -> None:
-        """Select a region, in the frame in which it is."""
+        """Select a region and show its frame."""
         if self.canvas is not None:
             self.canvas.show_frame(entry.frame)
         self.gallery.select([(entry.frame, entry.label)], tell=True)
 
     def _in_visiting_order(self) -> list[ReviewItem]:
-        """Return the regions in the order they had when the user last chose one.
+        """Return the regions in the order they had when the user last selected one.
 
-        A decision moves a region to another place; going on from there would
-        leave out those that stood behind it.
+        A decision moves a region to another group; continuing from there would skip the regions
+        after its old position.
         """
         shown = {(one.frame, one.label): one for one in self.gallery.gallery.entries}
         known = [shown[key] for key in self._order if key in shown]
@@ -198,7 +198,7 @@ class ReviewActions(ReviewBase):
             self.canvas.next_frame()
 
     def show_keys(self) -> None:
-        """Show the help sheet; it does not stop the work."""
+        """Show the non-modal help sheet."""
         box = QMessageBox(self)
         box.setWindowTitle("Keys of the review")
         box.setTextFormat(Qt.TextFormat.RichText)
@@ -207,7 +207,7 @@ class ReviewActions(ReviewBase):
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.show()
 
-    # ---------------------------------------------------------------- mending
+    # ---------------------------------------------------------------- editing
 
     def split_watershed(self) -> None:
         """Split the selected region at its narrowest place."""
@@ -219,7 +219,7 @@ class ReviewActions(ReviewBase):
         """Split the region under a drawn line."""
         session, canvas = self.session, self.canvas
         self.leave_line()
-        # The line was drawn in the picture: keys are for the review again.
+        # The line was drawn in the canvas, so return the focus to the review's keys.
         self.gallery.setFocus(Qt.FocusReason.OtherFocusReason)
         if session is None or canvas is None:
             return
@@ -230,7 +230,7 @@ class ReviewActions(ReviewBase):
         self._mended(self._try(lambda: session.split_line(key, points)))
 
     def merge(self) -> None:
-        """Join the selected regions."""
+        """Merge the selected regions."""
         session, keys = self.session, self._chosen()
         if session is None or not keys:
             return
@@ -255,7 +255,7 @@ class ReviewActions(ReviewBase):
                 self.banner.info(f"Deleted {count_text(keys)}; undo brings them back.")
 
     def _mended(self, pieces: list[Key] | None) -> None:
-        """Select the new regions and let the model look at them at once."""
+        """Select the new regions and classify them immediately."""
         if not pieces:
             return
         self._choose(pieces)
@@ -265,12 +265,12 @@ class ReviewActions(ReviewBase):
     # ---------------------------------------------------------------- the model
 
     def reclassify(self) -> None:
-        """Let the model look at all regions that are new or have changed."""
+        """Classify all regions that are new or have changed."""
         if self.session is not None:
             self._classify(self.session.job())
 
     def _classify_waiting(self) -> None:
-        """Classify what is to be classified without asking."""
+        """Classify regions that need it without asking."""
         if self.session is None or self.task is not None:
             return
         waiting = self.session.needs_classification()
@@ -288,7 +288,7 @@ class ReviewActions(ReviewBase):
 
         def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> Any:
             if self.classifier is None:
-                # The first use brings torch and the weights, so here and not on the main thread.
+                # The first use loads torch and the weights, so not on the main thread.
                 prepare_torch()
                 from napari_chromocluster.models.classifier import load_model
 
@@ -311,7 +311,7 @@ class ReviewActions(ReviewBase):
         def failed(message: str) -> None:
             if self._released:
                 return
-            # Trying again by itself would only fail again.
+            # Automatic retries would only fail again.
             self.mend.automatic.setChecked(False)
             self.banner.error(message)
 
@@ -390,7 +390,7 @@ class ReviewActions(ReviewBase):
             return
         if self.keeper is not None:
             self._end_saving()
-            self.keeper.save_now()  # What is decided here counts in the ranking, too.
+            self.keeper.save_now()  # Current decisions count in the ranking, too.
 
         def read(found: tuple[dict[str, pd.DataFrame], dict[str, str]]) -> None:
             self._ranked_folder = Path(folder)

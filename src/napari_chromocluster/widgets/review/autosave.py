@@ -1,4 +1,4 @@
-"""Saving the review as it goes, and what to ask when a file was changed meanwhile."""
+"""Continuous saving of the review, and prompts if a file was changed on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_chromocluster.widgets.review.base import ReviewBase
 
 
 class ReviewSaving(ReviewBase):
-    """The saving part of the dock."""
+    """The part of the dock that saves the review."""
 
     def save(self) -> None:
         """Write the files in the background."""
@@ -29,7 +29,7 @@ class ReviewSaving(ReviewBase):
 
     def _saved(self) -> None:
         self._saving = None
-        # What could not be written is tried again with the next change, and at the end.
+        # Failed writes are retried with the next change, and on exit.
         if self.keeper is not None and self.keeper.dirty and not self.keeper.problem:
             self._save_timer.start()
         self._update_saving()

@@ -1,4 +1,4 @@
-"""What the parts of the review dock share: its state, and doing what may be refused."""
+"""Shared base of the review dock's parts: state and error handling."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class ReviewBase(QWidget):
-    """State of the dock and what all its parts call.
+    """State of the dock, and the methods that its parts call on each other.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class ReviewBase(QWidget):
         self.session: ReviewSession | None = None
         self.keeper: Autosave | None = None
         self.canvas: ReviewCanvas | None = None
-        #: What is selected, here and everywhere else.
+        #: The selection shared by all docks.
         self.selected: RegionSelection | None = None
         self.painter: Painter | None = None
         self.classifier: Any = None
@@ -84,7 +84,7 @@ class ReviewBase(QWidget):
         self._tiles: ThumbnailCache | None = None
         self._order: list[Key] = []
         self._fresh: set[Key] = set()
-        # Regions whose colour is not up to date; None: all.
+        # Regions whose color is outdated; None: all.
         self._uncolored: set[Key] | None = None
         self._folder: Path | None = None
         self._declined: set[Any] = set()
@@ -94,7 +94,7 @@ class ReviewBase(QWidget):
         self._opening = self._released = self._colored = False
 
     def _try(self, work: Callable[[], Any]) -> Any:
-        """Do something that may be refused; the reason goes to the banner."""
+        """Call a function that may raise; the error is shown in the banner."""
         try:
             result = work()
         except (ValueError, OSError) as error:
@@ -105,16 +105,16 @@ class ReviewBase(QWidget):
 
     @property
     def labels(self) -> Any:
-        """The labels layer that is chosen."""
+        """The selected labels layer."""
         return self.labels_combo.currentData()
 
     def _hold_keys(self) -> None:
-        """Let the keys hold in the picture while regions are reviewed and the dock is seen."""
+        """Enable the keys in the canvas while regions are reviewed and the dock is visible."""
         on = self.session is not None and self.isVisible() and not self._released
         self.keys.hold_in_canvas(on)
 
     def leave_line(self) -> None:
-        """Draw no line."""
+        """Stop drawing a line."""
         raise NotImplementedError
 
     def _end_saving(self) -> None:
@@ -139,7 +139,7 @@ class ReviewBase(QWidget):
         raise NotImplementedError
 
     def choose_image(self, layer: Any) -> None:
-        """Review another image that is open."""
+        """Review another open image."""
         raise NotImplementedError
 
     def _chosen(self) -> Sequence[Key]:

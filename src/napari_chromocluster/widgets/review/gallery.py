@@ -1,4 +1,4 @@
-"""The gallery: a virtual list of all regions, grouped by type, the least sure first."""
+"""The gallery: a virtual list of all regions, grouped by type, least certain first."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from napari_chromocluster.viewer.review.review_queue import (
 from napari_chromocluster.widgets.review.thumbnail_cache import ThumbnailCache
 
 _MIME = "application/x-chromocluster-regions"
-#: Role under which a row's `Entry` or `Header` is found.
+#: Role of a row's `ReviewItem` or `Header`.
 ITEM_ROLE = int(Qt.ItemDataRole.UserRole)
 
 
 @dataclass(frozen=True)
 class Header:
-    """Head of a group."""
+    """Header of a group."""
 
     kind: str
     count: int
@@ -43,13 +43,13 @@ class Header:
 
     @property
     def text(self) -> str:
-        """Name and number, and how many of them wait for a human."""
+        """Name and region count, and how many of them need review."""
         base = f"{display_name(self.kind)}  {self.count}"
         return f"{base}  ({self.waiting} left)" if self.waiting and self.kind else base
 
 
 class GalleryModel(QAbstractListModel):
-    """Regions and the heads of their groups, as rows.
+    """Regions and group headers, as rows.
 
     Parameters
     ----------
@@ -63,17 +63,17 @@ class GalleryModel(QAbstractListModel):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._rows: list[ReviewItem | Header] = []
-        #: The regions in the order of the gallery, and those that a human should look at.
+        #: The regions in the order of the gallery, and those that need review.
         self.entries: tuple[ReviewItem, ...] = ()
         self.waiting: tuple[ReviewItem, ...] = ()
-        #: Rows in which the head of a group stands.
+        #: Rows with group headers.
         self.heads: frozenset[int] = frozenset()
-        # By frame, then label: a tuple for each of thousands keeps the garbage collector busy.
+        # By frame, then label: thousands of tuples would keep the garbage collector busy.
         self._place: dict[int, dict[int, int]] = {}
         self.tiles: ThumbnailCache | None = None
 
     def show(self, entries: Sequence[ReviewItem]) -> None:
-        """Show regions in their order; what is selected stays so."""
+        """Show regions in the given order, keeping the selection."""
         rows, place, heads = _with_headers(entries)
         self.layoutAboutToBeChanged.emit()
         old = self.persistentIndexList()
@@ -89,7 +89,7 @@ class GalleryModel(QAbstractListModel):
         self.layoutChanged.emit()
 
     def tiles_made(self, keys: Iterable[Key]) -> None:
-        """Redraw rows whose thumbnail is there now."""
+        """Redraw rows whose thumbnail has become available."""
         found = (_row_of(self._place, key) for key in keys)
         rows = sorted(row for row in found if row is not None)
         if rows:
@@ -98,12 +98,12 @@ class GalleryModel(QAbstractListModel):
             )
 
     def index_of(self, key: Key) -> QModelIndex:
-        """Return where a region is; invalid where it is not shown."""
+        """Return the index of a region; invalid if it is not shown."""
         row = _row_of(self._place, key)
         return QModelIndex() if row is None else self.index(row)
 
     def item(self, index: QModelIndex) -> ReviewItem | Header | None:
-        """Return what stands in a row."""
+        """Return the item in a row."""
         return self._rows[index.row()] if 0 <= index.row() < len(self._rows) else None
 
     # ------------------------------------------------------------------- Qt
@@ -114,7 +114,7 @@ class GalleryModel(QAbstractListModel):
         return len(self._rows) if parent is None or not parent.isValid() else 0
 
     def data(self, index: QModelIndex, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:
-        """Return what Qt asks of a row."""
+        """Return the data of a row for a role."""
         item = self.item(index)
         if item is None:
             return None
@@ -135,7 +135,7 @@ class GalleryModel(QAbstractListModel):
         return None
 
     def flags(self, index: QModelIndex) -> Any:
-        """Regions can be selected and dragged; groups take drops."""
+        """Regions can be selected and dragged; groups accept drops."""
         item = self.item(index)
         if isinstance(item, Header):
             return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsDropEnabled
@@ -147,15 +147,15 @@ class GalleryModel(QAbstractListModel):
         )
 
     def supportedDropActions(self) -> Any:
-        """Regions move."""
+        """Regions are moved."""
         return Qt.DropAction.MoveAction
 
     def mimeTypes(self) -> list[str]:
-        """Only our own regions are taken."""
+        """Only our own regions are accepted."""
         return [_MIME]
 
     def mimeData(self, indexes: Iterable[QModelIndex]) -> QMimeData:
-        """Pack the regions that are dragged."""
+        """Serialize the dragged regions."""
         items = [self.item(index) for index in indexes]
         text = ";".join(f"{one.frame},{one.label}" for one in items if isinstance(one, ReviewItem))
         data = QMimeData()
@@ -165,13 +165,13 @@ class GalleryModel(QAbstractListModel):
     def canDropMimeData(
         self, data: QMimeData, action: Any, row: int, column: int, parent: QModelIndex
     ) -> bool:
-        """Whether regions may be dropped there."""
+        """Return whether regions may be dropped at a position."""
         return data.hasFormat(_MIME) and bool(self._kind_at(row, parent))
 
     def dropMimeData(
         self, data: QMimeData, action: Any, row: int, column: int, parent: QModelIndex
     ) -> bool:
-        """Give the regions the type on which they were dropped."""
+        """Set the type of regions to that of the group they were dropped on."""
         kind = self._kind_at(row, parent)
         if not kind or not data.hasFormat(_MIME):
             return False
@@ -191,15 +191,15 @@ class GalleryModel(QAbstractListModel):
 def _with_headers(
     entries: Sequence[ReviewItem],
 ) -> tuple[list[ReviewItem | Header], dict[int, dict[int, int]], frozenset[int]]:
-    """Return the rows, where each region stands, and where the heads of the groups stand."""
+    """Return the rows, the row of each region, and the rows of the group headers."""
     groups: dict[str, list[ReviewItem]] = {kind: [] for kind in GROUPS}
     for entry in entries:
-        groups[entry[2]].append(entry)  # by place, not by name: there may be thousands
+        groups[entry[2]].append(entry)  # by index, for speed
     rows: list[ReviewItem | Header] = []
     place: dict[int, dict[int, int]] = {}
     heads = set()
     for kind, members in groups.items():
-        # Empty groups are shown too, for they take drops; the nameless one does not.
+        # Empty groups are shown too, since they accept drops; the unnamed one is not.
         if not members and (not kind or not entries):
             continue
         heads.add(len(rows))
@@ -216,7 +216,7 @@ def _row_of(place: Mapping[int, Mapping[int, int]], key: Sequence[Any]) -> int |
 
 
 def describe(entry: ReviewItem) -> str:
-    """Return a region in words, for tooltips and screen readers."""
+    """Return a text description of a region, for tooltips and screen readers."""
     if not entry.kind:
         return f"Region {entry.label}: not classified"
     name = ClusterType(entry.kind).display_name
@@ -226,15 +226,15 @@ def describe(entry: ReviewItem) -> str:
 
 
 class GalleryView(QListView):
-    """Shows a `GalleryModel` in tiles."""
+    """Shows a `GalleryModel` as tiles."""
 
-    #: The user has chosen another region.
+    #: The user has selected other regions.
     visited = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._quiet = False
-        #: Width of what is shown, in px: asked for each region whenever the list is laid out.
+        #: Viewport width in px; cached, since it is used for each region at every layout.
         self.line = self.viewport().width()
         self.gallery = GalleryModel(self)
         self.setModel(self.gallery)
@@ -256,15 +256,15 @@ class GalleryView(QListView):
         self.setAccessibleName("Regions by type")
 
     def resizeEvent(self, event: Any) -> None:
-        """Take note of the width before Qt lays the list out."""
+        """Store the width before Qt lays out the list."""
         self.line = event.size().width()
         super().resizeEvent(event)
 
     def keyboardSearch(self, search: str) -> None:
-        """Leave letters to the keys of the review."""
+        """Disable, since letters are shortcuts of the review."""
 
     def show_entries(self, entries: Sequence[ReviewItem]) -> None:
-        """Show regions; that rows come and go is no choice of the user."""
+        """Show regions; changes of rows do not count as a selection by the user."""
         before, self._quiet = self._quiet, True
         try:
             self.gallery.show(entries)
@@ -272,13 +272,13 @@ class GalleryView(QListView):
             self._quiet = before
 
     def selected_keys(self) -> list[Key]:
-        """Return the regions that are selected, in the order of the gallery."""
+        """Return the selected regions, in the order of the gallery."""
         rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
         items = [self.gallery.item(self.gallery.index(row)) for row in rows]
         return [(one.frame, one.label) for one in items if isinstance(one, ReviewItem)]
 
     def current_key(self) -> Key | None:
-        """Return the region that has the cursor."""
+        """Return the current region."""
         item = self.gallery.item(self.currentIndex())
         return (item.frame, item.label) if isinstance(item, ReviewItem) else None
 
@@ -288,11 +288,11 @@ class GalleryView(QListView):
         Parameters
         ----------
         keys : sequence of (frame, label)
-            The regions; those not shown are left out.
+            The regions; those not shown are ignored.
         tell : bool
             Whether `visited` is emitted.
         add : bool
-            Keep what is selected, and take the regions out where they are in.
+            Keep the current selection, and toggle the regions in it.
         """
         indexes = [index for key in keys if (index := self.gallery.index_of(key)).isValid()]
         model = self.selectionModel()
@@ -315,14 +315,14 @@ class GalleryView(QListView):
             self.scrollTo(indexes[0], QAbstractItemView.ScrollHint.EnsureVisible)
 
     def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
-        """Tell of a choice that the user has made."""
+        """Emit a selection made by the user."""
         super().selectionChanged(selected, deselected)
         if not self._quiet:
             self.visited.emit(self.selected_keys())
 
 
 def colors_of(preferences: Mapping[str, str], kind: str) -> str:
-    """Return the colour of a type, or that of what is not classified."""
+    """Return the color of a type, or that of unclassified regions."""
     from napari_chromocluster.viewer.overlay import UNCLASSIFIED
 
     return preferences.get(kind, ClusterType(kind).color) if kind else UNCLASSIFIED

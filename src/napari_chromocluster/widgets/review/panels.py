@@ -1,4 +1,4 @@
-"""The parts of the review dock around the gallery."""
+"""The panels of the review dock around the gallery."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 def button(text: str, tooltip: str, action: Callable[[], object]) -> QPushButton:
-    """Return a push button that leaves the focus with the gallery when it is clicked."""
+    """Return a push button that does not take the focus from the gallery when clicked."""
     made = QPushButton(text)
     made.setToolTip(tooltip)
     made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -61,7 +61,7 @@ class PromptBar(QFrame):
 
     @property
     def text(self) -> str:
-        """The question, empty while there is none."""
+        """The question, or empty."""
         return "" if self.isHidden() else str(self._label.text())
 
     @property
@@ -70,7 +70,7 @@ class PromptBar(QFrame):
         return {str(one.text()): one for one in self._buttons}
 
     def ask(self, question: str, answers: Mapping[str, Callable[[], object]]) -> None:
-        """Ask; the bar goes away when a button is clicked."""
+        """Ask a question; the bar is hidden when a button is clicked."""
         for old in self._buttons:
             self._layout.removeWidget(old)
             old.deleteLater()
@@ -89,7 +89,7 @@ class PromptBar(QFrame):
 
 
 class TypeBar(QWidget):
-    """A button for each type, and those for accepting, undoing and going on."""
+    """A button for each type, plus navigation, accept, undo and redo."""
 
     chosen = Signal(object)
 
@@ -116,10 +116,10 @@ class TypeBar(QWidget):
         self.redo = self._add(grid, 1, 4, "↷", "redo", None, "Redo", target)
 
     def set_colors(self, colors: Mapping[str, str]) -> None:
-        """Take the colours that the user chose."""
+        """Apply the colors that the user chose."""
         for kind, made in self._kinds.items():
             color = colors.get(str(kind), kind.color)
-            # A border on focus: who comes by the Tab key must see where he is.
+            # A border on focus, so that keyboard users can see the focused button.
             made.setStyleSheet(
                 f"QPushButton {{ background: {color}; color: black; font-weight: bold; }}"
                 "QPushButton:focus { border: 2px solid palette(text); }"
@@ -144,7 +144,7 @@ class TypeBar(QWidget):
         return made
 
     def set_steps(self, undo: str, redo: str) -> None:
-        """Say what undo and redo would do."""
+        """Show in the tooltips what undo and redo would do."""
         for made, word, text in ((self.undo, "Undo", undo), (self.redo, "Redo", redo)):
             made.setEnabled(bool(text))
             key = key_of(word.lower())
@@ -152,7 +152,7 @@ class TypeBar(QWidget):
 
 
 class EditPanel(QWidget):
-    """Split, merge and delete regions; classify again what has changed."""
+    """Split, merge, delete and reclassify regions."""
 
     line_toggled = Signal(bool)
 
@@ -188,7 +188,7 @@ class EditPanel(QWidget):
         grid.addWidget(self.automatic, 2, 1)
 
     def set_state(self, selected: int, waiting: int, busy: bool) -> None:
-        """Enable what can be done; a disabled button says why in its tooltip."""
+        """Enable available actions; a disabled button gives the reason in its tooltip."""
         rules = (
             (self.suggest, selected == 1, "Select one region first.",
              "Cut the selected region where it is narrowest and faintest (watershed)."),
@@ -288,7 +288,7 @@ class SummaryPanel(QWidget):
 
 
 class SavePanel(QWidget):
-    """Where the review is saved, and what can be exported."""
+    """Where the review is saved, and the export menu."""
 
     def __init__(self, exports: Sequence[tuple[str, str, Callable[[], object]]]) -> None:
         super().__init__()
@@ -320,6 +320,6 @@ class SavePanel(QWidget):
         row.addWidget(self.menu_button)
 
     def enable(self, text: str, why_not: str) -> None:
-        """Enable a line of the menu, or say in its tooltip why it cannot be used."""
+        """Enable a menu entry, or disable it and give the reason in its tooltip."""
         self._entries[text].setEnabled(not why_not)
         self._entries[text].setToolTip(why_not or self._tooltips[text])

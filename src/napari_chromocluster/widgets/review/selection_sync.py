@@ -1,4 +1,4 @@
-"""Following the gallery in the picture, the picture in the gallery, and the table in both."""
+"""Keep the gallery, the canvas and the features table in sync."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HOW_TO_DRAW = "Drag across the region in the picture, from edge to edge; Esc le
 
 
 class ReviewFollowing(ReviewBase):
-    """The part of the dock that keeps gallery, picture and table together."""
+    """The part of the dock that keeps gallery, canvas and table in sync."""
 
     def _show_entries(self) -> None:
         if self.session is None:
@@ -38,11 +38,11 @@ class ReviewFollowing(ReviewBase):
         if self.session is not None and self.selected is not None:
             there = self.session.tracker.hash_of
             self.selected.select([key for key in self.selected.keys if there(key)])
-            self.selected.draw()  # as they are now
+            self.selected.draw()  # update the frames
         if self._uncolored is not None:
             self._uncolored.update(keys)
         self._color_timer.start()
-        # Not once the keys rest: who decides fast would see the marks of long ago.
+        # Not restarted by each change: otherwise marks would be outdated while decisions are fast.
         if not self._letter_timer.isActive():
             self._letter_timer.start()
         self._save_timer.start()
@@ -65,7 +65,7 @@ class ReviewFollowing(ReviewBase):
         self._check_timer.start()
 
     def _check_pixels(self) -> None:
-        """Follow what a fast hand has painted."""
+        """Handle pixels changed by fast painting."""
         if self.session is not None:
             self.session.check_all()
 
@@ -73,7 +73,7 @@ class ReviewFollowing(ReviewBase):
         self._order = [(one.frame, one.label) for one in self.gallery.gallery.entries]
 
     def _boxes(self, keys: Collection[Key]) -> list[Box]:
-        """Return the boxes of regions that are selected."""
+        """Return the bounding boxes of some regions."""
         if self.session is None:
             return []
         rows = self.session.rows(keys)
@@ -85,7 +85,7 @@ class ReviewFollowing(ReviewBase):
         ]
 
     def _visited(self, keys: list[Key]) -> None:
-        """Follow the gallery in the canvas."""
+        """Show the regions selected in the gallery in the canvas."""
         if self.canvas is not None and self.selected is not None:
             current = self.gallery.current_key()
             if keys:
@@ -94,7 +94,7 @@ class ReviewFollowing(ReviewBase):
         self._update_state()
 
     def _picked(self, key: Key, add: bool) -> None:
-        """Follow a click in the canvas; the keys of the review hold from here on."""
+        """Handle a click in the canvas, and move the focus to the review's keys."""
         self._remember_order()
         if self.selected is not None:
             if add:
@@ -104,12 +104,12 @@ class ReviewFollowing(ReviewBase):
         self.gallery.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _selection_changed(self) -> None:
-        """Follow what is selected, here or elsewhere."""
+        """Handle a changed selection, from here or elsewhere."""
         self._show_selected()
         self._tables.update_rows()
 
     def _show_selected(self) -> None:
-        """Select in the gallery what is selected of its regions."""
+        """Select in the gallery those of its regions that are selected."""
         if self.selected is not None:
             shown = self.gallery.gallery.index_of
             keys = [key for key in self.selected.keys if shown(key).isValid()]
@@ -118,7 +118,7 @@ class ReviewFollowing(ReviewBase):
         self._update_state()
 
     def _sought(self, key: Key) -> None:
-        """Show a region that the user seeks elsewhere, such as in the Features table."""
+        """Show a region requested elsewhere, such as in the Features table."""
         if self.canvas is not None:
             self.canvas.go_to(key)
 
@@ -132,11 +132,11 @@ class ReviewFollowing(ReviewBase):
                 self.banner.clear()
 
     def leave_line(self) -> None:
-        """Draw no line: a drag moves the picture again."""
+        """Stop drawing a line, so that a drag pans the image again."""
         self.mend.line.setChecked(False)
 
     def _recolor(self) -> None:
-        """Give the regions in the picture the colours of their types."""
+        """Color the changed regions in the canvas by type."""
         keys, self._uncolored = self._uncolored, set()
         if self.painter is not None and keys is not None:
             self.painter.color(keys)
@@ -144,11 +144,11 @@ class ReviewFollowing(ReviewBase):
             self.painter.color_all()
 
     def _reletter(self) -> None:
-        """Write the letters anew, unless the user has taken them away."""
+        """Redraw the letters, unless the user has hidden them."""
         if self.session is None or self.painter is None:
             return
         letters = letters_layer(self.viewer, self.session.labels)
-        # A layer that shows no types yet gets outlines: the bands must stay visible.
+        # A layer without types shown yet gets outlines, so that the bands stay visible.
         if not self._colored:
             self.painter.show_outlines()
         self._colored = True

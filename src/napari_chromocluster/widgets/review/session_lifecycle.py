@@ -1,4 +1,4 @@
-"""Choosing the metaphase, and beginning, restoring and ending its review."""
+"""Select the metaphase, and start, restore and end its review."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _KEPT = "The regions were removed from the viewer; their review is saved."
 
 
 class ReviewOpening(ReviewFollowing, ReviewSaving):
-    """The part of the dock that chooses, opens and closes reviews."""
+    """The part of the dock that selects, opens and closes reviews."""
 
     def _listen(self, on: bool) -> None:
-        """Begin to listen to the viewer and its layers, or end it."""
+        """Connect to the viewer and its layers, or disconnect."""
         events = self.viewer.layers.events
         for emitter, slot in (
             (events.inserted, self._layer_inserted),
@@ -62,19 +62,19 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
     def _layer_inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._refresh_layers)
         if event.value in image_layers(self.viewer):
-            self.leave_line()  # It lies over the picture across which the line was to be drawn.
+            self.leave_line()  # The new image covers the one across which the line was to be drawn.
         self._refresh_layers()
         if event.value in labels_layers(self.viewer):
             self._came = event.value
-        # Whoever else waits for images comes first: he may open the regions beside the file.
+        # Other listeners come first, since they may open the regions next to the file.
         self._settle_timer.start()
 
     def _layer_removed(self, event: Any) -> None:
-        # Once napari is done: closing a review and opening another takes layers away and adds some.
+        # After napari has finished, since closing and opening reviews removes and adds layers.
         self._removed_timer.start()
 
     def _refresh_layers(self, event: Any = None) -> None:
-        """Offer the layers that are open; keep the choice where it still exists."""
+        """List the open layers; keep the selection if it still exists."""
         if self._opening or self._released:
             return
         self.pixel_sizes.look_up()
@@ -83,12 +83,12 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         self._offer(image, restore=False)
 
     def _settle(self) -> None:
-        """Do what had to wait until whoever has added a layer is done with it."""
+        """Handle a new layer after its other listeners have finished."""
         self._follow_new_regions()
         self._restore()
 
     def _follow_new_regions(self) -> None:
-        """Review regions that have taken the place of those reviewed: these are hidden now."""
+        """Review new regions that replaced the reviewed ones, which are now hidden."""
         came, self._came = self._came, None
         old, image = self.labels, self.image
         if came is None or old is None or came == old or old.visible or not came.visible:
@@ -100,7 +100,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self.banner.info(f"{old.name!r} is hidden: {came.name!r} is reviewed now.")
 
     def _restore(self) -> None:
-        """Go on with what was saved of an image that has no regions yet."""
+        """Restore the saved review of an image that has no regions yet."""
         if self.session is None and self.image is not None and not self._released:
             self._open()
 
@@ -108,7 +108,8 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         set_choices(self.image_combo, image_layers(self.viewer), image, "open an image")
         fitting = matching_labels(self.viewer, image) if image is not None else []
         mine = labels_of(self.viewer, image) if image is not None else []
-        # Metaphases of one camera have one shape: labels chosen for another do not come along.
+        # Images from one camera have the same shape, so labels selected for another one are
+        # dropped.
         kept = self._offered_for is not None and self._offered_for == image
         chosen = self.labels if kept else None
         if chosen not in fitting:
@@ -121,7 +122,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         self._replaced_timer.start()
 
     def _leave_picture(self) -> None:
-        """End the review of a picture whose layer shows another one now."""
+        """End the review of an image whose layer now shows a different one."""
         session, image = self.session, self.image
         if session is None or session.image != image:
             return
@@ -139,28 +140,28 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         self._offer(self.image)
 
     def choose_image(self, layer: Any) -> None:
-        """Review another image that is open."""
+        """Review another open image."""
         select_item(self.image_combo, layer)
 
     @property
     def image(self) -> Any:
-        """The image layer that is chosen."""
+        """The selected image layer."""
         return self.image_combo.currentData()
 
     # ---------------------------------------------------------------- opening
 
     def _open(self, restore: bool = True) -> None:
-        """Begin to review what is chosen, or go on with what was saved of it.
+        """Start reviewing the selected layers, or restore their saved review.
 
-        Without ``restore`` an image without regions is left alone: regions that
-        were taken away must not come back by themselves.
+        Without ``restore`` an image without regions is skipped, so that removed regions do not
+        reappear automatically.
         """
         if self._opening or self._released:
             return
         image, labels = self.image, self.labels
         session = self.session
         if session is not None:
-            # napari hands plugins a new proxy of a layer each time: equal, not identical.
+            # napari gives plugins a new proxy of a layer each time: equal, not identical.
             same = labels is not None and session.image == image and session.labels == labels
             if same and tuple(session.tracker.labels.shape) == tuple(layer_data(labels).shape):
                 return
@@ -184,7 +185,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         self._update_state()
 
     def _is_kept(self) -> bool:
-        """Whether regions were taken away whose review is saved, just now or before."""
+        """Return whether regions with a saved review were removed, now or before."""
         if self.session is None:
             return bool(self.choice.text == _KEPT)
         gone = self.session.labels not in labels_layers(self.viewer)
@@ -220,11 +221,11 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
             self.banner.error(finding.message)
 
     def _go_back(self, finding: RestoreDecision, image: Any, others: Any) -> None:
-        """Review the saved regions instead of others; they may be open, but hidden."""
+        """Review the saved regions instead of others; they may already be open, but hidden."""
         saved = finding.saved
         if saved is None:
             return
-        others.visible = False  # Two sets of outlines over each other cannot be read.
+        others.visible = False  # Two overlapping sets of outlines are unreadable.
         fitting = (one for one in labels_of(self.viewer, image) if one != others)
         same = next((one for one in fitting if np.array_equal(layer_data(one), saved.labels)), None)
         if same is None:
@@ -234,7 +235,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         select_item(self.labels_combo, same)
 
     def _open_saved(self, finding: RestoreDecision, image: Any) -> None:
-        """Add the saved regions as a layer and review that."""
+        """Add the saved regions as a layer and review it."""
         saved = finding.saved
         if saved is None:
             return
@@ -288,7 +289,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         if finding is not None and finding.message:
             self.banner.info(finding.message)
         if finding is not None and finding.saved is not None and finding.saved.recovered:
-            # What the journal held goes into the files now.
+            # Write the recovered journal to the files.
             self.keeper.mark_dirty()
             self._save_timer.start()
 

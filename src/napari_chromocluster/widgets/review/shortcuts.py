@@ -1,8 +1,8 @@
-"""The keys of the review: one registry that binds them and prints the help sheet.
+"""The keys of the review: one registry that binds them and generates the help sheet.
 
-The keys hold where the gallery has the focus, and those that decide and step hold in
-napari's canvas, too, so that nothing is painted by accident; napari's own are back there when
-the dock is closed or nothing is reviewed.
+The keys are active while the gallery has the focus. Those for deciding and navigating are also
+active in napari's canvas, so that nothing is painted by accident. napari's own keys are restored
+when the dock is closed or nothing is reviewed.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from napari_chromocluster.cluster_types import TYPES
 
 @dataclass(frozen=True)
 class Shortcut:
-    """What a key does.
+    """The action of a key.
 
     Attributes
     ----------
     key : str
-        As Qt writes it.
+        In Qt's notation.
     text : str
-        For the help sheet.
+        Text in the help sheet.
     action : str
         Method of the dock.
     argument : object
-        What the method is called with, None for nothing.
+        Argument of the method; None for no argument.
     leaves : bool
-        Whether it ends drawing in the picture: then it holds there, too, and only meanwhile.
+        Whether it ends drawing in the canvas; if so, it is active everywhere, but only while
+        drawing.
     canvas : str
-        Method of the dock that the key calls in the picture; empty where napari's holds there.
+        Method of the dock that the key calls in the canvas; empty if napari's key is kept there.
     """
 
     key: str
@@ -90,46 +91,47 @@ class Shortcuts:
     Parameters
     ----------
     widget : QWidget
-        The keys hold while it, or a widget in it, has the focus.
+        The keys are active while it, or a widget in it, has the focus.
     target : object
         Has the methods that the registry names.
     viewer : napari.Viewer
-        In whose canvas some of them hold.
+        Some keys are also active in its canvas.
     """
 
     def __init__(self, widget: QWidget, target: Any, viewer: Any) -> None:
         self._widget, self._target, self._viewer = widget, target, viewer
         self._in_canvas = False
-        #: Whose keys were taken in the canvas, and what they did.
+        #: Owner, key and previous binding of the keys overridden in the canvas.
         self._taken: list[tuple[Any, str, Any]] = []
         self._shortcuts: list[QShortcut] = []
         self._leaving: list[QShortcut] = []
 
     @property
     def bound(self) -> bool:
-        """Whether the keys hold."""
+        """Whether the keys are bound."""
         return bool(self._shortcuts)
 
     def bind(self) -> None:
-        """Bind all keys; does nothing where they are bound."""
+        """Bind all keys; does nothing if already bound."""
         if self._shortcuts:
             return
         for command in COMMANDS:
             shortcut = QShortcut(QKeySequence(command.key), self._widget)
             context = Qt.ShortcutContext.WidgetWithChildrenShortcut
             if command.leaves:
-                # The canvas may be in another window than the dock.
+                # The canvas may be in a different window than the dock.
                 context = Qt.ShortcutContext.ApplicationShortcut
                 shortcut.setEnabled(False)
                 self._leaving.append(shortcut)
             shortcut.setContext(context)
             shortcut.activated.connect(lambda one=command: self._call(one))
-            # A menu of the window may know the same key: with the gallery in focus, ours is meant.
+            # A menu of the window may use the same key; with the gallery in focus, ours takes
+            # precedence.
             shortcut.activatedAmbiguously.connect(lambda one=command: self._call(one))
             self._shortcuts.append(shortcut)
 
     def hold_in_canvas(self, on: bool) -> None:
-        """Let keys hold in the picture, whichever layer is active; or give them back to napari."""
+        """Bind keys in the canvas, whichever layer is active, or restore napari's keys."""
         if on == self._in_canvas:
             return
         self._in_canvas = on
@@ -144,7 +146,7 @@ class Shortcuts:
             self._taken.clear()
 
     def _follow_active(self, event: Any = None) -> None:
-        """Take the keys of the active layer, which come before those of the viewer."""
+        """Override the keys of the active layer, which take precedence over those of the viewer."""
         layer = self._viewer.layers.selection.active
         if layer is not None and not any(one == layer for one, _, _ in self._taken):
             self._bind_canvas(layer)
@@ -162,7 +164,7 @@ class Shortcuts:
             self._taken.append((provider, key, old))
 
     def unbind(self) -> None:
-        """Give all keys back."""
+        """Unbind all keys and restore napari's."""
         self.hold_in_canvas(False)
         for shortcut in self._shortcuts:
             shortcut.setEnabled(False)
@@ -172,7 +174,7 @@ class Shortcuts:
         self._leaving.clear()
 
     def hold_leaving(self, on: bool) -> None:
-        """Let the keys that end drawing hold, while something is drawn."""
+        """Enable the keys that end drawing, or disable them."""
         for shortcut in self._leaving:
             shortcut.setEnabled(on)
 

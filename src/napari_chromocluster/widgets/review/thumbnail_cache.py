@@ -1,4 +1,4 @@
-"""Thumbnails made off the main thread and kept."""
+"""A cache of thumbnails that are drawn off the main thread."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from napari_chromocluster.viewer.review.thumbnails import thumbnail, usual_lengt
 from napari_chromocluster.widgets.common.worker import forget, keep_track
 
 _log = logging.getLogger(__name__)
-#: Side of a thumbnail, in px: the least, the usual and the most.
+#: Minimum, default and maximum side of a thumbnail, in px.
 SMALLEST, TILE, LARGEST = 48, 72, 160
-#: Thumbnails that are kept (each about 20 kB).
+#: Maximum number of cached thumbnails (about 20 kB each).
 _KEPT = 6000
-#: Thumbnails that are told of at once.
+#: Number of thumbnails per signal.
 _BATCH = 24
 
 
 class ThumbnailCache(QObject):
-    """Makes the thumbnails that are asked for, the latest wish first.
+    """Draws requested thumbnails, the latest request first.
 
     Parameters
     ----------
     session : ReviewSession
-        Where the pixels are.
+        Provides the pixels.
     """
 
     made = Signal(object)
@@ -56,18 +56,18 @@ class ThumbnailCache(QObject):
         self._thread.start()
 
     def refresh_boxes(self) -> None:
-        """Learn where regions are after an edit."""
+        """Update the bounding boxes after an edit."""
         self._boxes = dict(_boxes(self._session))
 
     def set_size(self, size: int) -> None:
-        """Make thumbnails of another size from now on."""
+        """Change the size of thumbnails."""
         with self._condition:
             self._size = size
             self._wanted.clear()
             self._pixmaps.clear()
 
     def pixmap(self, key: Key) -> QPixmap | None:
-        """Return a thumbnail, or None and make it; the old one serves until then."""
+        """Return a thumbnail, or None and request it."""
         name = (key, self._session.tracker.hash_of(key))
         found = self._pixmaps.get(name)
         if found is None and key in self._boxes:
@@ -79,7 +79,7 @@ class ThumbnailCache(QObject):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to be made."""
+        """Whether there are no pending requests."""
         return not self._wanted
 
     def end(self) -> None:
@@ -89,7 +89,7 @@ class ThumbnailCache(QObject):
         forget(self)
 
     def cancel(self) -> None:
-        """Make no more thumbnails."""
+        """Stop drawing thumbnails."""
         with self._condition:
             self._ended = True
             self._wanted.clear()
@@ -101,7 +101,7 @@ class ThumbnailCache(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether the thread goes on."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
@@ -131,9 +131,9 @@ class ThumbnailCache(QObject):
             signal = self._session.signal(frame)[y0:y1, x0:x1]
             return thumbnail(signal, mask, size, self._length)
         except (ValueError, IndexError):
-            pass  # The labels changed under our hands; the edit asks for a new tile.
+            pass  # The labels changed in the meantime; the edit requests a new tile.
         except Exception:
-            # Lazy images fail in many ways, and the tiles of all other regions come after this.
+            # Lazy images fail in many ways, which must not prevent the tiles of all other regions.
             if not self._failed:
                 _log.warning("A thumbnail could not be made", exc_info=True)
             self._failed = True
@@ -141,7 +141,7 @@ class ThumbnailCache(QObject):
 
     def _keep(self, done: list[tuple[tuple[Key, int], NDArray[np.uint8]]]) -> None:
         for name, planes in done:
-            if len(planes) != self._size:  # another size was chosen meanwhile
+            if len(planes) != self._size:  # another size was set meanwhile
                 continue
             self._pixmaps[name] = _pixmap(planes)
         while len(self._pixmaps) > _KEPT:

@@ -1,4 +1,4 @@
-"""How a tile and the head of a group are drawn."""
+"""Drawing of tiles and group headers in the gallery."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _GROUND = {True: "#c9c9c9", False: "#f2f2f2"}
 
 
 class TileDelegate(QStyledItemDelegate):
-    """Draws regions with colour, letter, and marks for unsure, stale and decided by hand.
+    """Draws regions with color, letter, and marks for unsure, stale and decided by hand.
 
     Parameters
     ----------
     view : GalleryView
         The gallery.
-    colors : mapping of type to colour
+    colors : mapping of type to color
         From the Preferences.
     """
 
@@ -39,7 +39,7 @@ class TileDelegate(QStyledItemDelegate):
         self._sizes = ((-1, -1), QSize(), QSize())
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
-        """Return the size of a tile; the head of a group takes a whole line."""
+        """Return the size of a tile; group headers take up a whole line."""
         # Called for every region whenever the list is laid out: thousands of times.
         view = self._view
         if (view.line, self.tile) != self._sizes[0]:

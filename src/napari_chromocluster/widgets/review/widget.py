@@ -1,4 +1,4 @@
-"""The review dock: gallery, keys and saving, kept together for one metaphase at a time."""
+"""The review dock: gallery, keys and saving for one metaphase at a time."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ if TYPE_CHECKING:
     import napari
 
 RANK_STACK = "Rank the frames of this stack"
-#: Milliseconds without a change after which the files are written; the journal is never late.
+#: Milliseconds without a change before the files are written; the journal is written immediately.
 _SAVE_AFTER = 1500
 _RECOLOR_AFTER = 40
 _LETTERS_AFTER = 120
 _CHECK_AFTER = 120
-#: Milliseconds after which Qt has laid out a group that was unfolded.
+#: Milliseconds until Qt has laid out an expanded group.
 _UNFOLDED_AFTER = 50
 
 
 class ReviewWidget(ReviewOpening, ReviewActions):
-    """Check the regions of a metaphase one by one, with keys, and never lose a correction.
+    """Review the regions of a metaphase with the keyboard, saving every correction.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             box.activated.connect(lambda _: show_only(self.viewer, self.image, self.labels))
 
     def _resize_tiles(self, size: int) -> None:
-        """Show the regions larger or smaller."""
+        """Change the size of the tiles."""
         self.delegate.tile = size
         if self._tiles is not None:
             self._tiles.set_size(size)
@@ -172,7 +172,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         return self._scroller
 
     def _show_ranking_table(self) -> None:
-        """Unfold the group that holds the ranking; once it is laid out, scroll there."""
+        """Expand the group with the ranking, then scroll to it."""
         for box in self._groups:
             if box.isAncestorOf(self.summary.table):
                 box.header.setChecked(True)
@@ -216,7 +216,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
     # ---------------------------------------------------------------- state
 
     def _update_state(self) -> None:
-        """Bring status, buttons and summary in line with what is there."""
+        """Update status, buttons and summary to the current state."""
         session = self.session
         if session is None:
             self.status.setText(self._why_empty())
@@ -260,7 +260,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._update_saving()
 
     def _waiting_elsewhere(self, frame: int) -> int:
-        """Return how many regions wait in the frames that are not shown."""
+        """Return the number of regions that need review in other frames."""
         if self.session is None:
             return 0
         rows = self.session.table[(self.session.table["frame"] != frame).to_numpy()]
@@ -276,7 +276,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         return "Choose regions that belong to this image."
 
     def take_preferences(self) -> None:
-        """Take over what has been changed in napari's Preferences meanwhile."""
+        """Apply changes made in napari's Preferences."""
         chosen = preferences()
         if chosen == self.preferences:
             return
@@ -308,7 +308,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             self._watch_place()
 
     def _watch_place(self) -> None:
-        """Follow the tab of the dock: Qt neither hides nor shows what lies under another tab."""
+        """Observe the dock's tab: Qt sends no show or hide events for tabbed docks."""
         place: QWidget | None = self.parentWidget()
         while place is not None and not isinstance(place, QDockWidget):
             place = place.parentWidget()
@@ -318,16 +318,16 @@ class ReviewWidget(ReviewOpening, ReviewActions):
 
     def _came_up(self, visible: bool) -> None:
         if visible and not self._released:
-            # Once the click on the tab is done with, which gives the focus to the window.
+            # After the click on the tab has been handled, which gives the focus to the window.
             self._focus_timer.start()
 
     def _take_focus(self) -> None:
-        """Let the keys hold; else they would be napari's, whose 2 paints."""
+        """Take the focus so that the keys work; in napari, the key 2 starts painting."""
         if self.isVisible():
             self.gallery.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def hideEvent(self, event: Any) -> None:
-        """Give the keys back and save when the dock is closed or covered."""
+        """Unbind the keys and save when the dock is closed or covered."""
         super().hideEvent(event)
         self.keys.unbind()
         self.leave_line()
@@ -336,7 +336,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             self.keeper.save_now()
 
     def event(self, event: Any) -> bool:
-        """Let go of everything when napari takes the dock away."""
+        """Release all resources when napari removes the dock."""
         done = bool(super().event(event))
         if event.type() == QEvent.Type.WindowActivate and not self._released:
             self.take_preferences()
@@ -345,7 +345,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         return done
 
     def closeEvent(self, event: Any) -> None:
-        """Save and let go of the viewer when the dock closes."""
+        """Save and disconnect from the viewer when the dock closes."""
         self.release()
         super().closeEvent(event)
 
@@ -364,7 +364,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
 
 
 class _Shrinking(Scroller):
-    """Scrolls up and down, and is never higher than what it holds."""
+    """Scrolls vertically, and is never taller than its content."""
 
     _MOST = 330
 
@@ -384,7 +384,7 @@ class _Shrinking(Scroller):
         return QSize(hint.width(), min(hint.height() + 2, self._MOST))
 
     def minimumSizeHint(self) -> QSize:
-        """Return a height at which the headings are seen."""
+        """Return a height at which the headings are visible."""
         return QSize(super().minimumSizeHint().width(), min(self.sizeHint().height(), 60))
 
 

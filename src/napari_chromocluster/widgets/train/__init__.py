@@ -1,1 +1,1 @@
-"""The dock in which a lab trains a model on its own annotated metaphases."""
+"""The dock for training a model on annotated metaphases."""

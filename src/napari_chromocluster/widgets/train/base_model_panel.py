@@ -1,4 +1,4 @@
-"""What a training starts from: a model of the list, pretrained weights, or a file."""
+"""The starting point of a training: a listed model, pretrained weights, or a file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from napari_chromocluster.widgets.common.worker import Worker
 from napari_chromocluster.widgets.train.controls import button, combo, form
 
 _SCRATCH = "compact"
-#: Where a download comes from; None asks the backbone's own address.
+#: Function that downloads the weights of a backbone.
 Download = Callable[..., Path]
 
 
 class BaseModelPanel(QWidget):
-    """Chooses what to start from; downloads weights once their licence is accepted."""
+    """Selects the starting point; downloads weights once their license is accepted."""
 
     changed = Signal()
     failed = Signal(str)
@@ -82,7 +82,7 @@ class BaseModelPanel(QWidget):
     # ---------------------------------------------------------------- choice
 
     def refresh(self) -> None:
-        """Offer the models and backbones that there are now."""
+        """List the models and backbones currently available."""
         chosen = self.choice
         self.start_combo.blockSignals(True)
         self.start_combo.clear()
@@ -100,11 +100,11 @@ class BaseModelPanel(QWidget):
 
     @property
     def choice(self) -> str:
-        """Name of the model or backbone that is chosen."""
+        """Name of the selected model or backbone."""
         return str(self.start_combo.currentData() or "default")
 
     def choose(self, name: str) -> None:
-        """Choose a model or backbone by name."""
+        """Select a model or backbone by name."""
         place = self.start_combo.findData(name)
         if place < 0:
             self.start_combo.addItem(Path(name).stem, name)
@@ -113,13 +113,13 @@ class BaseModelPanel(QWidget):
 
     @property
     def is_large(self) -> bool:
-        """Whether a pretrained backbone is chosen, which knows no types yet."""
+        """Whether a pretrained backbone is selected, which has not learned the types yet."""
         spec = BACKBONES.get(self.choice)
         return spec is not None and not spec.is_compact
 
     @property
     def ready(self) -> bool:
-        """Whether what is chosen is on this machine."""
+        """Whether the selected weights are on this machine."""
         return not self.is_large or self._weights() is not None
 
     def _weights(self) -> str | None:
@@ -127,12 +127,12 @@ class BaseModelPanel(QWidget):
         return self._local.get(self.choice) or (str(path) if path.is_file() else None)
 
     def applied(self, config: TrainingConfig) -> TrainingConfig:
-        """Return a configuration that begins with what is chosen, once that is downloaded.
+        """Return a configuration that starts from the selected weights, once they are available.
 
         Raises
         ------
         ConfigError
-            If it cannot be begun with.
+            If it is not a valid starting point.
         """
         if not self.ready:
             return shaped_for(config, self.choice)
@@ -145,7 +145,7 @@ class BaseModelPanel(QWidget):
     # ---------------------------------------------------------------- weights
 
     def start_download(self) -> None:
-        """Download the weights that are chosen, in the background."""
+        """Download the selected weights in the background."""
         if self._task is not None:
             return
         name, fetch = self.choice, self.download
@@ -160,13 +160,13 @@ class BaseModelPanel(QWidget):
         self._update()
 
     def cancel(self) -> None:
-        """Stop the download; it goes on from there the next time."""
+        """Stop the download; it can be resumed later."""
         if self._task is not None:
             self._task.cancel()
 
     @property
     def task(self) -> Worker | None:
-        """The download that runs."""
+        """The current download."""
         return self._task
 
     def _arrived(self, done: int, total: int) -> None:
@@ -187,12 +187,12 @@ class BaseModelPanel(QWidget):
             self.use_local(found)
 
     def use_local(self, path: str | Path) -> None:
-        """Use a local file as the weights of the backbone that is chosen."""
+        """Use a local file as the weights of the selected backbone."""
         self._local[self.choice] = str(path)
         self._chosen()
 
     def _update(self, *_: object) -> None:
-        """Show what is needed before the choice can be used."""
+        """Show what is needed before the selected weights can be used."""
         spec = BACKBONES.get(self.choice)
         missing = self.is_large and not self.ready
         busy = self._task is not None

@@ -1,4 +1,4 @@
-"""How far a trained model's confidence can be believed: reliability plot and temperature."""
+"""Calibration of a trained model: reliability plot and temperature."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BLUE, _GRAY = "#56B4E9", "#888888"
 
 
 class CalibrationPlot(QWidget):
-    """Share of right answers against confidence; on the diagonal the model knows what it knows."""
+    """Accuracy against confidence; on the diagonal the model is perfectly calibrated."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class CalibrationPlot(QWidget):
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setMouseEnabled(x=False, y=False)
-        # The wheel scrolls the dock: it must not be caught by a plot on the way.
+        # The wheel scrolls the dock and must not be captured by a plot.
         self.plot.wheelEvent = lambda event: event.ignore()
         self.plot.setLabel("bottom", "confidence")
         self.plot.setLabel("left", "share right")

@@ -1,4 +1,4 @@
-"""Small controls that the panels of the training dock share."""
+"""Small controls shared by the panels of the training dock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 
 
 def button(text: str, tooltip: str, action: Callable[[], object] | None = None) -> QPushButton:
-    """Return a push button that may become as narrow as its row needs."""
+    """Return a push button that can shrink as needed."""
     made = QPushButton(text)
     made.setToolTip(tooltip)
     made.setMinimumWidth(10)
@@ -26,13 +26,13 @@ def button(text: str, tooltip: str, action: Callable[[], object] | None = None) 
 
 
 def _let_the_wheel_pass(control: QWidget) -> None:
-    """Leave the wheel to the dock: scrolling through it must not change what is under the mouse."""
+    """Leave the wheel to the dock: scrolling must not change the value under the mouse."""
     control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     control.wheelEvent = lambda event: event.ignore()
 
 
 def spin(low: int, high: int, tooltip: str) -> QSpinBox:
-    """Return a box for whole numbers."""
+    """Return a spin box for integers."""
     made = QSpinBox()
     _let_the_wheel_pass(made)
     made.setRange(low, high)
@@ -41,7 +41,7 @@ def spin(low: int, high: int, tooltip: str) -> QSpinBox:
 
 
 def share(low: float, high: float, tooltip: str) -> QDoubleSpinBox:
-    """Return a box for a share."""
+    """Return a spin box for a fraction."""
     made = QDoubleSpinBox()
     _let_the_wheel_pass(made)
     made.setRange(low, high)
@@ -51,7 +51,7 @@ def share(low: float, high: float, tooltip: str) -> QDoubleSpinBox:
 
 
 def combo(tooltip: str) -> QComboBox:
-    """Return a combo box that long names do not widen."""
+    """Return a combo box that does not widen for long names."""
     made = QComboBox()
     _let_the_wheel_pass(made)
     made.setToolTip(tooltip)
@@ -61,7 +61,7 @@ def combo(tooltip: str) -> QComboBox:
 
 
 def form() -> QFormLayout:
-    """Return a form whose fields take the width there is."""
+    """Return a form whose fields use the available width."""
     made = QFormLayout()
     made.setContentsMargins(0, 0, 0, 0)
     made.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)

@@ -1,4 +1,4 @@
-"""What is learnt from: open layers, annotation files and folders, with counts and warnings."""
+"""The training data: open layers, annotation files and folders, with counts and warnings."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from napari_chromocluster.widgets.common.worker import Worker
 from napari_chromocluster.widgets.train.controls import button
 
 _KEY = Qt.ItemDataRole.UserRole
-#: Groups of a source that are listed; the counts take all.
+#: Maximum number of groups listed per source; the counts include all.
 _MOST_GROUPS = 200
-#: Most height of the table, in px.
+#: Maximum height of the table, in px.
 _HIGHEST = 190
 _AMBER = "#E69F00"
 _LAYER = "layer "
@@ -44,7 +44,7 @@ _LAYER = "layer "
 
 @dataclass(frozen=True)
 class DataCount:
-    """The annotations of each source, and the inventory of those that are used."""
+    """The annotations of each source, and the summary of those that are used."""
 
     titles: dict[str, str]
     tables: dict[str, pd.DataFrame]
@@ -58,7 +58,7 @@ def count(
     promoted: bool,
     config: TrainingConfig,
 ) -> DataCount:
-    """Count what layers and files hold; for another thread, since it takes its time.
+    """Count the annotations of layers and files; slow, so run it in a thread.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ def count(
     off : set of str
         Sources that are not used.
     promoted : bool
-        Whether to take what only the model decided.
+        Whether to include what only the model decided.
     config : TrainingConfig
-        Decides the split.
+        Determines the split.
     """
     files = _with_groups(files, off)
     used = [table for name, table in files.items() if name not in off]
@@ -84,7 +84,7 @@ def count(
     tables.update(files)
     images = [pairs[name].image for name in tables if name in pairs]
     titles = {
-        # The image's name is shorter and says as much, unless several labels lie over it.
+        # The image's name is shorter and sufficient, unless the image has several labels layers.
         name: pairs[name].image if images.count(pairs[name].image) == 1 else pairs[name].labels
         for name in tables
         if name in pairs
@@ -95,7 +95,7 @@ def count(
 
 
 def _what_divides(config: TrainingConfig) -> tuple[object, ...]:
-    """Return what decides which groups are checked on, and what is said of these."""
+    """Return the settings that determine the validation groups and the related texts."""
     return (
         config.folds, config.fold, config.validation_share, config.validation_groups,
         config.base_model,
@@ -103,7 +103,7 @@ def _what_divides(config: TrainingConfig) -> tuple[object, ...]:
 
 
 def _with_groups(files: Mapping[str, pd.DataFrame], off: set[str]) -> dict[str, pd.DataFrame]:
-    """Name the groups of files as a training does: of those that are used all at once."""
+    """Name the groups of files as training does, jointly for all files that are used."""
     named = {name: name_groups(table) for name, table in files.items() if name in off}
     used = {name: table for name, table in files.items() if name not in off}
     if used:
@@ -115,12 +115,12 @@ def _with_groups(files: Mapping[str, pd.DataFrame], off: set[str]) -> dict[str, 
 
 
 class DataPanel(QWidget):
-    """The table of sources and what it warns of.
+    """The table of sources and its warnings.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        The viewer whose annotated layers are offered.
+        The viewer whose annotated layers are listed.
     """
 
     changed = Signal()
@@ -138,7 +138,7 @@ class DataPanel(QWidget):
         self._count: Worker | None = None
         self._again = self._released = False
         self._build()
-        # Painting and reviewing change the tables often; they are counted once it rests.
+        # Painting and reviewing change the tables often, so they are counted after a pause.
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(300)
@@ -204,15 +204,15 @@ class DataPanel(QWidget):
     # ---------------------------------------------------------------- sources
 
     def pairs(self) -> dict[str, LayerPair]:
-        """Return the open pairs of layers by the name of their source, as they are now."""
+        """Return snapshots of the open pairs of layers, by the name of their source."""
         return {f"{_LAYER}{pair.labels}": pair for pair in open_pairs(self.viewer)}
 
     def used_pairs(self) -> list[LayerPair]:
-        """Return the open pairs of layers that are ticked."""
+        """Return the checked pairs of layers."""
         return [pair for name, pair in self.pairs().items() if name not in self._off]
 
     def files(self) -> list[str]:
-        """Return the annotation files and folders that are ticked."""
+        """Return the checked annotation files and folders."""
         return [name for name in self._files if name not in self._off]
 
     def add_sources(self, paths: Sequence[str | Path]) -> None:
@@ -275,14 +275,14 @@ class DataPanel(QWidget):
     # ---------------------------------------------------------------- showing
 
     def set_config(self, config: TrainingConfig) -> None:
-        """Take the split that a configuration wants."""
+        """Apply the split settings of a configuration."""
         had = self.config
         self.config = config
         if had is None or _what_divides(config) != _what_divides(had):
             self._pause.start()
 
     def refresh(self, event: Any = None) -> None:
-        """Count again, in the background, and bring table and warnings in line."""
+        """Count again in the background, and update table and warnings."""
         if self.config is None or self._released:
             return
         if self._count is not None:
@@ -306,7 +306,7 @@ class DataPanel(QWidget):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being read or counted, or will be."""
+        """Whether something is being read or counted, or is pending."""
         return (
             self._task is not None
             or self._count is not None
@@ -340,7 +340,7 @@ class DataPanel(QWidget):
         self.changed.emit()
 
     def _fit_height(self) -> None:
-        """Be as high as the sources need, but leave room for the rest of the dock."""
+        """Fit the height to the sources, up to a maximum."""
         row = max(self.tree.sizeHintForRow(0), 14)
         shown = sum(
             1 + (item.childCount() if item.isExpanded() else 0) for item in _top_items(self.tree)
@@ -388,7 +388,7 @@ class DataPanel(QWidget):
         self._pause.start()
 
     def release(self) -> None:
-        """Disconnect from the viewer, and read and count no more."""
+        """Disconnect from the viewer, and stop reading and counting."""
         self._released = True
         self._pause.stop()
         self._waiting.clear()
@@ -404,7 +404,7 @@ class DataPanel(QWidget):
 
 
 def _split_text(number: int, checked: int, folds: int) -> str:
-    """Say what is learnt from and checked on."""
+    """Return a text on the number of training and validation metaphases."""
     if not checked:
         return ""
     metaphases = _many(number, "metaphase")

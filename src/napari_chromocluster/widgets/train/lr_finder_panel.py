@@ -1,4 +1,4 @@
-"""The learning-rate finder of the dock: a short run of its own, drawn as it goes."""
+"""The learning-rate finder of the dock: a short separate run, plotted live."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_chromocluster.widgets.train.run_monitor import RunFollower
 
 
 class LearningRatePanel(QWidget):
-    """Shows loss against learning rate, and the rate that is suggested."""
+    """Shows loss against learning rate, and the suggested rate."""
 
     #: Row of the stage and the rate found for it.
     found = Signal(int, float)
@@ -58,16 +58,16 @@ class LearningRatePanel(QWidget):
 
     @property
     def busy(self) -> bool:
-        """Whether a search goes on."""
+        """Whether a search is running."""
         return self._task is not None or self._follower is not None
 
     def search(self, prepare: Callable[[Path], Run], row: int) -> None:
-        """Search a rate for a stage.
+        """Search a learning rate for a stage.
 
         Parameters
         ----------
         prepare : callable
-            Makes the run folder, given its place; called in the background.
+            Creates the run folder at the given path; called in the background.
         row : int
             The stage.
         """
@@ -86,7 +86,7 @@ class LearningRatePanel(QWidget):
                 shutil.rmtree(run.folder, ignore_errors=True)
                 return run
             start(run, find_rates=row)
-            if stop():  # nobody follows it any more
+            if stop():  # the search was cancelled meanwhile
                 run.request_stop()
             return run
 
@@ -98,7 +98,7 @@ class LearningRatePanel(QWidget):
         self._task.start()
 
     def cancel(self) -> None:
-        """End the search."""
+        """Cancel the search."""
         if self._task is not None:
             self._task.cancel()
         if self._follower is not None:
@@ -106,7 +106,7 @@ class LearningRatePanel(QWidget):
         self.label.setText("Stopping…")
 
     def release(self) -> None:
-        """End the search and look no more: the dock closes."""
+        """Cancel the search and stop following it when the dock closes."""
         self._released = True
         if self._task is not None:
             self._task.cancel()
@@ -115,7 +115,7 @@ class LearningRatePanel(QWidget):
             self._follower.stop()
 
     def _started(self, run: Run) -> None:
-        if self._released:  # it began in the moment in which the dock was closed
+        if self._released:  # it started just as the dock was closed
             run.request_stop()
             return
         self._follower = RunFollower(run, self)
@@ -165,7 +165,7 @@ class LearningRatePanel(QWidget):
 
 
 def _free_folder() -> Path:
-    """Return a folder for a search; what a search left whose napari was closed goes away."""
+    """Return an unused folder for a search, and delete those of searches that have ended."""
     folder = runs_dir() / ".rates"
     for old in list_runs(folder):
         if not old.process_alive():

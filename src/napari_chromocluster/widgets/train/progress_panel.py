@@ -1,4 +1,4 @@
-"""The live part of the dock: curves, bars, time left, device and memory."""
+"""Live progress of a training: curves, bars, time left, device and memory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from napari_chromocluster.training.progress import Curve, RunProgress, duration
 from napari_chromocluster.widgets.train.controls import button, form
 
 _GRAY, _BLUE, _GREEN = "#999999", "#56B4E9", "#009E73"
-#: Points of a curve that are drawn at most: more than there are pixels help nobody.
+#: Maximum number of points of a curve; more than the pixels of a plot are useless.
 _POINTS = 1500
-#: Batches of an epoch that must have been told of for their loss to be a curve.
+#: Minimum number of reported batches per epoch to plot the batch loss.
 _BATCHES_TOLD = 3
-#: Width of the numbers beside a plot, in px: the same for all, so that epochs stand one below the
-#: other.
+#: Width of the axis labels of a plot, in px; the same for all, so that epochs are aligned.
 _NUMBERS = 34
 
 
 class ProgressPanel(QWidget):
-    """What a training is doing, and how its curves run."""
+    """The state of a training, and its curves."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,13 +50,13 @@ class ProgressPanel(QWidget):
         layout.addWidget(self.sensitivity)
 
     def begin(self, progress: RunProgress) -> None:
-        """Show an empty pane for a run."""
+        """Show an empty panel for a run."""
         for plot in (self.loss, self.sensitivity):
             plot.set_stages(progress)
         self.show_progress(progress)
 
     def show_progress(self, progress: RunProgress) -> None:
-        """Bring everything in line with what a run told."""
+        """Update everything to the progress of a run."""
         self.headline.setText(headline(progress))
         self.epoch_bar.setValue(round(1000 * progress.done))
         self.epoch_bar.setFormat(_epoch_text(progress))
@@ -74,7 +73,7 @@ class ProgressPanel(QWidget):
 
 
 class _CurvePlot(QWidget):
-    """One plot over epochs, with lines where a stage begins."""
+    """A plot over epochs, with lines at the start of each stage."""
 
     def __init__(self, title: str, curves: dict[str, str]) -> None:
         super().__init__()
@@ -92,7 +91,7 @@ class _CurvePlot(QWidget):
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setMouseEnabled(x=False, y=False)
-        # The wheel scrolls the dock: it must not be caught by a plot on the way.
+        # The wheel scrolls the dock and must not be captured by a plot.
         self.plot.wheelEvent = lambda event: event.ignore()
         self.plot.setLabel("bottom", "epoch")
         self.plot.getAxis("left").setWidth(_NUMBERS)
@@ -113,14 +112,14 @@ class _CurvePlot(QWidget):
         self._shown: dict[str, tuple[float, ...]] = {}
 
     def set_stages(self, progress: RunProgress) -> None:
-        """Draw a line at the beginning of each stage, with its name."""
+        """Draw a line at the start of each stage, with its name."""
         for line in self._lines:
             self.plot.removeItem(line)
         self._lines = []
         for number, (begin, stage) in enumerate(
             zip(progress.bounds, progress.stages, strict=False)
         ):
-            # In turn high and low: the names of short stages stand side by side.
+            # Alternate the height, so that the names of short stages do not overlap.
             height = 0.92 - 0.16 * (number % 2)
             line = pg.InfiniteLine(
                 begin,
@@ -136,7 +135,7 @@ class _CurvePlot(QWidget):
         """Draw the curves."""
         for name, curve in curves.items():
             shown = (len(curve.x), *curve.x[-1:], *curve.y[-1:])
-            if self._shown.get(name) == shown:  # drawing is what costs time
+            if self._shown.get(name) == shown:  # drawing is slow
                 continue
             self._shown[name] = shown
             step = max(1, len(curve.x) // _POINTS)
@@ -144,7 +143,7 @@ class _CurvePlot(QWidget):
 
 
 def training_curve(progress: RunProgress) -> Curve:
-    """Return the loss of the batches, or of whole epochs where few batches were told of."""
+    """Return the loss of the batches, or of whole epochs if few batches were reported."""
     few = len(progress.batch_loss.x) < _BATCHES_TOLD * len(progress.train_loss.x)
     return progress.train_loss if few or not progress.batch_loss.x else progress.batch_loss
 
@@ -157,7 +156,7 @@ def _bar(tooltip: str) -> QProgressBar:
 
 
 def headline(progress: RunProgress) -> str:
-    """Say in a few words what a training is doing."""
+    """Return a short text on what a training is doing."""
     if progress.ended == "end":
         return "Stopped: the best so far is kept." if progress.stopped else "Finished."
     if progress.ended:
@@ -195,5 +194,5 @@ def _batch_state(progress: RunProgress) -> tuple[float, str]:
 
 
 def device_name(device: str) -> str:
-    """Return how a user calls a device."""
+    """Return the user-facing name of a device."""
     return {"cpu": "CPU", "mps": "GPU (MPS)"}.get(device, device.replace("cuda", "GPU "))

@@ -1,4 +1,4 @@
-"""The recipe: preset, stages that can be edited, and the rest of the settings."""
+"""The recipe: preset, editable stages, and other settings."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _PRESET_HINTS = {
 
 
 class RecipePanel(QWidget):
-    """Preset, stages and settings; gives a `TrainingConfig`."""
+    """Preset, stages and settings of a `TrainingConfig`."""
 
     changed = Signal()
-    #: Another preset was chosen; who owns the panel says what it is like with the start chosen.
+    #: Another preset was selected; the owner adapts it to the selected starting point.
     preset_chosen = Signal(str)
 
     def __init__(self) -> None:
@@ -147,12 +147,12 @@ class RecipePanel(QWidget):
     # ---------------------------------------------------------------- values
 
     def config(self) -> TrainingConfig:
-        """Return the configuration that is shown.
+        """Return the displayed configuration.
 
         Raises
         ------
         ConfigError
-            If a cell holds no number or the whole cannot be run.
+            If a cell is not a number or the configuration is invalid.
         """
         return self._base.replace(
             stages=tuple(self._stage(row) for row in range(self.table.rowCount())),
@@ -211,7 +211,7 @@ class RecipePanel(QWidget):
         self.changed.emit()
 
     def use_rate(self, row: int, rate: float) -> None:
-        """Take a rate that was found: the head's; the body's keeps its distance to it."""
+        """Set the head's rate to the one found, and scale the body's rate by the same factor."""
         stage = self._stage(row)
         ratio = stage.lr_body / stage.lr_head if stage.lr_head else 0.0
         self.table.item(row, 3).setText(rate_text(rate))
@@ -275,7 +275,7 @@ class RecipePanel(QWidget):
 
 
 def rate_text(rate: float) -> str:
-    """Return a learning rate as short as it can be said: ``1e-4``, ``2.5e-5``, ``0``."""
+    """Return a learning rate in its shortest form: ``1e-4``, ``2.5e-5``, ``0``."""
     if rate == 0:
         return "0"
     digits, _, power = f"{rate:.2e}".partition("e")

@@ -1,4 +1,4 @@
-"""What a training brought: figures beside the old model's, confusion matrix, mistakes."""
+"""The result of a training: metrics compared with the old model, confusion matrix, mistakes."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ _PER_TYPE = (
     ("f1", "F1", "Balance of sensitivity and precision."),
     ("auroc", "AUC", "Area under the ROC curve: how well the type is separated at any threshold."),
 )
-#: The six figures of the headline, and whether less is better.
+#: The six metrics of the headline, and whether lower is better.
 _OVERALL = (
     ("accuracy", False), ("macro_sensitivity", False), ("macro_specificity", False),
     ("kappa", False), ("auroc", False), ("ece", True),
 )  # fmt: skip
 _ICON = 64
-#: Thumbnails that are drawn at once.
+#: Number of thumbnails that are drawn at once.
 _AT_ONCE = 20
 _GAP = 10
 
 
 class ResultPanel(QWidget):
-    """The report of a run, and what to do with its model."""
+    """The report of a run, and actions for its model."""
 
-    #: A mistake was clicked; the `Mistake` comes with it.
+    #: A mistake was clicked; carries the `Mistake`.
     mistake_chosen = Signal(object)
     #: Use the model under this name.
     use = Signal(object, str)
@@ -133,7 +133,7 @@ class ResultPanel(QWidget):
         self.set_used("")
 
     def set_used(self, name: str) -> None:
-        """Show under which name the model is in the list already."""
+        """Show the name of the model if it is already in the list."""
         self.use_button.setEnabled(not name)
         self.use_button.setText("In the list" if name else "Use this model")
         self.use_button.setToolTip(
@@ -191,7 +191,7 @@ class ResultPanel(QWidget):
         self._draw_some()
 
     def _draw_some(self) -> None:
-        """Draw some thumbnails now and the rest later, so that nothing stands still."""
+        """Draw some thumbnails now and the rest later, so that the window does not freeze."""
         if self.run is None:
             return
         for item, name, color in self._unframed[:_AT_ONCE]:
@@ -208,7 +208,7 @@ class ResultPanel(QWidget):
 
 
 def headline(report: Report) -> str:
-    """Say in a sentence or two how the new model does."""
+    """Return a sentence or two on the performance of the new model."""
     new = report.new
     where = f"{new['n']} regions of {_many(len(report.groups), 'metaphase')} it never saw"
     text = (
@@ -224,14 +224,14 @@ def headline(report: Report) -> str:
 
 
 def is_improvement(new: float | None, old: float | None, less: bool = False) -> bool:
-    """Whether a figure is better than before."""
+    """Return whether a metric is better than before."""
     if new is None or old is None:
         return False
     return new < old if less else new > old
 
 
 def notes(report: Report) -> list[str]:
-    """Return what must be said about the figures."""
+    """Return caveats about the metrics."""
     found = [report.provenance_note()] if report.provenance_note() else []
     if report.pooled is not None:
         found.append(
@@ -319,7 +319,7 @@ def _mistake_list() -> QListWidget:
 
 
 def _framed(run: Run, name: str, color: str) -> QIcon:
-    """Return a thumbnail with a frame in the colour of its true type."""
+    """Return a thumbnail with a frame in the color of its true type."""
     picture = QPixmap(str(run.report_folder / name))
     framed = QPixmap(_ICON, _ICON)
     framed.fill(QColor(color))

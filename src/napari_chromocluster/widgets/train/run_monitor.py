@@ -1,4 +1,4 @@
-"""Follow a run folder from the main thread, in bites too small to be felt."""
+"""Follow a run folder from the main thread, in short steps that do not block it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from napari_chromocluster.training.event_log import EventReader
 from napari_chromocluster.training.progress import RunProgress
 from napari_chromocluster.training.run_folder import RUNNING, Run
 
-#: Milliseconds between two looks; while a long past is read, between two bites of it.
+#: Milliseconds between two polls, and while catching up with a long event log.
 _LOOK, _CATCH_UP = 250, 15
-#: Looks between two questions whether the process is still there.
+#: Number of polls between two checks whether the process is alive.
 _ASK_EVERY = 4
 
 
 class RunFollower(QObject):
-    """Tells of a run whatever its events tell, until it ends.
+    """Reports the events of a run until it ends.
 
     Parameters
     ----------
@@ -27,18 +27,18 @@ class RunFollower(QObject):
         Qt's owner.
     """
 
-    #: Something is new; the gathered `RunProgress` comes with it.
+    #: There are new events; carries the accumulated `RunProgress`.
     progressed = Signal(object)
-    #: An event that is no progress, such as those of the rate finder.
+    #: An event other than progress, such as those of the rate finder.
     told = Signal(dict)
-    #: The process is gone; the state of the run comes with it.
+    #: The process has ended; carries the state of the run.
     ended = Signal(str)
 
     def __init__(self, run: Run, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.run = run
         self.progress = RunProgress(run.config)
-        #: Whether the process was there when this began to follow it.
+        #: Whether the process was alive when following started.
         self.alive = run.process_alive()
         self._reader = EventReader(run.events_path)
         self._looks = 0
@@ -46,15 +46,15 @@ class RunFollower(QObject):
         self._timer.timeout.connect(self._look)
 
     def start(self) -> None:
-        """Begin; a run that ended long ago is read and told of as well."""
+        """Start following; also reports the events of a run that has already ended."""
         self._timer.start(_CATCH_UP)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop following."""
         self._timer.stop()
 
     def _look(self) -> None:
-        # Asked before reading: what a process wrote before it went is then always read.
+        # Checked before reading, so that everything a process wrote before it ended is read.
         gone = self._looks % _ASK_EVERY == 0 and not self.run.process_alive()
         new: list[dict[str, Any]] = self._reader.read()
         for event in new:
@@ -71,7 +71,7 @@ class RunFollower(QObject):
         if gone:
             self.stop()
             state = self.run.state()
-            if state == RUNNING:  # it was resumed in this very moment
+            if state == RUNNING:  # it was resumed in this moment
                 self.start()
             else:
                 self.ended.emit(state)

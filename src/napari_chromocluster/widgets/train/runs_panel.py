@@ -1,4 +1,4 @@
-"""Past and running trainings: attach to one, resume it, throw it away and bring it back."""
+"""Past and running trainings: attach to one, resume it, discard it and restore it."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from napari_chromocluster.widgets.common.worker import Worker
 from napari_chromocluster.widgets.train.controls import button
 
 _RUN = Qt.ItemDataRole.UserRole
-#: Runs that are listed, the newest first.
+#: Maximum number of runs listed, newest first.
 _MOST = 50
-#: Milliseconds between two looks while a training goes on.
+#: Milliseconds between two polls while a training is running.
 _LOOK = 3000
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One line of the list, read in the background."""
+    """One row of the list, read in the background."""
 
     run: Run
     name: str
@@ -58,7 +58,7 @@ def read_line(run: Run) -> RunRow | None:
     try:
         config = run.config
         state = run.state()
-        # The model of a training that was stopped is there as that of one that went to its end.
+        # A stopped training also has a model, like a finished one.
         shown = STOPPED if state == FINISHED and run.should_stop() else state
         report = read_report(run) if state == FINISHED else None
         score = None if report is None else float(report.new["macro_sensitivity"])
@@ -69,7 +69,7 @@ def read_line(run: Run) -> RunRow | None:
 
 
 def _stamp(run: Run) -> float:
-    """Return when a run last told something."""
+    """Return the time of a run's last event."""
     try:
         return run.events_path.stat().st_mtime
     except OSError:
@@ -77,7 +77,7 @@ def _stamp(run: Run) -> float:
 
 
 def read_lines(known: Mapping[Path, RunRow]) -> list[RunRow]:
-    """Read the list; what is known of a finished run need not be read again."""
+    """Read the list, without reading known finished runs again."""
     found = []
     for run in list_runs()[:_MOST]:
         line = known.get(run.folder)
@@ -91,11 +91,11 @@ def read_lines(known: Mapping[Path, RunRow]) -> list[RunRow]:
 class RunsPanel(QWidget):
     """The list of runs."""
 
-    #: A run was chosen to be shown.
+    #: A run was selected to be shown.
     chosen = Signal(object)
     #: A run is to be resumed.
     resumed = Signal(object)
-    #: The list was read; its lines come with it.
+    #: The list was read; carries its rows.
     listed = Signal(list)
     failed = Signal(str)
 
@@ -105,7 +105,7 @@ class RunsPanel(QWidget):
         self._again = self._released = False
         self._discarded: Path | None = None
         self.lines: list[RunRow] = []
-        # Nobody tells of trainings that another program runs.
+        # There is no event for trainings that another program runs.
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK)
         self._timer.timeout.connect(self.refresh)
@@ -165,11 +165,11 @@ class RunsPanel(QWidget):
 
     @property
     def going(self) -> list[Run]:
-        """The trainings that went on at the last look."""
+        """The trainings that were running at the last poll."""
         return [line.run for line in self.lines if line.state == RUNNING]
 
     def release(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         self._released = True
         self._timer.stop()
         self._again = False
@@ -177,7 +177,7 @@ class RunsPanel(QWidget):
             self._task.cancel()
 
     def _show(self, lines: list[RunRow]) -> None:
-        if self._released:  # it would look again and again while a training goes on
+        if self._released:  # otherwise it would poll while a training is running
             return
         run, self.lines = self.current, lines
         if not self.going:
@@ -201,17 +201,17 @@ class RunsPanel(QWidget):
 
     @property
     def line(self) -> RunRow | None:
-        """The line that is selected."""
+        """The selected row."""
         items = self.tree.selectedItems()
         return items[0].data(0, _RUN) if items else None
 
     @property
     def current(self) -> Run | None:
-        """The run that is selected."""
+        """The selected run."""
         return self.line.run if self.line is not None else None
 
     def select(self, run: Run | None) -> None:
-        """Select a run without telling anyone."""
+        """Select a run without emitting signals."""
         self.tree.blockSignals(True)
         self.tree.clearSelection()
         for row in range(self.tree.topLevelItemCount()):
@@ -234,7 +234,7 @@ class RunsPanel(QWidget):
         return act
 
     def discard(self, run: Run) -> None:
-        """Put a run away."""
+        """Discard a run."""
         try:
             self._discarded = discard(run)
         except RunError as error:
@@ -243,7 +243,7 @@ class RunsPanel(QWidget):
         self.refresh()
 
     def undo(self) -> None:
-        """Bring the last discarded run back."""
+        """Restore the last discarded run."""
         if self._discarded is None:
             return
         try:
@@ -273,7 +273,7 @@ def open_report(run: Run) -> None:
 
 
 def _when(run: Run) -> str:
-    """Return when a run was started, from its folder's name, short."""
+    """Return the start time of a run, abbreviated from its folder's name."""
     name = run.folder.name
     parts = name.split("_")
     if len(parts) >= 2 and len(parts[0]) == 10:

@@ -1,4 +1,4 @@
-"""The training dock: data, recipe, the training itself, its result, and past runs."""
+"""The training dock: data, recipe, progress, result, and past runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import napari
 
 _PAPER_START = "resnext101_32x8d_wsl"
-#: Milliseconds after which a training that does not stop may be ended by force.
+#: Milliseconds after which a training that does not stop may be terminated.
 _PATIENCE = 15_000
 
 
@@ -53,7 +53,7 @@ class TrainWidget(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.follower: RunFollower | None = None
-        #: The run that is shown, going on or not.
+        #: The run that is shown, running or not.
         self.shown: Run | None = None
         self.task: Worker | None = None
         self.stopping = False
@@ -92,7 +92,7 @@ class TrainWidget(QWidget):
             layout.addWidget(box)
             self.groups[title] = box
         layout.addStretch(1)
-        # In less the stages' learning rates cannot be read.
+        # At a smaller width the stages' learning rates are unreadable.
         self.area = scrolling(inner, 310)
         self.train_button = QPushButton("Train")
         self.train_button.setMinimumHeight(30)
@@ -142,7 +142,7 @@ class TrainWidget(QWidget):
         self._restart_recipe()
 
     def _restart_recipe(self) -> None:
-        """Show the chosen preset as it is with the chosen start."""
+        """Show the selected preset, adapted to the selected starting point."""
         config = preset(self.stages.preset_combo.currentText())
         try:
             config = self.start.applied(config)
@@ -152,17 +152,17 @@ class TrainWidget(QWidget):
         self._update()
 
     def _recipe_changed(self) -> None:
-        with suppress(ConfigError):  # the button says what is wrong
+        with suppress(ConfigError):  # the button's tooltip shows the error
             self.data.set_config(self.stages.config())
         self._update()
 
     def config(self) -> TrainingConfig:
-        """Return the configuration that is shown.
+        """Return the displayed configuration.
 
         Raises
         ------
         ConfigError
-            If it cannot be run.
+            If it is invalid.
         """
         name = self.start.name_edit.text().strip()
         return self.stages.config().replace(model_name=name or TrainingConfig.model_name)
@@ -203,7 +203,7 @@ class TrainWidget(QWidget):
 
     @property
     def running(self) -> bool:
-        """Whether the run that is shown goes on."""
+        """Whether the run that is shown is running."""
         return self.follower is not None and self.follower.alive
 
     def train(self) -> None:
@@ -225,7 +225,7 @@ class TrainWidget(QWidget):
         self._run_task(work, self._started)
 
     def resume(self, run: Run | None) -> None:
-        """Go on with a run from its last checkpoint."""
+        """Resume a run from its last checkpoint."""
         if run is None:
             return
         if self.running or self.runs.going:
@@ -244,8 +244,8 @@ class TrainWidget(QWidget):
         self.runs.refresh()
 
     def attach(self, run: Run) -> None:
-        """Show a run, and follow it if it goes on."""
-        if self._released:  # what was being started goes on, but is watched no more
+        """Show a run, and follow it if it is running."""
+        if self._released:  # the run continues, but is no longer followed
             return
         if self.follower is not None:
             if self.follower.run.folder == run.folder and self.follower.alive:
@@ -271,7 +271,7 @@ class TrainWidget(QWidget):
         self._scroll_to("Training")
 
     def _scroll_to(self, title: str) -> None:
-        """Bring a group to the top of the dock, once it has its place."""
+        """Scroll a group to the top of the dock, once it is laid out."""
         self._target = self.groups[title]
         self._scroll.start()
 
@@ -279,7 +279,7 @@ class TrainWidget(QWidget):
         self.area.verticalScrollBar().setValue(self._target.y())
 
     def stop(self) -> None:
-        """Ask the training to stop; what is best so far is kept."""
+        """Ask the training to stop; the best model so far is kept."""
         if self.follower is None:
             return
         self.follower.run.request_stop()
@@ -303,7 +303,7 @@ class TrainWidget(QWidget):
         else:
             self.live.headline.setText(run.message())
             self.live.eta.setText("–")
-            # Who has stopped it knows, and nothing is wrong.
+            # The user has stopped it, so this is not an error.
             tell = self.banner.info if state == STOPPED else self.banner.error
             tell(run.message())
         if was_alive:
@@ -321,7 +321,7 @@ class TrainWidget(QWidget):
             self.banner.error(message)
 
     def _show_result(self, run: Run, report: Report | None, name: str) -> None:
-        # Another run was chosen meanwhile, or the dock was closed.
+        # Another run was selected meanwhile, or the dock was closed.
         if self._released or report is None or run != self.shown:
             return
         self.result.show_report(run, report, name)
@@ -329,7 +329,7 @@ class TrainWidget(QWidget):
         self._scroll_to("Result")
 
     def _runs_listed(self, lines: list[RunRow]) -> None:
-        """Attach to a training that goes on, when napari has been opened again."""
+        """Attach to a running training when napari has been opened again."""
         if self._released:
             return
         if not self._looked and self.runs.going and self.shown is None and self.task is None:
@@ -351,7 +351,7 @@ class TrainWidget(QWidget):
         self.result.set_used(entry.name)
         self.start.refresh()
         for widget in QApplication.allWidgets():
-            # Docks that offer models offer this one at once, in every window.
+            # Docks in all windows list the new model immediately.
             refresh = getattr(widget, "refresh_models", None)
             if callable(refresh):
                 refresh()
@@ -364,7 +364,7 @@ class TrainWidget(QWidget):
         self.runs.discard(run)
 
     def show_mistake(self, mistake: Mistake) -> None:
-        """Show a region that the model got wrong in its metaphase; open that if need be."""
+        """Show a misclassified region in its metaphase, which is opened if necessary."""
         found = find_open(self.viewer, mistake.image)
         if found is not None:
             image, labels, frame = found
@@ -403,7 +403,7 @@ class TrainWidget(QWidget):
         self._update()
 
     def _update(self) -> None:
-        """Bring the button in line with what can be done."""
+        """Update the button to what is possible."""
         reason = self._why_not()
         if self.running:
             waiting = self.stopping and self._patience.isActive()
@@ -426,7 +426,7 @@ class TrainWidget(QWidget):
         self.stages.rate_button.setEnabled(not reason and not busy)
 
     def _why_not(self) -> str:
-        """Say why nothing can be trained; empty where it can."""
+        """Return why training is not possible; empty if it is."""
         if self.task is not None:
             return "Wait for the work that runs."
         if self.rates.busy:
@@ -443,19 +443,19 @@ class TrainWidget(QWidget):
         return "Wait for the data to be counted." if inventory is None else inventory.problem
 
     def event(self, event: Any) -> bool:
-        """Let go of the viewer when napari takes the dock away, which closes nothing."""
+        """Disconnect from the viewer when napari removes the dock, which sends no close event."""
         done = bool(super().event(event))
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
         return done
 
     def closeEvent(self, event: Any) -> None:
-        """Let go of the viewer; the training goes on."""
+        """Disconnect from the viewer; the training continues."""
         self.release()
         super().closeEvent(event)
 
     def release(self) -> None:
-        """Stop following and disconnect from the viewer; the training goes on."""
+        """Stop following and disconnect from the viewer; the training continues."""
         if self._released:
             return
         self._released = True
@@ -471,7 +471,7 @@ class TrainWidget(QWidget):
 
 
 def _place(mistake: Mistake, image: Any) -> tuple[float, float]:
-    """Return the middle of a mistake; of the whole image where that is the region."""
+    """Return the center of a mistake, or of the whole image if that is the region."""
     if mistake.labels:
         return mistake.y, mistake.x
     height, width = image.data.shape[:2]
