@@ -1,6 +1,6 @@
-"""From image files to result files: one metaphase, or many, here or on a cluster.
+"""From image files to result files: one metaphase or many, on this machine or a cluster.
 
-The functions are loaded when they are first used: the command line checks its arguments first.
+The functions are loaded on first use, since the command line first checks its arguments.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-#: Public name -> module of this package that holds it.
+#: Maps each public name to the module of this package that defines it.
 _WHERE = {
     "BatchError": "files",
     "BatchResult": "runner",
@@ -22,7 +22,7 @@ _WHERE = {
     "run_batch": "runner",
     "segment_to_files": "pipeline",
 }
-#: Names of version 0.1 -> names of today; to be removed in the next release.
+#: Maps names of version 0.1 to current names; to be removed in the next release.
 _OLD_NAMES = {"Classified": "ClassificationResult", "Segmented": "SegmentationResult"}
 
 __all__ = [
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
+    """Load a public name on first access."""
     today = _OLD_NAMES.get(name, name)
     if today not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""A folder of ready-made crops without types: a table and a contact sheet."""
+"""Classify a folder of ready-made crops: writes a table and a contact sheet."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from napari_chromocluster.results.features_table import PROBABILITIES
 if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier
 
-#: Most crops on a contact sheet: of more, the least sure.
+#: Maximum number of crops on a contact sheet; if there are more, the least certain are shown.
 _MOST_SHOWN = 600
 
 
 def classify_crops_to_files(
     source: str | Path, folder: str | Path, classifier: ClusterClassifier
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Classify images that hold one region each, and write a table and a contact sheet.
+    """Classify images that contain one region each, and write a table and a contact sheet.
 
     Crops with the same name up to the first ``_`` are from one metaphase; with eight or more,
     their median size is the reference size.
@@ -38,7 +38,7 @@ def classify_crops_to_files(
     source : path
         A folder of crops, or one crop.
     folder : path
-        For ``NAME_crops.csv`` and ``NAME_crops.png``, where NAME is that of the source.
+        For ``NAME_crops.csv`` and ``NAME_crops.png``, where NAME is the name of the source.
     classifier : ClusterClassifier
         The model.
 
@@ -46,8 +46,8 @@ def classify_crops_to_files(
     -------
     DataFrame, dict of str to str
         A row for each crop: ``index`` (its number on the sheet), ``image``, ``group``,
-        ``cluster_type``, ``confidence`` and a probability for each type; and why files could not
-        be read.
+        ``cluster_type``, ``confidence`` and a probability for each type; and a dict of unreadable
+        files with the reason for each.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def classify_crops_to_files(
     name = Path(source).resolve().stem
     with writable_folder(folder):
         shown = table.nsmallest(_MOST_SHOWN, "confidence")
-        # Crops of different pixels have no scale in common.
+        # Crops with different pixel sizes have no common scale.
         size = sizes.pop() if len(sizes) == 1 else None
         sheet = crop_sheet(tiles, shown, pixel_size=size)
         save_figure(Path(folder) / f"{name}_crops.png", sheet)

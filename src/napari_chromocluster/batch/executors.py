@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier
 
 _LOG = logging.getLogger(__name__)
-#: Seconds that a dask scheduler has to answer.
+#: Seconds to wait for an answer from a dask scheduler.
 _PATIENCE = 10
-#: Seconds between checks for workers of a cluster, and without any before a warning.
+#: Seconds between checks for workers of a cluster, and seconds without any before a warning.
 _EVERY, _WITHOUT_WORKERS = 2.0, 20.0
-#: Attempts at a file before it is blamed for killing its workers.
+#: Number of attempts at a file before it is reported as killing its workers.
 _TRIES = 2
-#: Submissions of a file to a cluster that reports that it killed too many workers.
+#: Maximum number of submissions of a file if the cluster reports that it killed too many workers.
 _SUBMISSIONS = 4
 _ENDED = (
     "The worker ended suddenly both times that it did this file, perhaps for lack of memory: run "
@@ -62,15 +62,15 @@ class Job:
     Attributes
     ----------
     image, name, folder : str
-        The file, what its results are named after, and where they go.
+        The file, the base name of its results, and their folder.
     model, device : str
         As in `load_model`.
     stamp : dict
-        What must be equal for an earlier result to be valid.
+        Values that must match for an earlier result to be valid.
     done : tuple of str
         Names of frames with valid earlier results.
     expected : int or None
-        Chromosomes in a cell; None where that is not known.
+        Chromosomes in a cell; None if unknown.
     channel, polarity, threshold
         As in `open_image` and `classify_to_files`.
     """
@@ -114,7 +114,7 @@ class Outcome:
 
 
 def classify_job(job: Job) -> Outcome:
-    """Classify all frames of one file, each by itself; runs on workers."""
+    """Classify all frames of one file, each separately; runs on workers."""
     try:
         image = open_image(job.image, job.channel)
         classifier = cached_model(job.model, job.device)
@@ -173,10 +173,10 @@ def _load(path: str, changed: int, device: str) -> ClusterClassifier:
 
 
 class Runner(Protocol):
-    """What runs the jobs of a batch."""
+    """Interface of the classes that run the jobs of a batch."""
 
     def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Yield each job with its outcome, as it is done."""
+        """Yield each job with its outcome, as it completes."""
 
     def finish(self) -> Iterator[tuple[Job, Outcome]]:
         """After an interruption, start no more jobs and yield the finished ones."""
@@ -199,7 +199,7 @@ def runner(scheduler: str | None, workers: int) -> Iterator[Runner]:
 
 
 class SerialRunner:
-    """Run one job after the other in this process."""
+    """Run one job after another in this process."""
 
     def run(self, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Run the jobs in their order."""
@@ -212,7 +212,7 @@ class SerialRunner:
 
 
 def _begin(workers: int) -> None:
-    """Keep a worker from outliving the batch, and from taking all cores."""
+    """Keep a worker from outliving the batch, and from using all cores."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     prepare_torch()
@@ -223,7 +223,7 @@ def _begin(workers: int) -> None:
 
 @contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Let processes started here ignore Ctrl+C, which the parent handles."""
+    """Make processes started here ignore Ctrl+C, which the parent handles."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set signal handlers
         return
@@ -235,14 +235,14 @@ def _deaf_children() -> Iterator[None]:
 
 
 class ProcessRunner:
-    """Run jobs in several processes, each in a pool of its own.
+    """Run jobs in several processes, each in a separate pool.
 
     A killed process thus loses only its own job, which is tried once more in a new one.
 
     Parameters
     ----------
     workers : int
-        Most processes at a time.
+        Maximum number of processes.
     work : callable
         Run in a process with a job.
     begin : callable
@@ -278,7 +278,7 @@ class ProcessRunner:
                     yield job, Outcome(failures={"": _ENDED})
 
     def finish(self) -> Iterator[tuple[Job, Outcome]]:
-        """Wait for the jobs that are in a process."""
+        """Wait for the running jobs."""
         while self._running:
             for job, outcome in self._done():
                 if outcome is not None:
@@ -304,11 +304,11 @@ class ProcessRunner:
         pool = ProcessPoolExecutor(
             1, multiprocessing.get_context("spawn"), self._begin, (self._workers,)
         )
-        with _deaf_children():  # a pool starts its process as it is given work
+        with _deaf_children():  # a pool starts its process with the first task
             return _Process(pool, pool.submit(os.getpid))
 
     def _done(self) -> Iterator[tuple[Job, Outcome | None]]:
-        """Wait for jobs; yield them with their outcome, None where the process was killed."""
+        """Wait for jobs and yield them with their outcome, or None if the process was killed."""
         for future in wait(self._running, return_when=FIRST_COMPLETED).done:
             process, job = self._running[future]
             self._any_started |= process.started.exception() is None
@@ -332,7 +332,7 @@ class ProcessRunner:
 
 @dataclass(frozen=True)
 class _Process:
-    """A pool of one process, and a first task that shows whether it could start."""
+    """A pool of one process, and a first task that shows whether it started."""
 
     pool: ProcessPoolExecutor
     started: Future[int]
@@ -364,7 +364,7 @@ def _dask_client(address: str) -> Iterator[Any]:
 
 
 async def _knock(connect: Any, address: str, safety: dict[str, Any]) -> None:
-    """Connect to an address and leave again."""
+    """Connect to an address and disconnect."""
     comm = await connect(address, timeout=_PATIENCE, **safety)
     await comm.close()
 
@@ -432,17 +432,17 @@ class ClusterRunner:
 
 
 def _killed_workers(error: BaseException | None) -> bool:
-    """Whether dask gave up a job because it killed its workers."""
+    """Return whether dask gave up on a job because it killed its workers."""
     from distributed import KilledWorker
 
     return isinstance(error, KilledWorker)
 
 
 def work_on_cluster(work: Callable[[Job], Outcome], job: Job, batch: str) -> Outcome:
-    """Do a job, unless two workers were killed by it; runs on workers.
+    """Run a job, unless it has killed two workers; runs on workers.
 
-    dask itself would retry it on one worker after the other, and blame all files waiting there.
-    Each attempt therefore adds a byte to a file, which is deleted when the job ends.
+    dask itself would retry it on one worker after another, and blame all files queued there. Each
+    attempt therefore adds a byte to a file, which is deleted when the job ends.
     """
     mark = _mark_of(job, batch)
     try:

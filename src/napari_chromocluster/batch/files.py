@@ -33,12 +33,12 @@ class ResultFiles:
 
 
 def check_image(path: str | Path) -> None:
-    """Make sure that the file of a metaphase is there, without reading it.
+    """Check that the file of a metaphase exists, without reading it.
 
     Raises
     ------
     ImageError
-        If it is not, or is a folder.
+        If it does not exist, or is a folder.
     """
     if Path(path).is_dir():
         raise ImageError(

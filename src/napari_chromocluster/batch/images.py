@@ -1,4 +1,4 @@
-"""Find the image files that files, folders and patterns name, without reading any."""
+"""Find the image files given by files, folders and patterns, without reading any."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from napari_chromocluster.imaging.files import IMAGE_SUFFIXES, ImageError
 
-#: Ends of the names of pictures that this program writes: no metaphases.
+#: Suffixes of images that this program writes, which are not metaphases.
 _OWN = ("_labels", "_overlay", "_explanation")
-#: Files that are clearly not pictures, and how many others are named.
+#: Suffixes of files that are clearly not images, and the maximum number of other files listed.
 _NO_PICTURES = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".ini", ".db", ".safetensors")
 _NAMED = 5
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the image files that files, folders and patterns such as ``slides/*.tif`` name.
+    """Return the image files given by files, folders and patterns such as ``slides/*.tif``.
 
     Results of this program (labels, overlays) are ignored in folders, and also among named files
     (from a pattern expanded by the shell) if their image is in the same folder.
@@ -48,7 +48,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _matches(pattern: Path) -> list[str]:
-    """Return the files of a pattern; what exists of its beginning is a name, brackets or not."""
+    """Return the files of a pattern; an existing prefix is taken literally, even with brackets."""
     parts = pattern.parts
     for number in range(len(parts), 0, -1):
         if (start := Path(*parts[:number])).exists():
@@ -90,7 +90,7 @@ def _no_image(folders: Iterable[Path]) -> str:
 
 
 def _is_result_beside(path: Path) -> bool:
-    """Whether a file is named like a result of an image in the same folder."""
+    """Return whether a file is named like a result of an image in the same folder."""
     stem = next((path.stem.removesuffix(end) for end in _OWN if path.stem.endswith(end)), None)
     return stem is not None and any(
         path.with_name(stem + suffix).is_file() for suffix in IMAGE_SUFFIXES

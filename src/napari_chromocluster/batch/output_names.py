@@ -13,9 +13,9 @@ from typing import Any
 from napari_chromocluster.imaging.files import ImageError
 from napari_chromocluster.imaging.io import is_stack, read_image
 
-#: What the results of a frame are named: after its stack, with its number.
+#: Name of the results of a frame: the stack's name and the frame number.
 _FRAME = re.compile(r"(.+)_\d{3,}")
-#: Names that a file may have, the plainest first.
+#: Possible names of a file, simplest first.
 _WAYS: tuple[Callable[[Path], str], ...] = (
     lambda file: file.stem,
     lambda file: f"{file.parent.name}_{file.stem}",
@@ -30,25 +30,25 @@ def frame_name(name: str, number: int) -> str:
 
 
 class _Taken:
-    """Names in use, each with a function that says whether it is that of a stack."""
+    """Names in use, each with a function that returns whether it belongs to a stack."""
 
     def __init__(self) -> None:
         self._stacks: dict[str, Callable[[], bool]] = {}
         self._bases: set[str] = set()
 
     def add(self, name: str, stack: Callable[[], bool]) -> None:
-        # Upper and lower case are one on some file systems.
+        # Some file systems are case-insensitive.
         key = name.casefold()
         self._stacks[key] = stack
         if found := _FRAME.fullmatch(key):
             self._bases.add(found[1])
 
     def holds(self, name: str, stack: Callable[[], bool]) -> bool:
-        """Whether a name, or one that the frames of its file might have, is in use."""
+        """Return whether a name, or one that the frames of its file might have, is in use."""
         return name.casefold() in self._stacks or self.meets_frames(name, stack)
 
     def meets_frames(self, name: str, stack: Callable[[], bool]) -> bool:
-        """Whether it may be the name of a stack's frame, or those of its frames are in use."""
+        """Return whether it may be a stack's frame name, or names of its frames are in use."""
         key = name.casefold()
         found = _FRAME.fullmatch(key)
         if found and found[1] in self._stacks and self._stacks[found[1]]():
@@ -59,25 +59,23 @@ class _Taken:
 def unique_names(
     files: Sequence[Path], records: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[str]:
-    """Name each file after its stem, and after its folder and kind too where stems repeat.
+    """Name each file after its stem, plus its folder and suffix if stems repeat.
 
     Parameters
     ----------
     files : sequence of path
         The files.
     records : mapping of str to mapping, optional
-        Records of finished files in the folder, by name, the latest last, each
-        with its ``image`` and ``frames``.  An image keeps the name of its
-        results; names of other images are not used.
+        Records of finished files in the folder by name, latest last, each with its ``image`` and
+        ``frames``.  An image keeps the name of its results; names of other images are not used.
 
     Returns
     -------
     list of str
-        A name for each file; neither it nor, for a stack, that of one of its
-        frames is in use for another file.
+        A name for each file that, like the names of its frames, is not used by another file.
     """
     records = records or {}
-    # A file is opened only where it matters whether it is a stack.
+    # A file is opened only if it matters whether it is a stack.
     stacked = cache(_is_stack)
     taken = _Taken()
     for name, record in records.items():
@@ -125,8 +123,8 @@ def _further_names(file: Path) -> Iterator[str]:
 
 
 def _owned(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return the name of each image whose results are still there, by image."""
-    # Where two images have written the same files, they are those of the later one.
+    """Return the name of each image whose results still exist, by image."""
+    # If two images have written the same files, the files belong to the later one.
     writer = {frame: record["image"] for record in records.values() for frame in record["frames"]}
     return {
         record["image"]: name

@@ -1,4 +1,4 @@
-"""One metaphase: from pixels to labels, table and overlay in a folder."""
+"""Process one metaphase: from pixels to labels, table and overlay in a folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from napari_chromocluster.results.features_table import (
 if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier
 
-#: Seals of label images: regions found by the segmentation, and regions given by the user.
+#: Provenance tags of label images: regions segmented by this program, and given by the user.
 FOUND, GIVEN = "found", "given"
 
 
@@ -48,11 +48,11 @@ class ClassificationResult:
     labels : (H, W) integer array
         The regions.
     files : ResultFiles
-        What was written.
+        The files written.
     threshold : float
-        Confidence under which a region counts as unsure.
+        Confidence below which a region is unsure.
     seconds : float
-        For finding and classifying the regions; reading and writing not counted.
+        Time for finding and classifying the regions, without reading and writing.
     left_out : dict of str to int
         Number of objects that are not regions, by reason, if the image was segmented.
     familiarity : float or None
@@ -127,24 +127,24 @@ def classify_to_files(
     image : (H, W) or (H, W, 3 | 4) array
         The metaphase.
     name : str
-        What the files are named after.
+        Base name of the files.
     folder : path
-        Made if need be.
+        Created if necessary.
     classifier : ClusterClassifier
         The model.
     labels : (H, W) integer array, optional
-        Its regions (default: they are found).
+        Its regions (default: they are segmented).
     select : collection of int, optional
         Labels to classify (default all).
     expected : int, optional
-        Chromosomes in a cell; None where that is not known.
+        Chromosomes in a cell; None if unknown.
     threshold : float, optional
-        Confidence under which a region is unsure (default: the model's).
+        Confidence below which a region is unsure (default: the model's).
     polarity : {"auto", "dark", "bright"}
-        Whether chromosomes are darker or brighter than the background, where
-        the regions are to be found.
+        Whether chromosomes are darker or brighter than the background, if the regions are
+        segmented.
     pixel_size : float, optional
-        Micrometres of a pixel, for the scale bar.
+        Micrometers per pixel, for the scale bar.
 
     Raises
     ------
@@ -199,11 +199,11 @@ def segment_to_files(
     image : (H, W) or (H, W, 3 | 4) array
         The metaphase.
     name : str
-        What the files are named after.
+        Base name of the files.
     folder : path
-        Made if need be.
+        Created if necessary.
     **parameters
-        As `segment_metaphase` takes them.
+        As for `segment_metaphase`.
 
     Raises
     ------
@@ -231,12 +231,12 @@ def segment_to_files(
 
 
 def is_reviewed(files: ResultFiles) -> bool:
-    """Whether a human decided in the results of a metaphase.
+    """Return whether the results of a metaphase contain human decisions.
 
     Raises
     ------
     BatchError
-        If the table that is there is no features table.
+        If the existing table is not a features table.
     """
     return _has_human(_table_there(files))
 
@@ -291,7 +291,7 @@ def _reviewed(files: ResultFiles, labels: NDArray[Any] | None) -> pd.DataFrame |
 
 
 def _are_its_regions(files: ResultFiles, table: pd.DataFrame, labels: NDArray[Any]) -> bool:
-    """Whether labels are the regions of a table, by its rows and its label image."""
+    """Return whether labels are the regions of a table, by its rows and its label image."""
     if not _agree(table, labels):
         return False
     if not files.labels.exists():
@@ -318,7 +318,7 @@ def _check_labels_there(files: ResultFiles, labels: NDArray[Any], came: str) -> 
 
 
 def _put_labels(files: ResultFiles, labels: NDArray[Any], came: str) -> None:
-    # The given labels may be this very file: keep it, with its seal.
+    # The given labels may be this very file: keep it, with its provenance tag.
     if not (files.labels.exists() and _is_there(files, labels)):
         write_labels(files.labels, labels, seal=came)
 
@@ -328,7 +328,7 @@ def _is_there(files: ResultFiles, labels: NDArray[Any]) -> bool:
 
 
 def _agree(table: pd.DataFrame, labels: NDArray[Any]) -> bool:
-    """Whether all rows of a table are regions of these labels, of the same area and place."""
+    """Return whether all rows of a table match regions of these labels in area and position."""
     if table.empty or not labels.any():
         return table.empty
     here = build_table(extract_regions(labels)).set_index(KEY)

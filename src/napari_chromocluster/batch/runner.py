@@ -1,4 +1,4 @@
-"""Batch processing: find images, skip finished ones, summarise the results."""
+"""Batch processing: find images, skip finished ones, summarize the results."""
 
 from __future__ import annotations
 
@@ -38,15 +38,14 @@ class BatchResult:
     Attributes
     ----------
     summary : DataFrame
-        One row a metaphase, best first: ``metaphase``, ``score``,
-        ``chromosomes``, regions per type, ``image``.
+        One row per metaphase, best first: ``metaphase``, ``score``, ``chromosomes``, regions per
+        type, ``image``.
     failures : dict of str to str
-        Files, or frames of stacks, that could not be done, and why.
+        Files, or frames of stacks, that failed, and why.
     skipped : int
-        Files that were finished before.
+        Number of files that were already finished.
     kept : tuple of str
-        Metaphases that were not processed again because they contain human
-        decisions.
+        Metaphases that were not processed again because they contain human decisions.
     notes : tuple of str
         Automatic choices when reading files, such as a channel.
     """
@@ -81,13 +80,13 @@ def run_batch(
     images : path or sequence of path
         Files, folders and patterns; each frame of a stack is a metaphase.
     output : path
-        Folder of the results.  Files finished there with the same model and
-        settings are skipped.  The summary contains only the named images.
+        Folder of the results.  Files finished there with the same model and settings are skipped.
+        The summary contains only the named images.
     model, device : str
         As in `load_model`.
     scheduler : str, optional
-        Address of a dask scheduler (extra ``distributed``); all workers must
-        see the same files and have this package.
+        Address of a dask scheduler (extra ``distributed``); all workers must see the same files and
+        have this package.
     workers : int
         Processes on this machine, without a scheduler.
     overwrite : bool
@@ -97,11 +96,11 @@ def run_batch(
     threshold : float, optional
         Confidence under which a region is unsure (default: the model's).
     channel : int or str, optional
-        Channel of the chromosomes in files of several, see `open_image`.
+        Channel of the chromosomes in multichannel files, see `open_image`.
     polarity : {"auto", "dark", "bright"}
         Whether chromosomes are darker or brighter than the background.
     progress : callable, optional
-        Called with the files done and their number.
+        Called with the number of files done and the total.
     tell : callable, optional
         Called with a line for each file, such as ``3 of 20: name``.
 
@@ -114,8 +113,8 @@ def run_batch(
     Raises
     ------
     ImageError, BatchError
-        If there is no image, the folder cannot be written, another batch writes
-        into it, or there is no scheduler.
+        If there is no image, the folder cannot be written to, another batch is writing to it, or
+        there is no scheduler.
     ModelFileError, RegistryError
         If the model cannot be used.
     """
@@ -170,7 +169,7 @@ def run_batch(
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Prevent two batches from writing into a folder at the same time.
+    """Prevent two batches from writing to a folder at the same time.
 
     Their names could clash.  The lock is on the folder itself and ends with the process.  Nothing
     is locked on systems without ``fcntl``.
@@ -178,7 +177,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     Raises
     ------
     BatchError
-        If another process holds the folder.
+        If another process has locked the folder.
     """
     try:
         import fcntl
