@@ -1,1 +1,1 @@
-"""Pixels in, regions, crops and composed clusters out; no torch, no viewer."""
+"""Image processing: regions, crops and composed clusters, without torch or a viewer."""

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from napari_chromocluster.imaging.chromosome_synthesis import SingleChromosome, transform_chromosome
 
-#: Points of an arm's centre line.
+#: Points of an arm's center line.
 _POINTS = 20
 #: Shapes of the arms.
 SHAPES = ("open", "parallel", "bowed", "hooked")
@@ -38,7 +38,7 @@ class ChromatidStyle:
     gap : float
         Typical distance between the outlines of parallel sister arms, in widths.
     joined : float
-        Distance between the centre lines at the centromere, in widths; from 1 on the
+        Distance between the center lines at the centromere, in widths; from 1 on the
         chromatids are separate.
     shapes : tuple of float
         Frequencies of open, parallel, bowed (out, and back in) and hooked arms.
@@ -153,7 +153,7 @@ def _chromatid(
     opening: float,
     side: float,
 ) -> NDArray[np.float64]:
-    """Return the centre line of a chromatid: x, y, position along the chromosome, half width."""
+    """Return the center line of a chromatid: x, y, position along the chromosome, half width."""
     start = side * style.joined * style.width / 2
     short = _arm(rng, style, arms[0], shape, opening, side, start)
     long = _arm(rng, style, arms[1], shape, opening, side, start)
@@ -205,7 +205,7 @@ def _arm(
 def _render(
     rng: np.random.Generator, lines: list[NDArray[np.float64]], style: ChromatidStyle, pattern: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Draw tubes around centre lines: signal and mask."""
+    """Draw tubes around center lines: signal and mask."""
     points = np.concatenate(lines)
     margin = style.width / 2 + 5
     low = points[:, :2].min(axis=0) - margin

@@ -1,4 +1,4 @@
-"""Compose labelled clusters from single chromosomes.
+"""Compose labeled clusters from single chromosomes.
 
 Chromosomes are rotated, bent and scaled, then placed one after the other so
 that each touches or overlaps a previous one.  The type follows from the
@@ -293,9 +293,9 @@ def compose_one(
     cluster_type : ClusterType
         The intended type (a single is rotated, bent and blurred like the others).
     chromosomes : int
-        Number of chromosomes (1 for a single, at most 6); the real cluster to start from
-        counts as two.
-    look : Appearance, optional
+        Number of chromosomes (1 for a single, at most 6); the real cluster to start from counts as
+        two.
+    look : SynthesisParameters, optional
         Its appearance.
     width : float
         Width of its chromosomes, in px.
@@ -497,7 +497,7 @@ def compose_clusters(
     look: SynthesisParameters | None = None,
     width: float = WORKING_WIDTH,
 ) -> list[ComposedCluster]:
-    """Compose labelled clusters from single chromosomes.
+    """Compose labeled clusters from single chromosomes.
 
     Parameters
     ----------
@@ -511,7 +511,7 @@ def compose_clusters(
         Composed in turn.
     most : int
         Maximum number of chromosomes in a cluster (2 to 6).
-    look : Appearance, optional
+    look : SynthesisParameters, optional
         Their appearance.
     width : float
         Width of their chromosomes, in px (see `natural_width`).

@@ -1,4 +1,4 @@
-"""Region to model input: neighbours masked out, padded to a square, resized, normalised.
+"""Region to model input: neighbors masked out, padded to a square, resized, normalized.
 
 The frame of a crop fits the circle around the region, so rotation changes
 neither its scale nor cuts it off.
@@ -52,7 +52,7 @@ class CropSpec:
     channels : {"signal_mask_scale", "gray"}
         ``signal_mask_scale``: the region's signal, its mask, and a constant
         plane with its size relative to the metaphase.  ``gray``: three equal
-        channels, dark chromosomes on white, with ImageNet normalisation, as
+        channels, dark chromosomes on white, with ImageNet normalization, as
         in Lin et al. (2021).
     """
 
@@ -76,11 +76,11 @@ class RegionCrop:
     mask : (n, n) bool array
         The region.
     relative_size : float
-        Binary logarithm of the region's size over the metaphase's reference
-        size; 0 if the reference is unknown.
+        Binary logarithm of the region's size over the metaphase's reference size; 0 if the
+        reference is unknown.
     oversampling : float
         Resolution of the metaphase relative to the typical one (see `oversampling`).
-    surroundings : Surroundings or None
+    surroundings : NeighborhoodFeatures or None
         Relation to the other regions; None if unknown.
     """
 
@@ -101,7 +101,7 @@ def oversampling(reference: float | None, dark_chromosomes: bool) -> float:
     reference : float or None
         Reference size of the metaphase in px, if known.
     dark_chromosomes : bool
-        Whether chromosomes are darker than the background (Giemsa), see `Signal`.
+        Whether chromosomes are darker than the background (Giemsa), see `NormalizedImage`.
     """
     return reference / USUAL_BRIGHT_SIZE if reference and not dark_chromosomes else 1.0
 
@@ -146,7 +146,7 @@ def cut_region(
     reference: float | None = None,
     oversampled: float = 1.0,
 ) -> RegionCrop:
-    """Crop one region of a metaphase, with its neighbours masked out.
+    """Crop one region of a metaphase, with its neighbors masked out.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def cut_region(
     Returns
     -------
     RegionCrop
-        Square, centred on the region's bounding box.
+        Square, centered on the region's bounding box.
     """
     y0, x0, y1, x1 = region.bbox
     reach = soft_edge(reference)
@@ -214,7 +214,7 @@ def square_crop(
 def square_crop_origin(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
     """Return top, left and side of the square frame around a mask, in px.
 
-    The frame fits the circle around the centre of the mask's bounding box, so
+    The frame fits the circle around the center of the mask's bounding box, so
     its size does not change when the region is rotated.
     """
     ys, xs = np.nonzero(mask)

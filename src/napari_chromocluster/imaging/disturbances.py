@@ -1,7 +1,7 @@
-"""Artefacts in laboratory images: nuclei, grains, text, frames, cytoplasm, noise, magnification.
+"""Artifacts in laboratory images: nuclei, grains, text, frames, cytoplasm, noise, magnification.
 
-Each function takes and returns an 8-bit gray image; ``dark`` says whether its chromosomes are
-darker than the background.
+Each function takes and returns an 8-bit gray image; ``dark`` is whether its chromosomes are darker
+than the background.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def with_nuclei(picture: Picture, dark: bool, count: int = 2, size: float = 0.1)
 
 
 def with_grains(picture: Picture, dark: bool, count: int = 250, size: float = 7.0) -> Picture:
-    """Strew grains about as strong as the chromosomes, ``size`` px wide, all over the picture."""
+    """Scatter grains about as strong as the chromosomes, ``size`` px wide, all over the image."""
     rng = np.random.default_rng(0)
     changed = picture.astype(float)
     stain = float(np.percentile(picture, 3 if dark else 97))
@@ -115,7 +115,7 @@ def with_text(picture: Picture, dark: bool) -> Picture:
 
 
 def with_cytoplasm(picture: Picture, dark: bool, strength: float = 0.45) -> Picture:
-    """Stain the centre of the image, with ``strength`` relative to the chromosomes."""
+    """Stain the center of the image, with ``strength`` relative to the chromosomes."""
     height, width = picture.shape
     background = float(np.median(picture))
     stain = float(np.percentile(picture, 3 if dark else 97))
@@ -128,7 +128,7 @@ def with_cytoplasm(picture: Picture, dark: bool, strength: float = 0.45) -> Pict
 
 
 def with_vignetting(picture: Picture, dark: bool, strength: float = 0.35) -> Picture:
-    """Darken the picture towards its corners."""
+    """Darken the picture toward its corners."""
     height, width = picture.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     return _rounded(picture * (1 - strength * (x * x + y * y) / 2))
@@ -140,7 +140,7 @@ def magnified(picture: Picture, dark: bool, zoom: float = 3.0, grain: float = 6.
     return _rounded(large + np.random.default_rng(0).normal(0, grain, large.shape))
 
 
-#: Those that keep the shape of the picture, by name.
+#: Disturbances that keep the shape of the image, by name.
 DISTURBANCES: dict[str, Disturbance] = {
     "none": lambda picture, dark: picture,
     "column at the border": with_column,

@@ -1,6 +1,6 @@
-"""Names of files, and files that are written whole or not at all: the standard library alone.
+"""Suffixes, checks and atomic writing of files, using only the standard library.
 
-The command line checks its arguments with it before it loads anything else.
+The command line uses it to check its arguments before it loads anything else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ImageError(ValueError):
 
 
 def check_file(path: str | Path, what: str) -> Path:
-    """Make sure that a file is there.
+    """Check that a file exists.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def check_file(path: str | Path, what: str) -> Path:
     Raises
     ------
     ImageError
-        If it is not, or is a folder.
+        If it does not exist, or is a folder.
     """
     file = Path(path)
     if file.is_dir():
@@ -85,7 +85,7 @@ def check_writable(folder: str | Path) -> None:
 
 
 def _new_file(folder: Path, prefix: str, suffix: str) -> Path:
-    """Make an empty file of a new name, with the rights that the user's new files have."""
+    """Create an empty file with a new name and the user's default permissions."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         while True:
@@ -102,7 +102,7 @@ def _new_file(folder: Path, prefix: str, suffix: str) -> Path:
 
 
 def is_full_disk(error: BaseException | None) -> bool:
-    """Whether an error was caused by a full disk; torch reports it as another error."""
+    """Return whether an error was caused by a full disk; torch reports it as another error."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True

@@ -18,7 +18,7 @@ _RAW = 0.05
 #: Holes up to this share of a typical region are filled in such labels...
 FILLED = 0.02
 #: ...if their signal is at least this share of their region's: with less they are gaps between
-#: neighbours (in the training groups one such hole in six is in a single chromosome, of the
+#: neighbors (in the training groups one such hole in six is in a single chromosome, of the
 #: others more than one in three; ``benchmarks/bright_bands.py``).
 BAND = 0.2
 
@@ -36,7 +36,7 @@ def fill_band_holes(
     ----------
     labels : (H, W) integer array
         Regions of one metaphase.
-    signal : Signal
+    signal : NormalizedImage
         Its chromosome signal, (H, W).
     regions : iterable of Region
         All of its regions.

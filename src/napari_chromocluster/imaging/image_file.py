@@ -24,9 +24,9 @@ from napari_chromocluster.imaging.normalization import stained_area, subsample, 
 _THUMBNAIL = 0.2
 #: Names of the channel that shows all chromosomes.
 _COUNTERSTAINS = ("dapi", "hoechst", "counterstain", "giemsa", "propidium")
-#: Minimum correlation of neighbouring slices of a focus stack of one metaphase.
+#: Minimum correlation of neighboring slices of a focus stack of one metaphase.
 _SAME_FIELD = 0.5
-#: Micrometres per unit of length, and the range of plausible pixel sizes in µm.
+#: Micrometers per unit of length, and the range of plausible pixel sizes in µm.
 _MICROMETRES = {
     "nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
     "\\u00b5m": 1.0, "mm": 1e3, "cm": 1e4, "inch": 25_400.0, "in": 25_400.0, "m": 1e6,
@@ -42,13 +42,13 @@ class ImageFile:
     Attributes
     ----------
     pixels : (H, W), (H, W, 3 | 4), (N, H, W) or (N, H, W, 3 | 4) array
-        One metaphase or a stack of them, in one channel or in colour.
+        One metaphase or a stack of them, in one channel or in color.
     channels : tuple of str
         Names of all channels; empty if there is only one.
     channel : int or None
         The channel that was read, counted from 1.
     pixel_size : float or None
-        Micrometres per pixel, if known.
+        Micrometers per pixel, if known.
     notes : tuple of str
         Sentences about automatic choices, for the user.
     """
@@ -86,7 +86,7 @@ def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
     path : path
         TIFF, PNG, JPEG or BMP.
     channel : int or str, optional
-        Channel to read: its number, from 1, its name or part of it, or a colour of an RGB image.
+        Channel to read: its number, from 1, its name or part of it, or a color of an RGB image.
         By default the one named after a counterstain such as DAPI, else the one with the
         largest stained area.
 
@@ -106,7 +106,7 @@ def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
 
 
 def may_hold_planes(path: str | Path) -> bool:
-    """Whether a file may hold channels or planes of focus; the pixels of a TIFF are not read."""
+    """Return whether a file may contain channels or focal planes; reads no TIFF pixels."""
     file = Path(path)
     if file.suffix.lower() not in TIFF_SUFFIXES:
         return True
@@ -181,7 +181,7 @@ def _planes_of(series: Any, number: int) -> list[_Plane]:
         pixels = np.moveaxis(pixels, axes.index("S"), -1)
         axes = axes.replace("S", "") + "S"
         if not _is_color(page):
-            # Samples that are neither colours nor alpha are channels.
+            # Samples that are neither colors nor alpha are channels.
             axes, samples = axes.replace("C", "Q")[:-1] + "C", ""
     image = [axis for axis in ("Y", "X", *([samples] if samples and "S" in axes else []))]
     outer = [axis for axis in axes if axis not in image]
@@ -200,7 +200,7 @@ def _given(pixels: NDArray[Any]) -> Callable[[], NDArray[Any]]:
 
 
 def _is_color(page: Any) -> bool:
-    """Whether the samples of a page are colours, or gray and alpha, instead of channels."""
+    """Return whether the samples of a page are colors, or gray and alpha, rather than channels."""
     if page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
         extra = tuple(page.extrasamples)
         alpha = bool(extra) and extra[-1] in (
@@ -225,7 +225,7 @@ def _shown(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
 
 
 def _without_full_alpha(pixels: NDArray[Any], gray: bool) -> NDArray[Any]:
-    """Drop the alpha of RGBA pixels if nothing is transparent, and two of three equal colours."""
+    """Drop the alpha of RGBA pixels if nothing is transparent, and two of three equal colors."""
     if (pixels[..., 3] == 0).any():
         return pixels
     return pixels[..., 0] if gray else pixels[..., :3]
@@ -310,7 +310,7 @@ def _ome_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes | None:
 
 
 def _is_here(data: ElementTree.Element, root: ElementTree.Element, file: Path) -> bool:
-    """Whether a TiffData element refers to this file, not to another file of the set."""
+    """Return whether a TiffData element refers to this file, not to another file of the set."""
     uuids = _children(data, "UUID")
     if not uuids:
         return True
@@ -330,7 +330,7 @@ def _page_reader(tiff: tifffile.TiffFile, number: int) -> Callable[[], NDArray[A
     return read
 
 
-# ------------------------------------------------------------------- what is chosen
+# ------------------------------------------------------------------- selection
 
 
 def _chosen(found: _Planes, file: Path, channel: int | str | None) -> ImageFile:
@@ -412,7 +412,7 @@ def _counterstain(names: Sequence[str], examples: Sequence[Callable[[], NDArray[
 
 
 def _one_field(slices: Sequence[NDArray[Any]]) -> bool:
-    """Whether slices are a focus stack of one metaphase, not several metaphases."""
+    """Return whether slices are a focus stack of one metaphase, not several metaphases."""
     flat = [ndimage.gaussian_filter(subsample(to_grayscale(one)), 2).ravel() for one in slices]
     if any(float(np.ptp(one)) == 0 for one in flat):
         return False
@@ -429,7 +429,7 @@ def _sharpness(pixels: NDArray[Any]) -> float:
 
 
 def pixel_size(path: str | Path) -> float | None:
-    """Return the micrometres per pixel of an image file, if known, without reading its pixels."""
+    """Return the micrometers per pixel of an image file, if known, without reading its pixels."""
     file = Path(path)
     if file.suffix.lower() not in TIFF_SUFFIXES or not file.is_file():
         return None
@@ -504,7 +504,7 @@ def _pixels_of(picture: Image.Image) -> NDArray[Any]:
 
 
 def _one_color(opened: ImageFile, channel: int | str | None, name: str) -> ImageFile:
-    """Select one colour of a colour image if a channel is given."""
+    """Select one color of a color image if a channel is given."""
     pixels = opened.pixels
     if channel is None or opened.channels or pixels.ndim < 3 or pixels.shape[-1] not in (3, 4):
         return opened

@@ -20,7 +20,7 @@ _SEAL = "napari-chromocluster"
 
 
 def is_stack(image: Any) -> bool:
-    """Whether an image from `read_image` is a stack of metaphases."""
+    """Return whether an image from `read_image` is a stack of metaphases."""
     return image.ndim == 4 or (image.ndim == 3 and image.shape[-1] not in (3, 4))
 
 

@@ -1,7 +1,7 @@
 """Manual corrections of regions: split a cluster, merge fragments, delete debris.
 
-The functions do not change the labels: each returns a `Patch` that can be
-applied and reversed, for exact undo.
+The functions do not change the labels: each returns a `LabelPatch` that can be applied and
+reversed, for exact undo.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ def split_by_line(
 
     Returns
     -------
-    Patch
-        The largest piece keeps the label.  The pixels under the line are
-        assigned to the nearest piece.
+    LabelPatch
+        The largest piece keeps the label.  The pixels under the line are assigned to the nearest
+        piece.
 
     Raises
     ------
@@ -282,7 +282,7 @@ def _passes(
 
 
 def merge_regions(labels: NDArray[Any], selected: Sequence[int]) -> LabelPatch:
-    """Merge regions to one, with the label of the largest.
+    """Merge regions into one, with the label of the largest.
 
     Raises
     ------
@@ -300,7 +300,7 @@ def merge_regions(labels: NDArray[Any], selected: Sequence[int]) -> LabelPatch:
 
 
 def hang_together(labels: NDArray[Any], selected: Sequence[int]) -> bool:
-    """Whether regions form one connected piece, allowing gaps of two px.
+    """Return whether regions form one connected piece, allowing gaps of two px.
 
     Raises
     ------

@@ -121,7 +121,7 @@ def _has_edges(gray: NDArray[np.float32], flat: Mask, value: float, jump: float)
 
 
 def _is_frame(area: Mask) -> bool:
-    """Whether a large area is a frame around the image, not the background of its objects."""
+    """Return whether a large area is a frame around the image, rather than its background."""
     rows, columns = np.flatnonzero(~area.all(1)), np.flatnonzero(~area.all(0))
     inner = area[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return bool((~inner).mean() >= _FILLED)

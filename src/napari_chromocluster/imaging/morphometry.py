@@ -20,7 +20,7 @@ SHALLOWEST = 2.0
 #: Range of areas of a single chromosome, and the typical area, in squares of half the width of
 #: the chromosomes.
 _PLAUSIBLE_AREAS, _USUAL_AREA = (4.0, 40.0), 16.0
-#: Rows of a picture that are measured at a time.
+#: Number of image rows measured at a time.
 _ROWS = 512
 
 

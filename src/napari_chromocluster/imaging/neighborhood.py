@@ -1,6 +1,6 @@
 """Distance and relative stain of a region among the others of its metaphase.
 
-A crop does not show this: it is normalised, with the neighbours masked out.  Debris is anywhere
+A crop does not show this: it is normalized, with the neighbors masked out.  Debris is anywhere
 in the image with any stain; chromosomes are close to each other and equally stained.
 """
 
@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 from napari_chromocluster.imaging.normalization import NormalizedImage
 from napari_chromocluster.imaging.regions import Region, drop_small_regions
 
-#: Rank of the neighbour whose distance is used: one or two neighbours may also be debris.
+#: Rank of the neighbor whose distance is used: one or two neighbors may also be debris.
 _NEIGHBOUR = 4
 #: Minimum and maximum number of regions: with many more regions than chromosomes in a metaphase,
 #: grains of stain would dominate.
@@ -51,7 +51,7 @@ def neighborhood_features(
 
     Parameters
     ----------
-    signal : Signal
+    signal : NormalizedImage
         Chromosome signal of the metaphase, (H, W).
     labels : (H, W) integer array
         Its regions.
@@ -62,9 +62,9 @@ def neighborhood_features(
 
     Returns
     -------
-    list of Surroundings or None
-        One for each of ``regions``; all None unless the metaphase has 13 to 60 regions,
-        specks excluded.
+    list of NeighborhoodFeatures or None
+        One for each of ``regions``; all None unless the metaphase has 13 to 60 regions, specks
+        excluded.
     """
     others = drop_small_regions(everything)
     if not _FEWEST < len(others) <= _MOST:

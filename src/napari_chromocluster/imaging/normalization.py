@@ -24,7 +24,7 @@ _SAMPLE_SIDE = 160
 #: Side of the subsampled image for the stained area, in px.
 _AREA_SIDE = 400
 #: Multichannel fluorescence images: maximum relative brightness of the background, and minimum
-#: relative colour difference of bright pixels.
+#: relative color difference of bright pixels.
 _DARK, _COLORFUL = 0.4, 0.3
 #: Maximum width of the background peak, in bins of the histogram.
 _WINDOW = 13
@@ -53,7 +53,7 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
     Parameters
     ----------
     image : (H, W) or (H, W, 1 | 3 | 4) array of any real dtype
-        Gray, RGB or RGBA; of a multichannel fluorescence image, the colour with the largest
+        Gray, RGB or RGBA; of a multichannel fluorescence image, the color with the largest
         stained area is used.  Transparent and non-finite pixels get the median of the others.
 
     Returns
@@ -142,7 +142,7 @@ def transparent_pixels(image: Any) -> NDArray[np.bool_]:
 def normalize_stain(image: Any, labels: Any = None, polarity: Polarity = "auto") -> NormalizedImage:
     """Measure the chromosome signal of one metaphase.
 
-    The polarity is determined from the image, the illumination is modelled by
+    The polarity is determined from the image, the illumination is modeled by
     a second-degree polynomial fitted to background pixels, and the level of
     the chromosomes is scaled to 1.
 
@@ -157,7 +157,7 @@ def normalize_stain(image: Any, labels: Any = None, polarity: Polarity = "auto")
 
     Returns
     -------
-    Signal
+    NormalizedImage
         Values and polarity.  An image without contrast gives all zeros.
     """
     gray = to_grayscale(image)
@@ -191,7 +191,7 @@ def stain_above_background(
 
     Returns
     -------
-    Signal
+    NormalizedImage
         Optical density or intensity above the background, and polarity.
     float
         Level of the chromosomes according to a global threshold.
@@ -227,14 +227,14 @@ def _dark_chromosomes(gray: NDArray[np.float32], inside: NDArray[np.bool_] | Non
 
 
 def _tail_is_dark(sample: NDArray[np.float32]) -> bool:
-    """Whether the longer tail of the histogram is on the dark side."""
+    """Return whether the longer tail of the histogram is on the dark side."""
     low, high = np.percentile(sample, [0.5, 99.5])
     mode = _mode(sample)
     return bool(mode - low > high - mode)
 
 
 def _every_few(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return about as many values as `sampled`."""
+    """Return about as many values as `subsample`."""
     return values[:: max(1, values.size // _SAMPLE_SIDE**2)]
 
 

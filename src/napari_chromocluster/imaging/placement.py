@@ -28,7 +28,7 @@ class CompositionCanvas:
         return round(y - height / 2), round(x - width / 2)
 
     def put(self, chromosome: SingleChromosome, y: float, x: float, angle: float) -> bool:
-        """Place a chromosome with its centre at (y, x); return False if it does not fit."""
+        """Place a chromosome with its center at (y, x); return False if it does not fit."""
         top, left = self._corner(chromosome, y, x)
         height, width = chromosome.mask.shape
         if top < 0 or left < 0 or top + height > self.side or left + width > self.side:
@@ -110,7 +110,7 @@ def place_touching(
     gap: float,
     width: float,
 ) -> bool:
-    """Slide the new chromosome towards the others until the gap is reached.
+    """Slide the new chromosome toward the others until the gap is reached.
 
     With a negative gap their outlines overlap by so many px.
     """
@@ -138,7 +138,7 @@ def place_end_to_end(
     gap: float,
     width: float,
 ) -> bool:
-    """Slide the new chromosome, one end first, towards an end of the last one placed."""
+    """Slide the new chromosome, one end first, toward an end of the last one placed."""
     tip, outward = _end(canvas.masks[-1], canvas.angles[-1], bool(rng.random() < 0.5))
     ends = [_end(chromosome.mask, angle, last) for last in (False, True)]
     # Lead with the end that points back at the tip.
@@ -173,7 +173,7 @@ def _slide(
     angle: float,
     gap: float,
 ) -> bool:
-    """Slide from outside towards an aim (y, x of the centre) and stop at the gap."""
+    """Slide from outside toward an aim (y, x of the center) and stop at the gap."""
     distance = distance_to(canvas.union)
     if gap < 0:
         distance = distance - ndimage.distance_transform_edt(canvas.union).astype(np.float32)

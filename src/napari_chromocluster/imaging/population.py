@@ -37,7 +37,7 @@ _AROUND = 2
 _BLUR = 0.7
 #: Distance of pixels with independent noise, in px.
 _APART = 3
-#: Ratio of neighbouring thresholds, and their maximum number.
+#: Ratio of neighboring thresholds, and their maximum number.
 _RATIO, _MOST_THRESHOLDS = 1.4, 12
 #: Lowest threshold: relative to the strongest signal, and in standard deviations of the noise.
 _LOWEST, _ABOVE_NOISE = 1 / 60, 5.0
@@ -209,5 +209,5 @@ def _measured(values: Floats, members: Mask, level: float, step: int) -> Populat
             level = float(np.median(above))
     zone &= values > _EDGE * level
     half = chromosome_half_width(ndimage.distance_transform_edt(zone), 1.0) or 1.0
-    # Distances are measured to the centre of the outside pixel, half a pixel too far.
+    # Distances are measured to the center of the outside pixel, half a pixel too far.
     return Population(level, step * (half - 0.5) + 0.5, zone, step)

@@ -182,7 +182,7 @@ def _frame_regions(frame: int, array: NDArray[Any], wanted: set[int] | None) -> 
     if values.size == 0:
         return []
     height, width = compact.shape
-    # Sums over all labelled pixels at once: faster than over many overlapping boxes.
+    # Sums over all labeled pixels at once: faster than over many overlapping boxes.
     places = np.flatnonzero(compact)
     numbers = compact.ravel()[places]
     areas = np.bincount(numbers, minlength=values.size + 1)
@@ -283,7 +283,7 @@ def modal_area(areas: NDArray[np.float64]) -> float:
 
 
 def looks_like_grayscale(regions: Sequence[Region]) -> bool:
-    """Whether labels are the gray values of an image: many, each scattered all over it."""
+    """Return whether labels are the gray values of an image: many, each scattered all over it."""
     if len(regions) < _FEWEST_GRAYS:
         return False
     boxes = np.array([region.bbox for region in regions])
@@ -314,7 +314,7 @@ def region_mask(labels: Any, region: Region, pad: int = 0) -> NDArray[np.bool_]:
 
 
 def label_doubt(labels: Any) -> str | None:
-    """Return a warning if a label image (H, W) is a mask or has a labelled background, or None."""
+    """Return a warning if a label image (H, W) is a mask or has a labeled background, or None."""
     if labels.ndim != 2:
         return None
     labels = np.asarray(labels)

@@ -384,7 +384,7 @@ def _stained(
     # Exclude dark nuclei from the mean, to keep the chromosomes next to them; include bright ones,
     # to suppress their glow.
     outside = (~nuclei | (not found.dark_chromosomes)).astype(np.float32)
-    # Clip the signal, so that a bright neighbour does not suppress a faint chromosome.
+    # Clip the signal, so that a bright neighbor does not suppress a faint chromosome.
     threshold = local_mean(np.clip(signal, 0, 1) * outside, _LOCAL_REACH * half)
     threshold /= np.maximum(local_mean(outside, _LOCAL_REACH * half), 0.2)
     threshold *= _LOCAL_SHARE
@@ -515,7 +515,7 @@ def filter_regions(foreground: CandidateRegions, parameters: SegmentationParamet
 
     Parameters
     ----------
-    foreground : Foreground
+    foreground : CandidateRegions
         From `label_foreground`.
     parameters : SegmentationParameters
         Smallest, largest, thinnest and faintest region are used.
@@ -537,7 +537,7 @@ def why_left_out(foreground: CandidateRegions, parameters: SegmentationParameter
 
     Parameters
     ----------
-    foreground : Foreground
+    foreground : CandidateRegions
         From `label_foreground`.
     parameters : SegmentationParameters
         As for `filter_regions`.
@@ -630,7 +630,7 @@ def _cut_gaps(mask: Mask, bright: Mask, signal: Floats, half: float) -> Mask:
 def _without_glow(mask: Mask, signal: Floats, share: float, half: float) -> Mask:
     """Remove pixels that are faint relative to the local maximum: they are glow, not stain.
 
-    Each piece is processed separately, so that a bright neighbour does not erode a faint one.
+    Each piece is processed separately, so that a bright neighbor does not erode a faint one.
     """
     side = 2 * round(_GLOW_REACH * half) + 1
     kept = np.zeros(mask.shape, bool)

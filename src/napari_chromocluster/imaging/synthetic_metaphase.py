@@ -220,7 +220,7 @@ class _Field:
         mask: NDArray[np.bool_],
         spread: float,
     ) -> int:
-        """Place an object near the centre and return its label, or 0 if there is no space."""
+        """Place an object near the center and return its label, or 0 if there is no space."""
         height, width = mask.shape
         free_y, free_x = self.labels.shape[0] - height, self.labels.shape[1] - width
         if free_y <= 0 or free_x <= 0:
