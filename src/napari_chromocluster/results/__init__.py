@@ -1,1 +1,1 @@
-"""What comes out: tables, annotations, figures of merit and pictures."""
+"""Results: features tables, annotations, metrics and figures."""

@@ -77,16 +77,16 @@ def load_annotated_crops(
     *,
     half: bool = False,
 ) -> AnnotatedCrops:
-    """Cut out every annotated region.
+    """Crop every annotated region.
 
     Parameters
     ----------
     annotations : DataFrame
-        From `read_annotations`; rows that say nothing about the type are left out.
+        From `read_annotations`; rows without information about the type are ignored.
     progress : callable, optional
-        Called with the images done and their number.
+        Called with the number of images done and the total.
     half : bool
-        Keep the signals as float16: tens of thousands of regions fill the memory otherwise.
+        Store the signals as float16, since tens of thousands of regions would fill the memory.
 
     Raises
     ------
@@ -143,13 +143,13 @@ class AnnotatedMetaphase:
     Attributes
     ----------
     image : (H, W) or (H, W, 3 | 4) array
-        The picture.
+        The image.
     labels : (H, W) integer array
         Its regions.
     annotated : list of Region
-        Those of the annotations, in their order.
+        The annotated regions, in the order of the annotations.
     everything : list of Region
-        All of them.
+        All regions.
     """
 
     image: NDArray[Any]
@@ -164,8 +164,8 @@ def read_metaphase(image: str, labels: str, rows: pd.DataFrame) -> AnnotatedMeta
     Raises
     ------
     AnnotationError
-        If a file cannot be read, a label does not occur, the labels are a picture or empty, or
-        the picture is a stack; names file and line.
+        If a file cannot be read, a label does not occur, the labels are not a label image or empty,
+        or the image is a stack; the message includes file and line.
     """
     with naming_line(rows):
         array = _one_frame(read_labels(Path(labels)), labels)
@@ -205,17 +205,17 @@ def _one_frame(image: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def open_crop(image: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the gray values of a ready-made crop, and where its region is.
+    """Return the gray values of a ready-made crop and the mask of its region.
 
-    If the background is a single value or transparent, as in masked crops, it
-    defines the mask; otherwise the signal is thresholded at half the level of
-    the chromosomes.  A background that does not fit the stain, such as black
-    around Giemsa, is replaced by the level at the region's rim.
+    If the background is a single value or transparent, as in masked crops, it defines the mask;
+    otherwise the signal is thresholded at half the level of the chromosomes.  A background that
+    does not fit the stain, such as black around Giemsa, is replaced by the level at the region's
+    rim.
 
     Parameters
     ----------
     image : (H, W) or (H, W, 3 | 4) array
-        A crop that holds one region.
+        A crop that contains one region.
     """
     gray = to_grayscale(image)
     hidden = transparent_pixels(image)
@@ -245,13 +245,13 @@ def _on_its_background(
 
 
 def load_ready_made_crops(images: Sequence[NDArray[Any]]) -> list[RegionCrop]:
-    """Cut the region out of each ready-made crop of one group.
+    """Crop the region of each ready-made crop of one group.
 
     Parameters
     ----------
     images : sequence of (h, w) or (h, w, 3 | 4) arrays
-        Crops at one scale.  From eight of them on, their median size is the
-        reference size of the group.
+        Crops at one scale.  With eight or more, their median size is the reference size of the
+        group.
     """
     opened = [open_crop(pixels) for pixels in images]
     reference = None

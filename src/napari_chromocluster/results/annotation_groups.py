@@ -1,4 +1,4 @@
-"""Groups of annotated regions; a group never straddles the train/validation split."""
+"""Groups of annotated regions, which are never divided by the train/validation split."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pandas as pd
 
 
 def name_groups(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Give a group to the rows that have none.
+    """Assign a group to the rows that have none.
 
-    An image has the group that any of its rows names.  Otherwise it is a group of its own,
-    independent of the path by which the annotation files refer to it.
+    An image has the group that any of its rows names.  Otherwise it is its own group, independent
+    of the path by which the annotation files refer to it.
 
     Parameters
     ----------
     annotations : DataFrame
-        Columns ``image`` and ``group``, which is empty where none is named.
+        Columns ``image`` and ``group``, which is empty if none is named.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def name_groups(annotations: pd.DataFrame) -> pd.DataFrame:
 
 
 def images_of_two_groups(annotations: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the images in several groups, with the names of these groups."""
+    """Return the images that are in several groups, with the names of these groups."""
     if annotations.empty:
         return {}
     found = annotations["group"].groupby(_files(annotations["image"]), sort=False).unique()
@@ -49,7 +49,7 @@ def images_of_two_groups(annotations: pd.DataFrame) -> dict[str, list[str]]:
 
 def _files(images: pd.Series[str]) -> pd.Series[str]:
     """Resolve the symbolic links in paths."""
-    real = cache(os.path.realpath)  # of a folder once, however many images it holds
+    real = cache(os.path.realpath)  # each folder only once, however many images it contains
 
     def file_of(name: str) -> str:
         if not os.path.isabs(name):

@@ -1,4 +1,4 @@
-"""Annotation files: which region of which image is of which type."""
+"""Annotation files: the cluster type of each annotated region of each image."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from napari_chromocluster.results.delimited import (
 #: Columns of an annotation table.
 COLUMNS = ("image", "labels", "label", "cluster_type", "group")
 _NEEDED = ("image", "cluster_type")
-#: Column that holds the line of each row while a file is read.
+#: Column for the line number of each row while a file is read.
 _LINE = "line of the file"
-#: Further column of what is read: the file and line of each row, for messages about it.
+#: Additional column of the result: file and line of each row, for error messages.
 WHERE = "file and line"
 #: Suffixes of tables: separated by commas or semicolons, and by tabs.
 TABLE_SUFFIXES = (".csv", ".tsv")
@@ -43,7 +43,7 @@ class AnnotationError(ValueError):
 
 @contextmanager
 def naming_line(rows: pd.DataFrame) -> Iterator[None]:
-    """Put file and line of the first of some rows before what is wrong with its image."""
+    """Prefix errors about an image with the file and line of the first of some rows."""
     try:
         yield
     except (ImageError, RegionError, AnnotationError) as error:
@@ -52,7 +52,7 @@ def naming_line(rows: pd.DataFrame) -> Iterator[None]:
 
 
 def is_annotation_file(path: str | Path) -> bool:
-    """Whether a CSV has the columns of an annotation file."""
+    """Return whether a CSV has the columns of an annotation file."""
     file = Path(path)
     if file.suffix.lower() not in TABLE_SUFFIXES or not file.is_file():
         return False
@@ -60,7 +60,7 @@ def is_annotation_file(path: str | Path) -> bool:
 
 
 def is_annotation_folder(path: str | Path) -> bool:
-    """Whether a folder has subfolders named by cluster types, each with images or empty."""
+    """Return whether a folder has subfolders named by cluster types, with images or empty."""
     folder = Path(path)
     types = {str(kind) for kind in TYPES}
     try:
@@ -75,19 +75,18 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        CSV with the columns ``image, labels, label, cluster_type[, group]``,
-        paths relative to it; where ``labels`` is absent or empty the image is
-        one region.  ``touching|overlapping`` leaves both types possible, and
-        ``cluster`` any type of cluster: training uses such rows, scores do not.
-        Or a folder with subfolders ``single``, ``touching``,
-        ``overlapping``, ``touching_overlapping``, ``other``.
+        CSV with the columns ``image, labels, label, cluster_type[, group]``, paths relative to it;
+        if ``labels`` is absent or empty, the image is one region.  ``touching|overlapping`` leaves
+        both types possible, and ``cluster`` any type of cluster: training uses such rows, metrics
+        do not. Or a folder with subfolders ``single``, ``touching``, ``overlapping``,
+        ``touching_overlapping``, ``other``.
 
     Returns
     -------
     DataFrame
-        Columns ``image``, ``labels`` ("" where there is none), ``label`` (0
-        where there is none), ``cluster_type``, ``group``; absolute paths.
-        Further columns of the CSV stay, and ``file and line`` says where each row stands.
+        Columns ``image``, ``labels`` ("" if there is none), ``label`` (0 if there is none),
+        ``cluster_type``, ``group``; absolute paths. Other columns of the CSV are kept, and ``file
+        and line`` is the origin of each row.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
 
 
 def read_rows(path: str | Path) -> pd.DataFrame:
-    """Read as `read_annotations` does, but leave the group empty where none is named.
+    """Read like `read_annotations`, but leave the group empty if none is named.
 
     With several files, groups can be named only once all rows are read.
     """
@@ -119,7 +118,7 @@ def read_rows(path: str | Path) -> pd.DataFrame:
                 f"{file.name} has no column {name!r}: an annotation file has the columns "
                 f"{', '.join(COLUMNS)}."
             )
-    # Without it each image would count as one region, whatever the labels say.
+    # Without it each image would count as one region, whatever its labels.
     if "labels" not in table and "label" in table and (table["label"].str.strip() != "").any():
         raise AnnotationError(
             f"{file.name} has a column 'label' but no column 'labels': name the column that holds "
@@ -133,7 +132,7 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     for name in ("labels", "label", "group"):
         if name not in table:
             table[name] = ""
-    # Spreadsheets may add invisible blanks, which would make a different name.
+    # Spreadsheets may add invisible whitespace, which would result in a different name.
     for name in COLUMNS:
         table[name] = table[name].str.strip()
     typed = table["cluster_type"]
@@ -172,7 +171,7 @@ def _absolute(
             places[name] = ""
             continue
         target = Path(os.path.normpath(base / name))
-        if name and not target.is_file():  # written on Windows, perhaps
+        if name and not target.is_file():  # possibly written on Windows
             target = Path(os.path.normpath(base / name.replace("\\", "/")))
         if not target.is_file() or name == "":
             line = lines.iloc[int(np.argmax((column == name).to_numpy()))]
@@ -209,7 +208,7 @@ def _label_numbers(table: pd.DataFrame, file: Path) -> list[int]:
 
 
 def _whole_number(text: str) -> int | None:
-    """Parse a whole number, also if a spreadsheet wrote it as ``3.0``."""
+    """Parse an integer, even if a spreadsheet wrote it as ``3.0``."""
     try:
         return int(text)
     except ValueError:
@@ -222,7 +221,7 @@ def _whole_number(text: str) -> int | None:
 
 
 def _read_folder(folder: Path) -> pd.DataFrame:
-    """Read a folder per type; the group is the file name up to its first underscore."""
+    """Read a folder with one subfolder per type; groups are file names up to the first ``_``."""
     rows = []
     order = [*(str(one) for one in TYPES), UNRESOLVED, UNTYPED_CLUSTER]
     images = {
@@ -250,12 +249,12 @@ def _read_folder(folder: Path) -> pd.DataFrame:
 
 
 def _kind_of(folder: Path) -> str:
-    """Return the word of the column ``cluster_type`` that a subfolder is named by."""
+    """Return the value of the column ``cluster_type`` given by a subfolder's name."""
     return type_word(folder.name)
 
 
 def has_type(name: str) -> bool:
-    """Whether a word of the column ``cluster_type`` names a type, or several that are possible."""
+    """Return whether a value of the column ``cluster_type`` is a type, or several possible ones."""
     try:
         return bool(possible_types(name))
     except ValueError:
@@ -269,7 +268,7 @@ def with_allowed_types(annotations: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_annotations(path: str | Path, annotations: pd.DataFrame) -> None:
-    """Write an annotation CSV, with paths relative to it where that is possible."""
+    """Write an annotation CSV, with relative paths where possible."""
     file = Path(path).resolve()
     table = annotations.drop(columns=WHERE, errors="ignore")
     for name in ("image", "labels"):

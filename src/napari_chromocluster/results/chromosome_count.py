@@ -5,23 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-#: Fewest and most chromosomes of a cluster.
+#: Minimum and maximum number of chromosomes in a cluster.
 FEWEST, MOST = 2, 30
-#: How rare clusters of n chromosomes are (n^-2.8), and how large: in the training groups of the
-#: shared data (3600 clusters and 11 700 singles whose boxes or maps tell it) the median area is
-#: 0.95 n^0.95 usual ones, and its logarithm varies by the root of 0.25 / n + 0.04.
+#: Exponent of the frequency of clusters of n chromosomes (n^-2.8), and their size: in the training
+#: groups of the shared data (3600 clusters and 11 700 singles with known numbers) the median area
+#: is 0.95 n^0.95 typical regions, and the standard deviation of its logarithm is the root of 0.25 /
+#: n + 0.04.
 _RARER = -2.8
 _AREA, _POWER = 0.95, 0.95
 _SINGLE_SPREAD, _SPREAD_LEFT = 0.25, 0.04
 
 
 def share_of(number: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return how frequent clusters of so many chromosomes are, up to a factor."""
+    """Return the frequency of clusters by number of chromosomes, up to a constant factor."""
     return np.asarray(number**_RARER)
 
 
 def size_of(number: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the median area of so many chromosomes together, in usual regions."""
+    """Return the median area of clusters by number of chromosomes, in typical regions."""
     return np.asarray(_AREA * number**_POWER)
 
 
@@ -31,12 +32,12 @@ def spread_of(number: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def chromosome_count_distribution(sizes: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return how likely it is that clusters hold 2 to 30 chromosomes.
+    """Return the probability that clusters contain 2 to 30 chromosomes.
 
     Parameters
     ----------
     sizes : (N,) float array
-        Their areas over that of a usual region (see `reference_area`).
+        Their areas relative to a typical region (see `reference_area`).
 
     Returns
     -------
@@ -53,5 +54,5 @@ def chromosome_count_distribution(sizes: NDArray[np.floating]) -> NDArray[np.flo
 
 
 def expected_chromosome_count(sizes: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return how many chromosomes clusters of some sizes hold on average (N,)."""
+    """Return the mean number of chromosomes in clusters of some sizes (N,)."""
     return np.asarray(chromosome_count_distribution(sizes) @ np.arange(FEWEST, MOST + 1))

@@ -1,4 +1,4 @@
-"""Read delimited text (CSV) whatever program wrote it: encoding and delimiter are detected."""
+"""Read delimited text (CSV) from any program: encoding and delimiter are detected."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-#: Bytes that are enough for the header of a table.
+#: Number of bytes sufficient for the header of a table.
 _HEADER_BYTES = 1 << 14
 
 
 class DelimitedTextError(ValueError):
-    """A file that is no delimited text; the message is one sentence."""
+    """A file that is not delimited text; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class DelimitedText:
-    """The rows of a file, without the empty ones.
+    """The non-empty rows of a file.
 
     Attributes
     ----------
     header : list of str
         Names of the columns.
     rows : list of list of str
-        The cells, in each row at most as many as there are columns.
+        The cells, at most as many per row as there are columns.
     lines : list of int
-        The line of the file in which each row begins, counted from 1.
+        The line of the file in which each row starts, counted from 1.
     """
 
     header: list[str]
@@ -46,22 +46,22 @@ class DelimitedText:
     lines: list[int]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the cells as text; rows that end early are filled with empty cells."""
+        """Return the cells as text; short rows are filled with empty cells."""
         width = len(self.header)
         rows = [[*row, *[""] * (width - len(row))] for row in self.rows]
         return pd.DataFrame(rows, columns=self.header, dtype=object)
 
 
 def read_delimited(path: str | Path) -> DelimitedText:
-    """Read a table that is separated by commas, semicolons or tabs.
+    """Read a table delimited by commas, semicolons or tabs.
 
-    UTF-8 and UTF-16 are read, and the code page of Windows ("ANSI"); a first line such as
-    ``sep=;`` is heeded.
+    UTF-8, UTF-16 and the Windows code page ("ANSI") are supported; a first line such as ``sep=;``
+    sets the delimiter.
 
     Raises
     ------
     DelimitedTextError
-        If the file cannot be read, is empty, is no text, or a row has more cells than the header.
+        If the file cannot be read, is empty, is not text, or a row has more cells than the header.
     """
     file = Path(path)
     try:
@@ -89,12 +89,12 @@ def read_delimited(path: str | Path) -> DelimitedText:
 
 
 def read_any_text(path: str | Path) -> str:
-    """Read a text file in whatever encoding it is.
+    """Read a text file in any encoding.
 
     Raises
     ------
     DelimitedTextError
-        If it cannot be read, or is no text.
+        If it cannot be read, or is not text.
     """
     file = Path(path)
     try:
@@ -110,10 +110,10 @@ def read_any_text(path: str | Path) -> str:
 
 
 def read_header(path: str | Path) -> list[str]:
-    """Return the names of the columns of a table; empty where the file is not a table."""
+    """Return the column names of a table; empty if the file is not a table."""
     with suppress(OSError, UnicodeError, csv.Error), Path(path).open("rb") as stream:
         start = stream.read(_HEADER_BYTES)
-        if len(start) == _HEADER_BYTES:  # a character must not be cut in two
+        if len(start) == _HEADER_BYTES:  # a character must not be cut in half
             start = start[: start.rfind(b"\n") + 1]
             start += b"\0" * (len(start) % 2 if b"\0" in start else 0)
         for _, cells in _rows(_decoded(start)):
@@ -126,7 +126,7 @@ def _decoded(content: bytes) -> str:
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):
             return content.decode(encoding)
-    if b"\0" in content:  # UTF-16 without a mark: every other byte of plain words is zero
+    if b"\0" in content:  # UTF-16 without a mark: every other byte of ASCII text is zero
         encoding = "utf-16-le" if content[1:2] == b"\0" else "utf-16-be"
         text = content.decode(encoding)
         if "\0" in text:
@@ -162,6 +162,6 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
 
 
 def _likely(lines: list[str]) -> str:
-    """Return the delimiter that the first line with words holds most often."""
+    """Return the delimiter that occurs most often in the first non-empty line."""
     header = next((line for line in lines if line.strip()), "")
     return max(_DELIMITERS, key=header.count)

@@ -19,7 +19,7 @@ from napari_chromocluster.imaging.files import atomic_path
 from napari_chromocluster.imaging.regions import Region, extract_regions
 from napari_chromocluster.results.delimited import DelimitedTextError, read_delimited
 
-#: Words for true, which spreadsheets write in the user's language.
+#: Words for true in several languages, as written by spreadsheets.
 _TRUE = ("true", "1", "1.0", "yes", "wahr", "vrai", "vero", "verdadero", "verdadeiro", "waar",
          "prawda", "sant", "sand", "sann", "doğru", "истина", "真")  # fmt: skip
 #: Valid values of the column of types; empty if not classified.
@@ -44,7 +44,7 @@ SCHEMA: dict[str, str] = {
 COLUMNS: tuple[str, ...] = tuple(SCHEMA)
 #: Tolerance of probabilities above 1, for rounding.
 _ROUNDED = 0.005
-#: What identifies a row.
+#: Columns that identify a row.
 KEY = ["frame", "index"]
 MODEL, HUMAN = "model", "human"
 
@@ -65,15 +65,15 @@ def build_table(
     model: str = "",
     frame: int | None = None,
 ) -> pd.DataFrame:
-    """Make the features table of regions.
+    """Create the features table of regions.
 
     Parameters
     ----------
     regions : sequence of Region, length N
         The regions.
     probabilities : (N, 5) float array, optional
-        Probability of each type in the order of ``taxonomy.TYPES``; without
-        it the regions are not classified yet.
+        Probability of each type in the order of ``cluster_types.TYPES``; without it the regions are
+        not classified.
     model : str
         Name of the model.
     frame : int, optional
@@ -118,7 +118,7 @@ def _with_model_opinion(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.Data
 
 
 def _likeliest(table: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
-    """Return the likeliest type of each row and its probability; "" and NaN where none is known."""
+    """Return the likeliest type of each row and its probability; "" and NaN if unknown."""
     values = table[list(PROBABILITIES)].to_numpy(float)
     known = np.isfinite(values).all(axis=1)
     best = np.where(known, np.nan_to_num(values).argmax(axis=1), 0)
@@ -128,7 +128,7 @@ def _likeliest(table: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.flo
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Convert columns to their type and order; further columns follow at the end."""
+    """Convert columns to their type and order, followed by any other columns."""
     out = table.copy()
     for name, kind in SCHEMA.items():
         column = out[name] if name in out else pd.Series(_missing(kind), index=out.index)
@@ -151,7 +151,7 @@ def _cast(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
             column = column.astype(str).str.strip().str.replace(r"\.0+$", "", regex=True)
         if kind == "int":
             return column.astype(np.int64)
-        # Labels may be as large as uint64 allows; int64 wherever it is enough.
+        # Labels may be as large as uint64 allows; use int64 if sufficient.
         values = [int(value) for value in column]
         large = bool(values) and max(values) > np.iinfo(np.int64).max
         return pd.Series(values, index=column.index, dtype=np.uint64 if large else np.int64)
@@ -164,13 +164,13 @@ def _cast(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
 
 
 def validate_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Check a table and bring it to the schema.
+    """Check a table and convert it to the schema.
 
     Raises
     ------
     TableError
-        If a column that identifies a row is missing, a type is unknown, or a
-        region stands in two rows; the message names the line.
+        If a column that identifies a row is missing, a type is unknown, or a region has two rows;
+        the message includes the line.
     """
     if "index" not in table:
         raise TableError("A features table needs the column 'index' (the label of the region).")
@@ -212,10 +212,9 @@ def salvage_table(table: pd.DataFrame) -> pd.DataFrame:
 def merge_tables(old: pd.DataFrame, new: pd.DataFrame, *, complete: bool = False) -> pd.DataFrame:
     """Merge a new model run into an existing table, keeping human decisions.
 
-    Rows in ``new`` replace rows of the same region.  If a human decided,
-    type, confidence, source and stale are kept, and only the model's opinion
-    (``p_*``, ``model``) and the measures of the region are updated.  Other
-    rows of ``old`` are kept, unless ``new`` is ``complete``: then their
+    Rows in ``new`` replace rows of the same region.  If a human decided, type, confidence, source
+    and stale are kept, and only the model's result (``p_*``, ``model``) and the measures of the
+    region are updated.  Other rows of ``old`` are kept, unless ``new`` is ``complete``: then their
     regions no longer exist.
 
     Returns
@@ -333,7 +332,7 @@ def set_types(
 def confirm_types(
     table: pd.DataFrame, labels: Collection[int], frame: int | None = None
 ) -> pd.DataFrame:
-    """Confirm the present types of regions by a human decision."""
+    """Confirm the current types of regions as a human decision."""
     out = validate_table(table)
     rows = rows_of(out, labels, frame) & (out["cluster_type"] != "").to_numpy()
     out.loc[rows, "confidence"] = 1.0
@@ -345,7 +344,7 @@ def confirm_types(
 def revert_to_model(
     table: pd.DataFrame, labels: Collection[int], frame: int | None = None
 ) -> pd.DataFrame:
-    """Undo a human decision and restore the model's opinion."""
+    """Undo a human decision and restore the model's result."""
     out = validate_table(table)
     return _typed(_with_model_opinion(out, rows_of(out, labels, frame)))
 
@@ -360,7 +359,7 @@ def mark_stale(
 
 
 def unsure(table: pd.DataFrame, threshold: float) -> NDArray[np.bool_]:
-    """Return which rows the model decided with less confidence than ``threshold``."""
+    """Return which rows the model classified with a lower confidence than ``threshold``."""
     decided = (table["cluster_type"] != "") & (table["source"] == MODEL)
     return (decided & (table["confidence"] < threshold)).to_numpy(dtype=bool)
 
@@ -397,7 +396,7 @@ def detect_manual_edits(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_features_table(table: pd.DataFrame) -> bool:
-    """Whether a table is a features table, even with some errors, and not of another program."""
+    """Return whether a table is a features table, even one with errors."""
     if not {"index", "cluster_type"} <= set(table.columns):
         return False
     types = table["cluster_type"]
@@ -406,11 +405,11 @@ def is_features_table(table: pd.DataFrame) -> bool:
 
 
 def join_tables(known: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
-    """Join any table of regions with the present features table.
+    """Join any table of regions with the current features table.
 
-    Rows and types missing in the new table are kept, human decisions are not replaced by the
-    model's opinion, and a type that was changed in it counts as a human decision.
-    If it is not a features table (`is_features_table`), its columns are added, by the label.
+    Rows and types missing in the new table are kept, human decisions are not replaced by model
+    results, and a type that was changed in it counts as a human decision. If it is not a features
+    table (`is_features_table`), its columns are added, by the label.
 
     Parameters
     ----------
@@ -458,7 +457,7 @@ def join_tables(known: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_columns_of(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """Add the further columns of another table of the same regions, by the label.
+    """Add the other columns of another table of the same regions, by the label.
 
     The label is in a column ``index`` or ``label``.  Without one, rows are assigned to the
     regions in order if their numbers are equal, else row n to label n, as in napari.  A column
@@ -510,12 +509,12 @@ def _keys_in(other: pd.DataFrame, table: pd.DataFrame) -> pd.Index[Any] | None:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a features table from CSV, also one that a spreadsheet has written.
+    """Read a features table from CSV, including those edited in a spreadsheet.
 
     Raises
     ------
     TableError
-        If it is no features table; the message names the line.
+        If it is not a features table; the message includes the line.
     """
     file = Path(path)
     try:

@@ -1,7 +1,6 @@
 """Figures: the annotated metaphase, contact sheet, confusion matrix, reliability, batch chart.
 
-Drawn with matplotlib's object interface, so that nothing here touches a
-window or a global state.
+They use matplotlib's object interface, without windows or global state.
 """
 
 from __future__ import annotations
@@ -33,23 +32,23 @@ from napari_chromocluster.imaging.regions import (
 from napari_chromocluster.results.features_table import counts, unsure
 
 _INCHES = 8.0
-#: Height of the tallest figure: what is drawn has at most 65535 px.
+#: Maximum height of a figure in inches: images are limited to 65535 px.
 _TALLEST = 400.0
-#: The usual font, and words in the names of fonts that hold many scripts.
+#: The default font, and parts of the names of fonts that cover many scripts.
 _FONT = "DejaVu Sans"
-_WIDE_FONTS = (  # no others: to look through all that are installed takes long
+_WIDE_FONTS = (  # only these, since searching all installed fonts is slow
     "CJK", "Source Han", "Fallback", "YaHei", "SimHei", "SimSun", "PingFang", "Hiragino", "Gothic",
     "Meiryo", "WenQuanYi", "Unicode", "Noto Sans",
 )  # fmt: skip
 _FORMATS = (".png", ".svg", ".pdf")
-#: Outline of regions that have no type: as in the viewer.
+#: Outline of regions without a type, as in the viewer.
 _UNCLASSIFIED = "#56B4E9"
 #: Pixels around a region's mask, so that its outline closes at the border of the image.
 _PAD = 2
 _NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
-#: Height of the line with the scale bar below pictures of regions.
+#: Height in inches of the row with the scale bar below region images.
 _SCALE_INCHES = 0.3
 
 
@@ -64,18 +63,18 @@ def save_figure(path: str | Path, figure: Figure, dpi: int = 150) -> None:
     if Path(path).suffix.lower() not in _FORMATS:
         raise ImageError(f"{Path(path).name}: a figure is saved as {', '.join(_FORMATS)}.")
     FigureCanvasAgg(figure)
-    # Text stays text in an SVG, so that it can be edited and searched.
+    # Keep text as text in an SVG, so that it can be edited and searched.
     with atomic_path(path) as temporary, mpl.rc_context({"svg.fonttype": "none"}):
-        # A PNG is written in a third of the time, and is a little larger.
+        # Writing a PNG with low compression takes a third of the time.
         png = Path(path).suffix.lower() == ".png"
         options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if png else {}
         figure.savefig(temporary, dpi=dpi, bbox_inches="tight", pad_inches=0.08, **options)
 
 
 def printable(text: str) -> tuple[str, list[str]]:
-    """Return text that can be drawn, and the fonts that hold its letters, in order.
+    """Return text that can be drawn, and the fonts that contain its letters, in order.
 
-    A letter that no installed font has is written as its code, such as U+4E2D.
+    A letter that is in no installed font is replaced by its code, such as U+4E2D.
     """
     missing = set(text) - _letters_of(_FONT)
     families = [_FONT]
@@ -99,7 +98,7 @@ def _letters_of(family: str) -> frozenset[str]:
 
 @cache
 def _fonts_beyond_latin() -> list[str]:
-    """Return the installed fonts that are known to hold many scripts, those of China first."""
+    """Return the installed fonts known to cover many scripts, Chinese ones first."""
     from matplotlib.font_manager import fontManager
 
     installed = dict.fromkeys(font.name for font in fontManager.ttflist)
@@ -122,7 +121,7 @@ def overlay_figure(
     pixel_size: float | None = None,
     colors: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw a metaphase with its regions outlined in the colours of their types.
+    """Draw a metaphase with its regions outlined in the colors of their types.
 
     Parameters
     ----------
@@ -135,11 +134,11 @@ def overlay_figure(
     threshold : float
         Regions with less confidence get a dashed outline and a question mark.
     title : str
-        Above the picture.
+        Title above the image.
     pixel_size : float, optional
-        Micrometres of a pixel; without it the scale bar counts pixels.
-    colors : mapping of type to colour, optional
-        Instead of the default colours.
+        Micrometers per pixel; without it the scale bar is in pixels.
+    colors : mapping of type to color, optional
+        Instead of the default colors.
 
     Returns
     -------
@@ -149,7 +148,7 @@ def overlay_figure(
     low, usual, high = np.percentile(gray, [0.5, 50, 99.8])
     ground = float(np.clip((usual - low) / max(high - low, 1e-9), 0, 1))
     height, width = gray.shape
-    # Title and legend lie outside, and count as the figure is saved: no layout to work out.
+    # Title and legend are outside the axes and included when saving, so no layout is needed.
     figure = Figure(figsize=(_INCHES, _INCHES * height / width))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(gray, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
@@ -204,7 +203,7 @@ def _letter(
         fontweight="bold",
         ha="center",
         clip_on=True,
-        # A neighbour may lie where the letter stands: it gets the gray of the picture's ground.
+        # A neighboring region may be behind the letter, so it has the background's gray level.
         zorder=5,
         bbox={"facecolor": str(ground), "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
     )
@@ -251,9 +250,9 @@ def contact_sheet(
     colors: Mapping[str, str] | None = None,
     pixel_size: float | None = None,
 ) -> Figure:
-    """Draw all regions by type, masked and at one scale, the least sure first.
+    """Draw all regions by type, masked and at one scale, least certain first.
 
-    A region that is larger than a tile is drawn smaller, and says by how much.
+    A region larger than a tile is drawn smaller, with its scale factor.
 
     Parameters
     ----------
@@ -262,13 +261,13 @@ def contact_sheet(
     table : DataFrame
         Its features table.
     columns : int
-        Regions in a row.
+        Number of regions per row.
     side : int
-        Side of a tile in px of the image (0: three times the usual region).
-    colors : mapping of type to colour, optional
-        Instead of the default colours.
+        Side of a tile in px of the image (0: up to three times the typical region).
+    colors : mapping of type to color, optional
+        Instead of the default colors.
     pixel_size : float, optional
-        Micrometres of a pixel, for a scale bar.
+        Micrometers per pixel, for a scale bar.
     """
     signal = normalize_stain(image, labels).values
     regions = {region.label: region for region in extract_regions(labels)}
@@ -286,14 +285,14 @@ def crop_sheet(
     colors: Mapping[str, str] | None = None,
     pixel_size: float | None = None,
 ) -> Figure:
-    """Draw pictures of regions by type, at one scale, the least sure first.
+    """Draw images of regions by type, at one scale, least certain first.
 
     Parameters
     ----------
     tiles : mapping of label to (n, n) array
-        The signal of each region; a tile that is larger than ``side`` is drawn smaller.
+        The signal of each region; a tile larger than ``side`` is drawn smaller.
     table : DataFrame
-        ``index``, ``cluster_type`` and ``confidence`` of those to draw.
+        ``index``, ``cluster_type`` and ``confidence`` of the regions to draw.
     columns, colors, pixel_size
         As in `contact_sheet`.
     side : int
@@ -330,7 +329,7 @@ def crop_sheet(
 
 
 def _usual_side(regions: Sequence[Any]) -> int:
-    """Return the side of a tile that holds nearly all regions, in px."""
+    """Return the side of a tile in px that fits nearly all regions."""
     longest = [max(r.bbox[2] - r.bbox[0], r.bbox[3] - r.bbox[1]) for r in regions] or [16]
     return int(min(max(longest), 3 * float(np.median(longest)))) + 6
 
@@ -342,7 +341,7 @@ def _tile(signal: NDArray[np.float32], labels: Any, region: Any, side: int) -> N
 
 
 def _padded(tile: NDArray[Any], side: int) -> NDArray[np.float32]:
-    """Put a tile in the middle of a square, which is no smaller than the tile."""
+    """Center a tile in a square that is at least as large."""
     side = max(side, *tile.shape)
     out = np.zeros((side, side), np.float32)
     top, left = (side - tile.shape[0]) // 2, (side - tile.shape[1]) // 2
@@ -351,7 +350,7 @@ def _padded(tile: NDArray[Any], side: int) -> NDArray[np.float32]:
 
 
 def confusion_figure(matrix: Sequence[Sequence[int]], title: str = "") -> Figure:
-    """Draw a confusion matrix (rows true, columns predicted), coloured by share of the row."""
+    """Draw a confusion matrix (rows true, columns predicted), colored by share of the row."""
     values = np.asarray(matrix)
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
     names = [kind.display_name.replace("-", "-\n") for kind in TYPES]
@@ -373,7 +372,7 @@ def confusion_figure(matrix: Sequence[Sequence[int]], title: str = "") -> Figure
 def reliability_figure(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10
 ) -> Figure:
-    """Draw accuracy against confidence; on the diagonal the model knows what it knows."""
+    """Draw accuracy against confidence; on the diagonal the model is perfectly calibrated."""
     confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
     place = np.clip((confidence * bins).astype(int), 0, bins - 1)
     figure = Figure(figsize=(4.2, 4.0), layout="constrained")

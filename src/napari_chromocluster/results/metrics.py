@@ -1,4 +1,4 @@
-"""How good a classification is: every figure of the paper, and those it should have had."""
+"""Metrics of a classification: those of the paper, and further ones."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _PLAIN_FIELDS = (
 )
 #: Bins of the expected calibration error.
 _BINS = 15
-#: Share of the least sure regions that is left to a human in the selective accuracy.
+#: Share of the least certain regions left to a human in the selective accuracy.
 _LEFT_TO_HUMAN = 0.05
 
 
 @dataclass(frozen=True)
 class TypeFigures:
-    """Figures of one type against all others; None where they are not defined."""
+    """Metrics of one type against all others; None if undefined."""
 
     n: int
     sensitivity: float | None
@@ -47,21 +47,21 @@ class TypeFigures:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a classification against what humans said.
+    """Metrics of a classification against human annotations.
 
     Attributes
     ----------
     n : int
-        Regions.
+        Number of regions.
     accuracy : float
-        Share of regions with the right type.
+        Share of correctly classified regions.
     accuracy_interval : tuple of float
-        95 % interval after Wilson.
+        95 % confidence interval (Wilson).
     macro_sensitivity, macro_specificity : float
-        Means over the types that occur.  The latter is None where only one does: there are no
-        other regions that could be taken for it.
+        Means over the types that occur.  The specificity is None if only one occurs, since there
+        are no regions of other types.
     micro_specificity : float
-        The paper's specificity, 1 - (1 - accuracy) / (types - 1): accuracy restated.
+        The paper's specificity, 1 - (1 - accuracy) / (types - 1), a function of the accuracy.
     per_type : dict of str to TypeFigures
         Each type against the others.
     confusion_matrix : list of list of int
@@ -73,7 +73,7 @@ class Evaluation:
     ece : float
         Expected calibration error of the confidence, 15 bins.
     selective_accuracy : float
-        Accuracy when the 5 % least sure regions are left to a human.
+        Accuracy if the 5 % least certain regions are left to a human.
     per_group : dict of str to dict
         ``n``, ``accuracy``, ``macro_sensitivity`` ... of each group.
     """
@@ -94,7 +94,7 @@ class Evaluation:
     per_group: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain JSON types, without NaN."""
+        """Return all metrics as plain JSON types, without NaN."""
         out: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN_FIELDS}
         out["accuracy_interval"] = list(self.accuracy_interval)
         out["per_type"] = {name: vars(figures) for name, figures in self.per_type.items()}
@@ -102,7 +102,7 @@ class Evaluation:
 
 
 def wilson_interval(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson, JASA 1927)."""
+    """Return the 95 % confidence interval of a proportion (Wilson, JASA 1927)."""
     if n == 0:
         return 0.0, 1.0
     share = right / n
@@ -114,7 +114,7 @@ def wilson_interval(right: int, n: int, z: float = 1.959964) -> tuple[float, flo
 def expected_calibration_error(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = _BINS
 ) -> float:
-    """Return the mean distance of confidence and accuracy over bins of confidence."""
+    """Return the mean difference between confidence and accuracy over bins of confidence."""
     place = np.clip((np.asarray(confidence) * bins).astype(int), 0, bins - 1)
     total = 0.0
     for one in np.unique(place):
@@ -138,12 +138,12 @@ def area_under_roc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) ->
 def selective_accuracy(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], left: float = _LEFT_TO_HUMAN
 ) -> float:
-    """Return the accuracy on the rest when the least sure regions are left to a human."""
+    """Return the accuracy of the other regions if the least certain ones are left to a human."""
     return float(right[~least_sure(confidence, left)].mean())
 
 
 def least_sure(confidence: NDArray[np.floating], left: float = _LEFT_TO_HUMAN) -> NDArray[np.bool_]:
-    """Return which regions are left to a human: the share of them that is least sure."""
+    """Return which regions are left to a human: the given share, least certain first."""
     order = np.argsort(-np.asarray(confidence), kind="stable")
     out = np.ones(len(order), bool)
     out[order[: max(1, math.ceil(len(order) * (1 - left)))]] = False
@@ -162,9 +162,9 @@ def evaluate_predictions(
     true_types : sequence of str, length N
         True cluster types.
     probabilities : (N, 5) float array
-        In the order of ``taxonomy.TYPES``.
+        In the order of ``cluster_types.TYPES``.
     groups : sequence of str, optional
-        Group of each region, for figures per group.
+        Group of each region, for metrics per group.
 
     Returns
     -------

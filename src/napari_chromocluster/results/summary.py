@@ -14,7 +14,7 @@ from napari_chromocluster.imaging.regions import reference_area
 from napari_chromocluster.results.chromosome_count import expected_chromosome_count
 from napari_chromocluster.results.features_table import counts
 
-#: Least chromosomes in a region of each type.
+#: Minimum number of chromosomes in a region of each type.
 _LEAST = {
     ClusterType.SINGLE: 1,
     ClusterType.TOUCHING: 2,
@@ -24,7 +24,7 @@ _LEAST = {
 }
 #: Weight of the clusters and of the missing chromosomes in the score.
 _CLUSTER_WEIGHT, _COUNT_WEIGHT = 70.0, 30.0
-#: Share of the expected number by which an estimate may be off without a warning.
+#: Relative error of the estimated number of chromosomes that is tolerated without a warning.
 _LIKELY_SHARE = 0.25
 
 
@@ -39,10 +39,9 @@ class MetaphaseSummary:
     chromosomes : int
         Estimated number of chromosomes.
     expected : int or None
-        What the user expects; None where that is not known.
+        Expected number of chromosomes; None if unknown.
     score : float
-        0 to 100; fewer and milder clusters and a count near the expected one
-        are better.
+        0 to 100; fewer and milder clusters and a count near the expected one are better.
     """
 
     counts: dict[ClusterType, int]
@@ -52,11 +51,10 @@ class MetaphaseSummary:
 
 
 def estimate_chromosomes(table: pd.DataFrame) -> int:
-    """Estimate how many chromosomes the regions of a metaphase hold.
+    """Estimate the number of chromosomes in the regions of a metaphase.
 
-    A single counts 1.  A cluster counts as many as one of its size holds on
-    average (see `expected_chromosome_count`), but at least what its type needs (2, or 3 for
-    both).
+    A single counts 1.  A cluster counts the mean number of chromosomes in clusters of its size (see
+    `expected_chromosome_count`), but at least the minimum of its type (2, or 3 for both).
     """
     kinds, areas = table["cluster_type"].to_numpy(object), table["area"].to_numpy(float)
     known = np.isfinite(areas)
@@ -80,12 +78,12 @@ def count_warning(chromosomes: int, expected: int | None) -> str:
     chromosomes : int
         Estimated number.
     expected : int or None
-        Chromosomes in a cell; None where that is not known.
+        Chromosomes in a cell; None if unknown.
 
     Returns
     -------
     str
-        One sentence; empty where the number is likely enough.
+        One sentence; empty if the number is plausible.
     """
     if not expected or abs(chromosomes - expected) <= _LIKELY_SHARE * expected:
         return ""
@@ -106,12 +104,12 @@ def familiarity_warning(familiarity: Mapping[int, float | None]) -> str:
     Parameters
     ----------
     familiarity : mapping of int to float or None
-        How familiar each frame is: 1 like the training, less if not, None where unknown.
+        Familiarity of each frame: 1 if like the training data, less if not, None if unknown.
 
     Returns
     -------
     str
-        One sentence; empty where all frames are familiar.
+        One sentence; empty if all frames are familiar.
     """
     unlike = [frame for frame, value in familiarity.items() if value is not None and value < 1]
     if not unlike:
@@ -130,11 +128,10 @@ def _median(areas: NDArray[np.float64]) -> float:
 def score(table: pd.DataFrame, expected: int | None = EXPECTED_CHROMOSOMES) -> float:
     """Score a metaphase from 0 to 100.
 
-    ``100 - 70 * min(1, burden / (expected / 4)) - 30 * min(1, |n - expected| / expected)``
-    where burden is the sum of the severities of all regions (touching 1,
-    overlapping 2, both 3) and n the estimated number of chromosomes, which takes
-    the place of the expected one where that is not known (None or 0).  An empty
-    table scores 0.
+    ``100 - 70 * min(1, burden / (expected / 4)) - 30 * min(1, |n - expected| / expected)`` where
+    burden is the sum of the severities of all regions (touching 1, overlapping 2, both 3) and n the
+    estimated number of chromosomes, which replaces the expected one if that is unknown (None or 0).
+    A table without chromosomes scores 0.
     """
     found = counts(table)
     if sum(found.values()) - found[ClusterType.OTHER] == 0:
@@ -148,7 +145,7 @@ def score(table: pd.DataFrame, expected: int | None = EXPECTED_CHROMOSOMES) -> f
 
 
 def summarise(table: pd.DataFrame, expected: int | None = EXPECTED_CHROMOSOMES) -> MetaphaseSummary:
-    """Summarise the features table of one metaphase."""
+    """Summarize the features table of one metaphase."""
     return MetaphaseSummary(
         counts(table),
         estimate_chromosomes(table),
