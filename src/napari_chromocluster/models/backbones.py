@@ -1,4 +1,4 @@
-"""The bodies that a network can have, and where their pretrained weights come from; no torch."""
+"""The available network bodies and the sources of their pretrained weights; without torch."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """A body and where its pretrained weights come from.
+    """A network body and the source of its pretrained weights.
 
     Attributes
     ----------
     name : str
         Name in the model list.
     layers : tuple of int
-        Blocks of each stage of a ResNeXt of torchvision; empty for a compact body.
+        Blocks of each stage of a torchvision ResNeXt; empty for a compact body.
     groups, width : int
-        Groups of its convolutions, and channels of a group.
+        Groups of its convolutions, and channels per group.
     licence : str
-        Licence of the pretrained weights.
+        License of the pretrained weights.
     url : str or None
-        Address of the pretrained weights.
+        URL of the pretrained weights.
     hash_prefix : str
         First hex digits of their SHA-256.
     megabytes : int

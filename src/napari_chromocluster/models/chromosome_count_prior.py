@@ -51,7 +51,7 @@ def apply_chromosome_count_prior(
 ) -> NDArray[np.float64]:
     """Update the types of a metaphase's regions with the expected number of chromosomes.
 
-    Each region holds no chromosome (*other*), one (single), or as many as clusters of its size
+    Each region contains no chromosome (*other*), one (single), or as many as clusters of its size
     usually do; the sum over all regions is the number of the cell.  The posterior of each type is
     computed exactly with a forward-backward pass over the regions.  The prior of the sum peaks at
     the expected number but allows any other, so other kinds of cells hardly change.

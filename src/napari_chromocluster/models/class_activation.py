@@ -97,16 +97,16 @@ def class_activation_maps(
 def gradient_times_activation(
     network: nn.Module, stage: nn.Module, inputs: Tensor, target: int
 ) -> Tensor:
-    """Return what a stage gives for inputs, times how much an output grows with it.
+    """Return the activation of a stage times the gradient of an output with respect to it.
 
     Parameters
     ----------
     network : nn.Module
-        In evaluation mode; gives (N, K).
+        In evaluation mode; outputs (N, K).
     stage : nn.Module
-        The part of it that is looked at.
+        The part of the network to explain.
     inputs : (N, C, S, S) Tensor
-        What the network sees.
+        Input of the network.
     target : int
         Column of the output.
     """
@@ -155,7 +155,7 @@ def _fine_stage(network: ClusterNetwork, size: int, device: torch.device) -> nn.
 
 
 def _turned_back(heat: Tensor, number: int) -> Tensor:
-    """Undo `classifier.turned` on a map (1, 1, S, S)."""
+    """Undo `classifier.dihedral_view` on a map (1, 1, S, S)."""
     view = heat.flip(3) if number >= 4 else heat
     return torch.rot90(view, -(number % 4), (2, 3))
 

@@ -528,7 +528,7 @@ class ClusterClassifier:
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device ran out of memory; only CUDA has its own exception for it."""
+    """Return whether a device ran out of memory; only CUDA has its own exception for it."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     text = str(error).lower()
@@ -568,12 +568,12 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def as_array(values: Any) -> Any:
-    """Return an array, also from nested lists; a lazy array is not read.
+    """Return an array, also from nested lists, without reading a lazy array.
 
     Raises
     ------
     ClassifyError
-        If it cannot be an array.
+        If it cannot be converted to an array.
     """
     if hasattr(values, "shape"):
         return values

@@ -92,7 +92,7 @@ class CompactResNeXt(nn.Sequential):
 
 
 class LargeCompactResNeXt(CompactResNeXt):
-    """The same with 1.5 times the channels and more blocks: twice the time on a CPU."""
+    """The same with 1.5 times the channels and more blocks; takes twice the time on a CPU."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__(channels, widths=(96, 192, 384, 768), depths=(2, 4, 6, 3))

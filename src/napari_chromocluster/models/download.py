@@ -1,4 +1,4 @@
-"""Download backbone weights: with licence consent, resumable, verified by hash."""
+"""Download backbone weights: with license consent, resumable, verified by hash."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class DownloadError(RegistryError):
 
 
 def licence_accepted(name: str) -> bool:
-    """Whether the user has accepted the licence of a backbone's weights."""
+    """Return whether the user has accepted the license of a backbone's weights."""
     return name in _accepted()
 
 
 def accept_licence(name: str) -> None:
-    """Record that the user accepts the licence of a backbone's weights."""
+    """Record that the user accepts the license of a backbone's weights."""
     write_text_atomic(_licence_file(), json.dumps(sorted({*_accepted(), name})))
 
 
@@ -71,7 +71,7 @@ def download_backbone(
     name : str
         A name in ``BACKBONES`` that has weights.
     accept : bool
-        Accept the licence of the weights; this is remembered.
+        Accept the license of the weights; this is remembered.
     progress : callable, optional
         Called with the bytes downloaded and the total.
     stop : callable, optional
@@ -87,7 +87,7 @@ def download_backbone(
     Raises
     ------
     DownloadError
-        If there are no such weights, the licence is not accepted, the
+        If there are no such weights, the license is not accepted, the
         connection breaks, the disk is full, or the hash is wrong.
     Cancelled
         If ``stop`` returned True.

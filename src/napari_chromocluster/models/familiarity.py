@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 #: Minimum number of regions to judge a metaphase.
 FEWEST_REGIONS = 8
-#: Minimum number of training regions to estimate the centre of a type.
+#: Minimum number of training regions to estimate the center of a type.
 _FEWEST_OF_TYPE = 10
 
 
@@ -41,7 +41,7 @@ class FeatureStatistics:
     def distances(
         self, features: NDArray[np.floating], logits: NDArray[np.floating]
     ) -> NDArray[np.float32]:
-        """Return the distance of each region from the centre of its predicted class.
+        """Return the distance of each region from the center of its predicted class.
 
         Parameters
         ----------
@@ -102,20 +102,20 @@ def fit_feature_statistics(
 
 
 def familiarity(distances: NDArray[np.floating], usual: float) -> float | None:
-    """Return how familiar a metaphase is, from the distances of its regions.
+    """Return the familiarity of a metaphase, from the distances of its regions.
 
     Parameters
     ----------
     distances : (N,) float array
-        See `FeatureStatistics.distances`; NaN where unknown.
+        See `FeatureStatistics.distances`; NaN if unknown.
     usual : float
         See `FeatureStatistics`.
 
     Returns
     -------
     float or None
-        1 if its regions look like the training data, lower if they do not; None with fewer
-        than eight regions.
+        1 if its regions look like the training data, lower if they do not; None with fewer than
+        eight regions.
     """
     known = np.asarray(distances)[np.isfinite(distances)]
     if known.size < FEWEST_REGIONS:

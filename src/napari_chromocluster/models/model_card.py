@@ -1,4 +1,4 @@
-"""Model cards: what a model is, read from its file without its weights, and without torch."""
+"""Model cards: description and settings of a model, read from its file without weights or torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_MEMBERS = 8
 #: Name of the card in the metadata of the file.
 CARD_KEY = "chromocluster_card"
 _PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle")
-#: Most bytes of the header of a safetensors file.
+#: Maximum size of the header of a safetensors file in bytes.
 _MOST_HEADER = 100_000_000
 
 
@@ -50,7 +50,7 @@ class ModelCard:
     Attributes
     ----------
     name : str
-        Shown to the user and written into the features table.
+        Shown to the user and written to the features table.
     backbone : str
         Name of the body, of the first network in an ensemble.
     members : int
@@ -74,7 +74,7 @@ class ModelCard:
     training_prior, deployment_prior : dict of str to float
         Share of each type in training and in use.
     surroundings : dict
-        Lookup tables of log-odds by neighbourhood, see `neighborhood_prior.Tables`.
+        Lookup tables of log-odds by neighborhood, see `neighborhood_prior.Tables`.
     unsure_threshold : float
         Regions with a lower confidence need a review.
     metrics : dict
@@ -82,7 +82,7 @@ class ModelCard:
     training : dict
         Preset, seed, versions, hashes of the groups.
     data_licences, weight_licence, citations
-        Licences, and what to cite.
+        Licenses, and what to cite.
     created : str
         ISO 8601, UTC.
     format_version : int
@@ -154,7 +154,7 @@ def read_card(path: str | Path) -> ModelCard:
 
 
 def _metadata(file: Path) -> dict[str, str]:
-    """Read the header of a safetensors file; any error where it is none, or is cut short."""
+    """Read the header of a safetensors file; raises various errors for other or truncated files."""
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > _MOST_HEADER:
@@ -217,7 +217,7 @@ def _card(file: Path, metadata: dict[str, str]) -> ModelCard:
 
 
 def _sensible(card: ModelCard) -> bool:
-    """Whether the values of a card are valid."""
+    """Return whether the values of a card are valid."""
     known = {str(kind) for kind in TYPES}
     return (
         len(card.classes) > 0

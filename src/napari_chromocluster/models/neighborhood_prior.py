@@ -1,4 +1,4 @@
-"""Prior of the types by the neighbourhood and relative staining of a region."""
+"""Prior of the types by the neighborhood and relative staining of a region."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def neighborhood_logit_offsets(
 
     Parameters
     ----------
-    around : sequence of Surroundings or None
+    around : sequence of NeighborhoodFeatures or None
         Of N regions; unknown ones add nothing.
     tables : mapping
         From a model card; may be empty.

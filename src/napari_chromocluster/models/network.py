@@ -153,7 +153,7 @@ def build_network(
 
 def torchvision_network(spec: BackboneSpec) -> nn.Module:
     """Return torchvision's network of a backbone that is not compact, with random weights."""
-    # torchvision takes long to load, and the compact bodies need none of it.
+    # torchvision is slow to import, and the compact bodies do not need it.
     prepare_torch()
     from torchvision.models import resnet
 
@@ -171,10 +171,10 @@ def _body(spec: BackboneSpec, channels: int) -> nn.Sequential:
 
 
 def fold_batch_norms(network: nn.Module) -> None:
-    """Fold each batch norm that follows a convolution into it, in place: a quarter less time.
+    """Fold batch norms into preceding convolutions, in place, which saves a quarter of the time.
 
-    For a network that only classifies: it gives what it gave, but cannot be trained or saved any
-    more as what it was.
+    For inference only: the outputs stay the same, but the network can no longer be trained or
+    saved.
     """
     children = list(network.named_children())
     for (name, layer), (norm_name, norm) in itertools.pairwise(children):

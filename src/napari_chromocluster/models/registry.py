@@ -34,7 +34,7 @@ class ModelEntry:
     path : Path or None
         The file, if it is on this machine.
     licence : str
-        Licence of the weights.
+        License of the weights.
     megabytes : int
         Size of the file or of the download.
     """
@@ -146,7 +146,7 @@ def register_model(path: str | Path, name: str) -> ModelEntry:
         If the file is not a model file that this version can use.
     """
     source = Path(path)
-    read_card(source)  # what the card tells is refused before torch is loaded
+    read_card(source)  # reject an invalid card before torch is loaded
     prepare_torch()
     from napari_chromocluster.models.model_file import load_model_file
 

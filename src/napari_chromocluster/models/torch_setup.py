@@ -1,4 +1,4 @@
-"""What must be settled in a process before torch and what builds on it are loaded."""
+"""Process-wide settings that are needed before torch is imported."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _BINDINGS = ("PyQt5", "PyQt6", "PySide2", "PySide6")
 
 
 def prepare_torch() -> None:
-    """Settle how torch behaves in this process; called before it is first imported.
+    """Configure torch in this process; call this before torch is first imported.
 
-    Its threads wait for each other asleep, not spinning: where other programs want the cores too,
-    as a viewer does, spinning threads take the time that the one they wait for needs.
+    Its threads sleep instead of spinning while they wait for each other: if other programs, such as
+    the viewer, need the cores too, spinning threads slow down the thread they wait for.
 
-    And Triton is kept out of a process that draws with OpenGL: Mesa's software renderer and Triton
-    each bring an LLVM of their own, and loading Triton after a napari window is open ends the
-    process with a segmentation fault.  torchvision and Lightning load it by way of
-    ``torch.compile``, which nothing here uses, and do well without.
+    Triton is disabled in processes that draw with OpenGL: Mesa's software renderer and Triton both
+    bundle LLVM, and loading Triton after a napari window is open crashes the process with a
+    segmentation fault.  torchvision and Lightning load it through ``torch.compile``, which is not
+    used here, and work without it.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.platform.startswith("linux") or "triton" in sys.modules:
