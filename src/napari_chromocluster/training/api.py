@@ -30,9 +30,9 @@ def prepare(
     config: TrainingConfig | None = None,
     **changes: Any,
 ) -> Run:
-    """Make the run folder of a training without starting it; see `train` for the parameters.
+    """Create the run folder of a training without starting it; see `train` for the parameters.
 
-    Wrong names or settings raise before the folder is created.
+    Invalid names or settings raise before the folder is created.
     """
     if out is not None:
         Run(Path(out).expanduser().resolve()).check_free()
@@ -93,9 +93,9 @@ def train(
     Parameters
     ----------
     annotations : path or sequence of paths
-        Annotation CSVs and folders with one subfolder per type, in any mixture.
+        Annotation CSVs and folders with one subfolder per type, in any combination.
     preset : {"default", "quick", "paper"}
-        Where the configuration starts from.
+        The preset that the configuration is based on.
     base_model : str or path, optional
         Listed model, model file or backbone to finetune (default: the preset's).
     backbone_weights : path, optional
@@ -103,10 +103,10 @@ def train(
     out : path, optional
         Run folder (default: a new one among the user's runs).
     config : TrainingConfig, optional
-        A whole configuration instead of a preset.
+        A complete configuration instead of a preset.
     wait : bool
-        Train in this process and return when it is done; otherwise train in a
-        separate process that outlives this one.
+        Train in this process and return when it is done; otherwise train in a separate process that
+        outlives this one.
     **changes
         Individual values of the configuration, such as ``seed=1``.
 

@@ -119,7 +119,7 @@ def _missing(name: str, weights: str | Path | None) -> str:
 
 
 def validate_base_model(config: TrainingConfig) -> TrainingConfig:
-    """Make sure that the starting point of a training exists; fill in downloaded weights.
+    """Check that the starting point of a training exists, and fill in downloaded weights.
 
     Raises
     ------

@@ -65,7 +65,7 @@ def composing_processes(clusters: int, threads: int = 0, trainings: int = 1) -> 
     Parameters
     ----------
     clusters : int
-        How many are to be composed.
+        Number of clusters to compose.
     threads : int
         Threads of the training; 0 means all cores but one.
     trainings : int
@@ -78,7 +78,7 @@ def composing_processes(clusters: int, threads: int = 0, trainings: int = 1) -> 
 
 
 def _is_ours(main: Any) -> bool:
-    """Whether the program is one of this package."""
+    """Return whether the program is one of this package."""
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         return str(spec.name).startswith("napari_chromocluster.")
@@ -114,7 +114,7 @@ def compose_set(
         Composed in turn.
     progress : callable, optional
         Called with the number done and the total.
-    look : Appearance, optional
+    look : SynthesisParameters, optional
         Appearance of the clusters.
     source_weights : mapping of group to float, optional
         Factor on how often each group is drawn; see `balance_sources`.

@@ -62,8 +62,8 @@ class TrainingConfig:
     backbone : str
         Name of the body (see ``models.network.BACKBONES``).
     base_model : str or None
-        Model to finetune (a name of the model list or a file); None starts
-        from ``backbone_weights`` or from scratch.
+        Model to finetune (a name of the model list or a file); None starts from
+        ``backbone_weights`` or from scratch.
     backbone_weights : str or None
         File of pretrained body weights.
     channels : str
@@ -83,8 +83,8 @@ class TrainingConfig:
     average_decay : float
         Decay of the exponential average of the weights; 0 for no average.
     type_shares : dict of str to float
-        Share of each type among the regions drawn (oversampling of rare types);
-        empty keeps the shares of the data.
+        Share of each type among the regions drawn (oversampling of rare types); empty keeps the
+        shares of the data.
     composed_share : float
         Share of composed clusters among the clusters drawn.
     composed_clusters : int
@@ -95,15 +95,15 @@ class TrainingConfig:
         Share of the composed touching and touching-overlapping clusters that start from an
         annotated cluster of their metaphase, if it has any.
     debris_share : float
-        Share of the composed single chromosomes that get touching debris (small regions
-        annotated as *other*); of composed clusters, a quarter of it.
+        Share of the composed single chromosomes that get touching debris (small regions annotated
+        as *other*); of composed clusters, a quarter of it.
     source_balance : float
-        From 0 (regions have equal weight) to 1 (annotation files have equal weight), for
-        drawing and for composing.
+        From 0 (regions have equal weight) to 1 (annotation files have equal weight), for drawing
+        and for composing.
     augment : str
         ``full`` (rotation, brightness, blur, noise, masks), ``wide`` (also the appearance of
-        other laboratories: bands, tone, smooth outlines, bends), ``paper`` (flips, quarter
-        turns), ``none``.
+        other laboratories: bands, tone, smooth outlines, bends), ``paper`` (flips, quarter turns),
+        ``none``.
     tta : int
         Rotated and mirrored copies averaged at inference (1 or 8).
     validation_share : float
@@ -121,8 +121,8 @@ class TrainingConfig:
     stop_delta : float
         Minimum gain of the monitored metric.
     monitor : {"macro_sensitivity", "accuracy", "likelihood"}
-        Metric of the best epoch (the paper: accuracy).  The likelihood, the mean log
-        probability of the label, also takes the confidence into account.
+        Metric of the best epoch (the paper: accuracy).  The likelihood, the mean log probability of
+        the label, also takes the confidence into account.
     seed : int
         Random seed.
     device : str
@@ -138,10 +138,10 @@ class TrainingConfig:
     teacher_share : float
         Share of the distillation loss; the rest is the loss of the labels.
     way_back : bool
-        Whether the weights are averaged with those of ``base_model``, and its other networks
-        kept in an ensemble, as far as the validation loss allows.
+        Whether the weights are averaged with those of ``base_model``, and its other networks kept
+        in an ensemble, as far as the validation loss allows.
     names_in_card : bool
-        Whether the model card holds the names of the groups, instead of their hashes.
+        Whether the model card contains the names of the groups, instead of their hashes.
     model_name : str
         Name of the trained model.
     """

@@ -62,7 +62,7 @@ def summarize_data(sources: Mapping[str, pd.DataFrame], config: TrainingConfig) 
 
     Returns
     -------
-    Inventory
+    DataSummary
     """
     frames = [trainable(table).assign(source=name) for name, table in sources.items() if len(table)]
     empty = pd.DataFrame(columns=[*COLUMNS, "source"])

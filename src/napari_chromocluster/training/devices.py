@@ -1,4 +1,4 @@
-"""Where a training runs, and in which precision."""
+"""Device and precision of a training."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def precision_of(config: TrainingConfig, device: torch.device) -> Any:
 
 
 def _cpu_computes_bfloat16() -> bool:
-    """Whether this CPU has native bfloat16; emulation would be slower than float32."""
+    """Return whether this CPU has native bfloat16; emulation would be slower than float32."""
     import torch
 
     check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)

@@ -75,8 +75,8 @@ def load_teacher(config: TrainingConfig) -> Teacher | None:
 def distillation_loss(logits: Tensor, answers: Tensor, allowed: Tensor) -> Tensor:
     """Return the cross entropy of a network's logits and a teacher's answers, all (N, K).
 
-    Where the teacher's type is not among those that the label allows, the label counts alone: a
-    teacher may know some laboratories only.
+    If the teacher's type is not among those that the label allows, only the label is used: a
+    teacher may know only some laboratories.
     """
     agrees = allowed.gather(1, answers.argmax(dim=1, keepdim=True)).squeeze(1) > 0.5
     taught = functional.cross_entropy(logits.float(), answers, reduction="none")

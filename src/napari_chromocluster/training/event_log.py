@@ -33,7 +33,7 @@ def append(path: Path, event: dict[str, Any]) -> None:
 
 
 def mend(path: Path) -> None:
-    """Terminate a line cut short by a crash, so that the next event starts on a new line."""
+    """Terminate a truncated line after a crash, so that the next event starts on a new line."""
     try:
         with path.open("rb+") as stream:
             if stream.seek(0, os.SEEK_END) == 0:

@@ -30,7 +30,7 @@ _SMOOTHING = 0.85
 _DIVERGED = 3.0
 #: Number of rates at the start that are never suggested.
 _SKIPPED = 10
-#: Number of neighbouring slopes that are averaged.
+#: Number of neighboring slopes that are averaged.
 _EVEN = 5
 #: Clusters composed for the test, which needs only a sample of the data.
 _COMPOSED = 200

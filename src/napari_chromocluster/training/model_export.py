@@ -123,7 +123,7 @@ def save_outcome(
 
 
 def starting_card(config: TrainingConfig) -> ModelCard:
-    """Return the card of the base model or backbone; its licences carry over to the result."""
+    """Return the card of the base model or backbone; its licenses carry over to the result."""
     if config.base_model:
         return read_card(resolve_model(config.base_model))
     licence = BACKBONES[config.backbone].licence if config.backbone_weights else ""

@@ -1,4 +1,4 @@
-"""Whether the process of a run is still alive, identified by PID, start time and host.
+"""Check whether the process of a run is alive, identified by PID, start time and host.
 
 The PID alone is not enough: the system reuses it after a crash or a reboot.
 """
@@ -59,7 +59,7 @@ def local_process(path: Path) -> psutil.Process | None:
 
 
 def is_alive(path: Path, events: Path) -> bool:
-    """Whether the process is alive; on another machine, whether it wrote an event lately."""
+    """Return whether the process is alive; on another machine, whether it wrote events lately."""
     found = read_mark(path)
     if found is None:
         return False
@@ -72,7 +72,7 @@ def is_alive(path: Path, events: Path) -> bool:
 
 
 def end_with_parent() -> None:
-    """End this pool process when its parent is killed; it would wait on its queue for ever."""
+    """End this pool process when its parent is killed; it would wait on its queue forever."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

@@ -1,6 +1,6 @@
 """Cropped regions as arrays to draw batches from, and as parts to compose clusters of.
 
-For the split by group see `split`; for composing clusters see `composing`.
+For the split by group see `split`; for composing clusters see `composed_clusters`.
 """
 
 from __future__ import annotations

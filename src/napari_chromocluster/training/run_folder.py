@@ -44,7 +44,7 @@ class Run:
     Attributes
     ----------
     folder : Path
-        Contains ``config.json``, ``event_log.jsonl``, ``checkpoints/``, ``report/``,
+        Contains ``config.json``, ``events.jsonl``, ``checkpoints/``, ``report/``,
         ``model.safetensors`` and, after a request to stop, ``stop``.
     """
 
@@ -57,7 +57,7 @@ class Run:
         Raises
         ------
         RunError
-            If the folder already holds a run or cannot be written to.
+            If the folder already contains a run or cannot be written to.
         """
         from napari_chromocluster.training.saved_split import forget_division  # loads pandas
 
@@ -95,14 +95,14 @@ class Run:
         return run
 
     def check_free(self) -> None:
-        """Make sure that a new training can use the folder.
+        """Check that a new training can use the folder.
 
         A training that failed before its first epoch may be overwritten.
 
         Raises
         ------
         RunError
-            If the folder already holds a run.
+            If the folder already contains a run.
         """
         if self.config_path.exists() and not (self.state() == FAILED and self._is_empty()):
             raise RunError(f"{self.folder} already holds a training: choose another folder.")
@@ -110,7 +110,7 @@ class Run:
             raise RunError(f"{self.model_path} already exists: choose another folder.")
 
     def check_resumable(self) -> None:
-        """Make sure that the training is neither running nor finished.
+        """Check that the training is neither running nor finished.
 
         Raises
         ------
@@ -158,7 +158,7 @@ class Run:
 
     @property
     def pid_path(self) -> Path:
-        """Which process trains (see `alive.mark`)."""
+        """Which process trains (see `process_lock.mark`)."""
         return self.folder / "pid"
 
     @property

@@ -48,7 +48,7 @@ def read_tables(config: TrainingConfig) -> pd.DataFrame:
 
 
 def check_annotations(config: TrainingConfig) -> None:
-    """Make sure that the annotations can be read and split, without opening an image.
+    """Check that the annotations can be read and split, without opening an image.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def _moved(
     wanted: list[set[str]],
     held: Mapping[str, set[str]],
 ) -> Iterator[frozenset[str]]:
-    """Yield the sides after moving one group that holds a type of one side only.
+    """Yield the splits after moving one group that has a type of one side only.
 
     No group moves back; of groups with the same types, only the first moves.
     """

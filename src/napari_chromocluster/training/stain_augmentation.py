@@ -1,4 +1,4 @@
-"""Augmentation towards the appearance of other stains and cameras.
+"""Augmentation toward the appearance of other stains and cameras.
 
 Tensors in [0, 1] of shape (N, S, S), as in `augment`, reproducible from a generator.
 """

@@ -249,7 +249,7 @@ def _load_best(network: ClusterNetwork, path: Path) -> None:
 
 
 def _kept(folder: Path) -> bool:
-    """Whether any stage has finished an epoch."""
+    """Return whether any stage has finished an epoch."""
     return any(folder.glob("stage*-best.ckpt"))
 
 

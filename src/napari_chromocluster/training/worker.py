@@ -77,7 +77,7 @@ def run_training(run: Run, *, resume: bool = False) -> Path | None:
     """
     if is_helper():
         return fit(run.config, _Helper(run), resume=resume)
-    # `guarded` checks for a running training: the mark may be that of this process.
+    # `run_with_status` checks for a running training: the mark may be that of this process.
     if resume and run.state() == FINISHED:
         run.check_resumable()
     path = run_with_status(run, lambda: fit(run.config, _Reporting(run), resume=resume))
