@@ -1,6 +1,6 @@
-"""The command line ``chromocluster``: one module a command.
+"""The command line ``chromocluster``, with one module per command.
 
-The commands import what they need when they run, so that ``--help`` is quick.
+The commands import their dependencies when they run, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from napari_chromocluster.cli.segment import segment
 from napari_chromocluster.cli.train import train
 from napari_chromocluster.models.torch_setup import prepare_torch
 
-#: Exit status for input that cannot be used, and after Ctrl+C.
+#: Exit status for invalid input, and after Ctrl+C.
 BAD_INPUT, INTERRUPTED = 2, 130
 
-#: Loggers whose warnings tell a user nothing that the one line of ours does not.
+#: Loggers whose warnings add nothing to our own one-line messages.
 _CHATTER = ("tifffile", "torch.utils.flop_counter")
 
-#: Options by the names that they had: they still work, and no help shows them.
+#: Former names of options, which still work but are not shown in the help.
 _FORMER_NAMES = {
     "train": {"--out": "--output"},
     "segment": {"--threshold": "--threshold-factor"},
@@ -61,12 +61,12 @@ def _without_command(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; bad input gives one line on standard error and status 2.
+    """Run the command line; bad input prints one line on standard error and returns status 2.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        Instead of those the program was started with.
+        Instead of those of the process.
 
     Returns
     -------
@@ -77,13 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in _CHATTER:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for stream in (sys.stdout, sys.stderr):
-        # A name that the console cannot show must not make a failure of what has worked.
+        # A name that the console cannot show must not turn a success into a failure.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         given = list(sys.argv[1:] if arguments is None else arguments)
         status = app(args=_present_names(given), prog_name="chromocluster", standalone_mode=False)
-        if status == INTERRUPTED:  # typer makes a status of Ctrl+C
+        if status == INTERRUPTED:  # typer returns a status for Ctrl+C
             return _say("Interrupted.", INTERRUPTED)
         return status if isinstance(status, int) else 0
     except Stopped as stopped:
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _say("Interrupted.", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not complain on its way out.
+        # The reader of our output has closed the pipe; avoid an error when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError:
@@ -110,14 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _present_names(arguments: list[str]) -> list[str]:
-    """Put the present names of options in place of former ones."""
+    """Replace former names of options by current ones."""
     command = arguments[0] if arguments else ""
     former = _FORMER_NAMES.get(command, {})
     found = []
     for place, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if command == "evaluate" and name == "--json":
-            # It once took a file; now it prints, as everywhere.
+            # Formerly it took a file; now it prints, as in all commands.
             value = value or next(iter(arguments[place + 1 :]), "")
             if value.lower().endswith(".json"):
                 name = "--json-file"

@@ -56,9 +56,9 @@ def batch(
     polarity: Polarity = "auto",
     as_json: Json = False,
 ) -> None:
-    """Classify many metaphases and rank them; finished ones are passed over.
+    """Classify many metaphases and rank them; finished ones are skipped.
 
-    Status 1 when some could not be done.
+    Status 1 if some could not be processed.
     """
     from napari_chromocluster.batch import find_images
 
@@ -67,7 +67,7 @@ def batch(
     check_output(output)
     from napari_chromocluster.batch import run_batch
 
-    # A terminal sees one line that counts; a log, one line for each image.
+    # On a terminal, one line with a counter; in a log, one line for each image.
     on_terminal = sys.stderr.isatty()
     try:
         result = run_batch(
@@ -87,7 +87,7 @@ def batch(
         )
     except KeyboardInterrupt:
         if on_terminal:
-            print(file=sys.stderr)  # the count stands in the line
+            print(file=sys.stderr)  # the counter is still on this line
         raise Stopped("Interrupted: run the same command again to continue.") from None
     if as_json:
         print_json(

@@ -100,7 +100,7 @@ def classify(
 
 
 def _classify_crops(source: Path, output: Path, model: str, device: str, as_json: bool) -> None:
-    """Classify a folder of ready-made crops; status 1 when some could not be read."""
+    """Classify a folder of ready-made crops; exits with status 1 if some could not be read."""
     check_there(source)
     check_model(model)
     check_output(output)
@@ -132,7 +132,7 @@ def _classify_crops(source: Path, output: Path, model: str, device: str, as_json
 
 
 def _check_labels(path: Path, labels: Any) -> None:
-    """Refuse a picture, and say so where one region in many parts should be many regions."""
+    """Reject an image, and warn if one region has many separate parts."""
     from napari_chromocluster.imaging.files import ImageError
     from napari_chromocluster.imaging.regions import (
         extract_regions,
@@ -157,7 +157,7 @@ def summary_of(
     whole: bool = True,
     expected: int | None = EXPECTED_CHROMOSOMES,
 ) -> dict[str, Any]:
-    """Return what is printed of a classified metaphase, in plain types."""
+    """Return the printed summary of a classified metaphase, in plain types."""
     from napari_chromocluster.results.features_table import counts, unsure
     from napari_chromocluster.results.summary import (
         count_warning,
@@ -181,7 +181,7 @@ def summary_of(
         found["familiar"] = done.familiarity >= 1
         found["familiarity"] = round(done.familiarity, 3)
         found["familiarity_warning"] = familiarity_warning({0: done.familiarity})
-    if whole:  # not meaningful for a part of the regions
+    if whole:  # not meaningful for a subset of the regions
         found["chromosomes"] = estimate_chromosomes(done.table)
         found["count_warning"] = count_warning(found["chromosomes"], expected)
     return found

@@ -78,7 +78,7 @@ def _write_synthetic(path: Path) -> Path:
 
 
 def _can_show() -> bool:
-    """Whether napari is installed and has a display to open on."""
+    """Return whether napari is installed and a display is available."""
     import importlib.util
     import os
 
@@ -90,7 +90,7 @@ def _can_show() -> bool:
 
 
 def _open_in_napari(image: Path, result: dict[str, Any]) -> None:
-    """Open napari in a process of its own, so that a display that fails takes nothing with it."""
+    """Open napari in a separate process, so that a failing display does not crash this one."""
     import subprocess
 
     print("Opening napari…", file=sys.stderr, flush=True)

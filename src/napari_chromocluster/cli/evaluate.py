@@ -59,7 +59,7 @@ def evaluate(
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
-    """Print the figures of an evaluation as a table."""
+    """Print the metrics of an evaluation as a table."""
     low, high = result["accuracy_interval"]
     print(f"{'regions':22s}{result['n']:6d}")
     print(f"{'accuracy':22s}{result['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f})")

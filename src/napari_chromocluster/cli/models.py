@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_chromocluster.models.registry import ModelEntry
 
 
-#: Heading and name of the figures that are shown of a card.
+#: Heading and name of the metrics of a card that are shown.
 _FIGURES = {
     "accuracy": "accuracy",
     "sens.": "macro_sensitivity",
@@ -23,7 +23,7 @@ _FIGURES = {
     "ECE": "ece",
     "5% left": "selective_accuracy",
 }
-#: Names of a card that tell no model from another.
+#: Names of a card that do not identify a model.
 _NAMELESS = {"", "model"}
 
 
@@ -58,18 +58,18 @@ def models(
     elif name is not None:
         card = registry.model_card(name)
         listed = registry.listed_name(registry.resolve_model(name)) or card.name
-        # People know it by its name in the list; the JSON is the card as it stands in the file.
+        # Users know it by its listed name; the JSON is the card as stored in the file.
         print(card.to_json() if as_json else card_text(replace(card, name=listed)))
     else:
         _print_list(registry.list_models(), as_json)
 
 
 def _listed_already(path: Path, entries: list[ModelEntry]) -> ModelEntry | None:
-    """Return the model of the list that is the very file, byte by byte."""
+    """Return the listed model that is identical to a file, byte by byte."""
     import filecmp
 
     if not path.is_file():
-        return None  # it is said where it is to be read
+        return None  # reported when it is read
     for entry in entries:
         there = entry.path
         if there is not None and there.is_file() and filecmp.cmp(path, there, shallow=False):
@@ -78,7 +78,7 @@ def _listed_already(path: Path, entries: list[ModelEntry]) -> ModelEntry | None:
 
 
 def _name_of(path: Path) -> str:
-    """Return the name that a model file gives itself, or its file's where that says nothing."""
+    """Return the name in a model file's card, or that of the file if the card's is generic."""
     from napari_chromocluster.models.model_card import read_card
     from napari_chromocluster.training.config import TrainingConfig
 
@@ -87,7 +87,7 @@ def _name_of(path: Path) -> str:
 
 
 def card_text(card: ModelCard) -> str:
-    """Return what a user wants to know of a model, a line each; ``to_json`` holds all of it."""
+    """Return the main facts about a model, one per line; ``to_json`` has all of them."""
     bodies = ", ".join(card.backbones or (card.backbone,))
     several = f"{card.members} x " if card.members > 1 else ""
     lines = [

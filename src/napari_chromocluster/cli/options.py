@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and what they print."""
+"""Shared arguments, options and output of the commands."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ Expected = Annotated[
 
 
 class Stopped(Exception):
-    """A command that the user interrupted; its message says what to do then."""
+    """A command that the user interrupted; the message explains how to continue."""
 
 
 def numbers(text: str | None, option: str) -> list[int] | None:
-    """Read whole numbers such as ``1,2,5``; None stays None."""
+    """Parse integers such as ``1,2,5``; None stays None."""
     if text is None:
         return None
     try:
@@ -57,21 +57,21 @@ def numbers(text: str | None, option: str) -> list[int] | None:
 
 
 def check_there(*paths: Path | None) -> None:
-    """Refuse files and folders that do not exist, before anything is loaded that takes long."""
+    """Raise for files and folders that do not exist, before anything slow is loaded."""
     for path in paths:
         if path is not None and not path.expanduser().exists():
             raise ImageError(f"{path} does not exist: check the name.")
 
 
 def check_model(name: str) -> None:
-    """Refuse a model that is not there or cannot be used, from its card alone."""
+    """Raise for a model that does not exist or cannot be used, according to its card."""
     from napari_chromocluster.models.registry import model_card
 
     model_card(name)
 
 
 def check_output(folder: Path | None) -> None:
-    """Refuse a folder that results cannot be written to."""
+    """Raise for a folder that results cannot be written to."""
     from napari_chromocluster.batch.files import writable_folder
 
     if folder is not None:
@@ -80,28 +80,28 @@ def check_output(folder: Path | None) -> None:
 
 
 def counted(number: int, noun: str) -> str:
-    """Say how many there are of something: ``1 region``, ``2 regions``."""
+    """Return a number with a noun: ``1 region``, ``2 regions``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """Say on standard error what was chosen for the user."""
+    """Print notes about automatic choices on standard error."""
     for text in notes:
         print(f"note: {text}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
-    """Print a result for a machine."""
+    """Print a result as JSON."""
     print(json.dumps(value, indent=2))
 
 
 def progress_line(unit: str = "", scale: float = 1.0) -> Callable[[int, int], None]:
-    """Return a progress callback that rewrites one line of a terminal; silent elsewhere.
+    """Return a progress callback that rewrites one terminal line; silent without a terminal.
 
     Parameters
     ----------
     unit : str
-        Written after the numbers.
+        Printed after the numbers.
     scale : float
         Divides the numbers.
     """

@@ -61,7 +61,7 @@ def segment(
     }
     opened = read_frame(image, channel)
     print_notes(opened.notes)
-    # Options that are not given keep the segmentation's own values.
+    # Options that are not given keep the defaults of the segmentation.
     given = {name: value for name, value in chosen.items() if value is not None}
     done = segment_to_files(opened.pixels, image.stem, output, **given)
     found = int(done.labels.max(initial=0))

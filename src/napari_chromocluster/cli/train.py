@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from napari_chromocluster.training.config import TrainingConfig
     from napari_chromocluster.training.run_folder import Run
 
-#: Seconds between two looks at what the training wrote.
+#: Seconds between two polls of the training's event log.
 _EVERY = 0.5
-#: Seconds that one machine of several waits for the run folder that another makes.
+#: Seconds that one machine of several waits for the run folder created by another.
 _PATIENCE = 120.0
-#: Parameters that go together with ``--resume``.
+#: Parameters that are allowed with ``--resume``.
 _NO_SETTINGS = ("out", "resume", "find_rate", "as_json")
 
 
@@ -79,7 +79,7 @@ def train(
         _refuse_settings(context)
     check_there(*(annotations or []), config, backbone_weights)
     run = Run(out.expanduser().resolve())
-    if is_helper():  # the first process of several makes the run folder
+    if is_helper():  # the first process of several creates the run folder
         _wait_for(run.config_path)
     elif resume:
         run = Run.open(out)
@@ -99,7 +99,7 @@ def train(
             "base_model": base_model,
             "backbone_weights": backbone_weights,
         }
-        if base_model is not None:  # a wrong name is said before anything is loaded
+        if base_model is not None:  # report an invalid name before anything is loaded
             from napari_chromocluster.training.base_model import set_base_model
 
             set_base_model(settings["config"], base_model, backbone_weights)
@@ -121,7 +121,7 @@ def train(
 
 
 def _print_warnings(config: TrainingConfig) -> None:
-    """Say what is to be known of the annotations, as the Train dock does."""
+    """Print warnings about the annotations, as the Train dock does."""
     from napari_chromocluster.training.data_summary import data_warnings
 
     for text in data_warnings(config):
@@ -129,7 +129,7 @@ def _print_warnings(config: TrainingConfig) -> None:
 
 
 def _print_outcome(run: Run, as_json: bool) -> None:
-    """Print where the model is, and the report where one could be written."""
+    """Print the path of the model, and of the report if there is one."""
     from napari_chromocluster.training.report_data import PAGE
 
     page = run.report_folder / PAGE
@@ -161,7 +161,7 @@ def _was_given(context: typer.Context, name: str | None) -> bool:
 
 
 def _work(run: Run, resume: bool) -> None:
-    """Train; what the user can do something about is one line and no traceback."""
+    """Train; errors that the user can fix become one line without a traceback."""
     from napari_chromocluster.training.process import is_helper
     from napari_chromocluster.training.worker import UNEXPECTED, error_message, run_training
 
@@ -188,7 +188,7 @@ def _wait_for(path: Path) -> None:
 
 
 def _find_rate(config: TrainingConfig, stage: int, as_json: bool) -> None:
-    """Seek a learning rate for a stage and print it; no run is left of it."""
+    """Find a learning rate for a stage and print it; no run folder is kept."""
     from napari_chromocluster.training.lr_finder import find_rates_of
     from napari_chromocluster.training.run_folder import Run
 
@@ -213,7 +213,7 @@ def _configuration(
     epochs: str | None,
     changes: dict[str, Any],
 ) -> TrainingConfig:
-    """Return the preset or the given file with what the options change."""
+    """Return the preset or the given file with the changes made by options."""
     from napari_chromocluster.training.config import TrainingConfig
     from napari_chromocluster.training.config import preset as find_preset
 
@@ -231,7 +231,7 @@ def _configuration(
 
 @contextmanager
 def _followed(run: Run) -> Iterator[None]:
-    """Print what the run writes down."""
+    """Print the events of a run while it is running."""
     done = threading.Event()
     start = run.events_path.stat().st_size if run.events_path.exists() else 0
     reader = threading.Thread(target=_follow, args=(run.events_path, start, done), daemon=True)
@@ -245,7 +245,7 @@ def _followed(run: Run) -> Iterator[None]:
 
 @contextmanager
 def _stoppable(run: Run) -> Iterator[None]:
-    """Turn the first Ctrl+C into the run's stop file; the second one ends it at once."""
+    """Turn the first Ctrl+C into the run's stop file; the second one ends it immediately."""
     before = signal.getsignal(signal.SIGINT)
     presses = 0
 
@@ -274,7 +274,7 @@ def _stoppable(run: Run) -> Iterator[None]:
 
 
 def _follow(path: Path, start: int, done: threading.Event) -> None:
-    """Print the events that are appended to a file until ``done``."""
+    """Print the events that are appended to a file until ``done`` is set."""
     last, said = False, ""
     while not last:
         last = done.wait(_EVERY)
@@ -300,7 +300,7 @@ def _words(line: bytes) -> str:
 
 
 def event_text(event: dict[str, Any]) -> str:
-    """Say an event of a training in one line; "" for those that say nothing new."""
+    """Return an event of a training as one line; "" for events without news."""
     from napari_chromocluster.training.progress import duration
 
     kind = event.get("kind")
