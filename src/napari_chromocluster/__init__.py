@@ -1,7 +1,6 @@
-"""Tell single chromosomes from clusters, and which type of cluster, in metaphase images.
+"""Classify the regions of metaphase images as single chromosomes or types of chromosome clusters.
 
-Everything is loaded when it is first used: importing the package brings
-neither Qt nor napari nor torch.
+Everything is loaded on first use: importing the package imports neither Qt nor napari nor torch.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-#: Public name -> module that holds it.
+#: Maps each public name to the module that defines it.
 _WHERE = {
     "ClusterType": "cluster_types",
     "segment_metaphase": "imaging.segmentation",
@@ -60,10 +59,10 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
+    """Load a public name on first access."""
     if name in _WHERE:
         if _WHERE[name].startswith(("models.", "training.")):
-            # Whoever asks for these is about to load torch, if it is not there yet.
+            # These import torch, if it is not loaded yet.
             importlib.import_module(f"{__name__}.models.torch_setup").prepare_torch()
         module = importlib.import_module(f"{__name__}.{_WHERE[name]}")
         value = getattr(module, name)

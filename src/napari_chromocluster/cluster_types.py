@@ -1,6 +1,6 @@
-"""The cluster types: their order, names, colours, letters, keys and severity.
+"""The cluster types: their order, names, colors, letters, keys and severity.
 
-This is the one place where they are defined; every other room asks here.
+This is the only module that defines them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from enum import StrEnum
 
 
 class ClusterType(StrEnum):
-    """What a region of a metaphase image holds.
+    """Content of a region of a metaphase image.
 
-    The order of the members is the order of the ``p_*`` columns of the
-    features table and of the outputs of a model with five classes.  The four
-    chromosome types are those of Lin et al., Medical Image Analysis 69:101943
-    (2021); ``OTHER`` is for what is no chromosome: interphase nuclei, debris,
-    stain.
+    The order of the members is the order of the ``p_*`` columns of the features table and of the
+    outputs of a model with five classes.  The four chromosome types are those of Lin et al.,
+    Medical Image Analysis 69:101943 (2021); ``OTHER`` is for objects that are not chromosomes:
+    interphase nuclei, debris, stain.
     """
 
     SINGLE = "single"
@@ -31,12 +30,12 @@ class ClusterType(StrEnum):
 
     @property
     def color(self) -> str:
-        """Default colour as ``#RRGGBB`` (Okabe-Ito, safe for the colour-blind)."""
+        """Default color as ``#RRGGBB`` (Okabe-Ito, safe for the color-blind)."""
         return _COLORS[self]
 
     @property
     def letter(self) -> str:
-        """One letter, so that colour never tells the type alone."""
+        """One letter, so that a type never depends on color alone."""
         return _LETTERS[self]
 
     @property
@@ -46,7 +45,7 @@ class ClusterType(StrEnum):
 
     @property
     def severity(self) -> int:
-        """How much work a region of this type leaves to a human (0: none)."""
+        """Amount of manual work that a region of this type requires (0: none)."""
         return _SEVERITY[self]
 
     @property
@@ -56,7 +55,7 @@ class ClusterType(StrEnum):
 
     @property
     def probability_column(self) -> str:
-        """Column of the features table that holds this type's probability."""
+        """Column of the features table for this type's probability."""
         return f"p_{self.value}"
 
 
@@ -88,14 +87,14 @@ TYPES: tuple[ClusterType, ...] = tuple(ClusterType)
 CHROMOSOME_TYPES: tuple[ClusterType, ...] = TYPES[:4]
 #: The types that mean more than one chromosome.
 CLUSTERS: tuple[ClusterType, ...] = TYPES[1:4]
-#: Word for rows of an annotation file on which no human could decide.
+#: Value for rows of an annotation file on which no human could decide.
 UNRESOLVED = "unresolved"
-#: Word for rows known to be a cluster whose type nobody has said.  Training
-#: uses them (the loss sums over the cluster types); scores leave them out.
+#: Value for rows known to be a cluster of unknown type.  Training uses them (the loss sums over the
+#: cluster types); metrics ignore them.
 UNTYPED_CLUSTER = "cluster"
-#: Stands between types in an annotation that leaves several of them possible.
+#: Separator between types in an annotation that leaves several of them possible.
 ALTERNATIVE = "|"
-#: Chromosomes of a normal human cell, which regions of all types hold together.
+#: Number of chromosomes in a normal human cell.
 EXPECTED_CHROMOSOMES = 46
 
 
@@ -111,7 +110,7 @@ def possible_types(name: str) -> tuple[ClusterType, ...]:
     Raises
     ------
     ValueError
-        If the name is none of these.
+        If the name is not one of these.
 
     Examples
     --------
@@ -124,9 +123,9 @@ def possible_types(name: str) -> tuple[ClusterType, ...]:
 
 
 def type_word(text: str) -> str:
-    """Return a word of the column ``cluster_type`` as it is spelled here, however it was typed.
+    """Return a value of the column ``cluster_type`` in its canonical spelling.
 
-    People write types as they are shown, and with a capital.
+    Users type names as displayed, and with capital letters.
 
     Examples
     --------

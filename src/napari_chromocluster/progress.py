@@ -1,12 +1,12 @@
-"""How long work says how far it is, and how it is stopped."""
+"""Progress reporting and cancellation of long work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-#: Called with what is done and how much there is.
+#: Called with the amount done and the total.
 Progress = Callable[[int, int], None]
-#: Asked between steps; True ends the work.
+#: Called between steps; returning True stops the work.
 Stop = Callable[[], bool]
 
 
@@ -15,7 +15,7 @@ class Cancelled(Exception):
 
 
 def offset_progress(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Return a progress that goes on where another part of the work ended."""
+    """Return a progress callback that continues after an earlier part of the work."""
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)
