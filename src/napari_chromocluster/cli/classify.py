@@ -56,7 +56,7 @@ def classify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Classify the regions of a metaphase: labels, table and picture."""
+    """Classify the regions of a metaphase: labels, table and overlay."""
     if crops:
         if labels is not None or select is not None or explain:
             raise ValueError("Crops have no labels: leave --labels, --select and --explain out.")

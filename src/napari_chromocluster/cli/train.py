@@ -143,7 +143,7 @@ def _print_outcome(run: Run, as_json: bool) -> None:
 
 
 def _refuse_settings(context: typer.Context) -> None:
-    """Raise if options would change a resumed training: they would be silently ignored."""
+    """Raise if options would change a resumed training run: they would be silently ignored."""
     given = [
         "the annotations" if one.name == "annotations" else max(one.opts, key=len)
         for one in context.command.params
@@ -300,7 +300,7 @@ def _words(line: bytes) -> str:
 
 
 def event_text(event: dict[str, Any]) -> str:
-    """Return an event of a training as one line; "" for events without news."""
+    """Return an event of a training run as one line; "" for events without news."""
     from napari_chromocluster.training.progress import duration
 
     kind = event.get("kind")

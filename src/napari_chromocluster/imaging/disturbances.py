@@ -57,7 +57,7 @@ def with_tile(picture: Picture, dark: bool, share: float = 0.2) -> Picture:
 
 
 def with_letterbox(picture: Picture, dark: bool, value: int = 0) -> Picture:
-    """Replace a tenth of the picture above and below by a constant value."""
+    """Replace a tenth of the image at the top and bottom by a constant value."""
     changed = picture.copy()
     band = picture.shape[0] // 10
     changed[:band] = changed[-band:] = value
@@ -128,14 +128,14 @@ def with_cytoplasm(picture: Picture, dark: bool, strength: float = 0.45) -> Pict
 
 
 def with_vignetting(picture: Picture, dark: bool, strength: float = 0.35) -> Picture:
-    """Darken the picture toward its corners."""
+    """Darken the image toward its corners."""
     height, width = picture.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     return _rounded(picture * (1 - strength * (x * x + y * y) / 2))
 
 
 def magnified(picture: Picture, dark: bool, zoom: float = 3.0, grain: float = 6.0) -> Picture:
-    """Enlarge the picture, and add the grain of a camera with finer pixels."""
+    """Enlarge the image, and add the grain of a camera with finer pixels."""
     large = ndimage.zoom(picture.astype(np.float32), zoom, order=1)
     return _rounded(large + np.random.default_rng(0).normal(0, grain, large.shape))
 

@@ -88,7 +88,7 @@ def to_grayscale(image: Any) -> NDArray[np.float32]:
 
 
 def pixels_of(image: Any) -> NDArray[Any]:
-    """Return an image as an array; raise for a file name and say how to read it."""
+    """Return an image as an array; for a file name, raise an error on how to read it."""
     if isinstance(image, (str, PathLike)):
         raise ValueError(
             f"{str(image)!r} is the name of a file, not its pixels: read it with "

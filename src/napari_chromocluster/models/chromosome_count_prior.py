@@ -87,7 +87,7 @@ def apply_chromosome_count_prior(
 def count_distribution_per_region(
     probabilities: NDArray[np.floating], held: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the probability that regions hold 0 to 30 chromosomes (N, 31).
+    """Return the probability that regions contain 0 to 30 chromosomes (N, 31).
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ class ClusterEnsemble(nn.Module):
 
     @property
     def members(self) -> tuple[ClusterNetwork, ...]:
-        """The networks; a training starts from the first."""
+        """The networks; a training run starts from the first."""
         return tuple(self._members)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Start a training: the function that scripts, the command line and the widget call."""
+"""Start a training run: the function that scripts, the command line and the widget call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def prepare(
     config: TrainingConfig | None = None,
     **changes: Any,
 ) -> Run:
-    """Create the run folder of a training without starting it; see `train` for the parameters.
+    """Create the run folder of a training run without starting it; see `train` for the parameters.
 
     Invalid names or settings raise before the folder is created.
     """
@@ -59,7 +59,7 @@ def configure(
     config: TrainingConfig | None = None,
     **changes: Any,
 ) -> TrainingConfig:
-    """Return the configuration of a training, with its annotations checked; see `train`."""
+    """Return the configuration of a training run, with its annotations checked; see `train`."""
     paths = [annotations] if isinstance(annotations, (str, Path)) else list(annotations)
     chosen = config or preset_named(preset)
     if base_model is not None:
@@ -123,7 +123,7 @@ def train(
         If the configuration is invalid, or pretrained weights, the device or a second group
         are missing.
     RunError
-        If the folder already holds a run or cannot be written to.
+        If the folder already contains a run or cannot be written to.
     """
     run = prepare(
         annotations,

@@ -1,4 +1,4 @@
-"""Starting point of a training: a classification model, a backbone, or a weight file."""
+"""Starting point of a training run: a classification model, a backbone, or a weight file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_chromocluster.models.registry import backbone_path, resolve_model
 from napari_chromocluster.training.config import ConfigError, StageConfig, TrainingConfig
 from napari_chromocluster.training.devices import device_of
 
-#: Files of torch that hold weights of a backbone.
+#: Suffixes of torch files with weights of a backbone.
 _WEIGHT_SUFFIXES = (".pth", ".pt")
 #: The backbone of the paper.
 _LARGEST = "resnext101_32x8d_wsl"
@@ -119,7 +119,7 @@ def _missing(name: str, weights: str | Path | None) -> str:
 
 
 def validate_base_model(config: TrainingConfig) -> TrainingConfig:
-    """Check that the starting point of a training exists, and fill in downloaded weights.
+    """Check that the starting point of a training run exists, and fill in downloaded weights.
 
     Raises
     ------

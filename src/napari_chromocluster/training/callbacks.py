@@ -86,7 +86,7 @@ class RunEvents(Callback):
     number : int
         Its index.
     batches_before, batches_total : int
-        Batches of all earlier stages and of the whole training, to estimate
+        Batches of all earlier stages and of the whole training run, to estimate
         the remaining time.
     kept : callable
         Whether a finished epoch exists that can be kept after a stop.
@@ -165,7 +165,7 @@ class RunEvents(Callback):
         return round(rate * max(self.total - done, 0), 1)
 
     def _obey(self, trainer: pl.Trainer) -> None:
-        """Stop if the user asked to; all processes of a training stop after the same batch."""
+        """Stop if the user asked to; all processes of a training run stop after the same batch."""
         stop = self.run.should_stop()
         if trainer.world_size > 1:
             stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
@@ -244,7 +244,7 @@ class MovedCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(MovedCheckpoint):
-    """Keep the last complete epoch; a resumed training repeats an interrupted one."""
+    """Keep the last complete epoch; a resumed training run repeats an interrupted one."""
 
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__(

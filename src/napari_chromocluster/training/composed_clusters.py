@@ -1,4 +1,4 @@
-"""Compose clusters for a training from the single chromosomes of each metaphase.
+"""Compose clusters for a training run from the single chromosomes of each metaphase.
 
 The clusters of a group depend only on the seed and the group, so processes can share the groups.
 """

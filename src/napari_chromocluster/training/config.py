@@ -23,7 +23,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage of a training.
+    """One stage of a training run.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The complete configuration of a training; ``config.json`` of a run reproduces it.
+    """The complete configuration of a training run; ``config.json`` of a run reproduces it.
 
     Attributes
     ----------

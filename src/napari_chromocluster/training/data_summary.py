@@ -23,7 +23,7 @@ LEARN, CHECK = "learn", "check"
 
 @dataclass(frozen=True)
 class DataSummary:
-    """Summary of the data of a training.
+    """Summary of the data of a training run.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ def summarize_data(sources: Mapping[str, pd.DataFrame], config: TrainingConfig) 
 
 
 def data_warnings(config: TrainingConfig) -> tuple[str, ...]:
-    """Return warnings about the annotations of a training, one sentence each."""
+    """Return warnings about the annotations of a training run, one sentence each."""
     table = read_tables(config)
     sources = {str(number): rows for number, rows in table.groupby("source")}
     return summarize_data(sources, config).warnings

@@ -1,4 +1,4 @@
-"""Device and precision of a training."""
+"""Device and precision of a training run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def device_of(config: TrainingConfig) -> torch.device:
-    """Return the device of a training; ``auto`` is the GPU if there is one.
+    """Return the device of a training run; ``auto`` is the GPU if there is one.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def device_of(config: TrainingConfig) -> torch.device:
 
 
 def precision_of(config: TrainingConfig, device: torch.device) -> Any:
-    """Return the precision of a training on a device, in Lightning's terms."""
+    """Return the precision of a training run on a device, in Lightning's terms."""
     if config.precision != "auto":
         return "32-true" if config.precision == "32" else config.precision
     if device.type == "cuda":

@@ -53,7 +53,7 @@ class Teacher:
 
 
 def load_teacher(config: TrainingConfig) -> Teacher | None:
-    """Return the teacher of a training, or None if it has none.
+    """Return the teacher of a training run, or None if it has none.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The result of a training: a calibrated model file and its validation metrics."""
+"""The result of a training run: a calibrated model file and its validation metrics."""
 
 from __future__ import annotations
 

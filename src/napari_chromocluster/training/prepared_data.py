@@ -38,7 +38,7 @@ from napari_chromocluster.training.split import read_tables, rows_of
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Regions of a training, split by group.
+    """Regions of a training run, split by group.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class PreparedData:
 
 
 def prepare_data(config: TrainingConfig, run: RunLike, resume: bool = False) -> PreparedData:
-    """Read, split and compose the data of a training.
+    """Read, split and compose the data of a training run.
 
     Parameters
     ----------

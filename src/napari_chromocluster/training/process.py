@@ -16,7 +16,7 @@ from napari_chromocluster.training.run_folder import RUNNING, Run, RunError
 
 #: Children of this process by PID, kept so that they can be waited for when they end.
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
-#: Seconds before a training that was asked to stop is terminated: it still has to calibrate
+#: Seconds before a training run that was asked to stop is terminated: it still has to calibrate
 #: and save the best model.
 GRACE = 120.0
 _MODULE = "napari_chromocluster.training"
@@ -117,7 +117,7 @@ def _reap() -> None:
 
 
 def stop(run: Run, grace: float = GRACE) -> None:
-    """Stop a training by its stop file, and terminate it after ``grace`` seconds.
+    """Stop a training run by its stop file, and terminate it after ``grace`` seconds.
 
     The best epoch so far is kept either way, in the model file or in the
     checkpoints.

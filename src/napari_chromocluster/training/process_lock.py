@@ -19,7 +19,7 @@ from napari_chromocluster.imaging.files import write_text_atomic
 
 #: Seconds by which two readings of a process's start time may differ (the clock may be adjusted).
 _CLOCK = 60.0
-#: Seconds without an event after which a training on another machine counts as dead.
+#: Seconds without an event after which a training run on another machine counts as dead.
 _SILENCE = 300.0
 
 

@@ -1,4 +1,4 @@
-"""Progress of a training, gathered from its events, for the widget and the report."""
+"""Progress of a training run, gathered from its events, for the widget and the report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Curve:
     y: list[float] = field(default_factory=list)
 
     def add(self, x: float, y: float | None) -> None:
-        """Append a point; a resumed training replaces the points that it repeats."""
+        """Append a point; a resumed training run replaces the points that it repeats."""
         if y is None:
             return
         while self.x and self.x[-1] >= x:
@@ -27,12 +27,12 @@ class Curve:
 
 
 class RunProgress:
-    """The state of a training according to its events.
+    """The state of a training run according to its events.
 
     Attributes
     ----------
     batch_loss, train_loss, validation_loss, macro_sensitivity, accuracy : Curve
-        Over epochs of the whole training.
+        Over epochs of the whole training run.
     stages : tuple of StageConfig
         All stages.
     bounds : list of float

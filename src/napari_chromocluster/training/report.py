@@ -1,4 +1,4 @@
-"""Report of a training: validation metrics of the new model compared with the old one.
+"""Report of a training run: validation metrics of the new model compared with the old one.
 
 The training process writes it once; widget and command line only read it.
 """

@@ -1,4 +1,4 @@
-"""Content of the report folder of a training, without the modules that write it."""
+"""Content of the report folder of a training run, without the modules that write it."""
 
 from __future__ import annotations
 

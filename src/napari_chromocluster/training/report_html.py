@@ -1,4 +1,4 @@
-"""The report of a training as one self-contained HTML file."""
+"""The report of a training run as one self-contained HTML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run folder of a training: its files, its state, and how to follow and stop it."""
+"""The run folder of a training run: its files, its state, and how to follow and stop it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Run:
             # Other processes wait for the configuration, and would read the old one.
             raise RunError(f"{run.folder} already holds a training: choose another folder.")
         try:
-            # Remove the traces of a training that failed before its first epoch.
+            # Remove the traces of a training run that failed before its first epoch.
             for path in (run.events_path, run.pid_path, run.log_path, run.stop_path):
                 path.unlink(missing_ok=True)
             forget_division(run.checkpoint_folder)
@@ -95,7 +95,7 @@ class Run:
         return run
 
     def check_free(self) -> None:
-        """Check that a new training can use the folder.
+        """Check that a new training run can use the folder.
 
         A training that failed before its first epoch may be overwritten.
 
@@ -303,7 +303,7 @@ def new_run_folder() -> Path:
 
 
 def name_for(groups: int) -> str:
-    """Return an unused name for a new training, from its date and number of metaphases."""
+    """Return an unused name for a new training run, from its date and number of metaphases."""
     metaphases = "1 metaphase" if groups == 1 else f"{groups} metaphases"
     wanted = f"{datetime.now():%Y-%m-%d}, {metaphases}"
     taken = set()

@@ -64,7 +64,7 @@ def load_or_create_split(
 
 
 def forget_division(folder: Path) -> None:
-    """Delete the split of a training that failed before its first epoch."""
+    """Delete the split of a training run that failed before its first epoch."""
     (folder / _NAME).unlink(missing_ok=True)
 
 
@@ -77,7 +77,7 @@ def save_fold_split(whole: Path, own: Path, config: TrainingConfig) -> None:
 
 
 def groups_in_saved_split(folder: Path) -> set[str]:
-    """Return the training and validation groups of a training."""
+    """Return the training and validation groups of a training run."""
     kept = _read(folder)
     return set() if kept is None else kept[0] | kept[1]
 

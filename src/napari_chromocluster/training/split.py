@@ -34,7 +34,7 @@ _SEARCHED = 2000
 
 
 def read_tables(config: TrainingConfig) -> pd.DataFrame:
-    """Read the annotations of a training without the excluded groups.
+    """Read the annotations of a training run without the excluded groups.
 
     The column ``source`` is the index of each row's file in ``config.annotations``.
 

@@ -108,7 +108,7 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
             _run_stage(config, run, data, plan, network, (number, stage), resume)
         except Stopped:
             break
-    if rank_zero_only.rank != 0:  # another process of this training writes the model
+    if rank_zero_only.rank != 0:  # another process of this training run writes the model
         return run.model_path
     size = _take_best(config, run.checkpoint_folder, network)
     kept = InterpolationResult(network, 0.0)

@@ -19,7 +19,7 @@ def groups_in_training_set(model: str | None, groups: Iterable[str]) -> set[str]
     model : str or None
         A listed model or a file; the result is empty if it does not exist.
     groups : iterable of str
-        Names of groups; a card may hold their hashes instead.
+        Names of groups; a card may contain their hashes instead.
     """
     if model is None:
         return set()

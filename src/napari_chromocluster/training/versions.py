@@ -10,7 +10,7 @@ _PACKAGES = ("napari-chromocluster", "torch", "torchvision", "lightning", "numpy
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that affect a training."""
+    """Return the versions of Python and of the packages that affect a training run."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

@@ -20,7 +20,7 @@ from napari_chromocluster.models.network import (
 
 #: Shares of the base model that are tried, the largest first.  More than half would undo too much.
 SHARES = (0.5, 0.25, 0.0)
-#: Standard errors by which the validation loss may rise.  With one, some trainings lost old
+#: Standard errors by which the validation loss may rise.  With one, some training runs lost old
 #: knowledge without any gain; with three, they did not learn enough.
 _STANDARD_ERRORS = 2.0
 

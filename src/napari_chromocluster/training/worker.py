@@ -77,7 +77,7 @@ def run_training(run: Run, *, resume: bool = False) -> Path | None:
     """
     if is_helper():
         return fit(run.config, _Helper(run), resume=resume)
-    # `run_with_status` checks for a running training: the mark may be that of this process.
+    # `run_with_status` checks for a running training run: the mark may be that of this process.
     if resume and run.state() == FINISHED:
         run.check_resumable()
     path = run_with_status(run, lambda: fit(run.config, _Reporting(run), resume=resume))
@@ -144,14 +144,14 @@ def _delete_temporary_files(run: Run) -> None:
 
 
 def _free_checkpoints(run: Run) -> None:
-    """Delete the checkpoints of a finished training: they can be many times the model's size."""
+    """Delete the checkpoints of a finished run: they can be many times the size of the model."""
     for pattern in ("*.ckpt", "stage*-done.json"):
         for path in run.checkpoint_folder.glob(pattern):
             path.unlink(missing_ok=True)
 
 
 def error_message(error: BaseException) -> str:
-    """Describe in one sentence what ended a training and what to do."""
+    """Describe in one sentence what ended a training run and what to do."""
     text = str(error).strip()
     if is_full_disk(error) or "PytorchStreamWriter failed" in text:
         return "The disk is full: free some space and resume; the last finished epoch is kept."

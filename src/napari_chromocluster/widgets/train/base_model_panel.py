@@ -1,4 +1,4 @@
-"""The starting point of a training: a listed model, pretrained weights, or a file."""
+"""The starting point of a training run: a listed model, pretrained weights, or a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live progress of a training: curves, bars, time left, device and memory."""
+"""Live progress of a training run: curves, bars, time left, device and memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NUMBERS = 34
 
 
 class ProgressPanel(QWidget):
-    """The state of a training, and its curves."""
+    """The state of a training run, and its curves."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ def _bar(tooltip: str) -> QProgressBar:
 
 
 def headline(progress: RunProgress) -> str:
-    """Return a short text on what a training is doing."""
+    """Return a short text on what a training run is doing."""
     if progress.ended == "end":
         return "Stopped: the best so far is kept." if progress.stopped else "Finished."
     if progress.ended:

@@ -1,4 +1,4 @@
-"""The result of a training: metrics compared with the old model, confusion matrix, mistakes."""
+"""The result of a training run: metrics compared with the old model, confusion matrix, mistakes."""
 
 from __future__ import annotations
 

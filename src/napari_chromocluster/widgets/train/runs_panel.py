@@ -1,4 +1,4 @@
-"""Past and running trainings: attach to one, resume it, discard it and restore it."""
+"""Past and running training runs: attach to one, resume it, discard it and restore it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from napari_chromocluster.widgets.train.controls import button
 _RUN = Qt.ItemDataRole.UserRole
 #: Maximum number of runs listed, newest first.
 _MOST = 50
-#: Milliseconds between two polls while a training is running.
+#: Milliseconds between two polls while a training run is running.
 _LOOK = 3000
 
 
@@ -58,7 +58,7 @@ def read_line(run: Run) -> RunRow | None:
     try:
         config = run.config
         state = run.state()
-        # A stopped training also has a model, like a finished one.
+        # A stopped training run also has a model, like a finished one.
         shown = STOPPED if state == FINISHED and run.should_stop() else state
         report = read_report(run) if state == FINISHED else None
         score = None if report is None else float(report.new["macro_sensitivity"])
@@ -105,7 +105,7 @@ class RunsPanel(QWidget):
         self._again = self._released = False
         self._discarded: Path | None = None
         self.lines: list[RunRow] = []
-        # There is no event for trainings that another program runs.
+        # There is no event for training runs that another program runs.
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK)
         self._timer.timeout.connect(self.refresh)
@@ -165,7 +165,7 @@ class RunsPanel(QWidget):
 
     @property
     def going(self) -> list[Run]:
-        """The trainings that were running at the last poll."""
+        """The training runs that were running at the last poll."""
         return [line.run for line in self.lines if line.state == RUNNING]
 
     def release(self) -> None:
@@ -177,7 +177,7 @@ class RunsPanel(QWidget):
             self._task.cancel()
 
     def _show(self, lines: list[RunRow]) -> None:
-        if self._released:  # otherwise it would poll while a training is running
+        if self._released:  # otherwise it would poll while a training run is running
             return
         run, self.lines = self.current, lines
         if not self.going:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import napari
 
 _PAPER_START = "resnext101_32x8d_wsl"
-#: Milliseconds after which a training that does not stop may be terminated.
+#: Milliseconds after which a training run that does not stop may be terminated.
 _PATIENCE = 15_000
 
 
@@ -329,7 +329,7 @@ class TrainWidget(QWidget):
         self._scroll_to("Result")
 
     def _runs_listed(self, lines: list[RunRow]) -> None:
-        """Attach to a running training when napari has been opened again."""
+        """Attach to a running training run when napari has been opened again."""
         if self._released:
             return
         if not self._looked and self.runs.going and self.shown is None and self.task is None:
