@@ -1,4 +1,4 @@
-"""Fixtures that all rooms share."""
+"""Fixtures shared by all tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_chromocluster.imaging.synthetic_metaphase import (
     synthetic_metaphase,
 )
 
-#: Real images that are never part of the project; tests on them skip where they are absent.
+#: Real images that are never part of the repository; tests that need them are skipped without them.
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -51,7 +51,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file with random weights: quick, and no claim to be right."""
+    """A model file with random weights: fast, but not accurate."""
     import torch
 
     from napari_chromocluster.models.model_card import ModelCard
@@ -66,7 +66,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def unlike_model(tiny_model: Path) -> Path:
-    """The same model, to which every picture looks unlike those of its training."""
+    """The same model, but all images look unlike its training data."""
     import dataclasses
 
     from napari_chromocluster.models.model_file import load_model_file, save_model
@@ -81,7 +81,7 @@ def unlike_model(tiny_model: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test touches what the user keeps."""
+    """Keep tests from touching the user's files."""
     home = tmp_path / "home"
     monkeypatch.setenv("CHROMOCLUSTER_HOME", str(home))
     return home

@@ -1,4 +1,4 @@
-"""Nothing of the real data, and nothing needlessly large, is in the repository."""
+"""The repository contains no real data and no needlessly large files."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""Importing the package is quick and brings nothing heavy; every public name is there."""
+"""Importing the package is fast and loads nothing heavy; all public names exist."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import napari_chromocluster as cc
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 HEAVY = ("torch", "torchvision", "lightning", "napari", "qtpy", "PyQt6", "matplotlib", "pandas")
-#: Stands for an environment without napari and Qt: importing one of them fails.
+#: Emulates an environment without napari and Qt: importing one of them fails.
 WITHOUT_NAPARI = """
 import sys
 class Missing:
@@ -36,7 +36,7 @@ def test_import_is_quick_and_brings_nothing_heavy():
         "import sys, time; began = time.process_time(); import napari_chromocluster;"
         f"print(time.process_time() - began, [n for n in {HEAVY} if n in sys.modules])"
     )
-    # The best of three: the first may read from a cold disk.
+    # The best of three, since the first may read from a cold disk.
     seconds, loaded = min(run(code).split(" ", 1) for _ in range(3))
     assert loaded == "[]"
     assert float(seconds) < 0.3
@@ -102,12 +102,12 @@ def test_asking_for_a_reader_and_opening_a_sample_do_not_wait_for_torch(tmp_path
     assert run(code) == "False"
 
 
-#: What takes long to load.
+#: Modules that are slow to load.
 SLOW = {
     "torch", "torchvision", "lightning", "numpy", "pandas", "scipy", "skimage", "matplotlib",
     "dask", "napari", "qtpy",
 }  # fmt: skip
-#: Runs commands, given as JSON, and prints for each its status, what it said, what is loaded.
+#: Runs commands, given as JSON, and prints the status, output and loaded modules of each.
 RUN_COMMANDS = """
 import contextlib, io, json, sys
 from napari_chromocluster.cli import main
@@ -117,7 +117,7 @@ for arguments in json.loads(sys.argv[1]):
         status = main(arguments)
     print(json.dumps([status, said.getvalue(), list(sys.modules)]))
 """
-#: Commands with something wrong in their arguments.
+#: Commands with invalid arguments.
 WRONG = [
     "classify MISSING -o OUT",
     "classify MISSING --crops -o OUT",
@@ -146,7 +146,7 @@ WRONG = [
 
 
 def run_commands(commands: list[list[str]], home: Path) -> list[tuple[int, str, set[str]]]:
-    """Run commands one after the other in a process of its own."""
+    """Run commands one after another in a separate process."""
     done = subprocess.run(
         [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)],
         capture_output=True, text=True, check=True,
@@ -191,7 +191,7 @@ def test_each_command_loads_no_more_than_it_uses(tmp_path):
     assert found == status == 0
     assert not with_segment & {"torch", "matplotlib", "dask"}
     assert "torch" in with_classify
-    # The embedded model is of a compact body, which needs no torchvision, and nothing is compiled.
+    # The embedded model has a compact body, which needs no torchvision, and nothing is compiled.
     unwanted = {"torchvision", "torch._dynamo", "triton", "lightning", "captum", "dask", "pooch"}
     assert not with_classify & unwanted
 

@@ -1,4 +1,4 @@
-"""The contracts of import-linter know every room, so that none escapes them."""
+"""The contracts of import-linter include every module."""
 
 import configparser
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_every_room_has_its_layer():
 
 
 def test_only_viewer_widgets_and_the_command_line_may_see_napari():
-    # The command line starts napari in a process of its own.
+    # The command line starts napari in a separate process.
     assert rooms() - modules("no-qt", "source_modules") == {"viewer", "widgets"}
 
 

@@ -1,4 +1,4 @@
-"""The wheel works on its own: in a clean environment, without napari, Qt and network."""
+"""The wheel works in a clean environment, without napari, Qt and network."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Where no network namespace can be made, every connection fails instead.
+#: If no network namespace can be created, every connection fails instead.
 NO_SOCKETS = """
 import socket
 def refuse(*_args, **_kwargs):
@@ -43,7 +43,7 @@ def requirements(name: str, extras: frozenset[str]) -> Iterator[Requirement]:
 
 
 def closure(name: str) -> set[str]:
-    """Names of all distributions that a package needs, without its own extras."""
+    """Return the names of all distributions that a package needs, without its own extras."""
     seen: set[tuple[str, frozenset[str]]] = set()
     waiting = [Requirement(name)]
     while waiting:
@@ -57,7 +57,7 @@ def closure(name: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that holds the wheel and exactly what it says it needs."""
+    """An environment with the wheel and exactly its declared dependencies."""
     folder = tmp_path_factory.mktemp("clean") / "env"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
@@ -65,7 +65,7 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     install = [*uv, "pip", "install", "-q", "--offline", "--no-deps", "--python", str(python)]
     subprocess.run([*install, str(wheel)], check=True)
     (site,) = {path.parent for path in folder.rglob("napari_chromocluster")}
-    # Links instead of copies: some of them are gigabytes.
+    # Links instead of copies, since some of them are gigabytes.
     for name in closure("napari-chromocluster"):
         distribution = metadata.distribution(name)
         for top in {file.parts[0] for file in distribution.files or [] if file.parts[0] != ".."}:
@@ -76,7 +76,7 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def offline(folder: Path) -> list[str]:
-    """Return what to put before a command so that it runs without a network."""
+    """Return a command prefix that disables the network."""
     unshare = shutil.which("unshare")
     if unshare is not None:
         start = [unshare, "--net", "--map-root-user"]

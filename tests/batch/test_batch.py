@@ -1,4 +1,4 @@
-"""Many metaphases: names, resuming, failures, workers and a cluster."""
+"""Batch processing: names, resuming, failures, workers and a cluster."""
 
 import dataclasses
 import errno
@@ -47,7 +47,7 @@ def small() -> np.ndarray:
 
 @pytest.fixture
 def slides(tmp_path, small):
-    """Two images of one name in two folders."""
+    """Two images of the same name in two folders."""
     for name in ("a", "b"):
         (tmp_path / "slides" / name).mkdir(parents=True)
         Image.fromarray(small).save(tmp_path / "slides" / name / "m.png")
@@ -121,7 +121,7 @@ def test_the_summary_says_which_pictures_are_unlike_the_training(
     assert pd.read_csv(out / "summary.csv")["familiar"].isna().all()
     run_batch(folders(slides), out, model=unlike_model)
     assert not pd.read_csv(out / "summary.csv")["familiar"].any()
-    # What was finished before is known when the batch is run again.
+    # The familiarity of finished images is known when the batch is run again.
     (out / "a_m_regions.csv").unlink()
     run_batch(folders(slides), out, model=unlike_model)
     assert not pd.read_csv(out / "summary.csv")["familiar"].isna().any()
@@ -192,7 +192,7 @@ def test_one_bad_file_does_not_stop_the_rest(slides, tiny_model, tmp_path, capfd
 
 
 def decide(table, label=1, kind="overlapping"):
-    """Let a human decide the type of a region; returns what the file holds then."""
+    """Set the type of a region as a human decision; returns the content of the file."""
     write_table(table, set_types(read_table(table), [label], kind))
     return table.read_bytes()
 
@@ -226,7 +226,7 @@ def test_what_a_human_decided_counts_as_it_is(slides, tiny_model, tmp_path, caps
     printed = capsys.readouterr()
     assert "a human decided there: a_m" in printed.out
     assert "could not" not in printed.err
-    # Without the decision the model has its way again.
+    # Without the decision the model's type is used again.
     write_table(table, revert_to_model(read_table(table), [1]))
     assert run_batch(folders(slides), out, model=other).kept == ()
     assert set(read_table(table)["model"]) == {"other"}
@@ -361,15 +361,15 @@ def test_ctrl_c_says_how_to_go_on(small, tiny_model, tmp_path, workers):
     for number in range(40):
         Image.fromarray(small).save(tmp_path / f"m{number}.png")
     out = tmp_path / "out"
-    # As at a terminal: where the tests themselves run in the background, Ctrl+C is ignored, and
-    # that is inherited.
+    # As on a terminal: if the tests run in the background, Ctrl+C is ignored, and children inherit
+    # this.
     program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from napari_chromocluster.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     arguments = ["batch", tmp_path, "-o", out, "--model", tiny_model, "--workers", workers]
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    # A process group of its own: as at a terminal, all of its processes get the signal.
+    # A separate process group: as on a terminal, all of its processes get the signal.
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
@@ -383,7 +383,7 @@ def test_ctrl_c_says_how_to_go_on(small, tiny_model, tmp_path, workers):
         "chromocluster: Interrupted: run the same command again to continue."
     )
     assert "Traceback" not in said
-    if workers != "1":  # what was in progress is finished, and written down
+    if workers != "1":  # jobs in progress are finished and recorded
         recorded = [json.loads(line)["name"] for line in (out / "batch.jsonl").open()]
         done = [path.stem.removesuffix("_regions") for path in out.glob("m*_regions.csv")]
         assert sorted(recorded) == sorted(done)
@@ -418,8 +418,8 @@ def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, 
     monkeypatch.setenv("PYTHONPATH", str(Path(killing.__file__).parent))
     names = ["bad", "a", "b"]
     jobs = [executors.Job("", name, str(tmp_path), "", "cpu") for name in names]
-    # LocalCluster gives a worker up that is away 15 s after it was lost, as one that is killed
-    # twice may be where the machine is busy.
+    # LocalCluster gives up on a worker 15 s after losing it, which may happen to a worker killed
+    # twice on a busy machine.
     patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
     with (
         patient,
@@ -440,7 +440,7 @@ def test_an_interruption_keeps_the_records_of_what_is_finished(
     slides, tiny_model, tmp_path, monkeypatch
 ):
     class Interrupted(executors.SerialRunner):
-        """Is interrupted with one job done and not yielded yet."""
+        """Is interrupted when one job is done but not yielded yet."""
 
         def run(self, jobs):
             self.jobs = jobs
@@ -468,7 +468,7 @@ def test_workers_end_with_a_batch_that_is_killed(small, tiny_model, tmp_path):
     arguments = ["batch", tmp_path, "-o", out, "--model", tiny_model, "--workers", "2"]
     command = [sys.executable, "-c", program, *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as batch:
-        # A worker that is still starting ends by itself.
+        # A worker that is still starting ends on its own.
         while not list(out.glob("m*.csv")) and batch.poll() is None:
             time.sleep(0.05)
         workers = psutil.Process(batch.pid).children(recursive=True)
@@ -532,7 +532,7 @@ def test_whatever_a_worker_meets_comes_back_as_a_sentence(tmp_path, monkeypatch,
     assert classify_job(job).failures == {"": "the device is gone"}
 
 
-# ------------------------------------------------------ what is no image, and full disks
+# ------------------------------------------------------ files that are not images, full disks
 
 
 def links_to_nothing(folder):
@@ -589,7 +589,7 @@ def test_a_full_disk_while_one_is_classified(slides, tiny_model, tmp_path, monke
     )
 
 
-# ------------------------------------------------------ a cluster that breaks
+# ------------------------------------------------------ a failing cluster
 
 
 @pytest.fixture
@@ -622,7 +622,7 @@ def test_a_cluster_without_workers_is_told_and_waited_for(
     monkeypatch.setattr(executors, "_WITHOUT_WORKERS", 0.5)
 
     def lose(done, total):
-        """Lose the workers after the first image, until that is told."""
+        """Remove the workers after the first image, until the warning is logged."""
         if done == 1:
             cluster.scale(0)
             while "has no worker any more" not in caplog.text:
@@ -642,7 +642,7 @@ def test_results_that_a_shell_names_for_a_pattern_are_no_metaphases(slides, tiny
     for end in ("_labels.tif", "_explanation.tif", "_overlay.png"):
         Image.fromarray(np.zeros((9, 9), np.uint8)).save(image.with_name(f"m{end}"))
     assert find_images(sorted((slides / "a").iterdir())) == [image]
-    alone = tmp_path / "what_overlay.png"  # no image beside it: somebody names it so
+    alone = tmp_path / "what_overlay.png"  # an image that just has such a name
     Image.open(image).save(alone)
     assert find_images([alone]) == [alone]
 

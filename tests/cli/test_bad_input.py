@@ -1,4 +1,4 @@
-"""Bad input: status 2, one clear line, no traceback, and nothing written or lost."""
+"""Bad input: status 2, one clear line, no traceback, and no file written or lost."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ from napari_chromocluster.results.features_table import read_table, set_types, w
 
 @pytest.fixture
 def here(tmp_path, metaphase, tiny_model, monkeypatch):
-    """A folder with a good image, good labels and a good model, which is the working folder."""
+    """A working folder with a good image, good labels and a good model."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(metaphase.image).save("image.png")
     write_labels("labels.tif", metaphase.labels)
@@ -34,14 +34,14 @@ def here(tmp_path, metaphase, tiny_model, monkeypatch):
 
 @pytest.fixture
 def refused(here, capfd):
-    """Run a command that must be refused; returns its one line."""
+    """Run a command that must fail; returns its one line."""
 
     def run(*arguments):
         before = {path.name for path in here.iterdir()}
         status = main([str(one) for one in arguments])
         printed = capfd.readouterr()
         assert (status, printed.out) == (2, "")
-        # What is to be known of readable annotations is said before the images are read.
+        # Warnings about readable annotations are printed before the images are read.
         lines = [one for one in printed.err.splitlines() if not one.startswith("warning: ")]
         assert len(lines) == 1
         assert lines[0].startswith("chromocluster: ")
@@ -203,7 +203,7 @@ ROW = "image.png,labels.tif,{},{}\n"
         ("gone.png,labels.tif,1,single\n", "line 2: the file 'gone.png' is missing"),
         (ROW.format(1, "single") + ROW.format(2, "knot"), "line 3: 'knot' is no cluster type"),
         (ROW.format(1, "single") * 2, "line 3: this region is annotated twice"),
-        # Of two metaphases, else a training has nothing to check on.
+        # From two metaphases, since a training run needs one for validation.
         (
             ROW.format(9999, "single") + "labels.tif,labels.tif,1,single\n",
             "a.csv, line 2: label 9999 does not occur",
@@ -266,7 +266,7 @@ def test_small_and_cut_off_regions_are_no_bad_input(here, metaphase, capfd):
 
 @pytest.fixture
 def reviewed(here):
-    """A classified metaphase in ``kept`` where a human decided; returns what its files hold."""
+    """Return the files, as bytes, of a classified metaphase in ``kept`` with a human decision."""
     assert main(["classify", "image.png", "-o", "kept", "--model", "model.safetensors"]) == 0
     table = here / "kept" / "image_regions.csv"
     write_table(table, set_types(read_table(table), [read_table(table)["index"][0]], "other"))
@@ -278,7 +278,7 @@ def test_segment_keeps_the_regions_that_a_human_decided_on(here, reviewed, capfd
     assert main(["segment", "image.png", "-o", "kept", "--smallest", "1.2"]) == 2
     assert "a human decided" in capfd.readouterr().err
     assert {path: path.read_bytes() for path in (here / "kept").iterdir()} == reviewed
-    # The same regions once more contradict nothing.
+    # Segmenting the same regions again causes no conflict.
     assert main(["segment", "image.png", "-o", "kept"]) == 0
     assert (here / "kept" / "image_regions.csv").read_bytes() == reviewed[
         here / "kept" / "image_regions.csv"
@@ -306,7 +306,7 @@ def test_labels_that_are_not_those_of_the_table_are_refused(here, reviewed, meta
         assert main([*arguments, "--labels", str(other)]) == 2
         assert "on other regions than these" in capfd.readouterr().err
         assert table.read_bytes() == reviewed[table]
-    # Whoever still has the regions of the table gets all back.
+    # With the regions of the table, everything is restored.
     assert main([*arguments, "--labels", "good.tif"]) == 0
     assert np.array_equal(read_labels(labels), good)
     assert (read_table(table)["source"] == "human").sum() == 1

@@ -28,7 +28,7 @@ def image(tmp_path, metaphase):
 
 @pytest.fixture
 def channels(tmp_path, metaphase, dapi):
-    """A hyperstack of two channels, a bright one and a dark one."""
+    """A hyperstack of two channels, one bright and one dark."""
     path = tmp_path / "channels.tif"
     planes = np.stack([dapi.image, metaphase.image])
     names = {"axes": "CYX", "Labels": ["DAPI", "Giemsa"]}
@@ -109,7 +109,7 @@ def labels(tmp_path, metaphase):
 
 @pytest.fixture
 def classify(image, labels, tiny_model, tmp_path, capsys):
-    """Classify the synthetic metaphase; returns what was printed."""
+    """Classify the synthetic metaphase; returns the printed output."""
 
     def run(*options):
         out = tmp_path / "out"
@@ -165,7 +165,7 @@ def test_regions_that_somebody_mended_are_not_written_over(image, tmp_path, tiny
         assert main(command) == 2
         assert "changed or given by a user" in capsys.readouterr().err
         assert np.array_equal(tifffile.imread(file), mended)
-    # They may be classified as they are, and stay somebody's.
+    # They can be classified unchanged, and still count as given by a user.
     assert main([*classify, "--labels", str(file)]) == 0
     assert main(segment) == 2
     assert np.array_equal(tifffile.imread(file), mended)
@@ -213,7 +213,7 @@ def test_classify_prints_counts_and_time(classify, metaphase):
 
 
 def test_a_picture_unlike_those_of_the_training_is_reported(classify, unlike_model):
-    assert "familiar" not in json.loads(classify("--json"))  # this model cannot tell
+    assert "familiar" not in json.loads(classify("--json"))  # this model has no feature statistics
     printed = json.loads(classify("--json", "--model", str(unlike_model)))
     assert printed["familiar"] is False
     assert 0 <= printed["familiarity"] < 0.1
@@ -325,7 +325,7 @@ def test_a_card_is_told_in_lines(tiny_model, capsys):
     figures = {line[:20].strip(): line.split()[-6:] for line in printed.splitlines()[-8:]}
     assert float(figures["held-out gband group"][1]) > 0.95
     assert max(map(len, printed.splitlines())) < 120
-    assert main(["models", str(tiny_model)]) == 0  # without any figure
+    assert main(["models", str(tiny_model)]) == 0  # without any metrics
     assert "model    tiny" in capsys.readouterr().out
 
 

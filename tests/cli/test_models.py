@@ -1,4 +1,4 @@
-"""``chromocluster models --add``: under which name a model comes into the list."""
+"""``chromocluster models --add``: the name of an added model in the list."""
 
 import pytest
 

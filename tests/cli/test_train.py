@@ -1,4 +1,4 @@
-"""``chromocluster train``: what it refuses, what it prints, and how Ctrl+C ends it."""
+"""``chromocluster train``: invalid input, output, and Ctrl+C."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ CONFIG = small_training(*STAGES, samples_per_epoch=64, composed_clusters=8)
 
 @pytest.fixture
 def arguments(annotated, tmp_path):
-    """Arguments of a training that takes seconds, into the folder ``run``."""
+    """Arguments of a training run of a few seconds in the folder ``run``."""
     file = tmp_path / "tiny.json"
     file.write_text(CONFIG.to_json())
     return ["train", str(annotated), "--config", str(file), "-o", str(tmp_path / "run")]
@@ -34,7 +34,7 @@ def arguments(annotated, tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(annotated, tmp_path_factory):
-    """The folder of a training that is done."""
+    """The folder of a finished training run."""
     folder = tmp_path_factory.mktemp("finished")
     file = folder / "tiny.json"
     file.write_text(CONFIG.replace(stages=STAGES[:1]).to_json())
@@ -44,7 +44,7 @@ def finished(annotated, tmp_path_factory):
 
 
 def refusal(arguments, capfd):
-    """Return the one line with which a command is refused."""
+    """Return the one-line error of a command."""
     capfd.readouterr()
     assert main([str(one) for one in arguments]) == 2
     printed = capfd.readouterr()
@@ -62,7 +62,7 @@ def test_a_finished_training_is_not_resumed_and_stays_as_it_is(finished, capfd):
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 
-# ----------------------------------------------------- a typo costs nothing
+# ----------------------------------------------------- typos fail early
 
 
 def missing(table, path):
@@ -147,7 +147,7 @@ def test_resumed_it_takes_no_other_settings(options, words, annotated, tmp_path,
     assert run.state() == "prepared"
 
 
-# ------------------------------------------------------------ what is printed
+# ------------------------------------------------------------ output
 
 
 def test_it_says_what_it_prepares_once_and_where_all_is(arguments, tmp_path, capfd):
@@ -182,7 +182,7 @@ def press(*_, **__):
 
 
 def pressing(monkeypatch, place, name, times=1):
-    """Press Ctrl+C some times when something is called, then do what it does."""
+    """Press Ctrl+C a number of times when a function is called, then call it."""
     real = getattr(place, name)
     left = [times]
 
@@ -212,7 +212,7 @@ def test_the_second_time_it_is_ended_wherever_that_comes(
     before = signal.getsignal(signal.SIGINT)
     if place == "in the same epoch":
         pressing(monkeypatch, RunEvents, "_obey", 2)
-    elif place == "after the stage":  # Lightning has put back the handler that it found
+    elif place == "after the stage":  # Lightning has restored the earlier handler
         pressing(monkeypatch, RunEvents, "_obey")
         pressing(monkeypatch, trainer, "save_outcome")
     else:

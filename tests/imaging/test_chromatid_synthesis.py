@@ -23,7 +23,7 @@ def pieces(mask):
 
 
 def arm_ends(mask):
-    """Count the ends of the skeleton: one for each arm that can be seen apart."""
+    """Count the ends of the skeleton: one for each arm that is visible separately."""
     skeleton = skeletonize(mask)
     neighbours = ndimage.convolve(skeleton.astype(int), np.ones((3, 3)), mode="constant") - 1
     return int((skeleton & (neighbours == 1)).sum())
@@ -77,5 +77,5 @@ def test_a_metaphase_with_chromatids_apart_has_singles_and_clusters():
     kinds = list(made.types.values())
     assert kinds.count(ClusterType.SINGLE) > 15
     assert {ClusterType.TOUCHING, ClusterType.OVERLAPPING} <= set(kinds)
-    # What the picture shows is what the labels say: regions are darker than the background.
+    # The image matches the labels: regions are darker than the background.
     assert np.median(made.image[made.labels > 0]) < np.median(made.image[made.labels == 0]) - 40

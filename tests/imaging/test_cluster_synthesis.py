@@ -52,7 +52,7 @@ def test_types_in_turn_and_numbers_in_range(singles):
 
 
 def test_overlapping_clusters_are_pairs_as_a_rule(singles):
-    # Where three or more lie together some pair just touches, in real metaphases.
+    # In real metaphases, clusters of three or more nearly always contain a touching pair.
     made = compose_clusters(singles, 30, seed=2, types=[ClusterType.OVERLAPPING])
     assert np.mean([one.chromosomes == 2 for one in made]) >= 0.8
 
@@ -66,7 +66,7 @@ def test_each_is_one_piece_with_finite_signal(singles):
 
 @pytest.fixture(scope="module")
 def bars():
-    """Chromosomes without bands: whatever is brighter than 1 is where they cross."""
+    """Chromosomes without bands: the signal exceeds 1 only at crossings."""
     mask = np.zeros((20, 60), bool)
     mask[5:15, 5:55] = True
     return [SingleChromosome(mask.astype(np.float32), mask, f"bar {i}") for i in range(6)]
@@ -89,7 +89,7 @@ def test_near_misses_keep_a_gap_in_sight_that_the_outline_bridges(bars):
     look = replace(PLAIN, near=1.0)
     made = compose_clusters(bars, 8, seed=7, types=[ClusterType.TOUCHING], most=2, look=look)
     assert all(ndimage.label(one.mask, np.ones((3, 3)))[1] == 1 for one in made)
-    # The narrowest gaps are as wide as a pixel and may close at a corner.
+    # The narrowest gaps are one pixel wide and may close at a corner.
     assert sum(ndimage.label(one.signal > 0.6)[1] == 2 for one in made) >= 7
     crossed = compose_clusters(bars, 4, seed=7, types=[ClusterType.OVERLAPPING], most=2, look=look)
     assert all(ndimage.label(one.signal > 0.6)[1] == 1 for one in crossed)
@@ -97,7 +97,7 @@ def test_near_misses_keep_a_gap_in_sight_that_the_outline_bridges(bars):
 
 @pytest.fixture(scope="module")
 def known():
-    """A real cross and a real pair side by side, of a signal that no bar has."""
+    """A real cross and a real pair of parallel bars, with a higher signal than the bars."""
     cross, pair = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
     cross[25:35, 5:55] = cross[5:55, 25:35] = True
     pair[15:25, 5:55] = pair[27:37, 5:55] = True
@@ -115,9 +115,9 @@ def test_a_real_cluster_grows_by_what_it_lacks(bars, known, begun):
     for _ in range(6):
         made = next(stream)
         assert (made.cluster_type, made.chromosomes) == (both, 3)
-        # The real one lies in it whole, but for what the threshold leaves off.
+        # All of the real cluster is in the composed one, except what the threshold removes.
         assert (made.signal[made.mask] > 2).sum() > 0.7 * known[begun].piece.mask.sum()
-        # A bar that crosses hides a part of itself, one that touches shows all of its 500 px.
+        # A crossing bar hides part of itself, a touching one shows all of its 500 px.
         shown = (made.signal > 0.5).sum() - known[begun].piece.mask.sum()
         assert shown < 450 if begun is ClusterType.TOUCHING else shown > 500
 
@@ -142,7 +142,7 @@ def test_debris_lies_at_single_chromosomes_and_changes_no_type(bars):
     for one, other in zip(clean, dirty, strict=True):
         assert (one.cluster_type, one.chromosomes) == (other.cluster_type, other.chromosomes)
     grew = [b.mask.sum() - a.mask.sum() for a, b in zip(clean[::2], dirty[::2], strict=True)]
-    # A pale grain may lie below the level of the outline, and then does not belong to it.
+    # A pale grain may be below the level of the outline, and is then not part of the region.
     assert min(grew) > -60
     assert sum(30 < more < 150 for more in grew) >= 8
 
@@ -158,7 +158,7 @@ def test_without_debris_the_same_clusters_come_out(bars):
 
 
 def _is_grown(made):
-    # Bars that cross are at most twice as dark as one; the real clusters are three times so.
+    # Crossing bars are at most twice as dark as one bar; real clusters are three times as dark.
     return np.median(made.signal[made.mask]) > 2 or (made.signal > 2.5).sum() > 50
 
 
@@ -188,7 +188,7 @@ def test_overlapping_area_is_smaller_than_the_sum(bars):
 
 
 def _laid(*boxes):
-    """Lay boxes (y0, x0, y1, x1) down where the geometry is plain to see."""
+    """Place boxes (y0, x0, y1, x1) in a layout with obvious geometry."""
     canvas = CompositionCanvas(100)
     for y0, x0, y1, x1 in boxes:
         mask = np.ones((y1 - y0, x1 - x0), bool)
@@ -221,7 +221,7 @@ def test_type_is_read_off_the_geometry(boxes, kind):
     [
         (UPRIGHT, (20, 56, 80, 66)),  # apart
         (UPRIGHT, LYING, (5, 80, 30, 90)),  # the third apart
-        (UPRIGHT, (75, 45, 95, 55)),  # a quarter of a squared width: people disagree
+        (UPRIGHT, (75, 45, 95, 55)),  # a quarter of a squared width: ambiguous for humans
     ],
 )
 def test_apart_and_ambiguous_layouts_are_thrown_away(boxes):
@@ -248,7 +248,7 @@ def test_too_few_chromosomes_repeat(bars):
 
 
 def test_near_misses_are_bridged(singles):
-    """Among touching clusters there are some whose signal dips between the two."""
+    """Some touching clusters have a gap in the signal between the two."""
     look = SynthesisParameters(bend=0.2, opaque=0, loose=1.0, blur=0.0, noise=0)
     made = compose_clusters(singles, 30, seed=9, types=[ClusterType.TOUCHING], most=2, look=look)
     apart = [ndimage.label(one.signal > 0.5, np.ones((3, 3)))[1] > 1 for one in made]

@@ -124,7 +124,8 @@ def test_turning_a_metaphase_turns_its_crops():
         )
         upright = crop_region(signal, labels, before, spec, 20.0)
         crop = crop_region(turned[1], turned[0], after, spec, 20.0)
-        # The frame lies on whole pixels, so the place may differ by one, the scale may not.
+        # The frame is aligned to whole pixels, so the position may differ by one, but not the
+        # scale.
         assert crop[2, 0, 0] == upright[2, 0, 0]
         assert crop[1].sum() == pytest.approx(upright[1].sum(), rel=1e-3)
         assert crop[0].sum() == pytest.approx(upright[0].sum(), rel=1e-2)
@@ -146,7 +147,7 @@ def test_label_values_do_not_matter(dtype, large):
 
 
 def test_no_neighbour_in_any_crop_of_a_metaphase(metaphase):
-    """Whatever the neighbours look like, the crop stays the same."""
+    """The crop does not depend on the neighbors."""
     values = np.where(metaphase.labels > 0, 1.0, 0.0).astype(np.float32)
     for region in extract_regions(metaphase.labels):
         loud = np.where((metaphase.labels > 0) & (metaphase.labels != region.label), 99, values)
@@ -157,7 +158,7 @@ def test_no_neighbour_in_any_crop_of_a_metaphase(metaphase):
 
 
 def test_pixels_that_are_far_smaller_than_usual_are_put_together():
-    """A blob in large pixels and the same in smooth small ones give the same crop."""
+    """A region with large pixels and the same one smoothly upsampled give the same crop."""
     y, x = np.mgrid[-40:40, -40:40] + 0.5
     coarse = np.zeros((80, 80), int)
     coarse[(y / 10) ** 2 + (x / 18) ** 2 < 1] = 1
@@ -172,7 +173,7 @@ def test_pixels_that_are_far_smaller_than_usual_are_put_together():
 
     usual, small, joined = mask(coarse, 1.0), mask(fine, 1.0), mask(fine, 3.0)
     assert joined.mean() == pytest.approx(usual.mean(), rel=0.1)
-    # The edge of a mask is as soft as its pixels are large.
+    # The softness of a mask's edge depends on the pixel size.
     soft = [((one > 0.05) & (one < 0.95)).sum() for one in (usual, small, joined)]
     assert soft[1] < 0.75 * soft[0]
     assert soft[2] == pytest.approx(soft[0], rel=0.2)

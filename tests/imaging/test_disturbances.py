@@ -21,7 +21,7 @@ def made(request):
 
 
 def found_and_true(made, picture, labels, disturbed):
-    """Share of the chromosomes found where the picture is undisturbed; of regions that are one."""
+    """Return the share of undisturbed chromosomes found, and of regions that are chromosomes."""
     zoom = labels.shape[0] // made.labels.shape[0]
     truth = np.kron(made.labels, np.ones((zoom, zoom), int))
     chromosomes = [k for k, kind in made.types.items() if kind is not ClusterType.OTHER]

@@ -6,7 +6,7 @@ from napari_chromocluster.imaging.hole_filling import fill_band_holes
 from napari_chromocluster.imaging.normalization import NormalizedImage
 from napari_chromocluster.imaging.regions import extract_regions
 
-#: Side of a region in px, so that a hole of four pixels takes 1 % of it, one of 36 takes 9 %.
+#: Side of a region in px: a hole of 4 pixels is 1 % of its area, one of 36 pixels 9 %.
 SIDE = 20
 
 
@@ -19,7 +19,7 @@ def labels():
 
 
 def filled(labels, holes, levels, dark=True):
-    """Cut holes into regions (label to side in px) of given levels, and fill them again."""
+    """Cut holes into regions (label to side in px) with given levels, and fill them again."""
     values = np.where(labels > 0, 1, 0).astype(np.float32)
     holed = labels.copy()
     for label, side in holes.items():

@@ -1,4 +1,4 @@
-"""Channels, slices, fields and sizes of the files that microscopes write."""
+"""Channels, slices, fields and pixel sizes of microscope image files."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from napari_chromocluster.imaging.normalization import to_grayscale
 
 @pytest.fixture(scope="module")
 def stained(dapi):
-    """A counterstain, and two probes that show as spots, all in uint8."""
+    """A counterstain and two probes visible as spots, all uint8."""
     rng = np.random.default_rng(0)
     channels = [dapi.image.astype(np.float32)]
     where = np.argwhere(dapi.labels > 0)
@@ -27,7 +27,7 @@ def stained(dapi):
 
 
 def ome(images, pixels="", uuid=""):
-    """OME-XML of images, each a list of (file name, channel) planes."""
+    """Return OME-XML of images, each a list of (file name, channel) planes."""
     text = ""
     for planes in images:
         data = "".join(
@@ -102,7 +102,7 @@ def test_of_planes_of_focus_the_sharpest_is_taken(tmp_path, dapi):
 
 def test_slices_that_are_metaphases_are_frames(tmp_path, dapi):
     frames = np.stack([dapi.image, dapi.image[::-1, ::-1], np.roll(dapi.image, 90, axis=0)])
-    # What ImageJ makes of a plain stack.
+    # How ImageJ writes a plain stack.
     tifffile.imwrite(tmp_path / "s.tif", frames, imagej=True, metadata={"axes": "ZYX"})
     np.testing.assert_array_equal(read_image(tmp_path / "s.tif"), frames)
 

@@ -111,7 +111,7 @@ def test_folder_that_cannot_be_made(tmp_path):
 
 
 def spoilt(content: bytes, rng: np.random.Generator):
-    """Yield a file cut at many places, and with bytes of its header and pixels changed."""
+    """Yield a file truncated at many places, and with changed bytes in its header and pixels."""
     for share in (0.01, 0.2, 0.5, 0.8, 0.95):
         yield content[: int(len(content) * share)]
     for _ in range(20):

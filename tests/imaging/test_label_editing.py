@@ -1,4 +1,4 @@
-"""Splitting, merging and deleting regions."""
+"""Split, merge and delete regions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 
 def two_bars() -> np.ndarray:
-    """Two upright bars that touch by a neck, and a third region beside them."""
+    """Two upright bars connected by a neck, and a third region next to them."""
     labels = np.zeros((60, 80), np.int32)
     labels[10:50, 10:20] = 3
     labels[10:50, 23:33] = 3

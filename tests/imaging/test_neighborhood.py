@@ -8,7 +8,7 @@ from napari_chromocluster.imaging.regions import extract_regions
 
 
 def spread(far: int = 0, pale: float = 1.0, side: int = 300):
-    """Twenty-five squares in rows; number 26 lies ``far`` px away from the last and is paler."""
+    """Twenty-five squares in rows; number 26 is ``far`` px away from the last one and paler."""
     labels = np.zeros((side, side), int)
     places = [(20 + 25 * row, 20 + 25 * column) for row in range(5) for column in range(5)]
     for label, (y, x) in enumerate([*places, (120 + far, 120 + far)], start=1):
@@ -49,7 +49,7 @@ def test_level_is_told_beside_the_others_and_not_in_fluorescence():
 
 def test_specks_are_no_neighbours_but_have_some():
     labels, values = spread(120)
-    # A swarm of specks around the one that lies apart makes it no less remote.
+    # Many specks around the remote region do not make it less remote.
     speckled = labels.copy()
     for number in range(12):
         y, x = 222 + 4 * number, 255 + 5 * (number % 3)

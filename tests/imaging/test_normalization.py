@@ -59,7 +59,7 @@ def test_transparent_pixels_are_no_picture(metaphase):
     assert np.abs(signal.values[~shown]).max() < 0.2
     plain = normalize_stain(metaphase.image).values
     assert np.abs(signal.values - plain)[shown].max() < 0.2
-    rgba[..., 3] = 0  # a program that leaves the channel empty
+    rgba[..., 3] = 0  # as written by a program that leaves the alpha channel empty
     np.testing.assert_allclose(to_grayscale(rgba), to_grayscale(pixels), atol=0.01)
 
 

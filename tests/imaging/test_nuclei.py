@@ -9,7 +9,7 @@ from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 
 def rods_and_discs(discs, rods=12, level=1.0):
-    """Draw rods 8 px wide of some level, and discs of radius 40 px and level 1, blurred."""
+    """Draw rods 8 px wide with given levels, and discs of radius 40 px and level 1, blurred."""
     signal = np.zeros((400, 400))
     for number in range(rods):
         row, column = 20 + 30 * (number // 4), 20 + 60 * (number % 4)
@@ -52,7 +52,7 @@ def test_chromosomes_that_their_glow_joins_are_no_nucleus():
 
 
 def with_bright_nuclei(picture, brightness):
-    """Lay two nuclei that glow into a picture (H, W), in the greatest of its values."""
+    """Draw two glowing nuclei with the maximum value of an image (H, W)."""
     height, width = picture.shape
     y, x = np.mgrid[:height, :width]
     nuclei = [np.hypot(y - at[0], x - at[1]) < 45 for at in ((40, 40), (height - 50, width - 50))]

@@ -1,4 +1,4 @@
-"""Where chromosomes come to lie on the canvas."""
+"""Placement of chromosomes on the canvas."""
 
 import math
 
@@ -41,14 +41,14 @@ def test_end_to_end_lies_beyond_an_end(bar, seed, kink):
     first, second = canvas.masks
     xs = np.nonzero(second)[1]
     left, right = np.nonzero(first.any(axis=0))[0][[0, -1]]
-    # Beside a sharp kink a corner may reach back over the end, but no further than a width.
+    # At a sharp kink a corner may reach back over the end, but by no more than a width.
     assert xs.min() > right - 10 or xs.max() < left + 10
     assert not (first & second).any()
     assert gap_between(canvas) <= 2.5
 
 
 def test_the_end_that_looks_back_leads(bar):
-    """Turned by half a turn it is the other end that comes to lie at the tip."""
+    """After half a turn the other end is placed at the tip."""
     for angle in (0.0, math.pi):
         canvas = laid(bar)
         moved = transform_chromosome(bar, angle, 1.0, 0.0)
@@ -64,4 +64,4 @@ def test_below_zero_outlines_press_into_each_other(bar, gap, shares):
     assert place_touching(rng, canvas, across, math.pi / 2, 0.0, gap, 10.0)
     shared = int((canvas.masks[0] & canvas.masks[1]).sum())
     assert (shared > 0) is shares
-    assert shared < 0.45 * 10 * 10  # pressed, not crossed
+    assert shared < 0.45 * 10 * 10  # pressed together, not crossed

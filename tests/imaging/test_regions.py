@@ -90,7 +90,7 @@ def test_reference_size_is_that_of_a_usual_region(metaphase):
 
 
 def test_reference_size_is_that_of_chromosomes_among_specks_and_nuclei():
-    """A plain threshold leaves hundreds of specks; a picture may show a few nuclei."""
+    """A plain threshold finds hundreds of specks; an image may show a few nuclei."""
 
     def regions(areas):
         return [
@@ -133,8 +133,8 @@ def test_cost_is_linear_in_pixels_not_in_labels():
             best = min(best, time.thread_time() - began)
         return best
 
-    # 400 times as many labels in the same million pixels: one comparison of the whole
-    # image for each label would take hundreds of times as long.
+    # 400 times as many labels in the same million pixels: comparing the whole image with each label
+    # would take hundreds of times as long.
     assert seconds(many) < 40 * seconds(few) + 0.5
 
 
@@ -165,7 +165,7 @@ def test_region_of_one_pixel():
 
 
 class OnDisk:
-    """An array that notes what is read of it."""
+    """An array that records which parts of it are read."""
 
     def __init__(self, array):
         self.array, self.shape, self.dtype, self.read = array, array.shape, array.dtype, []

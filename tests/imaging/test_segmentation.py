@@ -19,7 +19,7 @@ from napari_chromocluster.progress import Cancelled
 
 
 def agreement(made, labels):
-    """Return the share of true regions that are covered, and of found ones that are true."""
+    """Return the share of true regions that are found, and of found regions that are true."""
     chromosomes = [k for k, kind in made.types.items() if kind is not ClusterType.OTHER]
     hit = 0
     for label in chromosomes:
@@ -42,7 +42,7 @@ def test_finds_the_chromosomes_of_synthetic_metaphases(stain, seed):
 
 
 def out_of_focus(made, zoom=1):
-    """Blur a DAPI picture, let it glow, and enlarge it with its noise; labels to go with it."""
+    """Blur a DAPI image, add glow, and enlarge it with noise; also returns matching labels."""
     picture = made.image.astype(float)
     glow = 0.6 * (ndimage.gaussian_filter(picture, 2.5) + ndimage.gaussian_filter(picture, 14))
     noisy = np.rint(np.clip(glow + np.random.default_rng(0).normal(0, 1.5, glow.shape), 0, 255))
@@ -50,7 +50,7 @@ def out_of_focus(made, zoom=1):
     return large, np.kron(made.labels, np.ones((zoom, zoom), int))
 
 
-#: Processors round differently, and so draw other chromosomes: one picture says little.
+#: Rounding differs between processors and changes the chromosomes, so one image is not enough.
 SEEDS = (3, 4, 5, 6)
 
 
@@ -155,7 +155,7 @@ def drawing(shapes, size=(300, 400), width=6):
     return ndimage.gaussian_filter(picture, 1.0)
 
 
-#: Twelve chromosomes with room between them.
+#: Twelve chromosomes with space between them.
 RODS = [(40 + 70 * row, 30 + 90 * column, 75 + 70 * row, 50 + 90 * column)
         for row in range(3) for column in range(4)]  # fmt: skip
 
@@ -277,7 +277,7 @@ def test_time_grows_with_the_pixels_of_a_bright_picture(real_data):
         began = time.perf_counter()
         assert segment_metaphase(large).max() > 30
         seconds.append(time.perf_counter() - began)
-    # Nine times the pixels; a flood that queued pixels again and again took 120 times as long, or
+    # Nine times the pixels; a flood fill that queued pixels repeatedly took 120 times as long, or
     # all the memory.
     assert seconds[1] < 40 * seconds[0]
 

@@ -75,10 +75,10 @@ def test_homologues_share_their_bands_and_others_do_not():
 
 @pytest.mark.parametrize("stain", ["giemsa", "dapi"])
 def test_labels_are_those_of_a_segmentation(stain):
-    """Singles and clusters are outlined alike: an outline must not betray the type."""
+    """Singles and clusters are outlined alike: an outline must not reveal the type."""
     made = synthetic_metaphase(3, stain)
     found = segment_metaphase(made.image)
-    beyond = {True: [], False: []}  # px by which the found outline lies outside the label's
+    beyond = {True: [], False: []}  # distance in px of the found outline outside the label's
     for label, kind in made.types.items():
         mask = made.labels == label
         assert ndimage.label(mask, np.ones((3, 3)))[1] == 1

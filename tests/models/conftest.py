@@ -1,4 +1,4 @@
-"""A model that answers differently to different regions, without training."""
+"""A model with different outputs for different regions, without training."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from napari_chromocluster.models.network import build_network
 
 @pytest.fixture(scope="session")
 def lively_model(tmp_path_factory: pytest.TempPathFactory, metaphase: SyntheticMetaphase) -> Path:
-    """Random weights whose batch statistics come from real crops: no claim to be right.
+    """Random weights with batch statistics of real crops; not accurate.
 
-    A fresh network gives all regions almost the same probabilities, and a test
-    that compares those could not fail.
+    A fresh network gives all regions almost the same probabilities, and a test comparing those
+    could not fail.
     """
     torch.manual_seed(0)
     network = build_network("compact")

@@ -19,7 +19,7 @@ SINGLE, TOUCHING, OTHER = (
 
 
 def regions(sure_singles: int, sure_pairs: int = 0, doubtful: int = 1):
-    """Return probabilities and sizes; the doubtful ones are a single or a pair."""
+    """Return probabilities and sizes; uncertain regions are single or a pair."""
     n = sure_singles + sure_pairs + doubtful
     chances = np.full((n, 5), 1e-4)
     chances[:sure_singles, SINGLE] = chances[sure_singles : n - doubtful, TOUCHING] = 1.0
@@ -53,7 +53,7 @@ def test_clusters_keep_their_shares_among_each_other():
 def test_debris_takes_no_part_in_the_number():
     chances, sizes = regions(45)
     chances[:6] = np.eye(5)[OTHER] * 0.9996 + 1e-4
-    few = apply_chromosome_count_prior(chances, sizes, 46)  # 39 chromosomes and one doubtful region
+    few = apply_chromosome_count_prior(chances, sizes, 46)  # 39 chromosomes, one uncertain region
     many = apply_chromosome_count_prior(*regions(45), 46)
     assert few[-1, TOUCHING] > many[-1, TOUCHING]
 
@@ -81,7 +81,7 @@ def test_a_cell_of_another_kind_is_left_nearly_as_it_is():
 
 
 def test_it_is_the_sum_over_all_that_the_regions_may_hold(monkeypatch):
-    """As by going through every combination, which a metaphase has too many of."""
+    """Enumerate all combinations, which is too slow for a whole metaphase."""
     monkeypatch.setattr(chromosome_count_prior, "_FEWEST", 0.0)
     rng = np.random.default_rng(0)
     chances = rng.dirichlet(np.ones(5), size=4)
@@ -115,7 +115,7 @@ def test_a_picture_of_debris_is_not_made_a_cell():
 
 @pytest.mark.parametrize("least", [0.0, 1e-12])
 def test_far_more_chromosomes_than_expected_say_nothing(least):
-    """Clusters of a tetraploid cell, and more than there is a number for."""
+    """Clusters of a tetraploid cell, with more chromosomes than the table covers."""
     for size in (4.0, 25.0):
         chances = np.full((50, 5), least)
         chances[:, TOUCHING] = 1.0
@@ -140,7 +140,7 @@ def test_without_a_number_nothing_is_said():
 
 
 def test_the_right_number_makes_the_truth_likelier():
-    """The embedded model on synthetic metaphases of other cells than human ones."""
+    """The embedded model on synthetic metaphases of non-human cells."""
     classifier = load_model("default", "cpu")
     losses = {}
     for chromosomes, seed in ((24, 100), (24, 102), (60, 101), (80, 103)):

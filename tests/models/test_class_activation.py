@@ -16,7 +16,7 @@ from napari_chromocluster.progress import Cancelled
 
 
 class CrossingCounter(nn.Module):
-    """A head for which signal in the darkest place speaks for overlapping, nothing else does."""
+    """A head whose overlapping output depends only on the signal at the darkest place."""
 
     def forward(self, pooled):
         logits = torch.zeros(len(pooled), 5)
@@ -25,7 +25,7 @@ class CrossingCounter(nn.Module):
 
 
 def crossing_detector(tta):
-    """A classifier that looks for signal above what one chromosome has."""
+    """A classifier that detects a higher signal than that of one chromosome."""
     convolution = nn.Conv2d(3, 1, 1)
     convolution.weight.data = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1)
     convolution.bias.data = torch.tensor([-0.5])
@@ -75,7 +75,7 @@ def test_heat_lies_inside_the_selected_regions(classifier, metaphase):
     assert heat.dtype == np.float32
     assert not heat[~np.isin(metaphase.labels, [2, 5])].any()
     assert heat.min() >= 0
-    for label in (2, 5):  # each region has its own scale, wherever its crop peaks
+    for label in (2, 5):  # each region is scaled separately, wherever its crop peaks
         assert heat[metaphase.labels == label].max() == 1
     assert seen == [(1, 2), (2, 2)]
 

@@ -66,7 +66,7 @@ def test_what_lies_beside_a_selection_is_looked_at_once(classifier, metaphase):
     assert sum(seen) == number + 2
     classifier.classify(metaphase.image, metaphase.labels, select=[3, 7], tta=1, expected=None)
     assert sum(seen) == number + 4
-    # Other regions than those before, and another prior, are other questions.
+    # Different regions or another prior are not cached.
     changed = metaphase.labels.copy()
     changed[changed == 9] = 0
     classifier.classify(metaphase.image, changed, select=7, tta=1)
@@ -202,7 +202,7 @@ def test_only_regions_that_are_unsure_at_first_sight_are_turned(classifier):
     np.testing.assert_allclose(staged[sure], one[sure], atol=1e-5)
     np.testing.assert_allclose(staged[~sure], eight[~sure], atol=1e-5)
     assert sum(seen) == len(crops) + 7 * int((~sure).sum())
-    # The batches do not matter, and a number of views can still be asked for.
+    # The batch size does not matter, and the number of views can still be set.
     classifier.batch_size = 3
     np.testing.assert_allclose(classifier.predict_crops(crops), staged, atol=1e-5)
     np.testing.assert_allclose(classifier.predict_crops(crops, tta=8), eight, atol=1e-5)
@@ -210,7 +210,7 @@ def test_only_regions_that_are_unsure_at_first_sight_are_turned(classifier):
 
 def test_a_metaphase_unlike_those_of_the_training_lowers_the_confidence(classifier, metaphase):
     plain = classifier.classify(metaphase.image, metaphase.labels)
-    assert plain.attrs["familiarity"] == {0: None}  # this model cannot tell
+    assert plain.attrs["familiarity"] == {0: None}  # this model has no feature statistics
     crops = list(cut_regions(metaphase.image, metaphase.labels, extract_regions(metaphase.labels)))
     inputs = torch.from_numpy(classifier.render(crops))
     with torch.inference_mode():
@@ -223,7 +223,7 @@ def test_a_metaphase_unlike_those_of_the_training_lowers_the_confidence(classifi
         table = classifier.classify(metaphase.image, metaphase.labels)
         assert (table.attrs["familiarity"][0] == 1.0) == familiar
         assert (table["confidence"].mean() < plain["confidence"].mean() - 0.05) != familiar
-        # Whatever is selected, the metaphase is as familiar.
+        # The familiarity of the metaphase does not depend on the selection.
         some = classifier.classify(metaphase.image, metaphase.labels, select=[3, 7])
         assert some.attrs["familiarity"][0] == pytest.approx(table.attrs["familiarity"][0])
 
@@ -367,7 +367,7 @@ def test_the_model_of_these_tests_tells_regions_apart(classifier, metaphase):
 
 @pytest.fixture
 def two(classifier):
-    """The model of these tests, and one that gives every region the answer of the type after."""
+    """An ensemble of the model of these tests and one whose outputs are shifted by one type."""
     other = copy.deepcopy(classifier.network)
     last = other.head[-1]
     last.weight.data, last.bias.data = (torch.roll(one.data, 1, 0) for one in last.parameters())
@@ -382,7 +382,7 @@ def test_networks_take_turns_at_the_copies(two, metaphase):
     assert not np.allclose(alone[0], alone[1])
     for number, logits in enumerate(two.logits(crops)):
         np.testing.assert_allclose(logits, alone[number % 2][number], atol=1e-4)
-    # One copy is the first network's alone.
+    # A single view uses only the first network.
     np.testing.assert_allclose(two.logits(crops, tta=1), alone[0][:1], atol=1e-4)
 
 

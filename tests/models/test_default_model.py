@@ -1,7 +1,7 @@
-"""The embedded model on chromosomes that anyone can make: fails when a new one is worse.
+"""The embedded model on synthetic chromosomes: fails if a new model is worse.
 
-The least figures lie a little below those of the model that is shipped, so that
-other versions of torch pass; whoever ships a better model raises them.
+The minimum metrics are slightly below those of the shipped model, so that other versions of torch
+pass; raise them when shipping a better model.
 """
 
 import json
@@ -25,8 +25,8 @@ from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.results.metrics import evaluate_predictions
 
 LEAST_ACCURACY, LEAST_MACRO_SENSITIVITY = 0.75, 0.75
-#: Processors round differently, so that each composes other clusters: with 160 of them the figure
-#: of one model was 0.775 here and 0.825 there.
+#: Rounding differs between processors and changes the composed clusters: with 160 of them the
+#: metric of one model was 0.775 on one machine and 0.825 on another.
 COMPOSED = 480
 LEAST_SINGLES = 0.9
 LEAST_ALIKE = 0.9
@@ -38,7 +38,7 @@ def model():
 
 
 def evaluated(model, look=None):
-    """Return how the model does on clusters composed from procedural chromosomes."""
+    """Return the metrics of the model on clusters composed of synthetic chromosomes."""
     rng = np.random.default_rng(7)
     singles = [procedural_chromosome(rng) for _ in range(46)]
     made = compose_clusters(singles, COMPOSED, seed=3, types=CHROMOSOME_TYPES, look=look)
@@ -80,7 +80,7 @@ def test_synthetic_metaphases(model, stain):
         said.append(table[[kind.probability_column for kind in TYPES]].to_numpy())
         true += [str(made.types[label]) for label in table["index"]]
     found = evaluate_predictions(true, np.concatenate(said))
-    # Neighbours end to end and pressed into each other are among these clusters.
+    # These clusters include neighbors placed end to end and pressed into each other.
     assert found.accuracy >= 0.85
     assert found.per_type["single"].sensitivity >= 0.95
     assert found.per_type["touching"].sensitivity >= 0.5
@@ -97,12 +97,12 @@ def test_the_size_of_the_pixels_matters_little(model, stain, factor):
         image = ndimage.zoom(made.image, scale[: made.image.ndim], order=1)
         after = model.classify(image, ndimage.zoom(made.labels, factor, order=0))
         alike += list(before["cluster_type"] == after["cluster_type"])
-    # Weights that had seen one camera for each stain changed 2 of 10 answers at 0.6.
+    # Weights trained on one camera per stain changed 2 of 10 types at 0.6.
     assert np.mean(alike) >= LEAST_ALIKE
 
 
 def test_small_pixels_make_no_nuclei_of_short_chromosomes(model, real_data):
-    """A DAPI picture a little out of focus, enlarged; before, 6 of its 38 regions were other."""
+    """A slightly defocused DAPI image, enlarged; formerly, 6 of its 38 regions were other."""
     image = to_grayscale(read_image(real_data / "mfish" / "images" / "A030413_dapi.png"))
     large = np.rint(ndimage.zoom(image, 2, order=1)).astype(np.uint8)
     table = model.classify(large, segment_metaphase(large))

@@ -1,4 +1,4 @@
-"""The whole download path against a server on loopback."""
+"""The whole download path with a server on loopback."""
 
 import errno
 import hashlib
@@ -21,7 +21,7 @@ NAME = "resnext101_32x8d_wsl"
 
 @pytest.fixture(scope="module")
 def weights():
-    # The real files are of 2019: torch's format from before the zip archive.
+    # The real files are from 2019, in torch's format before the zip archive.
     return small_weights(zipped=False)
 
 

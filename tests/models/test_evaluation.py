@@ -68,7 +68,7 @@ def test_both_kinds_of_rows_in_one_file_keep_their_order(lively_model, annotated
 def test_regions_that_are_not_annotated_count_among_the_chromosomes(
     lively_model, annotated, tmp_path
 ):
-    """The types are those that a user gets who classifies the whole metaphase."""
+    """The types are the same as when a user classifies the whole metaphase."""
     table = read_annotations(annotated)
     one = table[table["group"] == "metaphase_12"]
     few = one.iloc[::3]

@@ -15,7 +15,7 @@ _RNG = np.random.default_rng(0)
 
 
 def regions(n, shift=0.0):
-    """Features of regions of two types, and logits that say which is which."""
+    """Features of regions of two types, and logits that distinguish them."""
     kind = np.arange(n) % 2
     features = _RNG.normal(shift, 1.0, (n, 20)) + 3.0 * kind[:, None]
     return features, np.eye(2)[kind] * 4.0

@@ -76,7 +76,7 @@ def small_resnext():
 
 @pytest.fixture
 def small(monkeypatch):
-    """A network of the torchvision layout with one block a stage."""
+    """A network with the torchvision layout and one block per stage."""
     spec = replace(BACKBONES["resnext50_32x4d"], layers=(1, 1, 1, 1), width=1)
     monkeypatch.setitem(BACKBONES, "resnext50_32x4d", spec)
     return small_resnext().eval()

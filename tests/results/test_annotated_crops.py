@@ -1,4 +1,4 @@
-"""Ready-made crops, whatever was put around their region."""
+"""Ready-made crops with different backgrounds around their region."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which group an annotated region is in."""
+"""Groups of annotated regions."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from napari_chromocluster.results.annotations import read_annotations
 
 @pytest.fixture
 def files(tmp_path):
-    """Make an annotation file from its place, the images it names and, maybe, their groups."""
+    """Create an annotation file at a path with the given images and, optionally, groups."""
     for name in ("P.png", "day1/m.png", "day2/m.png", "sub/x.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(np.zeros((5, 5), np.uint8)).save(tmp_path / name)

@@ -22,7 +22,7 @@ def test_chances_add_up_whatever_the_size():
 
 
 def test_numbers_are_right_on_average_where_large_clusters_are_rare():
-    """Clusters as they were counted: n chromosomes n^-2.8 times, areas around 0.95 n^0.95."""
+    """Clusters as in the data: n chromosomes with frequency n^-2.8 and areas around 0.95 n^0.95."""
     rng = np.random.default_rng(0)
     number = np.arange(2.0, 31.0)
     drawn = rng.choice(number, 20_000, p=(chances := number**-2.8) / chances.sum())

@@ -211,7 +211,7 @@ def test_source_may_be_typed_with_a_capital(table):
 
 
 def as_shown(table, number):
-    """The table as a spreadsheet saves it: each number as the cell shows it."""
+    """The table as a spreadsheet saves it, with numbers as displayed."""
     shown = table.copy()
     for name in ("confidence", *PROBABILITIES):
         shown[name] = [number(one) for one in table[name]]
@@ -235,7 +235,7 @@ def test_percent_and_decimal_commas_stay_the_models(tmp_path, table, number):
     assert list(back["source"]) == ["model"] * 3
     assert list(back["cluster_type"]) == list(table["cluster_type"])
     np.testing.assert_allclose(back["confidence"], table["confidence"], atol=0.006)
-    # The type alone was changed.
+    # Only the type was changed.
     text = (tmp_path / "t.csv").read_text().replace(";overlapping;", ";other;", 1)
     (tmp_path / "t.csv").write_text(text)
     assert list(read_table(tmp_path / "t.csv")["source"]) == ["model", "model", "human"]
@@ -260,7 +260,7 @@ def test_probabilities_that_cannot_be_read_are_refused(tmp_path, table, cell):
 def test_a_row_of_the_model_without_probabilities_stays_the_models(tmp_path, table):
     table[["index", "cluster_type", "source"]].to_csv(tmp_path / "t.csv", index=False)
     assert set(read_table(tmp_path / "t.csv")["source"]) == {"model"}
-    # Without a source it was filled in by hand.
+    # A row without a source was filled in by hand.
     table[["index", "cluster_type"]].to_csv(tmp_path / "t.csv", index=False)
     assert set(read_table(tmp_path / "t.csv")["source"]) == {"human"}
 

@@ -88,7 +88,7 @@ def test_the_scale_bar_of_a_contact_sheet_fits_its_tiles(metaphase, table):
     assert across / np.ptp(pixels[:, 0]) * side * 0.1 == pytest.approx(float(number), rel=0.02)
     assert words.get_window_extent().y1 < tiles[-1].get_window_extent().y0
     bare = contact_sheet(metaphase.image, metaphase.labels, table)
-    assert len(bare.axes) == len(tiles)  # the size of its pixels is not known
+    assert len(bare.axes) == len(tiles)  # unknown pixel size
 
 
 def test_regions_without_a_type_are_outlined_too(tmp_path, metaphase, table):
@@ -127,7 +127,7 @@ NAMES = ["cost$x$", "$", "中期相_01", "染色体メタフェーズ", "a_\U000
 
 
 def test_names_are_drawn_as_they_are(tmp_path, metaphase, table):
-    """A glyph that a font lacks is a warning, and so an error here."""
+    """A glyph missing in a font is a warning, and thus an error here."""
     chart = batch_chart(dict.fromkeys(NAMES, counts(table)))
     save_figure(tmp_path / "chart.svg", chart)
     drawn = (tmp_path / "chart.svg").read_text(encoding="utf-8")

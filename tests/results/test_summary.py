@@ -73,7 +73,7 @@ def test_number_of_chromosomes_by_area():
 
 
 def test_a_usual_region_is_no_small_chromosome():
-    """Small chromosomes lie alone more often: held against them, clusters would hold too many."""
+    """Small chromosomes are more often single, so as a reference they would inflate clusters."""
     made = table(30, touching=8)
     made.loc[:9, "area"], made.loc[10:29, "area"] = 18.0, 32.0
     made.loc[30:, "area"] = 60.0

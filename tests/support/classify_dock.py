@@ -1,4 +1,4 @@
-"""Driving the classify dock as a user does."""
+"""Drive the classify dock as a user does."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ def done(qtbot, dock):
 
 
 def saved(qtbot, dock):
-    """Wait until what is being written is written, and told."""
+    """Wait until files are written and the signal is delivered."""
     dock.saving.wait()
     qtbot.waitUntil(lambda: bool(dock.banner.text), timeout=60000)
     dock.saving = None
@@ -25,7 +25,7 @@ def find(qtbot, dock, viewer, metaphase):
 
 
 def click(viewer, labels, label):
-    """Click a region in the canvas, as napari hands clicks to its callbacks."""
+    """Click a region in the canvas, as napari passes clicks to its callbacks."""
     y, x = np.argwhere(np.asarray(labels.data) == label)[0]
     drag(viewer, labels, (y, x))
 

@@ -1,4 +1,4 @@
-"""Files at which a worker is killed."""
+"""Files whose processing kills a worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def begin(workers: int) -> None:
 
 
 def work(job: Job) -> Outcome:
-    """Note each try in the folder; "bad" kills its process, "once" only the first time."""
+    """Record each attempt in the folder; "bad" kills its process, "once" only the first time."""
     tries = Path(job.folder) / job.name
     with tries.open("a") as stream:
         stream.write(".")

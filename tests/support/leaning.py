@@ -1,4 +1,4 @@
-"""A network whose answers are known beforehand."""
+"""A network with predefined outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_chromocluster.models.network import ClusterNetwork, build_network
 
 
 def leaning(bias: Sequence[float]) -> ClusterNetwork:
-    """Return a compact network that gives these logits to every crop."""
+    """Return a compact network that outputs these logits for every crop."""
     torch.manual_seed(0)
     network = build_network("compact")
     last = network.head[-1]

@@ -1,4 +1,4 @@
-"""A server on loopback that stands for the real addresses of weights and samples."""
+"""A server on loopback in place of the real URLs of weights and samples."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torchvision.models import resnet
 
 
 class LoopbackServer:
-    """Serves one file; can wait or break off in the middle, ignore ranges, or refuse.
+    """Serves one file; can wait or disconnect in the middle, ignore ranges, or refuse.
 
     Attributes
     ----------
     content : bytes
         The file.
     requests : list of str or None
-        The range that each request asked for.
+        The range of each request.
     ranges : bool
-        Whether ranges are answered.
+        Whether range requests are supported.
     break_at : int or None
-        Byte of an answer at which the connection ends.
+        Byte of a response at which the connection ends.
     go_on : threading.Event
-        Cleared, an answer waits in its middle.
+        While cleared, a response waits in the middle.
     refuse_with : int or None
-        Status of a refusal.
+        Error status.
     """
 
     def __init__(self, content: bytes, name: str = "weights.pth") -> None:
@@ -61,7 +61,7 @@ class LoopbackServer:
         handler.end_headers()
         body = body[: self.break_at]
         half = len(body) // 2
-        with contextlib.suppress(OSError):  # some tests want the other side to go away
+        with contextlib.suppress(OSError):  # some tests make the client disconnect
             handler.wfile.write(body[:half])
             handler.wfile.flush()
             self.go_on.wait(30)
@@ -74,12 +74,12 @@ class LoopbackServer:
 
 
 def small_resnext() -> resnet.ResNet:
-    """A network of the same layout as the real ones, with one block a stage."""
+    """A network with the layout of the real ones and one block per stage."""
     return resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=1)
 
 
 def small_weights(*, zipped: bool) -> bytes:
-    """The file of its weights, as torch writes it now or, not zipped, wrote it in 2019."""
+    """Its weight file, as torch writes it now or, without zip, wrote it in 2019."""
     import io
 
     torch.manual_seed(0)

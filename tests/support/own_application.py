@@ -1,4 +1,4 @@
-"""An application of napari for one test or one file of tests."""
+"""A separate napari application for one test or one test file."""
 
 from contextlib import contextmanager
 from unittest.mock import patch
@@ -11,10 +11,10 @@ from napari.plugins import _initialize_plugins
 
 @contextmanager
 def own_application():
-    """Give windows and plugins an application of their own.
+    """Give windows and plugins a separate application.
 
-    napari registers actions and plugins once in a process and refuses to do so twice, so that
-    without this the order of the test files would decide which of them fail.
+    napari registers actions and plugins once per process and refuses to do so twice; without this,
+    the order of the test files would determine which of them fail.
     """
     application = NapariApplication("test")
     application.injection_store.namespace = _napari_names

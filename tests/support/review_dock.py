@@ -1,4 +1,4 @@
-"""A metaphase to review, and driving the review dock as a user does."""
+"""A metaphase to review, and functions to drive the review dock as a user does."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def native_canvas(dock):
 
 @contextmanager
 def reviewing(viewer, qtbot):
-    """Open the review dock, the keys ready."""
-    # napari gives docks of plugins a proxy that refuses private access.
+    """Open the review dock with its keys bound."""
+    # napari gives plugin docks a proxy that refuses private access.
     widget = ReviewWidget(PublicOnlyProxy(viewer))
     viewer.window.add_dock_widget(widget, name="Review", area="right")
     widget.gallery.setFocus()
@@ -65,7 +65,7 @@ def reviewing(viewer, qtbot):
 
 
 def framed(dock):
-    """Return how many regions have a frame in the picture that is shown."""
+    """Return the number of regions with a selection frame in the frame shown."""
     layer = marks_layer(dock.viewer, dock.labels, FRAMES)
     if layer is None:
         return 0

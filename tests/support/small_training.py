@@ -1,4 +1,4 @@
-"""A training that takes seconds, and comes out alike wherever it is run."""
+"""A training run of a few seconds with the same result on every machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from napari_chromocluster.training.config import StageConfig, TrainingConfig, pr
 
 
 def small_training(*stages: StageConfig, **changes: Any) -> TrainingConfig:
-    """Return a training from random weights, on one thread, in full precision."""
+    """Return the configuration of a run from random weights, on one thread, in full precision."""
     return preset("quick").replace(
         base_model=None, stages=stages, batch_size=16, precision="32", threads=1, tta=1,
         stop_after=0, **changes,

@@ -10,7 +10,7 @@ from held_out import part
 
 @pytest.fixture
 def folders(tmp_path):
-    """Label images of 30 regions: 29 of one size, one three times as large with three boxes."""
+    """Label images of 30 regions: 29 of one size, and one three times as large with three boxes."""
     data, work = tmp_path / "data", tmp_path / "work"
     labels = np.zeros((40, 600), np.uint16)
     for label in range(1, 31):

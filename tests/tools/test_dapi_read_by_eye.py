@@ -1,4 +1,4 @@
-"""What a blind reading says of labels that a model contradicts."""
+"""Results of a blind reading of labels that a model contradicts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_readings_tell_who_is_right_where_model_and_label_differ():
     assert counts.loc["model and label agree"].loc["sure", "not read"] == 16
     by_label, as_read, alike = found.selective().values()
     assert by_label == 16 / 19
-    assert as_read == 17 / 19  # the doubtful one counts as labelled
+    assert as_read == 17 / 19  # the doubtful one counts as labeled
     assert (
         alike == 16 / 17
     )  # of what was read only one label is confirmed, and there the model is wrong

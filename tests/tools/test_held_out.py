@@ -1,4 +1,4 @@
-"""Who is held out from the training of the embedded model."""
+"""Groups held out from the training of the embedded model."""
 
 from __future__ import annotations
 

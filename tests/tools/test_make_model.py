@@ -1,4 +1,4 @@
-"""The trainings of the embedded model."""
+"""The training runs of the embedded model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 from napari_chromocluster.training.run_folder import Run
 
-#: Metaphases of each side that are enough for a rehearsal.
+#: Number of metaphases on each side for a rehearsal.
 FEW = {"train": 3, "validation": 1, "test": 1}
 
 
@@ -42,13 +42,13 @@ def test_a_training_ends_after_its_last_epoch_and_is_not_repeated(annotated, tmp
 
 
 def few_metaphases(data: Path, target: Path) -> Path:
-    """Make a folder like that of the shared data which holds a few metaphases of each side."""
+    """Create a folder like the shared data with a few metaphases on each side."""
     for name in SETS:
         folder = target / name
         folder.mkdir(parents=True)
         (folder / "images").symlink_to(data / name / "images")
         table = pd.read_csv(data / name / "annotations.csv", dtype=str, keep_default_na=False)
-        # The metaphases with most types; of ready-made crops, the cases stand for them.
+        # The metaphases with most types; for ready-made crops, cases are used instead.
         kinds = table.groupby("group" if name == "gband_crops" else "image").agg(
             group=("group", "first"), types=("cluster_type", "nunique")
         )
@@ -65,7 +65,7 @@ def few_metaphases(data: Path, target: Path) -> Path:
 
 @pytest.mark.slow
 def test_the_whole_recipe_on_a_few_metaphases(real_data, tmp_path, monkeypatch):
-    """Every step of ``make model``, with trainings of a few regions: no claim to be right."""
+    """Every step of ``make model`` with training runs on a few regions; not accurate."""
     seen = []
 
     def shortened(config: TrainingConfig, folder: Path, last_epoch: int = 0) -> Path:
@@ -88,6 +88,6 @@ def test_the_whole_recipe_on_a_few_metaphases(real_data, tmp_path, monkeypatch):
     assert {"held-out gband groups", "held-out dapi groups"} < set(model.card.metrics)
     assert all(np.isfinite(one["accuracy"]) for one in model.card.metrics.values() if "n" in one)
     assert model.card.citations
-    # What stands in the card is what the file gives.
+    # The content of the card matches the file.
     found = make_model.evaluate(tmp_path / "work" / "test_gband.csv", model)
     assert found.accuracy == model.card.metrics["held-out gband groups"]["accuracy"]

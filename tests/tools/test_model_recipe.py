@@ -1,4 +1,4 @@
-"""The recipe of the embedded model: which prior, which weights."""
+"""The recipe of the embedded model: prior and weights."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_second_training_sees_each_file_once(tmp_path):
 
 @pytest.fixture
 def models(tmp_path):
-    """Files of two networks, in folders of their own as trainings leave them."""
+    """Files of two networks, in separate folders as training runs leave them."""
     files = []
     for seed in range(2):
         torch.manual_seed(seed)
@@ -141,6 +141,6 @@ def test_networks_that_answer_together(models, tmp_path):
     assert card.training["networks_that_answer_together"].count("|") == 1
     file = tmp_path / "both.safetensors"
     save_model(file, network, card)
-    # Such a file may be a term itself.
+    # Such a file may itself be a term.
     again, _ = blend(tmp_path, "both|training_1")
     assert len(again.members) == 3

@@ -1,4 +1,4 @@
-"""The natural prior is what people annotated."""
+"""The natural prior is computed from annotations."""
 
 from __future__ import annotations
 

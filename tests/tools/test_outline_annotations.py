@@ -1,4 +1,4 @@
-"""Regions named without a look: from boxes, and from what other outlines show."""
+"""Automatic annotation of regions: from boxes, and from other outlines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from outline_annotations import (
 
 
 def bars(*places: tuple[int, int, int, int]) -> np.ndarray:
-    """Label rectangles (y0, x0, y1, x1) on a picture of 60 x 60."""
+    """Label rectangles (y0, x0, y1, x1) in an image of 60 x 60."""
     labels = np.zeros((60, 60), np.int32)
     for number, (y0, x0, y1, x1) in enumerate(places, 1):
         labels[y0:y1, x0:x1] = number
@@ -25,7 +25,7 @@ def bars(*places: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def boxes(*places: tuple[int, int, int, int]) -> np.ndarray:
-    """Boxes as x0, y0, x1, y1 from the same rectangles."""
+    """Return boxes as x0, y0, x1, y1 from the same rectangles."""
     return np.array([[x0, y0, x1, y1] for y0, x0, y1, x1 in places], np.int64)
 
 
@@ -115,7 +115,7 @@ def test_mapped_regions_take_the_name_of_what_they_hold():
     assert list(mapped_regions(ours, mapped, names, thick=15.0)) == [
         (1, "touching", 0),
         (2, "overlapping", 0),
-        (3, "other", 0),  # thick; the thin one below may be a chromosome nobody mapped
+        (3, "other", 0),  # thick; the thin one below may be an unmapped chromosome
     ]
 
 

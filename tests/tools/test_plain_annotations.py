@@ -1,4 +1,4 @@
-"""Regions of plain thresholds, named by their boxes."""
+"""Regions of plain thresholds, annotated by their boxes."""
 
 import numpy as np
 from skimage.filters import threshold_otsu
@@ -9,7 +9,7 @@ BRIDGE = 150
 
 
 def picture() -> np.ndarray:
-    """Two dark bars with a gray bridge between them, and one alone, on grainy paper."""
+    """Two dark bars with a gray bridge, and one separate bar, on a noisy background."""
     rng = np.random.default_rng(0)
     image = rng.normal(230, 8, (60, 60))
     for y, x in ((10, 5), (10, 29), (40, 5)):

@@ -1,4 +1,4 @@
-"""Types of clusters that were read by eye."""
+"""Types of clusters read by eye."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_doubtful_ones_name_nothing(tmp_path):
 
 @pytest.fixture
 def metaphase(tmp_path):
-    """Regions of two boxes each, of an image that is a file, and the boxes."""
+    """Regions of two boxes each, of an image in a file, and the boxes."""
     labels = np.zeros((40, 100), np.int32)
     labels[5:30, 5:35] = 1
     labels[5:30, 45:95] = 2
@@ -77,7 +77,7 @@ def metaphase(tmp_path):
 
 def test_a_cluster_has_its_type_in_each_outline_that_holds_the_same_chromosomes(metaphase):
     regions, boxes = metaphase
-    # Of the second region only one of its two boxes was read.
+    # Only one of the two boxes of the second region was read.
     read = {("m", "0 1"): "overlapping", ("m", "2"): "touching"}
     named = with_types_read(regions, boxes, read)
     assert named["cluster_type"].tolist() == ["overlapping", "touching|overlapping"]
@@ -103,6 +103,6 @@ def test_types_are_written_beside_an_annotation_file(metaphase, tmp_path, monkey
     monkeypatch.setattr("read_by_eye.types_read", lambda: {("m", "2 3"): "touching"})
     file = write_with_types_read(tmp_path / "annotations.csv", tmp_path / "boxes.csv")
     written = read_annotations(file)
-    # Nobody read the third, but four chromosomes do not just overlap.
+    # The third was not read, but four chromosomes do not just overlap.
     assert written["cluster_type"].tolist() == ["touching|overlapping", "touching", MANY]
     assert "read" not in written

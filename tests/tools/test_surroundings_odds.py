@@ -6,7 +6,7 @@ from surroundings_odds import KNOTS, odds
 
 
 def drawn(rng, n=20_000):
-    """Draw regions whose odds of *other* rise with remoteness, twice as fast as its logarithm."""
+    """Draw regions whose log-odds of *other* rise twice as fast as the logarithm of remoteness."""
     remoteness = rng.normal(0, 0.4, n)
     level = np.where(rng.random(n) < 0.3, np.nan, rng.normal(0, 0.2, n))
     chances = 1 / (1 + np.exp(-(-3 + 2 * remoteness)))

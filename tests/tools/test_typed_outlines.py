@@ -1,4 +1,4 @@
-"""Clusters of known type found again in other outlines, and pictures out of focus."""
+"""Clusters of known type found again in other outlines, and defocused images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOXES = np.array([[5, 5, 25, 15], [30, 5, 50, 15], [5, 40, 25, 50]], np.int64)
 
 
 def outline(*together: tuple[int, ...]) -> np.ndarray:
-    """Draw the boxes that lie together as one region each."""
+    """Draw each set of boxes as one region."""
     labels = np.zeros((60, 60), np.int32)
     for number, places in enumerate(together, 1):
         corners = BOXES[list(places)]

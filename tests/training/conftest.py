@@ -5,5 +5,5 @@ from napari_chromocluster.results.annotated_crops import load_annotated_crops, r
 
 @pytest.fixture(scope="module")
 def cut(annotated):
-    """The annotated regions of some synthetic metaphases, cut out."""
+    """The cropped annotated regions of some synthetic metaphases."""
     return load_annotated_crops(read_sources([annotated]))

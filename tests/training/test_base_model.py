@@ -1,4 +1,4 @@
-"""What a training begins with."""
+"""Starting point of a training run."""
 
 from dataclasses import replace
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_trained_is_told_before_there_is_a_folder(
 
 def test_a_device_that_is_gone_is_told_before_anything_is_read(annotated, tmp_path):
     config = QUICK.replace(annotations=(str(annotated),), device="abacus")
-    run = Run.create(tmp_path / "run", config)  # made where there was one
+    run = Run.create(tmp_path / "run", config)  # created on a machine that had the device
     with pytest.raises(ConfigError, match="There is no device 'abacus'"):
         run_training(run, resume=True)
     assert [event["kind"] for event in run.events()] == ["start", "error"]

@@ -89,7 +89,7 @@ def test_other_processes_compose_the_same_clusters(cut):
             processes=processes,
         )
         assert told[-1] == (60, 60)
-        # However few there are of a group, it is told how far the work is.
+        # However few clusters a group has, the progress is reported.
         assert processes > 1 or len(told) >= len(singles)
     assert np.array_equal(made[1].signal, made[2].signal)
     assert np.array_equal(made[1].allowed, made[2].allowed)
@@ -112,7 +112,7 @@ def test_a_ctrl_c_which_reaches_all_processes_is_the_trainings_to_obey(cut):
     pressed = []
 
     def press(done, total):
-        if 0 < done < total:  # some are at work on the other groups
+        if 0 < done < total:  # other processes are working on the other groups
             for child in multiprocessing.active_children():
                 os.kill(child.pid, signal.SIGINT)
                 pressed.append(child.pid)
@@ -136,7 +136,7 @@ def test_a_stop_is_heard_while_other_processes_compose(cut):
 
 
 def test_a_users_script_is_not_run_anew_by_processes_that_compose():
-    # The tests are run by pytest, which is no training of its own.
+    # The tests are run by pytest, which is not a program of this package.
     assert composing_processes(100_000) == 1
     lines = (
         "import sys, types",

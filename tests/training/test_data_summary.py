@@ -1,4 +1,4 @@
-"""Counts and warnings about the data of a training."""
+"""Counts and warnings about training data."""
 
 from importlib import import_module
 

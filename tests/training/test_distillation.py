@@ -1,4 +1,4 @@
-"""A model whose answers are learnt beside the labels."""
+"""Distillation: a teacher's outputs are learned in addition to the labels."""
 
 import pytest
 import torch
@@ -20,13 +20,13 @@ CONFIG = small_training(COARSE, FINE, samples_per_epoch=192, composed_clusters=0
 
 
 def of_one_mind(kind):
-    """Return a network that calls everything one type."""
+    """Return a network that predicts one type for everything."""
     return leaning([10.0 if kind == one else -10.0 for one in TYPES])
 
 
 @pytest.fixture
 def obsessed(tmp_path):
-    """A model file that calls everything overlapping."""
+    """A model file that predicts overlapping for everything."""
     path = tmp_path / "obsessed.safetensors"
     network = of_one_mind(ClusterType.OVERLAPPING)
     save_model(path, network, ModelCard(name="obsessed", input_size=48))
@@ -72,12 +72,12 @@ def test_the_label_counts_where_the_teacher_is_wrong():
 
 
 def test_wrong_answers_of_a_teacher_are_not_learnt(annotated, obsessed, tmp_path):
-    """Few regions are overlapping, but the teacher calls all of them so."""
+    """Few regions are overlapping, but the teacher predicts overlapping for all of them."""
     run = train(
         annotated, config=CONFIG, teacher=str(obsessed), teacher_share=1.0, monitor="accuracy",
         stages=(FINE,), out=tmp_path / "run",
     )  # fmt: skip
-    prior = read_card(run.model_path).training_prior  # no type is reweighted
+    prior = read_card(run.model_path).training_prior  # no reweighting of types
     matrix = evaluate(annotated, run.model_path, prior=prior, expected=None).confusion_matrix
     column = TYPES.index(ClusterType.OVERLAPPING)
     said = sum(row[column] for row in matrix) / sum(map(sum, matrix))
@@ -85,7 +85,7 @@ def test_wrong_answers_of_a_teacher_are_not_learnt(annotated, obsessed, tmp_path
 
 
 def test_a_head_that_learns_alone_needs_no_teacher(annotated, obsessed, tmp_path):
-    """The features of a frozen body are computed once: no crops are left to be looked at."""
+    """The features of a frozen body are computed once, so no crops remain for the teacher."""
     figures = []
     for teacher in (str(obsessed), None):
         run = train(

@@ -1,4 +1,4 @@
-"""A training on several devices: two processes on the CPU stand for two GPUs."""
+"""Distributed training: two CPU processes in place of two GPUs."""
 
 import dataclasses
 import os

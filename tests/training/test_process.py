@@ -1,4 +1,4 @@
-"""A training in its own process, with a stand-in that trains nothing but does all the rest."""
+"""Training in a separate process, with a stand-in that does everything but train."""
 
 import os
 import signal
@@ -110,7 +110,7 @@ def test_training_outlives_the_program_that_started_it(run, tmp_path):
 def test_a_finished_run_is_not_resumed_and_stays_as_it_is(run, go_on):
     run.emit({"kind": "start"})
     run.emit({"kind": "end"})
-    stop(run)  # too late: there is no checkpoint to go on from
+    stop(run)  # too late: there is no checkpoint to resume from
     with pytest.raises(RunError, match=r"is finished: its model is .*model\.safetensors"):
         go_on(run, resume=True)
     assert run.state() == "finished"

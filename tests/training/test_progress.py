@@ -1,4 +1,4 @@
-"""Curves and bars from events."""
+"""Curves and progress bars from events."""
 
 from napari_chromocluster.training.config import preset
 from napari_chromocluster.training.progress import RunProgress

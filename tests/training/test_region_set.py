@@ -117,12 +117,12 @@ def test_a_whole_number_balances_sources_as_well():
 
 @pytest.mark.parametrize("several", ["cluster", "touching|overlapping"])
 def test_regions_of_several_possible_types_are_drawn(several):
-    # As the data are: each as often as any other.
+    # Shares of the data: each as often as any other.
     some = regions_of("single", "touching", several, several)
     plan = DrawPlan(some, 4, CONFIG.replace(type_shares={}))
     assert plan.weights == pytest.approx([0.25] * 4)
     assert sum(plan.prior(some).values()) == pytest.approx(1)
-    # Beside typed clusters they have a quarter of the draws of these.
+    # Next to typed clusters they get a quarter of the cluster draws.
     clusters = sum(CONFIG.type_shares[str(kind)] for kind in CLUSTERS)
     plan = DrawPlan(regions_of("single", *CLUSTERS, several, several, "other"), 7, CONFIG)
     assert plan.weights[4:6] == pytest.approx([clusters / 8] * 2)
@@ -169,7 +169,7 @@ def test_batches_made_on_cuda_look_like_those_made_on_the_cpu(regions, kind):
     )
     assert there[0].device.type == "cuda"
     assert torch.equal(there[0], again[0])
-    # The same regions are drawn, though varied by other numbers.
+    # The same regions are drawn, but varied by other random numbers.
     assert torch.equal(there[1], here[1])
     for mine, theirs in zip(there[0].cpu().unbind(1), here[0].unbind(1), strict=True):
         assert float(mine.mean()) == pytest.approx(float(theirs.mean()), rel=0.05, abs=0.02)
@@ -193,7 +193,7 @@ def test_augmentation_draws_a_few_outlines_much_wider_than_the_chromosome():
     disc = torch.from_numpy((np.hypot(y, x) < 8).astype(np.float32)).expand(400, 64, 64)
     generator = torch.Generator().manual_seed(0)
     signal, mask, _ = augment(disc, disc, torch.zeros(400), 64, "full", generator)
-    # The chromosome itself grows and shrinks as well: what counts is how far its outline lies.
+    # The chromosome grows and shrinks as well, so the distance of its outline is compared.
     wider = mask.sum(dim=(1, 2)).sqrt() / (signal > 0.1).sum(dim=(1, 2)).sqrt()
     assert 0.05 < float((wider > 1.25).float().mean()) < 0.25
 
@@ -226,7 +226,7 @@ def test_sharpness_of_a_mask_varies_with_that_of_its_pixels(regions):
     assert sharp.float().mean() == pytest.approx(0.4, abs=0.08)
     assert has_default_contrast.float().mean() == pytest.approx(0.25, abs=0.08)
     assert coarse.float().mean() == pytest.approx(0.15, abs=0.06)
-    # Whatever its edge, a mask keeps its size but for the steps of coarse pixels.
+    # With any edge, a mask keeps its size, apart from the steps of coarse pixels.
     area = (mask.sum(dim=(1, 2)) / soft.sum(dim=(1, 2)))[~coarse]
     assert area.min() > 0.8
     assert area.max() < 1.25

@@ -1,4 +1,4 @@
-"""The report of a small real training, and the training's odd ends."""
+"""The report of a small real training run, and edge cases."""
 
 import dataclasses
 import errno
@@ -32,7 +32,7 @@ CONFIG = preset("quick").replace(
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory):
-    """A model that says of all groups that it learnt from the first."""
+    """A model trained on all groups, according to its card."""
     path = tmp_path_factory.mktemp("old") / "old.safetensors"
     known = {"groups_trained": [group_hash(f"metaphase_{number}") for number in (11, 12, 13, 14)]}
     save_model(path, build_network("compact"), ModelCard("old", input_size=48, training=known))
@@ -123,7 +123,7 @@ def test_pooled_figures_count_a_group_once_and_name_what_was_not_checked(run, tm
     copy = Run(shutil.copytree(run.folder, tmp_path / "run"))
     whole, (other,) = read_report(copy), fold_runs(copy)
     assert whole.unchecked == 0
-    # As where the second fold had checked on a group of the first instead of one of its own.
+    # As if the second fold had validated on a group of the first instead of one of its own.
     mine, theirs = (json.loads((one.report_folder / PREDICTIONS).read_text())
                     for one in (copy, other))  # fmt: skip
     lost = theirs[0]["group"]
@@ -214,7 +214,7 @@ def test_suggestion_lies_on_the_steepest_fall():
     with pytest.raises(ValueError, match="No learning rate lowered the loss"):
         suggest(rates, np.linspace(1, 2, 60))
     lucky = losses.copy()
-    lucky[0] = 0.1 * losses.min()  # of one batch, before anything is learnt
+    lucky[0] = 0.1 * losses.min()  # from a single batch, before anything is learned
     assert suggest(rates, lucky) == suggest(rates, losses)
 
 

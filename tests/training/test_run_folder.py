@@ -1,4 +1,4 @@
-"""The run folder: what it tells of a training, and what a crash leaves of it."""
+"""The run folder: its reported state, and its content after a crash."""
 
 import errno
 import json
@@ -54,7 +54,7 @@ def test_a_training_that_failed_before_it_learnt_anything_gives_its_folder_away(
     run.emit({"kind": "start"})
     run.emit({"kind": "error", "message": "Label 9 does not occur."})
     with pytest.raises(RunError, match="already holds a training"):
-        Run.create(run.folder, CONFIG.replace(devices=2))  # its helpers would read the old one
+        Run.create(run.folder, CONFIG.replace(devices=2))  # helper processes would read the old one
     again = Run.create(run.folder, CONFIG.replace(seed=7))
     assert (again.state(), again.config.seed, list(again.events())) == ("prepared", 7, [])
 

@@ -1,4 +1,4 @@
-"""What is checked on was never learnt from, also when the annotations change on the way."""
+"""Validation groups are never trained on, even if the annotations change between runs."""
 
 import json
 
@@ -27,7 +27,7 @@ def test_groups_that_came_since_are_learnt_from_and_none_changes_its_side(tmp_pa
     more = sorted((f"g{number}" for number in range(30)), key=group_place)
     first = more[:5]
     learnt, checked = load_or_create_split(*regions(first), CONFIG, tmp_path, resume=False)
-    # Of so many a new division would check on more.
+    # With so many groups, a new split would validate on more.
     assert split_groups(*regions(more), CONFIG)[1] & learnt
     assert load_or_create_split(*regions(more), CONFIG, tmp_path, resume=True) == (
         set(more) - checked, checked,
@@ -65,7 +65,7 @@ def test_other_folds_divide_the_groups_of_the_start(tmp_path):
 
 
 def folds_after(folder, config, names):
-    """Return what each fold checks on, where the others begin now."""
+    """Return the validation groups of each fold, if the other folds start now."""
     checked = []
     for fold in range(1, config.folds):
         other, own = config.replace(fold=fold), folder.with_name(f"fold{fold}")
@@ -80,7 +80,7 @@ def test_every_group_of_the_start_is_checked_once_though_others_came_since(tmp_p
     config, whole = CONFIG.replace(folds=3), tmp_path / "whole"
     names = [f"m{number}" for number in range(6)]
     _, first = load_or_create_split(*regions(names), config, whole, resume=False)
-    for new in ("new1", "new2"):  # each moves what a new division would check on
+    for new in ("new1", "new2"):  # each changes the validation groups of a new split
         names.append(new)
         assert load_or_create_split(*regions(names), config, whole, resume=True)[1] == first
     checked = [first, *folds_after(whole, config, names)]
@@ -104,7 +104,7 @@ def test_a_resumed_training_checks_on_what_it_did(annotated, tmp_path):
     table = read_annotations(annotated)
     changing = annotated.with_name("changing.csv")
     order = sorted(table["group"].unique(), key=group_place)
-    # The group that a new division would check on comes later.
+    # The group that a new split would validate on is added later.
     write_annotations(changing, table[table["group"] != order[0]])
     run = prepare(changing, config=CONFIG, out=tmp_path / "run")
     learnt, checked = prepare_data(run.config, run).groups

@@ -41,7 +41,7 @@ def singles(names):
 
 
 def below(names):
-    """Return the groups that are checked on by their place alone."""
+    """Return the groups that are validated on by their place alone."""
     return {name for name in names if group_place(name) < CONFIG.validation_share}
 
 
@@ -82,7 +82,7 @@ def test_about_the_share_is_checked_on(n, share):
 
 @pytest.fixture
 def known(tmp_path):
-    """Return a model by the groups that it was trained on, by hash or by name."""
+    """Return a model with the given training groups, by hash or by name."""
 
     def make(trained):
         path = tmp_path / "known.safetensors"
@@ -146,7 +146,7 @@ KINDS = ("single", "touching", "overlapping", "touching_overlapping", "other")
 
 
 def lacking(held, checked):
-    """Return the types of two groups or more that are on one side only."""
+    """Return the types of two or more groups that are on one side only."""
     having = [{group for group in held if kind in held[group]} for kind in KINDS]
     return [some for some in having if len(some) > 1 and (some <= checked or not some & checked)]
 
@@ -174,7 +174,7 @@ def test_all_types_are_on_both_sides_wherever_some_division_has_them_there(often
 
 
 def test_what_is_checked_on_has_types():
-    """Where only some cluster is known, no answer is right or wrong."""
+    """If only clusters of unknown type are annotated, no answer is right or wrong."""
     groups = [f"g{number}" for number in range(6) for _ in range(2)]
     for typed in range(6):
         kinds = ["single" if group == f"g{typed}" else "cluster" for group in groups]
@@ -230,7 +230,7 @@ def test_more_folds_than_groups_are_refused_before_there_is_a_folder(annotated, 
 
 
 def test_one_image_in_two_groups_is_refused(annotated, tmp_path):
-    # The same image by another way, as another file would name it.
+    # The same image by another path, as another file would refer to it.
     table = read_annotations(annotated)
     again = table[table["image"] == table["image"][0]].assign(group="another")
     (tmp_path / "sub").mkdir()

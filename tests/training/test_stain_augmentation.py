@@ -1,4 +1,4 @@
-"""Variations beyond what one laboratory shows."""
+"""Augmentation beyond the appearance of one laboratory."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def disc(radius, side=100):
 
 
 def banded(n):
-    """A disc with stripes about the level of a region's median, and a soft edge outside."""
+    """A disc with stripes around the median level of a region, and a soft edge outside."""
     mask = disc(38)
     stripes = 1 / 3 + 0.15 * np.sign(np.sin(np.arange(100) / 3))[None]
     signal = np.where(mask > 0, stripes, 0.1 * disc(42)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Stop, resume, and which weights are kept, in this process and in seconds."""
+"""Stop, resume, and which weights are kept, in this process and within seconds."""
 
 import json
 
@@ -25,7 +25,7 @@ CONFIG = small_training(*STAGES, samples_per_epoch=64, composed_clusters=0)
 
 
 class StoppedAfter(worker._RunProxy):
-    """A run that is asked to stop once a stage has seen some batches."""
+    """A run that is asked to stop once a stage has processed some batches."""
 
     def __init__(self, run, stage, batches):
         super().__init__(run)
@@ -47,7 +47,7 @@ def new_run(folder, annotated, **changes):
 
 
 def epochs(run):
-    """Return the figures of each epoch, the last ones where one was repeated."""
+    """Return the metrics of each epoch, the last ones if an epoch was repeated."""
     return {
         (e["stage"], e["epoch"]): {"train": e["train_loss"], **e["metrics"]}
         for e in run.events()
@@ -66,11 +66,11 @@ def same(one, other):
 
 
 def test_stopped_in_an_epoch_and_resumed_gives_what_an_unbroken_run_gives(annotated, tmp_path):
-    # With an average of the weights, which is one more thing that a checkpoint must hold.
+    # With weight averaging, which checkpoints must include as well.
     whole = new_run(tmp_path / "whole", annotated, average_decay=0.9)
     fit(whole.config, whole)
     run = new_run(tmp_path / "run", annotated, average_decay=0.9)
-    # Four batches an epoch: this is in the middle of the second.
+    # Four batches per epoch: this is in the middle of the second.
     fit(run.config, StoppedAfter(run, "fine", 5))
     assert run.model_path.exists(), "the best so far is kept"
     assert set(epochs(run)) == {("coarse", 1), ("fine", 1)}, "half an epoch does not count"

@@ -1,4 +1,4 @@
-"""Real trainings, small enough for seconds."""
+"""Real training runs, small enough to take seconds."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_killed_and_resumed_gives_what_an_unbroken_run_gives(finished, annotated
     while run.state() == "running" and time.monotonic() < until:
         time.sleep(0.1)
     assert run.state() == "finished", run.log_path.read_text()
-    # Where an epoch was repeated, its last figures count.
+    # If an epoch was repeated, its last metrics are used.
     found = {(stage, number): figures for stage, number, figures in epochs(run)}
     for stage, number, figures in epochs(finished):
         assert found[stage, number] == pytest.approx(figures, abs=1e-6)
@@ -141,7 +141,7 @@ def test_a_failure_becomes_one_sentence(tmp_path, annotated):
 
 
 def test_training_learns(tmp_path):
-    """Trained on 6 synthetic metaphases it beats the untrained head on 2 others."""
+    """Trained on 6 synthetic metaphases, it beats the untrained head on 2 others."""
     learn = synthetic_annotations(tmp_path / "learn", seeds=[21, 22, 23, 24, 25, 26])
     check = synthetic_annotations(tmp_path / "check", seeds=[31, 32])
     base = tmp_path / "base.safetensors"
@@ -171,7 +171,7 @@ def test_a_model_of_several_networks_goes_on_with_its_first(tmp_path):
 
 
 def test_the_shares_of_the_types_expected_stay_those_of_the_start(annotated, tmp_path):
-    """Who chose to miss fewer clusters has chosen so for what grows from the model, too."""
+    """A deployment prior chosen for the base model also applies to the finetuned model."""
     base = tmp_path / "base.safetensors"
     shares = {"single": 0.5, "touching": 0.2, "overlapping": 0.1, "touching_overlapping": 0.1,
               "other": 0.1}  # fmt: skip

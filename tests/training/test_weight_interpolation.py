@@ -1,4 +1,4 @@
-"""Part of the way back from what was found to what it began with."""
+"""Average the finetuned weights with those of the base model."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ def test_the_other_networks_of_the_start_answer_on_where_they_help(truth, togeth
 
 @pytest.mark.parametrize(("times", "share"), [(1, 0.5), (40, 0.25)])
 def test_few_regions_keep_more_of_the_start_than_many(times, share):
-    """Three of four speak for the end: that may be chance among four, hardly among 160."""
+    """Three of four regions favor the end: possibly chance with 4 regions, hardly with 160."""
     start, end = leaning([9.0, 0, -99, -99, -99]), leaning([0, 9.0, -99, -99, -99])
     assert (
         interpolate_weights(end, start, regions(*[0, 1, 1, 1] * times), EVEN).share_of_start
@@ -58,7 +58,7 @@ def test_few_regions_keep_more_of_the_start_than_many(times, share):
 
 
 def test_a_training_keeps_part_of_its_start(annotated, tmp_path):
-    """The first layers hardly move in an epoch: what comes out lies between start and end."""
+    """The first layers hardly change in an epoch; the result is between start and end."""
     torch.manual_seed(0)
     start = build_network("compact")
     base = tmp_path / "base.safetensors"

@@ -1,4 +1,4 @@
-"""Private attributes of napari: used in one module only, and still what that module expects."""
+"""Private attributes of napari are used in one module only, and are as that module expects."""
 
 import ast
 from pathlib import Path
@@ -13,7 +13,7 @@ from napari_chromocluster.viewer.compat import recolor, redraw, with_spares
 
 SOURCE = Path(napari_chromocluster.__file__).parent
 COMPAT = SOURCE / "viewer" / "compat.py"
-#: Of the standard library and of public interfaces.
+#: Private names of the standard library and of public interfaces.
 ALLOWED = {"_exit", "_replace", "_asdict", "_fields"}
 BOX = (5, 5, 20, 20)
 
@@ -23,7 +23,7 @@ def private(name):
 
 
 def names_of_ours(tree):
-    """Yield private names that a module defines."""
+    """Yield the private names that a module defines."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             yield node.name

@@ -1,4 +1,4 @@
-"""Contrast limits for regions that something else outshines."""
+"""Contrast limits for regions much darker than other objects."""
 
 import numpy as np
 import pytest

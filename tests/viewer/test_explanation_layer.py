@@ -1,4 +1,4 @@
-"""An explanation as a layer."""
+"""Explanations as layers."""
 
 import numpy as np
 import pytest

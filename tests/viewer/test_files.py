@@ -81,7 +81,7 @@ def test_annotations_beside_an_image_are_found(annotated, tmp_path):
     assert np.array_equal(array, read_labels(labels))
     mine = rows[rows["image"] == image].set_index("label")["cluster_type"]
     assert dict(table.set_index("index")["cluster_type"]) == dict(mine)
-    # The images in a folder of their own, the annotations above it.
+    # The images in a separate folder, the annotations above it.
     (tmp_path / "images").mkdir()
     for file in (image, labels):
         shutil.copy(file, tmp_path / "images")
@@ -174,7 +174,7 @@ def test_all_layers_are_saved_with_the_types_of_their_regions(tmp_path, metaphas
     np.testing.assert_array_equal(read_labels(folder / "m_ 1_labels.tif"), metaphase.labels)
     np.testing.assert_array_equal(read_image(folder / "m_ 1.tif"), metaphase.image)
     assert read_table(folder / "m_ 1_regions.csv").equals(table_of(labels))
-    # Once more, without the decision that the files hold.
+    # Once more, without the decision in the files.
     set_table(labels, table)
     with pytest.raises(SaveError, match="a human decided"):
         viewer.layers.save(str(folder))
@@ -207,7 +207,7 @@ def test_the_size_of_a_pixel_reaches_layers_and_figures(tmp_path, metaphase):
     for _, options, _ in reader.read(str(tmp_path / "a.csv")):
         assert options["scale"] == (0.125, 0.125)
         assert options["units"] == ("um", "um")
-    # As napari's own reader opens it, with the file alone to go by.
+    # As opened by napari's own reader, with only the file as a source.
     plain = ViewerModel().add_image(metaphase.image, metadata={SOURCE: str(tmp_path / "m.tif")})
     assert micrometres_per_pixel(plain) == pytest.approx(0.125)
     plain.metadata = {}

@@ -79,7 +79,7 @@ def test_a_table_of_another_program_is_joined_to_ours(layers, name):
         assert set(after["area_other"]) == {0.5}
     if keeper is not None:
         pd.testing.assert_frame_equal(keeper.session.table, after)
-        # What the journal holds first, and the file after it.
+        # First in the journal, then in the file.
         saved = find_saved_review(keeper.session.image, None, None).saved
         pd.testing.assert_frame_equal(saved.table, after, check_dtype=False)
         keeper.save_now()

@@ -1,4 +1,4 @@
-"""Frames of a stack that lies beside others: the slider's steps are not its frames."""
+"""Frames of a stack next to other stacks: slider steps are not its frames."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from napari_chromocluster.viewer.review.canvas import ReviewCanvas
 from napari_chromocluster.viewer.review.session import ReviewSession
 
 FRAMES = 5
-#: Where a stack lies beside another that begins at 0 and has a frame at each px.
+#: A stack next to another that starts at 0 and has one frame per px.
 PLACES = {
     "begins later": {"translate": (5, 0, 0)},
     "begins between": {"translate": (-2.6, 3, 0)},
@@ -50,7 +50,7 @@ def test_the_frame_is_the_one_that_napari_shows(beside):
     for step in range(viewer.dims.nsteps[0]):
         viewer.dims.set_current_step(0, step)
         frame = shown(viewer, labels)
-        if frame is not None:  # the other stack goes on where this one ends
+        if frame is not None:  # the other stack continues where this one ends
             seen.add(frame)
             assert current_frame(viewer, labels) == frame
     assert len(seen) >= 3

@@ -1,4 +1,4 @@
-"""What is said of the region under the mouse."""
+"""Text for the region under the mouse."""
 
 from types import SimpleNamespace
 

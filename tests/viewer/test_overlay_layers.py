@@ -1,4 +1,4 @@
-"""Letters, dashes and frames: marks that do not hang on colour."""
+"""Letters, dashes and frames: marks that do not depend on color."""
 
 import itertools
 
@@ -76,7 +76,7 @@ def test_marks_are_filled_anew_and_not_made_anew(viewer):
     assert len(letters.data) == len(letters.features) == len(labels.features)
     show_marks(viewer, labels, threshold=0.0)
     assert words(viewer) == ["T"]
-    # Each outline has a dark line around it, and no dashes where nothing is unsure.
+    # Each outline has a dark line around it, and no dashes if nothing is unsure.
     assert not marks_layer(viewer, labels, DASHES).edge_color[:, :3].any()
     hide_overlay(viewer, labels)
     assert marks_layer(viewer, labels, LETTERS) is None
@@ -110,7 +110,7 @@ def test_marks_of_a_duplicate_follow_the_duplicate(viewer):
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_layers_are_removed_in_any_order(viewer, order):
-    """As napari does it with a selection; it finds each layer where it was."""
+    """As napari removes a selection; each layer is looked up at its old position."""
     labels = viewer.layers["r"]
     show_overlay(viewer, labels, threshold=0.7)
     layers = list(viewer.layers)
@@ -293,7 +293,7 @@ def test_letters_are_seen_on_any_image(viewer):
     show_overlay(viewer, labels, threshold=0.7, colors=dark)
     assert (letters.face_color[:, :3] == 1).all()
     assert np.array_equal(letters.border_color, letters.face_color)
-    # The ground has one size on the screen, as the letters have.
+    # The background has a fixed size on the screen, like the letters.
     low, high = letters.canvas_size_limits
     assert low == high
 

@@ -79,7 +79,7 @@ def test_every_change_is_on_disk_at_once(folder):
     session.delete([keys[5]])
     session.undo()
     session.split_watershed(next((0, n) for n, k in MADE.types.items() if k == "touching"))
-    # No close, no save: the process could be gone now.
+    # No close, no save: the process could end now.
     image, _ = opened(folder / "metaphase_017.png")
     found = find_saved_review(image, None, None)
     assert found.kind == "open"
@@ -277,7 +277,7 @@ def test_undone_decision_stays_undone_after_a_crash(folder):
     session.set_type([key], ClusterType.OTHER)
     keeper.save_now()
     session.undo()
-    # Who opens the image may open the CSV beside it first, in which the decision still stands.
+    # A user who opens the image may first open the CSV next to it, which still has the decision.
     beside = read_table(keeper.store.table_path)
     assert beside["source"][0] == "human"
     image, layer = opened(folder / "metaphase_017.png", table=beside)
@@ -302,7 +302,7 @@ def test_first_correction_needs_no_more_than_moving_files(folder):
     session, keeper = started(folder / "metaphase_017.png")
     before = session.table.copy()
     session.set_type(session.region_keys()[:1], ClusterType.OTHER)
-    # The files hold the beginning, the journal the correction.
+    # The files have the initial state, the journal the correction.
     assert read_table(keeper.store.table_path).equals(before)
     np.testing.assert_array_equal(read_labels(keeper.store.labels_path), MADE.labels)
     assert keeper.store.journal_path().stat().st_size > 0
@@ -339,7 +339,7 @@ def test_a_save_that_is_cut_off_loses_nothing(folder, monkeypatch, step, twice):
     session.split_watershed(next((0, n) for n, k in MADE.types.items() if k == "touching"))
     session.set_type([keys[4]], ClusterType.OTHER)
     place = saving if step.startswith("write") else saving.ReviewStore
-    # The process is gone, at this step or after it the first time.
+    # The process ends at this step, or after it in the first round.
     with monkeypatch.context() as cut:
         cut.setattr(place, step, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -360,7 +360,7 @@ def test_a_full_disk_is_told_and_tried_again(folder, monkeypatch):
         keeper.save_now()
     assert "No space left on device" in keeper.problem
     assert "free some space" in keeper.problem
-    # What happens meanwhile still goes to the journal.
+    # Changes made in the meantime are still written to the journal.
     session.set_type([keys[1]], ClusterType.OTHER)
     saved = find_saved_review(session.image, None, None).saved
     assert list(saved.table["cluster_type"][:2]) == ["other", "other"]
@@ -439,7 +439,7 @@ def test_pixels_below_nothing_are_no_region(folder):
 
 
 def with_results(folder, table, suffix="_labels.tif"):
-    """Results of a batch beside the image, opened as the Classify dock does."""
+    """Results of a batch next to the image, opened as the Classify dock does."""
     write_labels(folder / f"metaphase_017{suffix}", MADE.labels)
     write_table(folder / "metaphase_017_regions.csv", table)
     return started(folder / "metaphase_017.png", table=table)
@@ -454,7 +454,7 @@ def test_results_beside_the_image_are_reviewed_where_they_are(folder, suffix):
     assert not list(folder.glob("*-2*"))
     assert read_table(folder / "metaphase_017_regions.csv").equals(session.table)
     np.testing.assert_array_equal(read_labels(folder / "metaphase_017_labels.tif"), MADE.labels)
-    # Untouched, with whatever says where they come from.
+    # Unchanged, including their provenance tag.
     assert (folder / f"metaphase_017{suffix}").read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""What a review paints: the quick way must show just what the slow way shows."""
+"""The overlay of a review: the fast path must show the same as the slow path."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_one_region_is_recoloured_as_if_all_were(dtype, kind, fill, monkeypatch)
     quick = np.array(layer._slice.image.view)
     layer.refresh()
     np.testing.assert_array_equal(quick, layer._slice.image.view)
-    # And just so as with a colormap that was made for it.
+    # And the same as with a colormap created for it.
     colors = layer.colormap.map(MADE.labels)
     Painter(viewer, session, COLORS, 0.7).color_all()
     np.testing.assert_allclose(layer.colormap.map(MADE.labels), colors, atol=1e-4)
@@ -161,7 +161,7 @@ def test_stack_repeating_labels_is_coloured_by_the_frame_shown():
 
 
 def dashed(layer):
-    """Return how many dashes there are; the lines around outlines are black."""
+    """Return the number of dashes; the lines around outlines are black."""
     return int(layer.edge_color[:, :3].any(axis=1).sum())
 
 

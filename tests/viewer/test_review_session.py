@@ -1,4 +1,4 @@
-"""Decisions, undo, stale marks and mending of a review, without Qt."""
+"""Decisions, undo, stale marks and label edits of a review, without Qt."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_table_set_elsewhere_is_followed(session):
 
 @pytest.fixture
 def painted(session):
-    """A region that was painted while somebody classified, and the table that came of that."""
+    """A region painted during a classification, and the resulting table."""
     region = extract_regions(session.labels.data)[4]
     late = seeded(session.labels.data, seed=11, model="other")
     paint(session.labels, region.label, region.bbox[0] - 1, region.bbox[1] + 2, 5)
@@ -355,7 +355,7 @@ def test_order_and_navigation(session):
 
 
 def review_of(count):
-    """A review of so many regions, in a picture that always has the same size."""
+    """A review of so many regions, in an image of constant size."""
     labels = np.zeros((1200, 1600), np.int32)
     for number in range(count):
         y, x = divmod(number, 100)
@@ -375,7 +375,7 @@ def few_and_many():
 
 
 def shortest(actions):
-    """Processor time in seconds of the shortest of several actions."""
+    """Return the CPU time in seconds of the fastest of several actions."""
     times = []
     for action in actions:
         start = time.thread_time()
@@ -434,7 +434,7 @@ def test_frames_of_a_long_stack_are_gone_through_when_they_are_looked_at():
     session.check_pixels(7)
     session.check_pixels(7)
     assert session.region_keys() == [(3, 1), (3, 2), (7, 1), (7, 2)]
-    assert not seen  # To look is no change.
+    assert not seen  # Viewing is not a change.
     assert session.split_line((7, 2), [(18, 25), (32, 25)])[-1] == (7, 901)
     assert len(seen) == 1
 

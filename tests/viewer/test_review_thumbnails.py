@@ -7,7 +7,7 @@ from napari_chromocluster.viewer.review.thumbnails import thumbnail, usual_lengt
 
 
 def crossing(level, depth):
-    """Two bars that cross: the signal adds up where they do."""
+    """Two crossing bars, whose signals add up."""
     mask = np.zeros((60, 60), bool)
     signal = np.zeros((60, 60), np.float32)
     for bar in (np.s_[25:35, 5:55], np.s_[5:55, 25:35]):

@@ -1,4 +1,4 @@
-"""The real sample, downloaded from a server on loopback in place of the real address."""
+"""The real sample, downloaded from a server on loopback in place of the real URL."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ from napari_chromocluster.viewer.sample_data import SampleError, fetch
 
 @pytest.fixture
 def serve():
-    """Return a function that serves some bytes and gives their address."""
+    """Return a function that serves some bytes and returns their URL."""
     servers = []
 
     def start(content, status=None):

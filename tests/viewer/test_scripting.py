@@ -1,4 +1,4 @@
-"""The scripting functions on a viewer model: no Qt, no window."""
+"""The scripting functions on a viewer model, without Qt or a window."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_a_slip_in_the_table_costs_one_row(viewer, tiny_model):
     table = cc.viewer.classify_layer(viewer, "metaphase", labels, model=tiny_model)
     decided = list(table["index"][:5])
     features = set_types(table, decided, "other")
-    # As napari's features table writes into it.
+    # As napari's features table edits it.
     features.iloc[4, features.columns.get_loc("cluster_type")] = "singel"
     with pytest.warns(UserWarning, match="'singel' is no cluster type"):
         labels.features = features
@@ -163,7 +163,7 @@ def test_labels_in_a_box(viewer, metaphase):
 
 @pytest.fixture
 def one_thread():
-    """Several threads of torch wait for each other where the machine is busy otherwise."""
+    """Several torch threads wait for each other if the machine is busy."""
     import torch
 
     before = torch.get_num_threads()
@@ -178,7 +178,7 @@ def test_the_example_of_the_docs_runs_as_it_stands(metaphase, one_thread):
     viewer = ViewerModel()
     viewer.add_image(metaphase.image, name="metaphase")
     names = {"viewer": viewer}
-    exec(code, names)  # the embedded model: what a reader would get
+    exec(code, names)  # the embedded model, as for users
     assert len(names["table"]) == names["labels"].data.max()
     assert list(names["some"]["index"]) == [3, 7]
     assert names["labels"].contour == 0

@@ -1,4 +1,4 @@
-"""Annotated layers as data of a training, and the way back to them."""
+"""Annotated layers as training data, and finding them again."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def labels_of(frames=None):
 
 
 def decided(labels, **types):
-    """Return a table in which a human decided the regions named, such as ``r2="touching"``."""
+    """Return a table with human decisions for the given regions, such as ``r2="touching"``."""
     planes = labels if labels.ndim == 3 else labels[None]
     regions = [one for frame, plane in enumerate(planes) for one in extract_regions(plane)]
     table = build_table(regions, np.full((len(regions), 5), 0.2), model="-")
@@ -105,7 +105,7 @@ def test_labels_belong_to_the_image_they_are_named_after(viewer):
 
 
 def test_regions_know_their_image_whatever_it_is_called(viewer):
-    """Names of metaphases of one camera begin alike; a closed one leaves its regions."""
+    """Names of metaphases from one camera start alike; a closed one leaves its regions."""
     first = viewer.add_image(labels_of() * 10.0, name="met_1")
     tenth = viewer.add_image(labels_of() * 20.0, name="met_10")
     found = add_regions(viewer, tenth, labels_of())
@@ -157,7 +157,7 @@ def test_metaphases_of_one_annotation_file_keep_their_files_and_groups(viewer, t
     file.write_text("\n".join(rows))
     for data, options, kind in get_reader(str(file))(str(file)):
         layer = getattr(viewer, f"add_{kind}")(data, **options)
-        # As napari does with layers that a reader returns.
+        # As napari does with layers from a reader.
         layer._source = layer.source.model_copy(update={"path": str(file)})
     pairs = open_pairs(viewer)
     assert [pair.path for pair in pairs] == [str(tmp_path / f"m{n}.tif") for n in range(3)]

@@ -1,4 +1,4 @@
-"""Regions belong to the picture in which they were found, whatever its layer is called."""
+"""Regions belong to the image in which they were found, whatever the name of its layer."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_another_image_of_the_same_name_and_size_does_not_get_them(how, tiny_mod
     second = viewer.add_image(OTHER.image, name="m")
     assert image_of(viewer, labels) is None
     assert labels_of(viewer, second) == []
-    # The first one opened again, under another name.
+    # The first one, opened again under another name.
     again = viewer.add_image(MADE.image.copy(), name="renamed")
     assert image_of(viewer, labels) == again
     assert labels_of(viewer, again) == [labels]

@@ -1,4 +1,4 @@
-"""Classify, remove the regions, find them again, as a process of its own: it may crash."""
+"""Classify, remove the regions, find them again, in a separate process, since it may crash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_chromocluster.widgets.classify import ClassifyWidget
 
 
 def turn_until(done, seconds=120.0):
-    """Let the window live until something is there, and half a second longer to draw it."""
+    """Run the event loop until a condition is true, and half a second longer to draw."""
     end = time.monotonic() + seconds
     while not done():
         QApplication.processEvents()

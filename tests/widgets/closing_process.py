@@ -1,12 +1,12 @@
 """Processes with a napari whose window is closed during some work.
 
-Run without arguments it imports everything, reads jobs from its input, does each in a fork of
-itself, for imports take longer than the rest, and prints how that ended.  A job of the kind
-``load`` is done in a new process, which loads torch meanwhile: this file, run with the job.
+Run without arguments, it imports everything, reads jobs from its input, runs each in a fork of
+itself, since imports take longer than the rest, and prints how that ended.  A job of the kind
+``load`` is run in a new process, which loads torch meanwhile: this file, run with the job.
 
 A job is JSON: folder, kind of work, moment (seconds after the start of the work, or ``end``: when
-it ends) and seed of the decisions made meanwhile.  What was decided, and when the window was
-closed, is written into ``closed.json`` in the folder.
+it ends) and seed of the decisions made meanwhile.  The decisions, and when the window was closed,
+are written to ``closed.json`` in the folder.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.widget import ReviewWidget
 
 MADE = synthetic_metaphase(seed=6, chromosomes=24)
-#: Milliseconds between two decisions, and between two looks whether work can begin.
+#: Milliseconds between two decisions, and between two checks whether work can start.
 PACE, LOOK = 120, 50
 RANKED = 40
 
@@ -80,10 +80,10 @@ class Closing:
         return widget
 
     def decide(self) -> None:
-        """Give some region a type with the buttons of the review."""
+        """Set the type of some region with the buttons of the review."""
         session = self.review.session
         if session is None or session.labels is not self.labels:
-            return  # regions that were found meanwhile are reviewed now
+            return  # regions found in the meantime are reviewed now
         key = self.random.choice(session.region_keys())
         kind = self.random.choice(TYPES)
         self.review.gallery.select([key])
@@ -92,7 +92,7 @@ class Closing:
         self.decided[key[1]] = str(kind)
 
     def start(self) -> None:
-        """Begin the work as soon as its button lets one."""
+        """Start the work as soon as its button is enabled."""
         self.decide()
         self.decider.start(PACE)
         button = {
@@ -139,7 +139,7 @@ class Closing:
 
 
 def work(job: dict[str, str]) -> None:
-    """Do one job until its window is closed, or its script ends."""
+    """Run one job until its window is closed, or its script ends."""
     closing = Closing(job)
     if closing.kind != "script":
         QTimer.singleShot(0, closing.start)
@@ -152,7 +152,7 @@ def work(job: dict[str, str]) -> None:
 
 
 def delayed(pid: int) -> float:
-    """Return how many seconds the main thread of a process was ready but had no processor."""
+    """Return how many seconds the main thread of a process was runnable but had no processor."""
     try:
         return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):  # it has just ended
@@ -162,7 +162,7 @@ def delayed(pid: int) -> float:
 def watch(pid: int, folder: Path, limit: float) -> dict[str, float]:
     """Wait for the end of a process.
 
-    Returns its status, the seconds after its closing, and how many of them its main thread waited
+    Returns its status, the seconds since it was closed, and how many of them its main thread waited
     for a processor.
     """
     closed = folder / "closed.json"
@@ -180,13 +180,13 @@ def watch(pid: int, folder: Path, limit: float) -> dict[str, float]:
         last = max(last, delayed(pid))
         if before is None and closed.exists():
             before = last
-    os.kill(pid, signal.SIGABRT)  # its faulthandler says where it was
+    os.kill(pid, signal.SIGABRT)  # its faulthandler prints the traceback
     os.waitpid(pid, 0)
     return {"status": -1, "seconds": limit, "waited": 0.0}
 
 
 def prepare() -> None:
-    """Load what each job would load."""
+    """Import what each job would import."""
     import napari.qt  # noqa: F401
 
     import napari_chromocluster.widgets.train.widget  # noqa: F401
@@ -222,7 +222,7 @@ def main() -> None:
         os.close(log)
         said = watch(pid, folder, float(job["limit"]))
         for run in list_runs(folder / "home" / "runs"):
-            terminate(run)  # a training goes on when napari is closed
+            terminate(run)  # a training run continues when napari is closed
         print(json.dumps(said), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""One napari window for the tests of a file: opening one takes seconds."""
+"""One napari window for the tests of a file, since opening one takes seconds."""
 
 import napari
 import pytest
@@ -36,7 +36,7 @@ def own_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def classified(viewer):
-    """A viewer with a metaphase whose regions have types; of some they are unsure."""
+    """A viewer with a metaphase whose regions have types, some of them unsure."""
     viewer.add_image(MADE.image, name="metaphase")
     labels = MADE.labels.copy()
     viewer.add_labels(labels, name="metaphase regions", features=seeded(labels))
@@ -52,7 +52,7 @@ def review(classified, qtbot):
 
 @pytest.fixture
 def classifying(viewer, tiny_model, qtbot):
-    """The classify dock with a model that is quick."""
+    """The classify dock with a fast model."""
     register_model(tiny_model, "quick")
     widget = ClassifyWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Classify", area="right")

@@ -1,6 +1,6 @@
-"""A whole review in a process of its own, which is killed without closing.
+"""A whole review in a separate process, which is killed without closing.
 
-Run with: folder, ``review`` or ``look``.  It prints what it did or found as JSON.
+Run with: folder, ``review`` or ``look``.  It prints its actions or findings as JSON.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def click(dock: ReviewWidget, label: int, modifier: Qt.KeyboardModifier) -> None
 
 
 def review(dock: ReviewWidget) -> list[int]:
-    """Look at every region that waits, with keys alone; returns which there were."""
+    """Visit every region that needs review, with the keyboard only; returns these regions."""
     waiting = [one.label for one in dock.gallery.gallery.entries if one.unsure]
     press(dock, "N")
     for number in range(len(waiting)):
@@ -82,16 +82,16 @@ def review(dock: ReviewWidget) -> list[int]:
             press(dock, str(1 + number % 5))
         else:
             press(dock, "Space")
-    # Regret, and regret of the regret.
+    # Undo twice, then redo twice.
     for name in "ZZYY":
         press(dock, name, Qt.KeyboardModifier.ControlModifier)
     return waiting
 
 
 def mend(dock: ReviewWidget) -> list[int]:
-    """Choose, split, paint and delete, as after a first look at all.
+    """Select, split, paint and delete, after a first pass over all regions.
 
-    Returns the regions whose decision goes with that: given back, deleted, split.
+    Returns the regions whose decisions are lost by that: reverted, deleted, split.
     """
     dock.go_on.setChecked(False)
     plain, control = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
@@ -107,7 +107,7 @@ def mend(dock: ReviewWidget) -> list[int]:
     QTest.mouseClick(dock.mend.delete, Qt.MouseButton.LeftButton)
     click(dock, int(large), plain)
     y0, x0, y1, x1 = extract_regions(dock.labels.data, [int(large)])[0].bbox
-    # Without a model: what is asked here is whether pixels and rows come back.
+    # Without a model: only pixels and rows are checked.
     dock.session.split_line((0, int(large)), [(y0 - 3, (x0 + x1) / 2), (y1 + 3, (x0 + x1) / 2)])
     y0, x0, *_ = extract_regions(dock.labels.data, [int(middle)])[0].bbox
     dock.labels.brush_size = 5
@@ -122,11 +122,11 @@ def main() -> None:
         waiting = review(dock)
         gone = mend(dock)
         print(json.dumps({**found(dock), "waiting": waiting, "gone": gone}), flush=True)
-        # No event loop turn, no save, no close: as if the power had gone.
+        # No event loop turn, no save, no close: like a power failure.
         os.kill(os.getpid(), signal.SIGKILL)
     print(json.dumps(found(dock)), flush=True)
     dock.release()
-    # As a user leaves: what is left to the end of the interpreter may crash there.
+    # As when a user quits: cleanup at interpreter exit may crash.
     viewer.close()
     QApplication.processEvents()
     QApplication.instance().quit()

@@ -1,4 +1,4 @@
-"""The classify and the review dock beside each other, and images that were there before them."""
+"""The classify and the review dock side by side, and images that were open before them."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from review_dock import MADE, OTHER, framed, seeded
 
 @pytest.fixture
 def slide(tmp_path):
-    """An image beside which a review was cut off: two decisions are in its journal alone."""
+    """An image with an interrupted review: two decisions are only in its journal."""
     path = tmp_path / "met (1).png"
     Image.fromarray(MADE.image).save(path)
     store = ReviewStore(tmp_path, path.stem, image_hash(np.asarray(Image.open(path))))

@@ -1,4 +1,4 @@
-"""Image files with channels and planes of focus in the classify dock."""
+"""Image files with channels and focal planes in the classify dock."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def dock(classifying):
 
 
 def save(path, metaphase, channel=1, slices=1):
-    """Write the metaphase as one channel of three, the sharpest of its slices last."""
+    """Write the metaphase as one channel of three, with the sharpest slice last."""
     planes = np.zeros((slices, 3, *metaphase.image.shape), metaphase.image.dtype)
     planes += np.random.default_rng(0).integers(0, 9, planes.shape).astype(planes.dtype)
     for place in range(slices):
@@ -72,7 +72,7 @@ def test_another_channel_is_remembered(dock, viewer, dapi, qtbot, tmp_path):
     pick(qtbot, dock, "TRITC")
     opened(qtbot, dock, save(tmp_path / "next.tif", dapi))
     assert dock.image.name == "next · TRITC"
-    # A file that has no such channel is read as ever.
+    # A file without that channel is read as usual.
     remember("channel", "Cy5")
     opened(qtbot, dock, save(tmp_path / "last.tif", dapi))
     assert dock.image.name == "last · DAPI"

@@ -1,4 +1,4 @@
-"""The classify dock, driven as a user drives it, in a real viewer."""
+"""The classify dock, driven as a user does, in a real viewer."""
 
 import os
 import threading
@@ -85,7 +85,7 @@ def test_only_the_selected_regions(dock, viewer, metaphase, qtbot):
     done(qtbot, dock)
     assert set(table_of(labels)["index"]) == {2, 7}
     click(viewer, labels, 7)
-    click(viewer, labels, 7)  # the same region again: let go, then selected anew
+    click(viewer, labels, 7)  # the same region again: deselected, then selected again
     assert dock.selection == {2, 7}
     dock.run.clear_button.click()
     assert dock.selection == set()
@@ -247,7 +247,7 @@ def test_explaining_lays_an_image_under_the_outlines(dock, viewer, metaphase, qt
     heat = explanation_layer(viewer, labels)
     assert viewer.layers.index(heat) < viewer.layers.index(labels)
     assert set(np.unique(labels.data[heat.data > 0])) <= {3}
-    assert dock.image.name == "metaphase"  # an explanation is no metaphase
+    assert dock.image.name == "metaphase"  # an explanation is not a metaphase
     dock.select({4})
     dock.result.explain_button.click()
     done(qtbot, dock)
@@ -309,7 +309,7 @@ def test_regions_that_are_gone_are_in_no_count_and_no_file(
     written = read_table(tmp_path / "t.csv").set_index("index")
     assert len(written) == total - 1
     assert first not in written.index
-    # Its type is that of other pixels, and says so.
+    # Its type is for different pixels and marked as stale.
     assert list(written.index[written["stale"]]) == [second]
     assert written.loc[second, "area"] == (array == second).sum()
     dock.run.all_button.click()
@@ -410,7 +410,7 @@ def test_regions_that_nuclei_outshine_can_be_seen(dock, viewer, metaphase, qtbot
     done(qtbot, dock)
     assert layer.contrast_limits[1] < 0.15
     assert "contrast" in dock.banner.text
-    # What the user chooses stays.
+    # Contrast limits set by the user are kept.
     layer.contrast_limits = (0, 0.9)
     dock.input.find_button.click()
     done(qtbot, dock)
@@ -437,7 +437,7 @@ def test_tighter_outlines_are_drawn_once_the_slider_rests(dock, viewer, metaphas
         dock.input.tightness.setValue(value)
     qtbot.waitUntil(lambda: (labels.data > 0).sum() < 0.95 * area, timeout=60000)
     done(qtbot, dock)
-    # What the sizes leave is told from the new outlines.
+    # The size limits are applied to the new outlines.
     dock.input.smallest.setValue(0.8)
     qtbot.waitUntil(lambda: labels.data.max() < number)
     assert (labels.data > 0).sum() < 0.95 * area
@@ -493,7 +493,7 @@ def test_unsure_letters_and_fill(dock, viewer, metaphase, qtbot):
 def test_cancel_leaves_everything_as_it_was(dock, viewer, metaphase, monkeypatch, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
     go_on, model = threading.Event(), dock.classifier
-    # A quick model might be done before anybody could cancel.
+    # A fast model might finish before it can be cancelled.
     monkeypatch.setattr(dock, "classifier", lambda: go_on.wait(20) and model())
     dock.run.all_button.click()
     dock.run.cancel_button.click()
@@ -629,7 +629,7 @@ def test_the_dock_is_there_before_torch(viewer, tiny_model, monkeypatch, qtbot):
     from napari_chromocluster.widgets.classify import inference
 
     register_model(tiny_model, "quick")
-    # As in a session in which nothing has loaded torch yet.
+    # As in a session that has not loaded torch yet.
     monkeypatch.setattr(inference, "sys", SimpleNamespace(modules={}))
     widget = ClassifyWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Classify")
@@ -666,7 +666,7 @@ def test_a_closed_dock_lets_go_of_the_viewer(viewer, metaphase, monkeypatch, qtb
     regions.name, regions.selected_label = "after regions", 3
     regions.features = build_table(extract_regions(regions.data))
     regions.data = metaphase.labels * 2
-    qtbot.wait(350)  # a brush rests sooner
+    qtbot.wait(350)  # shorten the delay after painting
     assert asked == []
     assert marks_layer(viewer, regions, FRAMES) is None
 

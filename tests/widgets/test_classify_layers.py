@@ -1,4 +1,4 @@
-"""What the classify dock says of layers that are odd, left out, replaced or closed."""
+"""The classify dock with layers that are unusual, ignored, replaced or closed."""
 
 import threading
 
@@ -113,7 +113,7 @@ def test_a_chosen_image_is_shown_whole(dock, viewer, qtbot):
     assert camera.zoom * max(height, width) < 1.1 * max(viewer.canvas.size)
     zoom = camera.zoom = 3.0
     viewer.add_labels(np.zeros_like(MADE.labels), name="empty")
-    assert camera.zoom == zoom  # the view is fitted once, not held
+    assert camera.zoom == zoom  # the view is fitted once, not continuously
 
 
 def test_of_many_metaphases_the_one_that_is_seen_is_chosen(dock, viewer, annotated, qtbot):
@@ -168,7 +168,7 @@ def test_another_picture_in_the_layer_is_another_image(dock, viewer, qtbot):
     done(qtbot, dock)
     assert dock.labels != labels
     assert not (table_of(dock.labels)["cluster_type"] != "").any()
-    # The picture of before is known again.
+    # The previous image is recognized again.
     viewer.layers["metaphase"].data = MADE.image.copy()
     qtbot.waitUntil(lambda: dock.labels == labels)
 
@@ -183,7 +183,7 @@ def test_a_review_ends_with_its_picture(classified, qtbot):
         assert review.labels_combo.currentData() is None
         assert "shows another picture now" in review.banner.text
         assert not labels.visible
-        # Its own picture brings the decision back.
+        # The original image restores the decision.
         other = classified.add_image(MADE.image.copy(), name="again")
         review.choose_image(other)
         qtbot.waitUntil(lambda: review.session is not None, timeout=20000)

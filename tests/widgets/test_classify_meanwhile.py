@@ -1,4 +1,4 @@
-"""What a user does while the classify dock works, beside it, and where nobody looks."""
+"""User actions while the classify dock works, next to it, and while it is hidden."""
 
 import dataclasses
 
@@ -48,7 +48,7 @@ def test_what_a_human_decides_of_a_new_region_meanwhile_stays(dock, viewer, meta
         "other",
         "human",
     )
-    # The answer of the run is of the whole region, which is none any more.
+    # The result is for the whole region, which no longer exists.
     assert row_of(labels, 3)["stale"]
     assert not row_of(labels, 5)["stale"]
 
@@ -158,7 +158,7 @@ def test_changed_preferences_hold_in_an_open_dock(dock, viewer, metaphase, qtbot
     dock.take_preferences()
     assert dock.result.threshold.value() == pytest.approx(0.95, abs=0.01)
     assert np.allclose(labels.get_color(3)[:3], (0, 0, 1), atol=0.01)
-    # What was chosen in the dock is not taken back.
+    # The choice made in the dock is not reverted.
     dock.result.threshold.setValue(0.5)
     monkeypatch.setattr(
         dock_room, "preferences", lambda: dataclasses.replace(chosen, threshold=0.8)
@@ -188,7 +188,7 @@ def test_types_of_regions_that_are_painted_are_stale(dock, viewer, metaphase, qt
     qtbot.waitUntil(lambda: bool(row_of(labels, 5)["stale"]), timeout=5000)
     assert row_of(labels, 3)["stale"]
     assert not row_of(labels, 4)["stale"]
-    # A new run makes the model's type fresh; the human is asked again.
+    # A new run makes the model's type current; the human must decide again.
     dock.run.all_button.click()
     done(qtbot, dock)
     assert not row_of(labels, 5)["stale"]
@@ -219,7 +219,7 @@ def test_a_model_file_of_the_preferences_stays_chosen(dock, viewer, tiny_model, 
 
 
 def test_in_a_stack_a_region_of_one_frame_is_selected(dock, viewer, metaphase, qtbot):
-    """Labels that were found frame by frame repeat."""
+    """Labels found frame by frame repeat."""
     viewer.add_image(np.stack([metaphase.image] * 2), name="stack")
     labels = viewer.add_labels(np.stack([metaphase.labels] * 2), name="stack regions")
     assert dock.labels == labels

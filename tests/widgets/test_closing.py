@@ -1,4 +1,4 @@
-"""Docks that are closed with their X: nothing of them goes on beside the viewer."""
+"""Docks closed with their X: nothing of them remains in the viewer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def home(own_home, tiny_model):
 
 
 def opened(viewer, kind):
-    widget = kind(PublicOnlyProxy(viewer))  # as napari hands the viewer to docks of plugins
+    widget = kind(PublicOnlyProxy(viewer))  # as napari passes the viewer to plugin docks
     return viewer.window.add_dock_widget(widget, name="Dock", area="right"), widget
 
 
@@ -37,7 +37,7 @@ def close_with_x(dock, qapp):
 
 
 def listeners(viewer):
-    """Return whatever of our docks listens to the viewer, its layers and its mouse."""
+    """Return all callbacks of our docks on the viewer, its layers and its mouse."""
     groups = [viewer.layers, viewer.layers.selection, viewer.dims, viewer.scene.camera]
     callbacks = [*viewer.mouse_drag_callbacks, *viewer.mouse_move_callbacks]
     for one in (*groups, *viewer.layers):
@@ -48,7 +48,7 @@ def listeners(viewer):
         owner = call[0] if isinstance(call, tuple) else getattr(call, "__self__", call)
         owner = owner() if isinstance(owner, weakref.ref) else owner
         room = getattr(owner, "__module__", None) or type(owner).__module__
-        # Marks and tables follow their labels, and the mouse is followed, with or without docks.
+        # Marks and tables follow their labels, and the mouse is tracked, with or without docks.
         always = (".viewer.marks", ".viewer.hover", ".viewer.layers")
         if "chromocluster" in room and not room.endswith(always):
             found.append((room, type(owner).__name__))
@@ -66,7 +66,7 @@ def test_a_closed_dock_neither_listens_nor_comes_back(
     viewer, labels = classified, classified.layers["metaphase regions"]
     dock, widget = opened(viewer, kind)
     assert listeners(viewer)
-    qtbot.wait(400)  # letters, dashes and counts come once it rests
+    qtbot.wait(400)  # letters, dashes and counts are updated after a delay
     close_with_x(dock, qapp)
     there = [layer.name for layer in viewer.layers]
     assert listeners(viewer) == []
@@ -75,17 +75,17 @@ def test_a_closed_dock_neither_listens_nor_comes_back(
     labels.refresh()
     labels.selected_label = 5
     if kind is ReviewWidget:
-        widget._open()  # whatever may ask for it
+        widget._open()  # whatever may request it
         assert widget.session is None
     viewer.add_image(np.zeros((5, 5)), name="new")
     viewer.layers.remove("new")
-    qtbot.wait(400)  # a brush rests sooner
+    qtbot.wait(400)  # shorten the delay after painting
     assert not timers(widget)
     assert [one.replace("renamed", "metaphase regions") for one in
             (layer.name for layer in viewer.layers)] == there  # fmt: skip
     assert marks_layer(viewer, labels, FRAMES) is None
     assert not list(tmp_path.glob("own/*"))
-    widget.release()  # napari, or who has kept the widget, may close it once more
+    widget.release()  # napari, or another owner of the widget, may close it again
 
 
 def test_what_was_being_classified_is_not_shown_once_the_dock_is_closed(
@@ -95,7 +95,7 @@ def test_what_was_being_classified_is_not_shown_once_the_dock_is_closed(
     dock, widget = opened(classified, ClassifyWidget)
     said, table = [], labels.features
     widget._start(lambda progress, stop: "done", said.append, "Work")
-    widget.task.wait()  # it is done, but that was not told yet
+    widget.task.wait()  # it is done, but the signal is not delivered yet
     close_with_x(dock, qapp)
     qtbot.waitUntil(lambda: widget.task is None, timeout=5000)
     assert said == []
@@ -108,7 +108,7 @@ def test_what_was_being_classified_is_not_shown_once_the_dock_is_closed(
 
 
 def going(folder):
-    """A run that goes on: the process of the tests stands for its own."""
+    """A run in progress: the test process is used as its process."""
     run = Run.create(folder, preset("quick"))
     mark(run.pid_path)
     return run
@@ -125,7 +125,7 @@ def test_a_training_goes_on_but_nothing_looks_at_it(viewer, home, qapp, qtbot):
     assert not widget.running
     assert not follower._timer.isActive()
     assert not timers(widget)
-    # What was under way is told after it, as is what else looks for trainings.
+    # Pending results are delivered later, as are other refreshes of the list of runs.
     widget.runs.refresh()
     widget.runs._show(widget.runs.lines)
     widget.attach(run)
@@ -171,8 +171,8 @@ def test_downloads_and_searches_of_rates_end(viewer, home, qapp, qtbot):
     assert search.should_stop()
     qtbot.waitUntil(lambda: stopped.is_set() and widget.start.task is None, timeout=5000)
     late = going(runs_dir() / ".rates" / "2")
-    widget.rates._started(late)  # told of in the moment in which the dock was closed
+    widget.rates._started(late)  # delivered just as the dock was closed
     assert late.should_stop()
-    qtbot.wait(350)  # the end of a download leads to counting anew
+    qtbot.wait(350)  # the end of a download triggers a new count
     assert not timers(widget)
     assert not widget.data.busy

@@ -1,4 +1,4 @@
-"""Closing napari at any moment of any work: the process ends, and nothing decided is lost."""
+"""Closing napari at any moment during any work: the process ends, and no decision is lost."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SCRIPT = Path(__file__).with_name("closing_process.py")
 LIMIT, TIMES = 3.0, 2.0
 #: Seconds waited for disk and memory on a busy machine, for each second without a processor.
 BUSY = 0.5
-#: Seconds after which a process hangs, on whatever machine.
+#: Seconds after which a process hangs, on any machine.
 HANGS = 300
-#: Kinds of work that are done in less than a second.
+#: Kinds of work that take less than a second.
 SHORT = ("rank", "save")
 KINDS = (
     "find", "classify", "explain", "review", "train", *SHORT, "count", "script", "load",
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how 
 
 
 class Closings:
-    """Closes napari during work, and knows how long that takes without any."""
+    """Closes napari during work, and knows how long that takes without work."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.idle = folder, []

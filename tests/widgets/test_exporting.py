@@ -1,4 +1,4 @@
-"""Where exports of all docks go, and what they do not replace."""
+"""Targets of exports from all docks, and files that they do not replace."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def image(tmp_path):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What the dialog was asked with; it answers with ``answer``."""
+    """Records the arguments of the dialog, which returns ``answer``."""
 
     class Calls(list):
         answer = ("", "")

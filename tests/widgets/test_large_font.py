@@ -1,4 +1,4 @@
-"""The docks with the font of 16 points that weak eyes need, on a small screen."""
+"""The docks with a 16-point font, for users with low vision, on a small screen."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def large(viewer):
 
 
 def cut(widget):
-    """Return what is narrower than its text."""
+    """Return the widgets that are narrower than their text."""
     return [
         (part.text(), part.width(), part.sizeHint().width())
         for part in widget.findChildren((QLabel, QAbstractButton))

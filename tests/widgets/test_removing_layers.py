@@ -1,4 +1,4 @@
-"""Layers that the user removes, in any number and order, whatever docks are open."""
+"""Layers that the user removes, in any number and order, with any open docks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def docked(viewer, tiny_model):
 
 
 def open_metaphase(viewer, docks, qtbot):
-    """Open a metaphase that is classified, selected and explained, with all marks there are."""
+    """Open a metaphase that is classified, selected and explained, with all marks."""
     viewer.add_image(MADE.image, name="metaphase")
     labels = MADE.labels.copy()
     layer = viewer.add_labels(labels, name=REGIONS, features=seeded(labels))
@@ -71,7 +71,7 @@ def remove_selected(viewer, qtbot, how):
 
 def all_gone(viewer, qtbot):
     qtbot.waitUntil(lambda: not viewer.layers, timeout=30000)
-    qtbot.wait(600)  # letters, dashes and counts come once it rests
+    qtbot.wait(600)  # letters, dashes and counts are updated after a delay
     assert not viewer.layers
 
 
@@ -90,7 +90,7 @@ def test_all_selected_layers_go(docked, viewer, qtbot, names, how):
 
 @pytest.mark.parametrize("last", ["marks", REGIONS])
 def test_layers_go_one_by_one(docked, viewer, qtbot, last):
-    """As `remove_selected` does it, whose order is that of a set."""
+    """Like `remove_selected`, whose order is that of a set."""
     docks = docked("Classify", "Review")
     open_metaphase(viewer, docks, qtbot)
     marks = [layer.name for layer in viewer.layers if layer.name not in ("metaphase", REGIONS)]
@@ -148,7 +148,7 @@ def test_all_layers_go_during_work(docked, viewer, qtbot, work):
 
 
 def test_regions_that_are_removed_are_found_again_without_a_crash():
-    # OpenGL crashes in a later drawing, so the whole process is looked at.
+    # OpenGL crashes when drawing later, so the whole process is checked.
     script = Path(__file__).with_name("bin_regions_process.py")
     ended = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=280, check=False,

@@ -123,7 +123,7 @@ def test_the_picture_moves_only_where_a_region_is_out_of_sight(dock):
         assert np.array_equal(before, centre) or not seen
         moves += not np.array_equal(before, centre)
     assert moves > 0
-    # A region that is in view already moves nothing.
+    # A region already in view does not move the camera.
     there = camera.center
     dock.gallery.select([keys[0]], tell=False)
     dock.gallery.select([keys[-1]], tell=True)
@@ -587,7 +587,7 @@ def test_removed_regions_do_not_come_back_by_themselves(dock, qtbot):
     assert dock.session is None
     qtbot.mouseClick(dock.choice.answers["Open it again"], Qt.MouseButton.LeftButton)
     assert list(dock.session.rows(keys)["cluster_type"]) == ["other", "other"]
-    # Closing napari takes the layers one by one, the image last.
+    # Closing napari removes the layers one by one, the image last.
     viewer.layers.clear()
     assert len(viewer.layers) == 0
     qtbot.waitUntil(lambda: "Open a metaphase" in dock.status.text(), timeout=5000)

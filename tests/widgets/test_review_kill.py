@@ -1,4 +1,4 @@
-"""A whole review by keys, a process that is killed, and every correction found again."""
+"""A whole review by keyboard in a process that is killed, and every correction recovered."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check(folder: Path) -> None:
     assert after["stale"] == before["stale"]
     assert after["pixels"] == before["pixels"]
     assert "recovered" in after["banner"]
-    # Closed properly now: plain files, no journal, and the same again.
+    # After a proper close: plain files, no journal, and the same content.
     assert not list(folder.glob("*.journal"))
     table = pd.read_csv(folder / "metaphase_regions.csv", keep_default_na=False)
     kinds = {str(n): k for n, k in zip(table["index"], table["cluster_type"], strict=True)}

@@ -1,4 +1,4 @@
-"""Mending regions in the review dock, and regions that are found anew."""
+"""Edit regions in the review dock, and find regions again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_changed_pixels_are_classified_by_themselves(dock, qtbot):
 
 
 def find_anew(dock, name="metaphase regions [2]"):
-    """Add regions and hide those there were, as the Classify dock does."""
+    """Add regions and hide the existing ones, as the Classify dock does."""
     labels = MADE.labels.copy()
     labels[labels == 2] = 0
     layer = dock.viewer.add_labels(labels, name=name)
@@ -89,7 +89,7 @@ def test_review_stays_where_its_regions_are_seen_or_no_others_came(dock, qtbot):
 
 
 def draw_line(dock, region, during=lambda: None):
-    """Drag across a region, from above it to below."""
+    """Drag across a region, from top to bottom."""
     y0, x0, y1, x1 = region.bbox
     event = Event((y0 - 3.0, (x0 + x1) / 2))
     callback = dock.canvas._on_drag(dock.viewer, event)

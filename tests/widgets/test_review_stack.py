@@ -1,4 +1,4 @@
-"""Reviewing a stack of metaphases."""
+"""Review a stack of metaphases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def dock(review):
 
 @pytest.fixture
 def stacked(viewer):
-    """A viewer with a stack of two frames whose regions have types; of some they are unsure."""
+    """A viewer with a stack of two frames whose regions have types, some of them unsure."""
     labels = np.stack([MADE.labels, OTHER.labels])
     viewer.add_image(np.stack([MADE.image, OTHER.image]), name="stack")
     viewer.add_labels(labels, name="stack regions", features=seeded(labels))
@@ -41,7 +41,7 @@ def shown_frame(dock):
 
 
 def settle(table, frame):
-    """Leave nothing to look at in a frame."""
+    """Leave nothing to review in a frame."""
     rows = (table["frame"] == frame) & (table["confidence"] < 0.99)
     return set_types(table, list(table["index"][rows]), ClusterType.SINGLE, frame)
 

@@ -1,4 +1,4 @@
-"""One selection: in both docks, in napari's selected label and in its Features table."""
+"""One selection shared by both docks, napari's selected label and its Features table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Docks:
         viewer.layers.selection.active = self.labels
         _, table = viewer.window.add_plugin_dock_widget("napari", "Features table widget")
         self.table = table.findChild(QTableView)
-        QApplication.processEvents()  # a click comes after the turn in which the table is opened
+        QApplication.processEvents()  # a click comes in a later event loop turn
 
     def click_row(self, label, frame=0, modifier=Qt.KeyboardModifier.NoModifier):
         """Click the row of a region."""
@@ -39,7 +39,7 @@ class Docks:
         self.qtbot.mouseClick(self.table.viewport(), Qt.MouseButton.LeftButton, modifier, place)
 
     def rows(self):
-        """Return frame and label of each row of the table, as they are shown."""
+        """Return frame and label of each row of the table, in displayed order."""
         model = self.table.model()
         heads = [
             model.headerData(column, Qt.Orientation.Horizontal)
@@ -56,7 +56,7 @@ class Docks:
         return {key for row, key in self.rows().items() if row in chosen}
 
     def agree(self, *keys, shown=None):
-        """Wait until all name the same regions."""
+        """Wait until all have the same regions selected."""
         here = list(keys) if shown is None else shown
         self.qtbot.waitUntil(
             lambda: (

@@ -1,4 +1,4 @@
-"""The training dock, driven as a user drives it, on trainings that take seconds."""
+"""The training dock, driven as a user does, with training runs of seconds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.train.recipe_panel import rate_text
 from napari_chromocluster.widgets.train.widget import TrainWidget
 
-#: A training process loads torch and Lightning first; other tests may hold the cores.
+#: A training process first loads torch and Lightning; other tests may use the cores.
 LONG = 240_000
 STAGES = (
     StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=32),
@@ -88,7 +88,7 @@ def close(widget):
 
 
 def add_metaphase(viewer, seed, human=True):
-    """Add a synthetic metaphase whose regions were all decided."""
+    """Add a synthetic metaphase whose regions were all decided by hand."""
     made = synthetic_metaphase(seed, chromosomes=24)
     regions = extract_regions(made.labels)
     chances = np.random.default_rng(seed).dirichlet(np.full(5, 0.4), len(regions))
@@ -117,7 +117,7 @@ def tick(dock, title, on):
 
 
 def tiny_recipe(dock, qtbot, epochs):
-    """Set up a training of seconds through the controls."""
+    """Set up a training run of seconds through the controls."""
     dock.start.choose("tiny")
     dock.stages.preset_combo.setCurrentText("quick")
     for row, number in enumerate(epochs):
@@ -130,7 +130,7 @@ def tiny_recipe(dock, qtbot, epochs):
 
 
 def put_run(done, home):
-    """Put a copy of a finished run among the user's runs."""
+    """Put a copy of a finished run into the user's runs."""
     folder = new_run_folder()
     shutil.copytree(done.folder, folder)
     return Run(folder)
@@ -138,7 +138,7 @@ def put_run(done, home):
 
 @pytest.fixture(scope="module")
 def done(annotated, tiny_model, tmp_path_factory):
-    """A real training, finished."""
+    """A real, finished training run."""
     folder = tmp_path_factory.mktemp("done") / "2026-01-02_03-04-05"
     return train(annotated, config=TINY, base_model=tiny_model, out=folder)
 
@@ -294,7 +294,7 @@ def test_the_rate_finder_fills_the_table_and_leaves_nothing(dock, annotated, hom
     counted(dock, qtbot)
     tiny_recipe(dock, qtbot, [1, 1])
     left = home / "runs" / ".rates" / "1"
-    Run.create(left, TINY)  # what a search left whose napari was closed
+    Run.create(left, TINY)  # left by a search whose napari was closed
     dock.stages.table.selectRow(1)
     dock.stages.rate_button.click()
     assert not dock.train_button.isEnabled()
@@ -369,13 +369,13 @@ def test_train_watch_stop_see_mistakes_and_use_the_model(dock, viewer, qtbot):
 
 
 def points(plot, curve):
-    """How many points of a curve are drawn."""
+    """Return the number of points of a curve that are drawn."""
     x, _ = plot.curves[curve].getData()
     return 0 if x is None else len(x)
 
 
 def look_at_a_mistake(dock, viewer, made):
-    """Click a thumbnail: its region comes into the middle of the canvas."""
+    """Click a thumbnail: its region is centered in the canvas."""
     mistakes = dock.result.report.mistakes
     assert dock.result.mistakes.count() == len(mistakes) > 0
     item = dock.result.mistakes.item(0)
@@ -393,13 +393,13 @@ def look_at_a_mistake(dock, viewer, made):
 
 
 def names(classify):
-    """Return what the boxes of the classify dock offer."""
+    """Return the choices in the combo boxes of the classify dock."""
     boxes = classify.findChildren(QComboBox)
     return [box.itemText(place) for box in boxes for place in range(box.count())]
 
 
 def fits(dock):
-    """Whether nothing is wider than the dock, and no button or one-line label is cut off."""
+    """Return whether nothing is wider than the dock, and no button or one-line label is cut off."""
     inner = dock.area.widget()
     assert inner.minimumSizeHint().width() <= dock.area.viewport().width()
     assert dock.area.horizontalScrollBar().maximum() == 0
@@ -500,7 +500,7 @@ def select(dock, run):
             tree.setCurrentItem(tree.topLevelItem(row))
 
 
-# ----------------------------------------------------------------- past trainings
+# ----------------------------------------------------------------- past runs
 
 
 @pytest.fixture
@@ -558,7 +558,7 @@ def test_a_mistake_in_an_image_that_is_not_open_opens_it(past, viewer, qtbot):
 
 @contextmanager
 def full_disk(path):
-    """Give a file that takes nothing instead of the temporary one."""
+    """Return a file that cannot be written to instead of the temporary one."""
     yield Path("/dev/full")
 
 

@@ -1,4 +1,4 @@
-"""Pretrained weights in the training dock: licence, download, cancel, wrong hash, local file."""
+"""Pretrained weights in the training dock: license, download, cancel, wrong hash, local file."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_four_bodies_are_offered_with_size_and_licence(panel):
         assert f"{BACKBONES[name].megabytes} MB, CC-BY-NC" in offered[name]
         panel.choose(name)
         assert not panel.ready
-        # The combo box cuts names off at this width.
+        # The combo box truncates names at this width.
         assert (
             panel.about.text() == f"{BACKBONES[name].megabytes} MB, CC-BY-NC-4.0 (non-commercial)"
         )
@@ -129,7 +129,7 @@ def test_the_bar_counts_more_than_two_gibibytes(panel, qtbot):
     qtbot.waitUntil(lambda: panel.bar.value() == 500, timeout=5000)
     assert panel.bar.text() == f"{total / 2e6:.0f} of {total / 1e6:.0f} MB"
     stopped.set()
-    # The widget goes before its fixture ends; what comes in then is told to nobody.
+    # The widget is deleted before its fixture ends; later signals are not delivered.
     qtbot.waitUntil(lambda: panel.task is None, timeout=10_000)
 
 

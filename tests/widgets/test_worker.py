@@ -1,4 +1,4 @@
-"""Work beside the viewer: what it tells, and what is left of it."""
+"""Background work: its signals and cleanup."""
 
 import gc
 import subprocess
@@ -21,7 +21,7 @@ def owner(qapp):
 
 
 def started(work, owner, qtbot):
-    """Start work and wait until its end was told."""
+    """Start work and wait until its end was reported."""
     task = Worker(work, owner)
     with qtbot.waitSignal(task.ended, timeout=5000):
         task.start()
@@ -29,7 +29,7 @@ def started(work, owner, qtbot):
 
 
 class Image:
-    """Pixels that tell when nobody holds them any more."""
+    """Pixels that report when they are no longer referenced."""
 
     def __init__(self):
         self.pixels = np.zeros((10, 10))
@@ -55,7 +55,7 @@ def test_nothing_is_kept_of_work_that_is_done(owner, qtbot):
         del image, work
 
     def collected():
-        gc.collect()  # the thread itself may end a little after its work
+        gc.collect()  # the thread itself may end slightly after its work
         return all(one() is None for one in gone)
 
     qtbot.waitUntil(collected, timeout=5000)
@@ -77,7 +77,7 @@ def test_all_that_is_told_comes_before_the_end(owner, qtbot):
     task.succeeded.connect(said.append)
     task.ended.connect(lambda: said.append("ended"))
     task.start()
-    task.wait()  # nothing was told yet, for nobody has listened
+    task.wait()  # nothing was delivered yet, since the event loop did not run
     qtbot.waitUntil(lambda: "ended" in said, timeout=5000)
     assert said == [(1, 1), "done", "ended"]
 
