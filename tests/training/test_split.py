@@ -50,7 +50,7 @@ def test_no_group_changes_its_side_when_others_are_added():
     for series in range(300):
         names = [f"{series}_{number}" for number in range(30)]
         counts = (10, 15, 30)
-        # Enough and not too many, whatever is added.
+        # Enough groups and not too many, however many are added.
         if not all(1 <= len(below(names[:n])) <= 0.4 * n for n in counts):
             continue
         if len(below(names)) < 3:

@@ -13,7 +13,7 @@ from napari_chromocluster.viewer.review.canvas import ReviewCanvas
 from napari_chromocluster.viewer.review.session import ReviewSession
 
 FRAMES = 5
-#: A stack next to another that starts at 0 and has one frame per px.
+#: Positions of a stack next to another that starts at 0 and has one frame per px.
 PLACES = {
     "begins later": {"translate": (5, 0, 0)},
     "begins between": {"translate": (-2.6, 3, 0)},

@@ -666,7 +666,7 @@ def test_a_closed_dock_lets_go_of_the_viewer(viewer, metaphase, monkeypatch, qtb
     regions.name, regions.selected_label = "after regions", 3
     regions.features = build_table(extract_regions(regions.data))
     regions.data = metaphase.labels * 2
-    qtbot.wait(350)  # shorten the delay after painting
+    qtbot.wait(350)  # longer than the delay after painting
     assert asked == []
     assert marks_layer(viewer, regions, FRAMES) is None
 

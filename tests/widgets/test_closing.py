@@ -79,7 +79,7 @@ def test_a_closed_dock_neither_listens_nor_comes_back(
         assert widget.session is None
     viewer.add_image(np.zeros((5, 5)), name="new")
     viewer.layers.remove("new")
-    qtbot.wait(400)  # shorten the delay after painting
+    qtbot.wait(400)  # longer than the delay after painting
     assert not timers(widget)
     assert [one.replace("renamed", "metaphase regions") for one in
             (layer.name for layer in viewer.layers)] == there  # fmt: skip
