@@ -29,7 +29,7 @@ from napari_chromocluster.results.annotations import read_annotations, with_allo
 from napari_chromocluster.training.versions import now
 
 #: Fitted on the validation groups, drawn chromatids apart among them.
-TEMPERATURE = 0.75
+TEMPERATURE = 0.7
 #: Regions are seen once where the network is at least that sure, else eight times.
 VIEW_THRESHOLD = 0.97
 #: Regions of each source for the feature statistics.

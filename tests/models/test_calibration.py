@@ -38,6 +38,19 @@ def test_the_prior_follows_bayes(rng):
     assert np.allclose(found, expected)
 
 
+def test_the_temperature_sharpens_the_prior_too(rng):
+    p = softmax(rng.normal(size=(1, 6, 5)))[0]
+    weights, shifts = rng.uniform(0.3, 3, 5), rng.normal(size=(6, 5))
+    posterior = p * weights * np.exp(shifts)
+    expected = posterior ** (1 / 0.7)
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert np.allclose(calibrate(np.log(p)[None], 0.7, weights, shifts), expected)
+    # So a type that is likeliest stays likeliest, whatever the temperature.
+    types = [calibrate(np.log(p)[None], t, weights, shifts).argmax(axis=1) for t in (0.3, 1, 4)]
+    assert np.array_equal(types[0], types[1])
+    assert np.array_equal(types[1], types[2])
+
+
 def test_without_a_training_prior_nothing_is_weighed():
     assert np.array_equal(prior_weights({}, NATURAL_PRIOR, CLASSES), np.ones(5))
 

@@ -45,7 +45,8 @@ def calibrate(
     logits : (V, N, K) float array
         Outputs of the network for V views of N regions.
     temperature : float
-        Divides the logits (Guo et al., ICML 2017).
+        Divides the log probabilities after prior and shifts (Guo et al., ICML 2017, divide the
+        logits alone; ``docs/model.md`` compares both).
     weights : (K,) float array
         Deployment over training prior (Saerens et al., Neural Computation 2002).
     shifts : (N, K) float array, optional
@@ -57,7 +58,7 @@ def calibrate(
         Rows sum to 1.
     """
     mean = np.log(np.clip(softmax(np.asarray(logits)).mean(axis=0), 1e-12, None))
-    return softmax(mean / temperature + np.log(weights) + shifts)
+    return softmax((mean + np.log(weights) + shifts) / temperature)
 
 
 def fit_temperature(

@@ -70,7 +70,7 @@ class ModelCard:
     feature_statistics : dict
         Features of the training regions, see `familiarity.FeatureStatistics`.
     temperature : float
-        Divides the logits.
+        Divides the log probabilities, see `calibration.calibrate`.
     training_prior, deployment_prior : dict of str to float
         Share of each type in training and in use.
     surroundings : dict
