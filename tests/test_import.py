@@ -224,7 +224,7 @@ print(umask() == 0o27, asked, sorted(name for name in ours if name.startswith(("
 
 @pytest.mark.parametrize(
     "dock",
-    ["classify:ClassifyWidget", "review.dock:ReviewWidget", "train.dock:TrainWidget"],
+    ["classify:ClassifyWidget", "review.widget:ReviewWidget", "train.widget:TrainWidget"],
 )
 def test_a_dock_opens_before_torch_is_loaded(dock, tmp_path):
     pytest.importorskip("napari")
@@ -249,7 +249,7 @@ os._exit(0)
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_public_names_of_the_viewer_room():
+def test_public_names_of_the_viewer_package():
     for name in cc.viewer.__all__:
         assert callable(getattr(cc.viewer, name))
         assert name in dir(cc.viewer)

@@ -9,7 +9,7 @@ PACKAGE = Path(napari_chromocluster.__file__).parent
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def rooms() -> set[str]:
+def packages() -> set[str]:
     files = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
     return files | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 
@@ -25,13 +25,13 @@ def modules(section: str, option: str) -> set[str]:
     return {line.removeprefix("napari_chromocluster.") for line in lines}
 
 
-def test_every_room_has_its_layer():
-    assert modules("layers", "layers") == rooms()
+def test_every_package_has_its_layer():
+    assert modules("layers", "layers") == packages()
 
 
 def test_only_viewer_widgets_and_the_command_line_may_see_napari():
     # The command line starts napari in a separate process.
-    assert rooms() - modules("no-qt", "source_modules") == {"viewer", "widgets"}
+    assert packages() - modules("no-qt", "source_modules") == {"viewer", "widgets"}
 
 
 def test_manifest_at_the_root_is_that_of_the_package():

@@ -210,11 +210,11 @@ def test_a_table_does_not_replace_decisions(dock, viewer, metaphase, qtbot, tmp_
 
 
 def test_a_model_file_of_the_preferences_stays_chosen(dock, viewer, tiny_model, qtbot):
-    dock._offer_models([("default", "default.safetensors")])
+    dock.refresh_models()
     dock._choose_model(str(tiny_model))
     chosen = dock.run.model_combo.currentData()
     assert chosen == str(tiny_model)
-    dock._offer_models([("default", "default.safetensors")])
+    dock.refresh_models()
     assert dock.run.model_combo.currentData() == chosen
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from loopback import LoopbackServer, small_resnext, small_weights
+from loopback import LoopbackServer, small_weights
 from napari_chromocluster.models import download
 from napari_chromocluster.models.backbones import BACKBONES
 from napari_chromocluster.models.registry import backbone_path
@@ -31,7 +31,7 @@ def server(weights, monkeypatch):
     content = weights.read_bytes()
     made = LoopbackServer(content)
     digits = hashlib.sha256(content).hexdigest()[:8]
-    spec = replace(BACKBONES[NAME], url=made.url, hash_prefix=digits, build=small_resnext)
+    spec = replace(BACKBONES[NAME], url=made.url, hash_prefix=digits, layers=(1, 1, 1, 1), width=1)
     monkeypatch.setitem(BACKBONES, NAME, spec)
     monkeypatch.setattr(download, "_CHUNK", 1 << 16)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 #: Maps each public name to the module of this package that defines it.
 _WHERE = {
     "classify_layer": "scripting",
-    "explain_region": "explaining",
+    "explain_region": "explanation_layer",
     "open_result": "scripting",
     "segment_layer": "scripting",
     "show_overlay": "overlay",
-    "train_on_layers": "training",
+    "train_on_layers": "layer_annotations",
 }
 
 __all__ = [
