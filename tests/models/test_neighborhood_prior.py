@@ -81,7 +81,7 @@ def test_the_odds_of_other_follow_the_tables_and_the_rest_keeps_its_shares(metap
     ]
     usual = (before.iloc[:, OTHER] > 1e-5).to_numpy()
     assert usual.any()
-    assert odds[1][usual] == pytest.approx(odds[0][usual] * np.exp(2.0), rel=0.02)
+    assert odds[1][usual] == pytest.approx(odds[0][usual] * np.exp(2 / card.temperature), rel=0.02)
     rest = [table.drop(columns=f"p_{ClusterType.OTHER}") for table in (before, after)]
     shares = [table.div(table.sum(axis=1), axis=0).to_numpy() for table in rest]
     assert np.allclose(*shares, atol=1e-3)
