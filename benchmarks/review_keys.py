@@ -12,7 +12,9 @@ Seconds are processor time of the main thread from a key until all is shown::
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,7 @@ class Reviewer:
         key = self.dock.gallery.current_key()
         if key is not None:
             y0, x0, y1, x1 = map(int, self.session.rows([key]).iloc[0]["bbox"].split(","))
-            self.dock.viewer.camera.center = (0.0, (y0 + y1) / 2, (x0 + x1) / 2)
+            self.dock.viewer.scene.camera.center = (0.0, (y0 + y1) / 2, (x0 + x1) / 2)
 
     def decide(self, true: str | None, model: str) -> None:
         """Accept or correct the chosen region, and get to the next."""
@@ -168,7 +170,11 @@ def main() -> None:
     print("| metaphase " + image + " | keys | clicks | program, s | longest key, ms |")
     print("|---|---|---|---|---|")
     for kind, before in (("before", True), ("today", False)):
-        keys, clicks, total, longest, waiting, wrong = measure(options.data, image, before=before)
+        with tempfile.TemporaryDirectory() as home:  # no earlier review is restored
+            os.environ["CHROMOCLUSTER_HOME"] = home
+            keys, clicks, total, longest, waiting, wrong = measure(
+                options.data, image, before=before
+            )
         print(f"| {kind} | {keys} | {clicks} | {total:.2f} | {1000 * longest:.0f} |", flush=True)
     print(f"\n{waiting} regions waited for a human, {wrong} were wrong.")
 
