@@ -32,7 +32,7 @@ def main() -> None:
         window.resizeDocks([holder], [340], Qt.Orientation.Horizontal)
         QTest.qWait(500)
         viewer.reset_view()
-        dock.mend.parentWidget().parentWidget().header.setChecked(True)
+        dock.edit_panel.parentWidget().parentWidget().header.setChecked(True)
         dock.go(1)
         QTest.qWait(1500)
         target = Path(__file__).parent / "images" / "review.png"

@@ -88,7 +88,7 @@ def review(dock: ReviewWidget) -> list[int]:
     return waiting
 
 
-def mend(dock: ReviewWidget) -> list[int]:
+def edit_regions(dock: ReviewWidget) -> list[int]:
     """Select, split, paint and delete, after a first pass over all regions.
 
     Returns the regions whose decisions are lost by that: reverted, deleted, split.
@@ -104,7 +104,7 @@ def mend(dock: ReviewWidget) -> list[int]:
     press(dock, "3")
     press(dock, "U")
     click(dock, int(small), plain)
-    QTest.mouseClick(dock.mend.delete, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(dock.edit_panel.delete, Qt.MouseButton.LeftButton)
     click(dock, int(large), plain)
     y0, x0, y1, x1 = extract_regions(dock.labels.data, [int(large)])[0].bbox
     # Without a model: only pixels and rows are checked.
@@ -120,7 +120,7 @@ def main() -> None:
     viewer, dock = opened(folder)
     if "review" in sys.argv:
         waiting = review(dock)
-        gone = mend(dock)
+        gone = edit_regions(dock)
         print(json.dumps({**found(dock), "waiting": waiting, "gone": gone}), flush=True)
         # No event loop turn, no save, no close: like a power failure.
         os.kill(os.getpid(), signal.SIGKILL)

@@ -439,8 +439,8 @@ def test_the_undo_button_takes_back_the_first_correction(dock, qtbot):
 def test_merge_delete_and_reasons(dock, qtbot):
     dock.gallery.select([])
     dock._update_state()
-    assert not dock.mend.merge.isEnabled()
-    assert "two or more" in dock.mend.merge.toolTip()
+    assert not dock.edit_panel.merge.isEnabled()
+    assert "two or more" in dock.edit_panel.merge.toolTip()
     keys = [(0, one.label) for one in dock.gallery.gallery.entries[:2]]
     dock.gallery.select(keys)
     dock.delete()

@@ -35,7 +35,7 @@ def test_split_is_classified_at_once_and_undone(dock, qtbot):
 
 def test_changed_pixels_are_classified_by_themselves(dock, qtbot):
     dock.classifier = tiny_classifier()
-    dock.mend.automatic.setChecked(True)
+    dock.edit_panel.automatic.setChecked(True)
     region = extract_regions(MADE.labels)[4]
     dock.labels.brush_size = 5
     dock.labels.paint((region.bbox[0] - 1, region.bbox[1] + 2), region.label)
@@ -103,17 +103,17 @@ def draw_line(dock, region, during=lambda: None):
 
 
 def test_line_splits_what_it_crosses(dock):
-    dock.mend.line.setChecked(True)
+    dock.edit_panel.line.setChecked(True)
     assert not dock.viewer.scene.camera.mouse_pan
     draw_line(dock, max(extract_regions(MADE.labels), key=lambda r: r.area))
     assert len(dock.gallery.selected_keys()) >= 2
     assert dock.viewer.scene.camera.mouse_pan
-    assert not dock.mend.line.isChecked()
+    assert not dock.edit_panel.line.isChecked()
     dock.undo()
 
 
 def test_a_line_can_be_drawn_whatever_layer_is_chosen(dock):
-    dock.mend.line.setChecked(True)
+    dock.edit_panel.line.setChecked(True)
     for chosen in (dock.image, dock.labels, None):
         dock.viewer.layers.selection.active = chosen
         assert not dock.viewer.scene.camera.mouse_pan
@@ -125,19 +125,19 @@ def test_a_line_can_be_drawn_whatever_layer_is_chosen(dock):
 
 @pytest.mark.parametrize("where", ["gallery", "canvas"])
 def test_escape_leaves_the_line(dock, qtbot, where):
-    dock.mend.line.setChecked(True)
+    dock.edit_panel.line.setChecked(True)
     assert "Esc" in dock.banner.text
     widget = dock.gallery if where == "gallery" else native_canvas(dock)
     widget.setFocus()
     qtbot.keyClick(widget, Qt.Key.Key_Escape)
-    assert not dock.mend.line.isChecked()
+    assert not dock.edit_panel.line.isChecked()
     assert dock.viewer.scene.camera.mouse_pan
     assert not dock.banner.text
 
 
 def test_escape_takes_back_a_line_that_is_half_drawn(dock, qtbot):
     before = dock.session.table.copy()
-    dock.mend.line.setChecked(True)
+    dock.edit_panel.line.setChecked(True)
     region = max(extract_regions(MADE.labels), key=lambda r: r.area)
     draw_line(dock, region, lambda: qtbot.keyClick(native_canvas(dock), Qt.Key.Key_Escape))
     assert dock.session.table.equals(before)
@@ -145,23 +145,23 @@ def test_escape_takes_back_a_line_that_is_half_drawn(dock, qtbot):
 
 
 def test_another_image_ends_the_line(dock):
-    dock.mend.line.setChecked(True)
+    dock.edit_panel.line.setChecked(True)
     dock.viewer.add_image(np.flipud(MADE.image), name="another")
-    assert not dock.mend.line.isChecked()
+    assert not dock.edit_panel.line.isChecked()
     assert dock.viewer.scene.camera.mouse_pan
-    dock.mend.line.setChecked(True)
+    dock.edit_panel.line.setChecked(True)
     dock.choose_image(dock.viewer.layers["another"])
-    assert not dock.mend.line.isChecked()
+    assert not dock.edit_panel.line.isChecked()
     assert dock.viewer.scene.camera.mouse_pan
 
 
 def test_painting_ends_the_line(dock):
     dock.viewer.layers.selection.active = dock.labels
     dock.labels.mode = "fill"
-    dock.mend.line.setChecked(True)
+    dock.edit_panel.line.setChecked(True)
     assert str(dock.labels.mode) == "pan_zoom"
     dock.labels.mode = "fill"
     assert list(dock.canvas._on_drag(dock.viewer, Event((5.0, 5.0)))) == []
-    assert not dock.mend.line.isChecked()
+    assert not dock.edit_panel.line.isChecked()
     assert not dock.viewer.scene.camera.mouse_pan, "the drag is napari's"
     dock.labels.mode = "pan_zoom"

@@ -32,7 +32,7 @@ def append(path: Path, event: dict[str, Any]) -> None:
         os.close(number)
 
 
-def mend(path: Path) -> None:
+def repair(path: Path) -> None:
     """Terminate a truncated line after a crash, so that the next event starts on a new line."""
     try:
         with path.open("rb+") as stream:

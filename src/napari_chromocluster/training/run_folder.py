@@ -186,17 +186,17 @@ class Run:
     def emit_last(self, event: dict[str, Any]) -> None:
         """Append the final event; on a full disk, free the reserved space first."""
         try:
-            event_log.mend(self.events_path)
+            event_log.repair(self.events_path)
             self.emit(event)
         except OSError:
             with contextlib.suppress(OSError):
                 self.reserve_path.unlink(missing_ok=True)
-                event_log.mend(self.events_path)
+                event_log.repair(self.events_path)
                 self.emit(event)
 
     def begin(self) -> None:
         """Repair the event log after a crash, and reserve space for the final event."""
-        event_log.mend(self.events_path)
+        event_log.repair(self.events_path)
         self.reserve_path.write_bytes(bytes(_RESERVE))
 
     def events(self) -> Iterator[dict[str, Any]]:

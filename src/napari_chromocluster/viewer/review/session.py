@@ -107,7 +107,7 @@ class ReviewSession:
         # Layers are only accessed on the main thread; their arrays may be read in any.
         self.picture, self._stacked = layer_data(image), len(frame_shape(image)) == 3
         self._content = shown_content(image)
-        self._shown, self._last_check, self._told = shown, 0.0, False
+        self._shown, self._last_check, self._reported = shown, 0.0, False
         self.history = History()
         self.tracker = RegionTracker(layer_data(labels))
         self._decided: dict[Key, int] = {}
@@ -477,16 +477,16 @@ class ReviewSession:
 
     def _paint_event(self, event: Any = None) -> None:
         """Handle ``paint``: after a stroke by hand, but before a script's call has written."""
-        self._told = True
+        self._reported = True
         self._pixels_event()
 
     def _stroke_event(self, event: Any = None) -> None:
         """Handle ``labels_update``: many times during a stroke, once after a script's call."""
         if self._busy:
             return
-        told, self._told = self._told, False
+        reported, self._reported = self._reported, False
         now = time.monotonic()
-        if not told and now - self._last_check < _STROKE_PACE:
+        if not reported and now - self._last_check < _STROKE_PACE:
             self.behind.emit()
             return
         self._last_check = now

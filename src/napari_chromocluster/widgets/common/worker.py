@@ -138,7 +138,7 @@ class Worker(QObject):
     cancelled = Signal()
     ended = Signal()
     #: What the thread reports, delivered on the main thread.
-    _told = Signal(str, object)
+    _reported = Signal(str, object)
 
     def __init__(
         self, work: Callable[..., Any], owner: QObject | None = None, *, writes: bool = False
@@ -150,7 +150,7 @@ class Worker(QObject):
         self._last, self._abandoned = 0.0, False
         # The thread drops its reference to the work when done; the task would keep it.
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
-        self._told.connect(self._deliver)
+        self._reported.connect(self._deliver)
         if owner is not None:
             owner.destroyed.connect(self._abandon)
 
@@ -185,23 +185,23 @@ class Worker(QObject):
             result = work(self._progress, self._stop.is_set)
         except Exception as error:
             if self._stop.is_set():
-                self._told.emit("cancelled", ())
+                self._reported.emit("cancelled", ())
             else:
                 if not isinstance(error, (ValueError, OSError)):
                     _log.exception("Work beside the viewer failed")  # unexpected error
-                self._told.emit("failed", (error_message(error),))
+                self._reported.emit("failed", (error_message(error),))
         else:
             if self._stop.is_set():
-                self._told.emit("cancelled", ())
+                self._reported.emit("cancelled", ())
             else:
-                self._told.emit("succeeded", (result,))
-        self._told.emit("ended", ())
+                self._reported.emit("succeeded", (result,))
+        self._reported.emit("ended", ())
 
     def _progress(self, done: int, total: int) -> None:
         now = time.monotonic()
         if done >= total or now - self._last >= _PACE:
             self._last = now
-            self._told.emit("progressed", (done, total))
+            self._reported.emit("progressed", (done, total))
 
     def _deliver(self, name: str, values: tuple[Any, ...]) -> None:
         """Emit on the main thread what the thread reports."""

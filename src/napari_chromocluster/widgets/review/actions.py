@@ -274,7 +274,7 @@ class ReviewActions(ReviewBase):
         if self.session is None or self.task is not None:
             return
         waiting = self.session.needs_classification()
-        if not self.mend.automatic.isChecked():
+        if not self.edit_panel.automatic.isChecked():
             waiting = [key for key in waiting if key in self._fresh]
         self._fresh.clear()
         if waiting:
@@ -305,14 +305,14 @@ class ReviewActions(ReviewBase):
             if self._released:
                 return
             self._update_state()
-            if self.mend.automatic.isChecked() or self._fresh:
+            if self.edit_panel.automatic.isChecked() or self._fresh:
                 self._classify_waiting()
 
         def failed(message: str) -> None:
             if self._released:
                 return
             # Automatic retries would only fail again.
-            self.mend.automatic.setChecked(False)
+            self.edit_panel.automatic.setChecked(False)
             self.banner.error(message)
 
         task = Worker(work, self)

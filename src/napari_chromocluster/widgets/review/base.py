@@ -49,7 +49,7 @@ class ReviewBase(QWidget):
     gallery: GalleryView
     banner: MessageBar
     choice: PromptBar
-    mend: EditPanel
+    edit_panel: EditPanel
     summary: SummaryPanel
     saving: SavePanel
     keys: Shortcuts

@@ -46,7 +46,7 @@ class ReviewFollowing(ReviewBase):
         if not self._letter_timer.isActive():
             self._letter_timer.start()
         self._save_timer.start()
-        if self.mend.automatic.isChecked():
+        if self.edit_panel.automatic.isChecked():
             QTimer.singleShot(0, self._classify_waiting)
 
     def _frame_changed(self, event: Any = None) -> None:
@@ -133,7 +133,7 @@ class ReviewFollowing(ReviewBase):
 
     def leave_line(self) -> None:
         """Stop drawing a line, so that a drag pans the image again."""
-        self.mend.line.setChecked(False)
+        self.edit_panel.line.setChecked(False)
 
     def _recolor(self) -> None:
         """Color the changed regions in the canvas by type."""

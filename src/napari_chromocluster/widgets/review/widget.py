@@ -155,14 +155,14 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        self.mend = EditPanel(self)
-        self.mend.line_toggled.connect(self._draw_line)
-        self.mend.automatic.toggled.connect(lambda _: self._classify_waiting())
+        self.edit_panel = EditPanel(self)
+        self.edit_panel.line_toggled.connect(self._draw_line)
+        self.edit_panel.automatic.toggled.connect(lambda _: self._classify_waiting())
         self.summary = SummaryPanel(self.preferences.colors, self.preferences.expected)
         self.summary.expected_changed.connect(lambda _: self._update_state())
         self.summary.chosen.connect(self.open_ranked)
         self._groups: list[CollapsibleGroup] = []
-        for title, panel in (("Edit regions", self.mend), ("Metaphase", self.summary)):
+        for title, panel in (("Edit regions", self.edit_panel), ("Metaphase", self.summary)):
             box, inside = group(title)
             inside.addWidget(panel)
             box.header.setChecked(False)
@@ -221,7 +221,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         if session is None:
             self.status.setText(self._why_empty())
             self.types.set_steps("", "")
-            self.mend.set_state(0, 0, False)
+            self.edit_panel.set_state(0, 0, False)
             self._update_saving()
             return
         shown = self.gallery.gallery.entries
@@ -245,7 +245,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         many = stack or self._ranked is not None
         self.saving.enable(_title("chart"), "" if many else "Rank a folder first, or open a stack.")
         self.types.set_steps(session.history.undo_text, session.history.redo_text)
-        self.mend.set_state(
+        self.edit_panel.set_state(
             len(self.gallery.selected_keys()),
             len(session.needs_classification()),
             self.task is not None,
