@@ -28,6 +28,8 @@ PARTS = (
      "{data}/gband_metaphases/images/1056702.jpg"),
     ("Review of 60 and of 5000 regions, ms", "review.py", ""),
 )  # fmt: skip
+#: The section that is written by hand and kept.
+AIMS = "## Aims not met"
 HEAD = """# Performance
 
 Written by `make benchmark` (`python benchmarks/performance.py ../shared/data`). Seconds depend on
@@ -56,13 +58,15 @@ def main() -> None:
     text = (
         HEAD + f"Python {platform.python_version()}, {packages}, {os.cpu_count()} cores, no GPU.\n"
     )
+    old = TARGET.read_text(encoding="utf-8") if TARGET.exists() else ""
+    aims = old[old.find(AIMS) :] if AIMS in old else ""
     for title, script, arguments in PARTS:
         print(title, flush=True)
         shown = arguments.format(data="../shared/data")
         text += f"\n## {title}\n\n`python benchmarks/{script} {shown}`".rstrip(" `") + "`\n\n"
         text += run(script, arguments.format(data=options.data)) + "\n"
         temporary = TARGET.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(f"{text}\n{aims}" if aims else text, encoding="utf-8")
         temporary.replace(TARGET)
 
 
