@@ -76,7 +76,7 @@ def test_weights_of_a_backbone_are_no_model(tmp_path):
     with pytest.raises(ConfigError, match="name the backbone"):
         set_base_model(preset("default"), tmp_path / "ig_resnext.pth")
     with pytest.raises(RegistryError, match="There is no model"):
-        set_base_model(preset("default"), "nobody")
+        set_base_model(preset("default"), "unknown")
 
 
 def test_a_model_of_other_types_is_refused(tmp_path):

@@ -84,7 +84,7 @@ def read_annotations(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``image``, ``labels`` ("" if there is none), ``label`` (0 if there is none),
+        Columns ``image``, ``labels`` ("" if missing), ``label`` (0 if missing),
         ``cluster_type``, ``group``; absolute paths. Other columns of the CSV are kept, and ``file
         and line`` is the origin of each row.
 

@@ -142,6 +142,23 @@ class Report:
             f"region of one known type."
         )
 
+    def caveats(self) -> list[str]:
+        """Return what to know about the metrics, one sentence each, for the page and the dock."""
+        found = [self.provenance_note()]
+        if self.pooled is not None:
+            found.append(
+                f"Over {self.folds} folds, each group checked once, by a model that never saw it "
+                f"({self.pooled['n']} regions): accuracy {self.pooled['accuracy']:.1%}, macro "
+                f"sensitivity {self.pooled['macro_sensitivity']:.1%}."
+            )
+        found.append(self.unchecked_note())
+        if self.seen_by_old:
+            found.append(
+                f"{self.old_name} was trained on {len(self.seen_by_old)} of these groups: its "
+                f"figures are too good, and the comparison is unfair to the new model."
+            )
+        return [one for one in found if one]
+
 
 def read_report(run: Run) -> Report | None:
     """Read the report of a run, or return None if it has not been written yet.

@@ -117,22 +117,8 @@ def _page(run: Run, report: Report, figures: list[str]) -> str:
         f"new model was not trained on. 95 % confidence interval of the accuracy: {low:.1%} to "
         f"{high:.1%}.",
         report.what_calibration_rests_on(),
+        *report.caveats(),
     ]
-    if report.provenance_note():
-        notes.append(report.provenance_note())
-    if report.pooled is not None:
-        notes.append(
-            f"Over {report.folds} folds, each group checked once, by a model that never saw it "
-            f"({report.pooled['n']} regions): accuracy {report.pooled['accuracy']:.3f}, macro "
-            f"sensitivity {report.pooled['macro_sensitivity']:.3f}."
-        )
-    if report.unchecked:
-        notes.append(report.unchecked_note())
-    if report.seen_by_old:
-        notes.append(
-            f"{report.old_name} was trained on {len(report.seen_by_old)} of these groups: its "
-            f"figures are too good, and the comparison is unfair to the new model."
-        )
     images = "".join(
         f'<img alt="{name.partition(".")[0]}" src="{_embedded(run.report_folder / name)}">'
         for name in figures[:2]

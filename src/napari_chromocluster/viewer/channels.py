@@ -123,7 +123,7 @@ def chromosome_layer(viewer: Any, layer: Any) -> Any:
     Returns
     -------
     Image layer
-        The layer itself, or one that shows a channel, added where there is none.
+        The layer itself, or one that shows a channel, added if it is missing.
     """
     of = [x for x in viewer.layers if x.metadata.get(CHANNEL, {}).get("of") == layer.unique_id]
     if of:

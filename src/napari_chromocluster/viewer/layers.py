@@ -176,7 +176,7 @@ def physical(ndim: int, pixel_size: float | None) -> dict[str, Any]:
 
 
 def source_of(layer: Any) -> str:
-    """Return the file that a layer's pixels come from, or "" if there is none.
+    """Return the file that a layer's pixels come from, or "" without a file.
 
     napari knows the file that was opened; if that was an annotation file, `reader.read` has stored
     the image file.  A layer whose image has been replaced comes from no file.

@@ -279,14 +279,14 @@ class ReviewSession:
         self._make(change, new=True)
 
     def undo(self) -> Change | None:
-        """Undo the last decision; returns it, or None if there is none."""
+        """Undo the last decision and return it, or None without one."""
         change = self.history.undo()
         if change is not None:
             self._make(change)
         return change
 
     def redo(self) -> Change | None:
-        """Redo the last undone decision; returns it, or None if there is none."""
+        """Redo the last undone decision and return it, or None without one."""
         change = self.history.redo()
         if change is not None:
             self._make(change)

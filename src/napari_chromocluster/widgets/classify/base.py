@@ -114,7 +114,7 @@ class ClassifyBase(QWidget):
         raise NotImplementedError
 
     def _table(self) -> pd.DataFrame:
-        """Return the features table of existing regions; empty if there is none."""
+        """Return the features table of existing regions; empty without a table."""
         labels = self.labels
         features = labels.features if labels is not None else None
         regions = self._regions()

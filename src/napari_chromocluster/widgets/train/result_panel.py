@@ -232,20 +232,7 @@ def is_improvement(new: float | None, old: float | None, less: bool = False) -> 
 
 def notes(report: Report) -> list[str]:
     """Return caveats about the metrics."""
-    found = [report.provenance_note()] if report.provenance_note() else []
-    if report.pooled is not None:
-        found.append(
-            f"Over all {report.folds} folds ({report.pooled['n']} regions): accuracy "
-            f"{report.pooled['accuracy']:.1%}, macro sensitivity "
-            f"{report.pooled['macro_sensitivity']:.1%}."
-        )
-    if report.unchecked:
-        found.append(report.unchecked_note())
-    if report.seen_by_old:
-        found.append(
-            f"{report.old_name} was trained on {len(report.seen_by_old)} of these groups, so its "
-            f"numbers are too good."
-        )
+    found = report.caveats()
     if not report.calibration_known:
         found.append(report.what_calibration_rests_on())
     if report.new["n"] < 50:
