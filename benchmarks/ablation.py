@@ -30,8 +30,8 @@ from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.evaluation import evaluate
 from napari_chromocluster.models.model_file import load_model_file
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
-from napari_chromocluster.training.run_folder import Run
-from napari_chromocluster.training.trainer import fit
+from napari_chromocluster.training.fit.trainer import fit
+from napari_chromocluster.training.runs.run_folder import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from held_out import SETS, annotated

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from napari_chromocluster.training.config import preset
-from napari_chromocluster.training.split import split_groups
+from napari_chromocluster.training.data.splits import split_groups
 
 #: Metaphases at first, and how many are added.
 _NUMBERS = ((10, 5), (5, 5), (40, 10))

@@ -26,10 +26,10 @@ from napari_chromocluster.imaging.synthetic_metaphase import (
 )
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.training.config import StageConfig, TrainingConfig, preset
-from napari_chromocluster.training.prepared_data import prepare_data
-from napari_chromocluster.training.run_folder import Run
-from napari_chromocluster.training.sampling import DrawPlan, TrainingBatches
-from napari_chromocluster.training.trainer import fit
+from napari_chromocluster.training.data.prepared_data import prepare_data
+from napari_chromocluster.training.data.sampling import DrawPlan, TrainingBatches
+from napari_chromocluster.training.fit.trainer import fit
+from napari_chromocluster.training.runs.run_folder import Run
 
 _COMPACT = preset("default").replace(
     base_model=None,

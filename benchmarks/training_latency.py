@@ -26,7 +26,7 @@ from napari_chromocluster.imaging.synthetic_metaphase import (
     synthetic_annotations,
     synthetic_metaphase,
 )
-from napari_chromocluster.training.process import stop
+from napari_chromocluster.training.runs.process import stop
 from napari_chromocluster.widgets.train.widget import TrainWidget
 
 INTERVAL = 10

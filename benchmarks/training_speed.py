@@ -21,10 +21,10 @@ import torch
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_annotations
 from napari_chromocluster.models.network import build_network
 from napari_chromocluster.training.config import StageConfig, TrainingConfig, preset
-from napari_chromocluster.training.prepared_data import prepare_data
-from napari_chromocluster.training.run_folder import Run
-from napari_chromocluster.training.sampling import DrawPlan, TrainingBatches
-from napari_chromocluster.training.trainer import fit
+from napari_chromocluster.training.data.prepared_data import prepare_data
+from napari_chromocluster.training.data.sampling import DrawPlan, TrainingBatches
+from napari_chromocluster.training.fit.trainer import fit
+from napari_chromocluster.training.runs.run_folder import Run
 
 
 def plain_loop(config: TrainingConfig, run: Run) -> float:

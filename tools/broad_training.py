@@ -21,8 +21,8 @@ from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import interpolate_state_dicts
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.training.config import BALANCED, StageConfig, TrainingConfig
-from napari_chromocluster.training.run_folder import Run
-from napari_chromocluster.training.trainer import fit
+from napari_chromocluster.training.fit.trainer import fit
+from napari_chromocluster.training.runs.run_folder import Run
 
 #: Laboratories of ``other_labs`` whose terms allow training.
 MAY_BE_TRAINED_ON = ("ddx11", "oligobanding")

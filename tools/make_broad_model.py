@@ -26,7 +26,7 @@ from napari_chromocluster.models.model_card import read_card
 from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.registry import resolve_model
 from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
-from napari_chromocluster.training.versions import now
+from napari_chromocluster.training.fit.model_export import now
 
 #: Fitted on the validation groups, drawn chromatids apart among them.
 TEMPERATURE = 0.7

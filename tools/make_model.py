@@ -57,9 +57,9 @@ from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork
 from napari_chromocluster.training.config import TrainingConfig
-from napari_chromocluster.training.run_folder import Run
-from napari_chromocluster.training.trainer import fit
-from napari_chromocluster.training.versions import now
+from napari_chromocluster.training.fit.model_export import now
+from napari_chromocluster.training.fit.trainer import fit
+from napari_chromocluster.training.runs.run_folder import Run
 from read_by_eye import write_with_types_read
 from surroundings_odds import surroundings_tables
 

@@ -10,11 +10,11 @@ import torch
 
 from napari_chromocluster.cli import main
 from napari_chromocluster.cli.train import event_text
-from napari_chromocluster.training import trainer
 from napari_chromocluster.training.api import prepare
-from napari_chromocluster.training.callbacks import RunEvents
 from napari_chromocluster.training.config import StageConfig
-from napari_chromocluster.training.run_folder import Run
+from napari_chromocluster.training.fit import trainer
+from napari_chromocluster.training.fit.callbacks import RunEvents
+from napari_chromocluster.training.runs.run_folder import Run
 from small_training import small_training
 
 STAGES = (

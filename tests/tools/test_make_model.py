@@ -15,7 +15,7 @@ from held_out import SETS, part
 from make_model import trained
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
-from napari_chromocluster.training.run_folder import Run
+from napari_chromocluster.training.runs.run_folder import Run
 
 #: Number of metaphases on each side for a rehearsal.
 FEW = {"train": 3, "validation": 1, "test": 1}

@@ -12,8 +12,8 @@ from napari_chromocluster.models.registry import RegistryError, backbone_path, r
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.base_model import set_base_model, shaped_for, validate_base_model
 from napari_chromocluster.training.config import ConfigError, preset
-from napari_chromocluster.training.run_folder import Run
-from napari_chromocluster.training.worker import run_training
+from napari_chromocluster.training.runs.run_folder import Run
+from napari_chromocluster.training.runs.worker import run_training
 
 WSL = "resnext101_32x8d_wsl"
 QUICK = preset("quick").replace(base_model=None, composed_clusters=0)

@@ -11,7 +11,7 @@ from napari_chromocluster.results.annotated_crops import read_sources
 from napari_chromocluster.results.annotations import AnnotationError, read_annotations
 from napari_chromocluster.results.features_table import build_table, mark_stale, set_types
 from napari_chromocluster.training.config import preset
-from napari_chromocluster.training.data_summary import summarize_data
+from napari_chromocluster.training.data.summary import summarize_data
 from napari_chromocluster.viewer.layer_annotations import (
     find_open,
     layer_groups,

@@ -201,8 +201,8 @@ def main() -> None:
         work(json.loads(sys.argv[1]))
         return
     prepare()
-    from napari_chromocluster.training.process import terminate
-    from napari_chromocluster.training.run_folder import list_runs
+    from napari_chromocluster.training.runs.process import terminate
+    from napari_chromocluster.training.runs.run_folder import list_runs
 
     for line in sys.stdin:
         job = json.loads(line)

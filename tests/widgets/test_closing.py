@@ -12,8 +12,8 @@ from qtpy.QtCore import QTimer
 
 from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.training.config import preset
-from napari_chromocluster.training.process_lock import mark
-from napari_chromocluster.training.run_folder import Run, new_run_folder, runs_dir
+from napari_chromocluster.training.runs.process_lock import mark
+from napari_chromocluster.training.runs.run_folder import Run, new_run_folder, runs_dir
 from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.widget import ReviewWidget

@@ -29,12 +29,13 @@ from napari_chromocluster.models.network import build_network
 from napari_chromocluster.models.registry import list_models, register_model
 from napari_chromocluster.results.annotations import read_annotations
 from napari_chromocluster.results.features_table import build_table, set_types
-from napari_chromocluster.training import checkpoint_io, process, process_lock, worker
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import PRESETS, StageConfig, preset
-from napari_chromocluster.training.lightning_module import StageModule
-from napari_chromocluster.training.report_data import read_report
-from napari_chromocluster.training.run_folder import Run, list_runs, new_run_folder
+from napari_chromocluster.training.fit import callbacks
+from napari_chromocluster.training.fit.lightning_module import StageModule
+from napari_chromocluster.training.runs import process, process_lock, worker
+from napari_chromocluster.training.runs.report_data import read_report
+from napari_chromocluster.training.runs.run_folder import Run, list_runs, new_run_folder
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.train.recipe_panel import rate_text
 from napari_chromocluster.widgets.train.widget import TrainWidget
@@ -567,7 +568,7 @@ def fail_memory(self, *_, **__):
 
 
 FAILURES = {
-    "full disk": (checkpoint_io, "atomic_path", full_disk, "The disk is full: free some space and"),
+    "full disk": (callbacks, "atomic_path", full_disk, "The disk is full: free some space and"),
     "GPU memory": (StageModule, "training_step", fail_memory, "GPU has too little memory: choose"),
     "diverged": (None, "", None, "diverged (the loss is no longer a number): lower the learning"),
 }

@@ -29,13 +29,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari_chromocluster.batch.files import BatchError, ResultFiles
 from napari_chromocluster.batch.output_names import frame_name
 from napari_chromocluster.batch.pipeline import classify_to_files, is_reviewed
+from napari_chromocluster.child_process import end_with_parent
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
 from napari_chromocluster.imaging.files import is_full_disk
 from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import is_stack
 from napari_chromocluster.imaging.normalization import Polarity
 from napari_chromocluster.models.torch_setup import prepare_torch
-from napari_chromocluster.training.process_lock import end_with_parent
 
 if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier

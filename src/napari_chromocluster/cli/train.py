@@ -20,7 +20,7 @@ from napari_chromocluster.cli.options import Json, Stopped, check_there, numbers
 
 if TYPE_CHECKING:
     from napari_chromocluster.training.config import TrainingConfig
-    from napari_chromocluster.training.run_folder import Run
+    from napari_chromocluster.training.runs.run_folder import Run
 
 #: Seconds between two polls of the training's event log.
 _EVERY = 0.5
@@ -72,8 +72,8 @@ def train(
 
     Ctrl+C stops after the batch and keeps the best so far.
     """
-    from napari_chromocluster.training.process import is_helper
-    from napari_chromocluster.training.run_folder import Run
+    from napari_chromocluster.training.runs.process import is_helper
+    from napari_chromocluster.training.runs.run_folder import Run
 
     if resume:
         _refuse_settings(context)
@@ -122,7 +122,7 @@ def train(
 
 def _print_warnings(config: TrainingConfig) -> None:
     """Print warnings about the annotations, as the Train dock does."""
-    from napari_chromocluster.training.data_summary import data_warnings
+    from napari_chromocluster.training.data.summary import data_warnings
 
     for text in data_warnings(config):
         print(f"warning: {text}", file=sys.stderr)
@@ -130,7 +130,7 @@ def _print_warnings(config: TrainingConfig) -> None:
 
 def _print_outcome(run: Run, as_json: bool) -> None:
     """Print the path of the model, and of the report if there is one."""
-    from napari_chromocluster.training.report_data import PAGE
+    from napari_chromocluster.training.runs.report_data import PAGE
 
     page = run.report_folder / PAGE
     files = {"model": run.model_path, **({"report": page} if page.exists() else {})}
@@ -162,8 +162,8 @@ def _was_given(context: typer.Context, name: str | None) -> bool:
 
 def _work(run: Run, resume: bool) -> None:
     """Train; errors that the user can fix become one line without a traceback."""
-    from napari_chromocluster.training.process import is_helper
-    from napari_chromocluster.training.worker import UNEXPECTED, error_message, run_training
+    from napari_chromocluster.training.runs.process import is_helper
+    from napari_chromocluster.training.runs.worker import UNEXPECTED, error_message, run_training
 
     if is_helper():
         run_training(run, resume=resume)
@@ -189,8 +189,8 @@ def _wait_for(path: Path) -> None:
 
 def _find_rate(config: TrainingConfig, stage: int, as_json: bool) -> None:
     """Find a learning rate for a stage and print it; no run folder is kept."""
-    from napari_chromocluster.training.lr_finder import find_rates_of
-    from napari_chromocluster.training.run_folder import Run
+    from napari_chromocluster.training.runs.run_folder import Run
+    from napari_chromocluster.training.runs.worker import find_rates_of
 
     stages = config.stages
     if stage > len(stages):
@@ -301,7 +301,7 @@ def _words(line: bytes) -> str:
 
 def event_text(event: dict[str, Any]) -> str:
     """Return an event of a training run as one line; "" for events without news."""
-    from napari_chromocluster.training.progress import duration
+    from napari_chromocluster.training.runs.progress import duration
 
     kind = event.get("kind")
     if kind == "prepare":

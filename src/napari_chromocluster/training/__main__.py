@@ -16,15 +16,15 @@ def main(arguments: list[str]) -> int:
     _stay_in_the_background()
     # Exit through an exception, so that the interruption is recorded in the run folder.
     signal.signal(signal.SIGTERM, _exit_on_signal)
-    from napari_chromocluster.training.run_folder import Run
+    from napari_chromocluster.training.runs.run_folder import Run
 
     run = Run.open(arguments[0])
     if "--find-rates" in arguments[1:]:
-        from napari_chromocluster.training.lr_finder import find_rates_of
+        from napari_chromocluster.training.runs.worker import find_rates_of
 
         find_rates_of(run, int(arguments[arguments.index("--find-rates") + 1]))
         return 0
-    from napari_chromocluster.training.worker import run_training
+    from napari_chromocluster.training.runs.worker import run_training
 
     run_training(run, resume="--resume" in arguments[1:])
     return 0

@@ -12,10 +12,10 @@ from napari_chromocluster.results.annotated_crops import trainable
 from napari_chromocluster.training.base_model import set_base_model, validate_base_model
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.config import preset as preset_named
-from napari_chromocluster.training.data_summary import data_warnings
-from napari_chromocluster.training.process import start
-from napari_chromocluster.training.run_folder import Run, name_for, new_run_folder
-from napari_chromocluster.training.split import check_annotations, read_tables
+from napari_chromocluster.training.data.splits import check_annotations, read_tables
+from napari_chromocluster.training.data.summary import data_warnings
+from napari_chromocluster.training.runs.process import start
+from napari_chromocluster.training.runs.run_folder import Run, name_for, new_run_folder
 
 _LOG = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def launch(run: Run, wait: bool) -> None:
     """Train a run that `prepare` created, in this process or a separate one."""
     if wait:
         prepare_torch()
-        from napari_chromocluster.training.worker import run_training
+        from napari_chromocluster.training.runs.worker import run_training
 
         run_training(run)
     else:

@@ -10,7 +10,7 @@ from napari_chromocluster.models.backbones import BACKBONES
 from napari_chromocluster.models.model_card import read_card
 from napari_chromocluster.models.registry import backbone_path, resolve_model
 from napari_chromocluster.training.config import ConfigError, StageConfig, TrainingConfig
-from napari_chromocluster.training.devices import device_of
+from napari_chromocluster.training.fit.devices import device_of
 
 #: Suffixes of torch files with weights of a backbone.
 _WEIGHT_SUFFIXES = (".pth", ".pt")

@@ -22,7 +22,7 @@ from napari_chromocluster.results.annotation_groups import name_groups
 from napari_chromocluster.results.annotations import COLUMNS, AnnotationError, write_annotations
 from napari_chromocluster.results.features_table import HUMAN
 from napari_chromocluster.training.api import launch, prepare
-from napari_chromocluster.training.run_folder import Run, new_run_folder
+from napari_chromocluster.training.runs.run_folder import Run, new_run_folder
 from napari_chromocluster.viewer.layers import (
     GROUP,
     check_pair,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyqtgraph as pg
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_chromocluster.training.report_data import Report
+from napari_chromocluster.training.runs.report_data import Report
 
 _BLUE, _GRAY = "#56B4E9", "#888888"
 

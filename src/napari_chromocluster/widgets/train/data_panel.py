@@ -27,7 +27,7 @@ from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.results.annotation_groups import name_groups
 from napari_chromocluster.results.annotations import read_rows
 from napari_chromocluster.training.config import TrainingConfig
-from napari_chromocluster.training.data_summary import CHECK, FEW, DataSummary, summarize_data
+from napari_chromocluster.training.data.summary import CHECK, FEW, DataSummary, summarize_data
 from napari_chromocluster.viewer.layer_annotations import LayerPair, layer_groups, open_pairs
 from napari_chromocluster.viewer.layers import labels_layers
 from napari_chromocluster.widgets.common.worker import Worker

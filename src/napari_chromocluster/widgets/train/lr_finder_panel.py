@@ -12,8 +12,8 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_chromocluster.training.process import start
-from napari_chromocluster.training.run_folder import Run, list_runs, runs_dir
+from napari_chromocluster.training.runs.process import start
+from napari_chromocluster.training.runs.run_folder import Run, list_runs, runs_dir
 from napari_chromocluster.widgets.common.worker import Worker
 from napari_chromocluster.widgets.train.controls import button
 from napari_chromocluster.widgets.train.progress_panel import headline

@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from napari_chromocluster.training.progress import Curve, RunProgress, duration
+from napari_chromocluster.training.runs.progress import Curve, RunProgress, duration
 from napari_chromocluster.widgets.train.controls import button, form
 
 _GRAY, _BLUE, _GREEN = "#999999", "#56B4E9", "#009E73"

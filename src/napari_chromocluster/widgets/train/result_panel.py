@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_chromocluster.cluster_types import TYPES, ClusterType
-from napari_chromocluster.training.report_data import Report
-from napari_chromocluster.training.run_folder import Run
+from napari_chromocluster.training.runs.report_data import Report
+from napari_chromocluster.training.runs.run_folder import Run
 from napari_chromocluster.widgets.train.calibration_plot import CalibrationPlot
 from napari_chromocluster.widgets.train.controls import button, form
 from napari_chromocluster.widgets.train.runs_panel import open_report

@@ -6,9 +6,9 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_chromocluster.training.event_log import EventReader
-from napari_chromocluster.training.progress import RunProgress
-from napari_chromocluster.training.run_folder import RUNNING, Run
+from napari_chromocluster.training.runs.event_log import EventReader
+from napari_chromocluster.training.runs.progress import RunProgress
+from napari_chromocluster.training.runs.run_folder import RUNNING, Run
 
 #: Milliseconds between two polls, and while catching up with a long event log.
 _LOOK, _CATCH_UP = 250, 15

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_chromocluster.training.report_data import read_report
-from napari_chromocluster.training.run_folder import (
+from napari_chromocluster.training.runs.report_data import read_report
+from napari_chromocluster.training.runs.run_folder import (
     FINISHED,
     RUNNING,
     STOPPED,

@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QApplication, QPushButton, QSizePolicy, QVBoxLayout, 
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.models.registry import ModelEntry, register_model
 from napari_chromocluster.training.config import ConfigError, TrainingConfig, preset
-from napari_chromocluster.training.process import start, terminate
-from napari_chromocluster.training.report_data import Mistake, Report, read_report
-from napari_chromocluster.training.run_folder import FINISHED, STOPPED, Run, RunError
+from napari_chromocluster.training.runs.process import start, terminate
+from napari_chromocluster.training.runs.report_data import Mistake, Report, read_report
+from napari_chromocluster.training.runs.run_folder import FINISHED, STOPPED, Run, RunError
 from napari_chromocluster.viewer.layer_annotations import find_open, prepare_on_layers, show_place
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.widgets.common.widgets import (

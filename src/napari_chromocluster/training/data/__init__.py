@@ -1,0 +1,1 @@
+"""What is trained on: annotated regions, their split, composed clusters and augmentation."""
