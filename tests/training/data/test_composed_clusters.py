@@ -139,7 +139,7 @@ def test_a_users_script_is_not_run_anew_by_processes_that_compose():
     assert composing_processes(100_000) == 1
     lines = (
         "import sys, types",
-        "from napari_chromocluster.training import composed_clusters",
+        "from napari_chromocluster.training.data import composed_clusters",
         "name = 'napari_chromocluster.training.__main__'",
         "sys.modules['__main__'].__spec__ = types.SimpleNamespace(name=name)",
         "import os; os.cpu_count = lambda: 9",
