@@ -18,7 +18,14 @@ import tifffile
 from PIL import Image
 
 import killing
-from napari_chromocluster.batch import BatchError, executors, find_images, run_batch, runner
+from napari_chromocluster.batch import (
+    BatchError,
+    executors,
+    find_images,
+    merged_tables,
+    run_batch,
+    runner,
+)
 from napari_chromocluster.batch.executors import classify_job
 from napari_chromocluster.batch.images import not_read
 from napari_chromocluster.batch.output_names import unique_names
@@ -27,7 +34,8 @@ from napari_chromocluster.batch.runner import folder_lock
 from napari_chromocluster.cli import main
 from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.files import ImageError
-from napari_chromocluster.imaging.io import read_image
+from napari_chromocluster.imaging.image_file import open_image
+from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from napari_chromocluster.models.model_card import ModelFileError
 from napari_chromocluster.models.model_file import load_model_file, save_model
@@ -140,6 +148,72 @@ def test_summary_of_a_batch(slides, tiny_model, tmp_path):
     regions = pd.read_csv(tmp_path / "out" / "all_regions.csv")
     assert len(regions) == len(read_table(tmp_path / "out" / "a_m_regions.csv")) * 2
     assert (tmp_path / "out" / "summary_overlay.png").exists()
+
+
+def test_parquet_holds_what_the_csv_holds(slides, unlike_model, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "out"
+    monkeypatch.setattr(merged_tables, "_CHUNK", 1)
+    run = ["batch", *map(str, folders(slides)), "-o", str(out), "--model", str(unlike_model)]
+    assert main([*run, "--parquet"]) == 0
+    for name in ("summary", "all_regions"):
+        csv, parquet = pd.read_csv(out / f"{name}.csv"), pd.read_parquet(out / f"{name}.parquet")
+        pd.testing.assert_frame_equal(csv, parquet, check_dtype=False)
+    assert parquet["stale"].dtype == bool
+    assert parquet["area"].dtype == float
+    one = pd.read_parquet(out / "all_regions.parquet", filters=[("metaphase", "==", "b_m")])
+    assert len(one) == len(read_table(out / "b_m_regions.csv"))
+    # Columns that a user added, numbers in one table and words in the other, and a later run
+    # without the option.
+    for name, values in (("a_m", "1"), ("b_m", "left")):
+        table = read_table(out / f"{name}_regions.csv")
+        write_table(out / f"{name}_regions.csv", table.assign(side=values, depth=2.5))
+    assert main(run) == 0
+    regions = pd.read_parquet(out / "all_regions.parquet")
+    assert list(regions.groupby("metaphase")["side"].first()) == ["1", "left"]
+    assert set(regions["depth"]) == {2.5}
+    assert set(pd.read_csv(out / "all_regions.csv")["side"]) == {"1", "left"}
+
+
+def test_parquet_that_is_not_installed_is_one_sentence(
+    slides, tiny_model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    arguments = ["batch", str(slides / "a"), "-o", str(tmp_path / "out"), "--parquet"]
+    assert main([*arguments, "--model", str(tiny_model)]) == 2
+    assert "pip install 'napari-chromocluster[parquet]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_overlays(slides, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    run_batch([slides / "a"], out, model=tiny_model)
+    assert (out / "m_overlay.png").exists()
+    run = ["batch", str(slides / "a"), "-o", str(out), "--model", str(tiny_model), "--overwrite"]
+    assert main([*run, "--no-overlays"]) == 0
+    left = {path.name for path in out.iterdir()}
+    assert left == {
+        "m_labels.tif", "m_regions.csv", "summary.csv", "all_regions.csv", "batch.jsonl",
+        "summary_overlay.png",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps free memory")
+def test_memory_does_not_grow_with_the_files(slides, tiny_model, tmp_path):
+    job = executors.Job(str(slides / "a" / "m.png"), "m", str(tmp_path), str(tiny_model), "cpu")
+    sizes = []
+    for _ in range(60):
+        assert classify_job(job).frames
+        sizes.append(psutil.Process().memory_info().rss)
+    assert max(sizes[40:]) - max(sizes[10:30]) < 20e6
+    assert max(sizes[10:]) - min(sizes[10:]) < 90e6, "figures of ten files"
+
+
+def test_a_large_batch_charts_only_its_best(slides, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "_CHARTED", 1)
+    result = run_batch(folders(slides), tmp_path / "out", model=tiny_model)
+    assert result.notes == ("summary_overlay.png shows the best 1 of 2 metaphases.",)
 
 
 def test_finished_images_are_passed_over(slides, tiny_model, tmp_path):
@@ -436,6 +510,25 @@ def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, 
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_scheduler_holds_a_limited_number_of_files(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(executors, "_AT_ONCE", 2)
+    jobs = [executors.Job("", f"m{n}", str(tmp_path), "", "cpu") for n in range(9)]
+    held = []
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        done = []
+        for job, _ in executors.ClusterRunner(client, killing.work).run(jobs):
+            done.append(job.name)
+            held.append(len(cluster.scheduler.tasks))
+    assert sorted(done) == sorted(job.name for job in jobs)
+    assert max(held) <= 3, "two, and one that was just done"
+
+
 def test_an_interruption_keeps_the_records_of_what_is_finished(
     slides, tiny_model, tmp_path, monkeypatch
 ):
@@ -570,6 +663,7 @@ def test_a_full_disk_is_a_sentence_and_hides_no_failure(
 ):
     (slides / "a" / "bad.tif").write_text("no image")
     monkeypatch.setattr(runner, "_write_csv", full)
+    monkeypatch.setattr(runner, "write_merged", full)
     monkeypatch.setattr(runner, "_write_record", full)
     arguments = ["batch", str(slides / "a"), "-o", str(tmp_path / "out")]
     assert main([*arguments, "--model", str(tiny_model)]) == 1
@@ -682,3 +776,55 @@ def test_no_region_costs_no_earlier_result(slides, tiny_model, tmp_path):
         segment_to_files(read_image(slides / "a" / "m.png"), "m", out, threshold=float("nan"))
     assert (out / "m_labels.tif").read_bytes() == before
     assert (out / "m_regions.csv").exists()
+
+
+# ------------------------------------------------------ OME-TIFF and OME-Zarr
+
+
+@pytest.fixture
+def ome_slides(tmp_path, small):
+    """The same image as OME-Zarr and as OME-TIFF, with a pixel size."""
+    pytest.importorskip("zarr")
+    folder = tmp_path / "ome"
+    folder.mkdir()
+    write_labels(folder / "m.ome.zarr", small, pixel_size=0.1)
+    size = {"PhysicalSizeX": 0.1, "PhysicalSizeXUnit": "µm"}
+    tifffile.imwrite(folder / "n.ome.tif", small, metadata={"axes": "YX", **size})
+    return folder
+
+
+@pytest.mark.parametrize("labels_as", ["ome-zarr", "ome-tiff"])
+def test_ome_images_in_and_labels_out(ome_slides, tiny_model, tmp_path, labels_as):
+    suffix = {"ome-zarr": ".ome.zarr", "ome-tiff": ".ome.tif"}[labels_as]
+    before = {one: one.read_bytes() for one in ome_slides.rglob("*") if one.is_file()}
+    # Results next to the images are not images.
+    arguments = ["batch", str(ome_slides), "-o", str(ome_slides), "--model", str(tiny_model)]
+    for _ in range(2):
+        assert main([*arguments, "--labels-as", labels_as]) == 0
+        summary = pd.read_csv(ome_slides / "summary.csv")
+        assert sorted(summary["metaphase"]) == ["m", "n.ome"]
+    for name in ("m", "n.ome"):
+        copy = ome_slides / f"{name}_labels{suffix}"
+        assert open_image(copy).pixel_size == pytest.approx(0.1)
+        assert np.array_equal(read_labels(copy), read_labels(ome_slides / f"{name}_labels.tif"))
+    assert all(one.read_bytes() == content for one, content in before.items())
+    named = [one for one in ome_slides.iterdir() if one.suffix in (".zarr", ".tif")]
+    assert sorted(find_images(named)) == find_images([ome_slides])
+    # A changed chunk is a changed image.
+    chunk = next(one for one in (ome_slides / "m.ome.zarr" / "0").rglob("*") if one.is_file())
+    os.utime(chunk, (1, 2**31))
+    assert run_batch(ome_slides, ome_slides, model=tiny_model).skipped == 1
+
+
+def test_one_ome_zarr_with_the_commands_for_one(ome_slides, tiny_model, tmp_path, capsys):
+    out = tmp_path / "out"
+    image = str(ome_slides / "m.ome.zarr")
+    assert main(["segment", image, "-o", str(out), "--labels-as", "ome-zarr"]) == 0
+    labels = read_labels(out / "m_labels.ome.zarr")
+    given = ["--labels", str(out / "m_labels.ome.zarr"), "--model", str(tiny_model)]
+    assert main(["classify", image, "-o", str(out), *given]) == 0
+    assert len(read_table(out / "m_regions.csv")) == labels.max()
+    # Without the option a copy that is there is kept up to date.
+    assert main(["segment", image, "-o", str(out), "--edge", "0.5", "--polarity", "dark"]) == 0
+    now = read_labels(out / "m_labels.tif")
+    assert np.array_equal(read_labels(out / "m_labels.ome.zarr"), now)

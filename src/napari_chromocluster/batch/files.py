@@ -8,11 +8,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_chromocluster.imaging.files import ImageError, check_file, check_writable
+from napari_chromocluster.imaging.files import ImageError, check_file, check_writable, is_zarr
 
 
 class BatchError(ValueError):
     """Input or existing results that prevent a classification."""
+
+
+#: Formats that label images can also be written in, and their suffix.
+LABEL_FORMATS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,14 @@ class ResultFiles:
             base / f"{name}_labels.tif", base / f"{name}_regions.csv", base / f"{name}_overlay.png"
         )
 
+    def label_copies(self, labels_as: str | None) -> list[Path]:
+        """Return the copies of the label image: in a format, and those that exist."""
+        copies = {
+            name: self.labels.with_name(self.labels.stem + suffix)
+            for name, suffix in LABEL_FORMATS.items()
+        }
+        return [path for name, path in copies.items() if name == labels_as or path.exists()]
+
 
 def check_image(path: str | Path) -> None:
     """Check that the file of a metaphase exists, without reading it.
@@ -40,7 +52,7 @@ def check_image(path: str | Path) -> None:
     ImageError
         If it does not exist, or is a folder.
     """
-    if Path(path).is_dir():
+    if Path(path).is_dir() and not is_zarr(path):
         raise ImageError(
             f"{path} is a folder: use 'chromocluster batch' for the images in it, or "
             f"'chromocluster classify' with --crops if each holds one region."

@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari_chromocluster.imaging.files import IMAGE_SUFFIXES, ImageError
+from napari_chromocluster.imaging.files import IMAGE_SUFFIXES, ImageError, is_zarr
 
 #: Suffixes of images that this program writes, which are not metaphases.
 _OWN = ("_labels", "_overlay", "_explanation")
 #: Suffixes of files that are clearly not images, and the maximum number of other files listed.
 _NO_PICTURES = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".ini", ".db", ".safetensors")
 _NAMED = 5
+_OME_SUFFIXES = (".zarr", ".ome.zarr", ".ome.tif", ".ome.tiff")
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
@@ -30,7 +31,9 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     folders: list[Path] = []
     for path in (Path(one).expanduser() for one in paths):
-        if path.is_dir():
+        if is_zarr(path):
+            found.append(path)
+        elif path.is_dir():
             folders.append(path)
             found += _images_among(path.iterdir())
         elif path.is_file() or path.is_symlink():  # a broken link is reported as a failure
@@ -61,7 +64,7 @@ def not_read(paths: Iterable[str | Path]) -> tuple[str, ...]:
     """Return notes on files in folders that are not readable images."""
     notes = []
     for folder in (Path(one).expanduser() for one in paths):
-        if not folder.is_dir():
+        if not folder.is_dir() or is_zarr(folder):
             continue
         others = sorted(
             one.name
@@ -91,9 +94,10 @@ def _no_image(folders: Iterable[Path]) -> str:
 
 def _is_result_beside(path: Path) -> bool:
     """Return whether a file is named like a result of an image in the same folder."""
-    stem = next((path.stem.removesuffix(end) for end in _OWN if path.stem.endswith(end)), None)
+    name = path.stem.removesuffix(".ome")
+    stem = next((name.removesuffix(end) for end in _OWN if name.endswith(end)), None)
     return stem is not None and any(
-        path.with_name(stem + suffix).is_file() for suffix in IMAGE_SUFFIXES
+        path.with_name(stem + suffix).exists() for suffix in (*IMAGE_SUFFIXES, *_OME_SUFFIXES)
     )
 
 
@@ -101,8 +105,7 @@ def _images_among(paths: Iterable[Path]) -> list[Path]:
     return sorted(
         path
         for path in paths
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.stem.endswith(_OWN)
+        if not path.stem.removesuffix(".ome").endswith(_OWN)
         and not path.name.startswith(".")
-        and not path.is_dir()
+        and (is_zarr(path) or (path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()))
     )

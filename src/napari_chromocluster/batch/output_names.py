@@ -10,16 +10,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from napari_chromocluster.imaging.files import ImageError
+from napari_chromocluster.imaging.files import ImageError, image_stem
 from napari_chromocluster.imaging.io import is_stack, read_image
 
 #: Name of the results of a frame: the stack's name and the frame number.
 _FRAME = re.compile(r"(.+)_\d{3,}")
 #: Possible names of a file, simplest first.
 _WAYS: tuple[Callable[[Path], str], ...] = (
-    lambda file: file.stem,
-    lambda file: f"{file.parent.name}_{file.stem}",
-    lambda file: f"{file.parent.name}_{file.stem}_{file.suffix[1:]}",
+    image_stem,
+    lambda file: f"{file.parent.name}_{image_stem(file)}",
+    lambda file: f"{file.parent.name}_{image_stem(file)}_{file.suffix[1:]}",
     lambda file: "_".join(file.with_suffix("").parts[1:]) + f"_{file.suffix[1:]}",
 )
 

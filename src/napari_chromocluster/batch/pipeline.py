@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from napari_chromocluster.batch.files import BatchError, ResultFiles, check_image, writable_folder
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
 from napari_chromocluster.imaging.files import ImageError
-from napari_chromocluster.imaging.image_file import ImageFile, open_image
+from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import is_stack, provenance_tag_of, read_labels, write_labels
 from napari_chromocluster.imaging.normalization import Polarity
+from napari_chromocluster.imaging.planes import ImageFile
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.segmentation import FoundRegions, find_regions
 from napari_chromocluster.results.features_table import (
@@ -119,6 +120,8 @@ def classify_to_files(
     threshold: float | None = None,
     polarity: Polarity = "auto",
     pixel_size: float | None = None,
+    overlay: bool = True,
+    labels_as: str | None = None,
 ) -> ClassificationResult:
     """Classify one metaphase and write labels, table and overlay into a folder.
 
@@ -144,7 +147,11 @@ def classify_to_files(
         Whether chromosomes are darker or brighter than the background, if the regions are
         segmented.
     pixel_size : float, optional
-        Micrometers per pixel, for the scale bar.
+        Micrometers per pixel, for the scale bar and the copy of the labels.
+    overlay : bool
+        Whether to write an overlay.
+    labels_as : {"ome-tiff", "ome-zarr"}, optional
+        Format in which to also write the labels.
 
     Raises
     ------
@@ -176,18 +183,30 @@ def classify_to_files(
         if reviewed is not None:
             table = merge_tables(reviewed, table)
         limit = classifier.card.unsure_threshold if threshold is None else threshold
-        title = f"{name} — {classifier.name}"
-        figure = overlay_figure(
-            image, regions, table, threshold=limit, title=title, pixel_size=pixel_size
-        )
-        _put_labels(files, regions, came)
-        save_figure(files.overlay, figure)
+        figure = None
+        if overlay:
+            figure = overlay_figure(
+                image, regions, table, threshold=limit, title=f"{name} — {classifier.name}",
+                pixel_size=pixel_size,
+            )  # fmt: skip
+        _put_labels(files, regions, came, labels_as, pixel_size)
+        if figure is None:
+            files.overlay.unlink(missing_ok=True)  # of earlier results
+        else:
+            save_figure(files.overlay, figure)
+            figure.clear()  # its cycles would keep the image until Python looks for them
         write_table(files.regions, table)
     return ClassificationResult(table, regions, files, limit, seconds, left_out, familiarity)
 
 
 def segment_to_files(
-    image: NDArray[Any], name: str, folder: str | Path, **parameters: Any
+    image: NDArray[Any],
+    name: str,
+    folder: str | Path,
+    *,
+    pixel_size: float | None = None,
+    labels_as: str | None = None,
+    **parameters: Any,
 ) -> SegmentationResult:
     """Find the regions of one metaphase and write them into a folder.
 
@@ -202,6 +221,8 @@ def segment_to_files(
         Base name of the files.
     folder : path
         Created if necessary.
+    pixel_size, labels_as
+        As for `classify_to_files`.
     **parameters
         As for `segment_metaphase`.
 
@@ -226,7 +247,7 @@ def segment_to_files(
             removed = [path for path in (files.regions, files.overlay) if path.exists()]
         for path in removed:  # before the labels: an interruption leaves no contradiction
             path.unlink()
-        _put_labels(files, labels, FOUND)
+        _put_labels(files, labels, FOUND, labels_as, pixel_size)
     return SegmentationResult(labels, files.labels, tuple(removed), _counts(found))
 
 
@@ -317,10 +338,18 @@ def _check_labels_there(files: ResultFiles, labels: NDArray[Any], came: str) -> 
         )
 
 
-def _put_labels(files: ResultFiles, labels: NDArray[Any], came: str) -> None:
+def _put_labels(
+    files: ResultFiles,
+    labels: NDArray[Any],
+    came: str,
+    labels_as: str | None,
+    pixel_size: float | None,
+) -> None:
     # The given labels may be this very file: keep it, with its provenance tag.
     if not (files.labels.exists() and _is_there(files, labels)):
         write_labels(files.labels, labels, seal=came)
+    for path in files.label_copies(labels_as):
+        write_labels(path, labels, pixel_size=pixel_size)
 
 
 def _is_there(files: ResultFiles, labels: NDArray[Any]) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,26 @@ import pandas as pd
 from napari_chromocluster.batch.executors import Job, Outcome, cached_model, error_message, runner
 from napari_chromocluster.batch.files import BatchError, ResultFiles, writable_folder
 from napari_chromocluster.batch.images import find_images, not_read
+from napari_chromocluster.batch.merged_tables import (
+    check_parquet,
+    foreign_columns,
+    write_merged,
+    write_parquet,
+)
 from napari_chromocluster.batch.output_names import unique_names
 from napari_chromocluster.batch.pipeline import is_reviewed
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
-from napari_chromocluster.imaging.files import atomic_path
+from napari_chromocluster.imaging.files import atomic_path, size_and_change
 from napari_chromocluster.imaging.normalization import Polarity
-from napari_chromocluster.results.features_table import TableError, counts, read_table
-from napari_chromocluster.results.summary import sort_by_score
+from napari_chromocluster.results.features_table import TableError, read_table
+from napari_chromocluster.results.summary import MetaphaseSummary, rank, summarise
 
 _RECORDS, _SUMMARY = "batch.jsonl", "summary.csv"
 #: Increase this when files are read differently, to invalidate earlier results.
 _READING = 2
 _REGIONS, _CHART = "all_regions.csv", "summary_overlay.png"
+#: Maximum number of metaphases in the chart.
+_CHARTED = 2500
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,9 @@ def run_batch(
     threshold: float | None = None,
     channel: int | str | None = None,
     polarity: Polarity = "auto",
+    overlays: bool = True,
+    labels_as: str | None = None,
+    parquet: bool = False,
     progress: Callable[[int, int], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> BatchResult:
@@ -99,6 +110,13 @@ def run_batch(
         Channel of the chromosomes in multichannel files, see `open_image`.
     polarity : {"auto", "dark", "bright"}
         Whether chromosomes are darker or brighter than the background.
+    overlays : bool
+        Whether to write an overlay of each metaphase, which takes the most space.
+    labels_as : {"ome-tiff", "ome-zarr"}, optional
+        Format in which to also write the labels of each metaphase.
+    parquet : bool
+        Also write the summary and the merged tables as Parquet (extra ``parquet``), as always if
+        an earlier run did.
     progress : callable, optional
         Called with the number of files done and the total.
     tell : callable, optional
@@ -107,14 +125,13 @@ def run_batch(
     Returns
     -------
     BatchResult
-        Also written as ``summary.csv``, ``all_regions.csv`` and
-        ``summary_overlay.png``.
+        Also written as ``summary.csv``, ``all_regions.csv`` and ``summary_overlay.png``.
 
     Raises
     ------
     ImageError, BatchError
-        If there is no image, the folder cannot be written to, another batch is writing to it, or
-        there is no scheduler.
+        If there is no image, the folder cannot be written to, another batch is writing to it,
+        there is no scheduler, or an extra is missing.
     ModelFileError, RegistryError
         If the model cannot be used.
     """
@@ -128,12 +145,16 @@ def run_batch(
     named = [images] if isinstance(images, (str, Path)) else list(images)
     files = find_images(named)
     folder = Path(output).expanduser().resolve()
+    # Files of an earlier run must not contradict the CSV.
+    if parquet := parquet or (folder / _SUMMARY).with_suffix(".parquet").exists():
+        check_parquet()
     with writable_folder(folder), folder_lock(folder):
         records = _read_records(folder)
         settings = {
             "expected": expected, "threshold": threshold, "channel": channel, "polarity": polarity,
         }  # fmt: skip
-        jobs = _jobs(files, folder, model, device, settings, records)
+        written = {"overlay": overlays, "labels_as": labels_as}
+        jobs = _jobs(files, folder, model, device, settings, written, records)
         # A damaged model or a wrong device fails here, not once for every file; the
         # devices of a cluster's workers are not those of this machine.
         cached_model(jobs[0].model, device if scheduler is None else "cpu")
@@ -163,7 +184,7 @@ def run_batch(
                 for job, outcome in running.finish():
                     take_in(job, outcome)
                 raise
-        result = _summarise(folder, jobs, outcomes, expected, skipped)
+        result = _summarise(folder, jobs, outcomes, expected, skipped, parquet)
         return replace(result, notes=(*result.notes, *not_read(named)))
 
 
@@ -206,6 +227,7 @@ def _jobs(
     model: str | Path,
     device: str,
     settings: dict[str, Any],
+    written: dict[str, Any],
     records: dict[str, dict[str, Any]],
 ) -> list[Job]:
     from napari_chromocluster.models.registry import model_card, resolve_model
@@ -217,8 +239,7 @@ def _jobs(
     jobs = []
     for file, name in zip(files, unique_names(files, records), strict=True):
         try:
-            facts = file.stat()
-            size, changed = facts.st_size, facts.st_mtime_ns
+            size, changed = size_and_change(file)
         except OSError:  # missing, or a broken link: reported when it is read
             size, changed = -1, -1
         stamp = {
@@ -229,7 +250,8 @@ def _jobs(
             "reading": _READING,
             **settings,
         }
-        jobs.append(Job(str(file), name, str(folder), where, device, stamp, **settings))
+        job = Job(str(file), name, str(folder), where, device, stamp, **settings, **written)
+        jobs.append(job)
     return jobs
 
 
@@ -330,7 +352,12 @@ def _familiar(value: float | None) -> str:
 
 
 def _summarise(
-    folder: Path, jobs: list[Job], outcomes: dict[str, Outcome], expected: int | None, skipped: int
+    folder: Path,
+    jobs: list[Job],
+    outcomes: dict[str, Outcome],
+    expected: int | None,
+    skipped: int,
+    parquet: bool,
 ) -> BatchResult:
     """Rank all metaphases and write the tables and the chart of the whole batch."""
     from napari_chromocluster.results.figures import batch_chart, save_figure
@@ -348,29 +375,50 @@ def _summarise(
         kept += outcome.kept
         for part, reason in outcome.failures.items():
             failures[f"{job.image}, {part}" if part else job.image] = reason
-    tables: dict[str, pd.DataFrame] = {}
-    for frame, image in images.items():
-        try:
-            tables[frame] = read_table(ResultFiles.of(folder, frame).regions)
-        except TableError as error:  # finished before, and edited since
-            failures[image] = f"{frame}_regions.csv: {error}"
-    summary = sort_by_score(tables, expected)
+    regions = {frame: ResultFiles.of(folder, frame).regions for frame in images}
+
+    def tables() -> Iterator[tuple[str, pd.DataFrame]]:
+        """Read each table once, for the summary and the merged tables."""
+        for frame, path in regions.items():
+            try:
+                table = read_table(path)
+            except TableError as error:  # finished before, and edited since
+                failures[images[frame]] = f"{path.name}: {error}"
+                continue
+            summaries[frame] = summarise(table, expected)
+            yield frame, table
+
+    summaries: dict[str, MetaphaseSummary] = {}
+    read = tables()
+    with _reported(failures, folder / _REGIONS):
+        target = (folder / _REGIONS).with_suffix(".parquet") if parquet else None
+        write_merged(read, folder / _REGIONS, target, foreign_columns(regions.values()))
+    deque(read, maxlen=0)  # those that could not be merged are summarized all the same
+    summary = rank(summaries)
     summary["image"] = [images[name] for name in summary["metaphase"]]
     summary["familiar"] = [_familiar(familiarity.get(name)) for name in summary["metaphase"]]
-    works: dict[str, Callable[[], None]] = {
-        _SUMMARY: partial(_write_csv, folder / _SUMMARY, summary)
-    }
-    if tables:
-        named = [table.assign(metaphase=name) for name, table in tables.items()]
-        works[_REGIONS] = partial(_write_csv, folder / _REGIONS, pd.concat(named))
-        order = {name: counts(tables[name]) for name in summary["metaphase"]}
-        works[_CHART] = lambda: save_figure(folder / _CHART, batch_chart(order))
-    for name, work in works.items():
-        try:
-            work()
-        except Exception as error:  # the failed images are listed all the same
-            failures[str(folder / name)] = error_message(error)
+    with _reported(failures, folder / _SUMMARY):
+        _write_csv(folder / _SUMMARY, summary)
+        if parquet:
+            words = summary["familiar"].map({"true": True, "false": False}).astype("boolean")
+            typed = summary.assign(familiar=words)
+            write_parquet((folder / _SUMMARY).with_suffix(".parquet"), typed)
+    best = list(summary["metaphase"][:_CHARTED])
+    if len(best) < len(summary):
+        notes.append(f"{_CHART} shows the best {len(best)} of {len(summary)} metaphases.")
+    if best:
+        with _reported(failures, folder / _CHART):
+            save_figure(folder / _CHART, batch_chart({one: summaries[one].counts for one in best}))
     return BatchResult(summary, failures, skipped, tuple(kept), tuple(notes))
+
+
+@contextmanager
+def _reported(failures: dict[str, str], path: Path) -> Iterator[None]:
+    """List any error as a failure of a file; the failed images are listed all the same."""
+    try:
+        yield
+    except Exception as error:
+        failures[str(path)] = error_message(error)
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

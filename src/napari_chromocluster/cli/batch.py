@@ -13,6 +13,7 @@ from napari_chromocluster.cli.options import (
     Channel,
     Device,
     Json,
+    LabelsAs,
     Model,
     Output,
     Polarity,
@@ -54,6 +55,13 @@ def batch(
     threshold: Threshold = None,
     channel: Channel = None,
     polarity: Polarity = "auto",
+    no_overlays: Annotated[
+        bool, typer.Option("--no-overlays", help="Write no picture of each metaphase.")
+    ] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Also write the tables of the batch as Parquet.")
+    ] = False,
+    labels_as: LabelsAs = None,
     as_json: Json = False,
 ) -> None:
     """Classify many metaphases and rank them; finished ones are skipped.
@@ -82,6 +90,9 @@ def batch(
             threshold=threshold,
             channel=channel,
             polarity=polarity,
+            overlays=not no_overlays,
+            labels_as=labels_as,
+            parquet=parquet,
             progress=progress_line("images"),
             tell=None if on_terminal else partial(print, file=sys.stderr, flush=True),
         )

@@ -14,6 +14,7 @@ from napari_chromocluster.cli.options import (
     Expected,
     Image,
     Json,
+    LabelsAs,
     Model,
     Output,
     Polarity,
@@ -54,6 +55,7 @@ def classify(
         bool,
         typer.Option("--crops", help="IMAGE is a folder of crops that hold one region each."),
     ] = False,
+    labels_as: LabelsAs = None,
     as_json: Json = False,
 ) -> None:
     """Classify the regions of a metaphase: labels, table and overlay."""
@@ -70,6 +72,7 @@ def classify(
     check_model(model)
     check_output(output)
     from napari_chromocluster.batch import classify_to_files, read_frame
+    from napari_chromocluster.imaging.files import image_stem
     from napari_chromocluster.imaging.io import read_labels
 
     opened = read_frame(image, channel)
@@ -82,13 +85,13 @@ def classify(
 
     classifier = load_model(model, device)
     done = classify_to_files(
-        pixels, image.stem, output, classifier, labels=regions, select=chosen,
+        pixels, image_stem(image), output, classifier, labels=regions, select=chosen,
         expected=expected or None, threshold=threshold, polarity=polarity,
-        pixel_size=opened.pixel_size,
+        pixel_size=opened.pixel_size, labels_as=labels_as,
     )  # fmt: skip
     result = summary_of(done, classifier, whole=chosen is None, expected=expected or None)
     if explain:
-        path = output / f"{image.stem}_explanation.tif"
+        path = output / f"{image_stem(image)}_explanation.tif"
         _write_explanation(
             path, classifier.explain(pixels, done.labels, chosen, expected=expected or None)
         )

@@ -47,6 +47,7 @@ def demo(
     check_model(model)
     check_output(output)
     from napari_chromocluster.batch import classify_to_files, read_frame
+    from napari_chromocluster.imaging.files import image_stem
     from napari_chromocluster.models.classifier import load_model
 
     if image is None:
@@ -55,7 +56,7 @@ def demo(
     print_notes(opened.notes)
     classifier = load_model(model, device)
     done = classify_to_files(
-        opened.pixels, image.stem, output, classifier, pixel_size=opened.pixel_size
+        opened.pixels, image_stem(image), output, classifier, pixel_size=opened.pixel_size
     )
     result = summary_of(done, classifier)
     if as_json:

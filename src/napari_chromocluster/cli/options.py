@@ -12,7 +12,9 @@ import typer
 
 from napari_chromocluster.imaging.files import ImageError
 
-Image = Annotated[Path, typer.Argument(help="Metaphase image: TIFF, PNG, JPEG or BMP.")]
+Image = Annotated[
+    Path, typer.Argument(help="Metaphase image: TIFF, PNG, JPEG, BMP or an OME-Zarr folder.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 Model = Annotated[str, typer.Option(help="Name in the model list, or a model file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -25,6 +27,10 @@ Channel = Annotated[
 Polarity = Annotated[
     Literal["auto", "dark", "bright"],
     typer.Option(help="Chromosomes are dark or bright (auto: found by itself)."),
+]
+LabelsAs = Annotated[
+    Literal["ome-tiff", "ome-zarr"] | None,
+    typer.Option(help="Also write the label image in this format."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threshold = Annotated[

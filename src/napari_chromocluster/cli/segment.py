@@ -11,6 +11,7 @@ from napari_chromocluster.cli.options import (
     Channel,
     Image,
     Json,
+    LabelsAs,
     Output,
     Polarity,
     check_output,
@@ -43,6 +44,7 @@ def segment(
     ] = None,
     channel: Channel = None,
     polarity: Polarity = "auto",
+    labels_as: LabelsAs = None,
     as_json: Json = False,
 ) -> None:
     """Find the regions of a metaphase and write them as a label image."""
@@ -51,6 +53,7 @@ def segment(
     check_image(image)
     check_output(output)
     from napari_chromocluster.batch import read_frame, segment_to_files
+    from napari_chromocluster.imaging.files import image_stem
 
     chosen: dict[str, Any] = {
         "smallest_region": smallest,
@@ -63,7 +66,10 @@ def segment(
     print_notes(opened.notes)
     # Options that are not given keep the defaults of the segmentation.
     given = {name: value for name, value in chosen.items() if value is not None}
-    done = segment_to_files(opened.pixels, image.stem, output, **given)
+    done = segment_to_files(
+        opened.pixels, image_stem(image), output, pixel_size=opened.pixel_size,
+        labels_as=labels_as, **given,
+    )  # fmt: skip
     found = int(done.labels.max(initial=0))
     if as_json:
         removed = [str(path) for path in done.removed]

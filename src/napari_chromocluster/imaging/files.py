@@ -10,18 +10,42 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 #: Suffixes of files that `imaging.io.read_image` reads.
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 
 
+#: Files that make a folder an array or a group of Zarr.
+_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray")
+
+
 class ImageError(ValueError):
     """A file that is not an image, is truncated, or cannot be written."""
 
 
+def is_zarr(path: str | Path) -> bool:
+    """Return whether a path is a folder in the Zarr format."""
+    folder = Path(path)
+    return folder.is_dir() and any((folder / mark).is_file() for mark in _ZARR_MARKS)
+
+
+def image_stem(path: str | Path) -> str:
+    """Return the name of an image without suffix; ``m`` for the folder ``m.ome.zarr``."""
+    name = Path(path)
+    return name.stem.removesuffix(".ome") if name.suffix.lower() == ".zarr" else name.stem
+
+
+def size_and_change(path: Path) -> tuple[int, int]:
+    """Return the bytes of a file, or of all files in a Zarr folder, and the last change in ns."""
+    files = [one for one in path.rglob("*") if one.is_file()] if is_zarr(path) else [path]
+    facts = [one.stat() for one in files]
+    return sum(one.st_size for one in facts), max(one.st_mtime_ns for one in facts)
+
+
 def check_file(path: str | Path, what: str) -> Path:
-    """Check that a file exists.
+    """Check that a file, or an OME-Zarr folder, exists.
 
     Parameters
     ----------
@@ -33,9 +57,11 @@ def check_file(path: str | Path, what: str) -> Path:
     Raises
     ------
     ImageError
-        If it does not exist, or is a folder.
+        If it does not exist, or is another folder.
     """
     file = Path(path)
+    if is_zarr(file):
+        return file
     if file.is_dir():
         raise ImageError(f"{file} is a folder, not {what}: name a file in it.")
     if file.is_symlink() and not file.is_file():
@@ -71,6 +97,27 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder next to a Zarr folder, and rename it to that on success.
+
+    Raises
+    ------
+    ImageError
+        If another folder or file has that name, or the parent cannot be written to.
+    """
+    target = Path(path)
+    if target.exists() and not is_zarr(target):
+        raise ImageError(f"{target} is not an OME-Zarr folder: move it away.")
+    check_writable(target.parent)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as place:
+        new = Path(place, "new")
+        yield new
+        if target.exists():
+            target.replace(Path(place, "old"))
+        new.replace(target)
 
 
 def check_writable(folder: str | Path) -> None:

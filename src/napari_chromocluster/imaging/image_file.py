@@ -1,11 +1,10 @@
-"""Microscope image files: select the planes of metaphases, channels and slices."""
+"""Microscope image files and their metadata: TIFF, OME-TIFF, OME-Zarr, PNG, JPEG, BMP."""
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,68 +13,22 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
-from napari_chromocluster.imaging.files import TIFF_SUFFIXES, ImageError
+from napari_chromocluster.imaging.files import TIFF_SUFFIXES, ImageError, is_zarr
 from napari_chromocluster.imaging.io import check_complete, decoding
-from napari_chromocluster.imaging.normalization import stained_area, subsample, to_grayscale
+from napari_chromocluster.imaging.ome_zarr import ome_zarr_pixel_size, open_ome_zarr
+from napari_chromocluster.imaging.planes import (
+    ImageFile,
+    Plane,
+    Planes,
+    channel_place,
+    choose_planes,
+    plausible_size,
+)
 
 #: Maximum size of a thumbnail, relative to the pixels of the image.
 _THUMBNAIL = 0.2
-#: Names of the channel that shows all chromosomes.
-_COUNTERSTAINS = ("dapi", "hoechst", "counterstain", "giemsa", "propidium")
-#: Minimum correlation of neighboring slices of a focus stack of one metaphase.
-_SAME_FIELD = 0.5
-#: Micrometers per unit of length, and the range of plausible pixel sizes in µm.
-_MICROMETRES = {
-    "nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
-    "\\u00b5m": 1.0, "mm": 1e3, "cm": 1e4, "inch": 25_400.0, "in": 25_400.0, "m": 1e6,
-}  # fmt: skip
-_SENSIBLE = (0.005, 5.0)
 _COLORS = ("red", "green", "blue")
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """The content of an image file.
-
-    Attributes
-    ----------
-    pixels : (H, W), (H, W, 3 | 4), (N, H, W) or (N, H, W, 3 | 4) array
-        One metaphase or a stack of them, in one channel or in color.
-    channels : tuple of str
-        Names of all channels; empty if there is only one.
-    channel : int or None
-        The channel that was read, counted from 1.
-    pixel_size : float or None
-        Micrometers per pixel, if known.
-    notes : tuple of str
-        Sentences about automatic choices, for the user.
-    """
-
-    pixels: NDArray[Any]
-    channels: tuple[str, ...] = ()
-    channel: int | None = None
-    pixel_size: float | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """One plane of a file: its frame, slice and channel, and a function that reads it."""
-
-    frame: tuple[int, ...]
-    z: int
-    channel: int
-    read: Callable[[], NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class _Planes:
-    planes: list[_Plane]
-    names: tuple[str, ...] = ()
-    #: Whether slices are certainly a focus stack; otherwise they may be metaphases.
-    focus: bool = False
 
 
 def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
@@ -84,7 +37,7 @@ def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
     Parameters
     ----------
     path : path
-        TIFF, PNG, JPEG or BMP.
+        TIFF, PNG, JPEG, BMP or an OME-Zarr folder.
     channel : int or str, optional
         Channel to read: its number, from 1, its name or part of it, or a color of an RGB image.
         By default the one named after a counterstain such as DAPI, else the one with the
@@ -100,8 +53,12 @@ def open_image(path: str | Path, channel: int | str | None = None) -> ImageFile:
         If the file is missing, not an image, truncated, or has no such channel.
     """
     with decoding(path, "an image") as file:
-        tiff = file.suffix.lower() in TIFF_SUFFIXES
-        opened = _open_tiff(file, channel) if tiff else _open_picture(file)
+        if is_zarr(file):
+            opened = open_ome_zarr(file, channel)
+        elif file.suffix.lower() in TIFF_SUFFIXES:
+            opened = _open_tiff(file, channel)
+        else:
+            opened = _open_picture(file)
         return _one_color(opened, channel, file.name)
 
 
@@ -127,7 +84,7 @@ def _open_tiff(file: Path, channel: int | str | None) -> ImageFile:
         check_complete(tiff, file)
         first = tiff.pages.first
         found = _ome_planes(tiff, file) or _series_planes(tiff, file)
-        chosen = _chosen(found, file, channel)
+        chosen = choose_planes(found, file, channel)
         size = _ome_pixel_size(tiff) or _tiff_pixel_size(tiff)
         turned = int(getattr(first.tags.get("Orientation"), "value", 1) or 1)
     return replace(
@@ -148,9 +105,9 @@ def _orientation_note(name: str, orientation: int) -> tuple[str, ...]:
 # ------------------------------------------------------------------- planes of a TIFF
 
 
-def _series_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes:
+def _series_planes(tiff: tifffile.TiffFile, file: Path) -> Planes:
     """Return the planes of all series of one size, by the axes in the metadata."""
-    planes: list[_Plane] = []
+    planes: list[Plane] = []
     first, *others = tiff.series
     same = [first, *(one for one in others if _size(one) == _size(first))]
     # Many files also contain a thumbnail.
@@ -163,7 +120,7 @@ def _series_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes:
         planes += _planes_of(series, number)
     imagej = tiff.imagej_metadata or {}
     names = _imagej_names(imagej, 1 + max(plane.channel for plane in planes))
-    return _Planes(planes, names)  # in ImageJ the metaphases of a plain stack are also slices
+    return Planes(planes, names)  # in ImageJ the metaphases of a plain stack are also slices
 
 
 def _size(series: Any) -> tuple[int, int]:
@@ -171,7 +128,7 @@ def _size(series: Any) -> tuple[int, int]:
     return sizes.get("Y", 1), sizes.get("X", 1)
 
 
-def _planes_of(series: Any, number: int) -> list[_Plane]:
+def _planes_of(series: Any, number: int) -> list[Plane]:
     page = series.keyframe
     pixels, axes = series.asarray(), series.axes
     samples = "S"
@@ -191,7 +148,7 @@ def _planes_of(series: Any, number: int) -> list[_Plane]:
         at = dict(zip(outer, place, strict=True))
         frame = (number, *(at[axis] for axis in outer if axis not in "CZ"))
         plane = _shown(pixels[place], page)
-        planes.append(_Plane(frame, at.get("Z", 0), at.get("C", 0), _given(plane)))
+        planes.append(Plane(frame, at.get("Z", 0), at.get("C", 0), _given(plane)))
     return planes
 
 
@@ -266,12 +223,12 @@ def _ome_pixels(tiff: tifffile.TiffFile) -> list[ElementTree.Element]:
     return [pixels for image in images for pixels in _children(image, "Pixels")]
 
 
-def _ome_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes | None:
+def _ome_planes(tiff: tifffile.TiffFile, file: Path) -> Planes | None:
     """Return the planes of this file according to its OME-XML; None if there are none."""
     root = _ome_root(tiff)
     if root is None:
         return None
-    planes: dict[int, _Plane] = {}
+    planes: dict[int, Plane] = {}
     names: tuple[str, ...] = ()
     for field, pixels in enumerate(_ome_pixels(tiff)):
         entries = _children(pixels, "Channel")
@@ -298,7 +255,7 @@ def _ome_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes | None:
                 for axis in order:
                     rest, at[axis] = divmod(rest, sizes[axis])
                 read = _page_reader(tiff, page + number)
-                planes[page + number] = _Plane((field, at["T"]), at["Z"], at["C"], read)
+                planes[page + number] = Plane((field, at["T"]), at["Z"], at["C"], read)
     if not planes:
         return None
     shapes = {tuple(tiff.pages[page].shape[:2]) for page in planes}
@@ -306,7 +263,7 @@ def _ome_planes(tiff: tifffile.TiffFile, file: Path) -> _Planes | None:
         raise ImageError(
             f"{file.name} holds pictures of different sizes: save each as a file of its own."
         )
-    return _Planes(list(planes.values()), names, focus=True)
+    return Planes(list(planes.values()), names, focus=True)
 
 
 def _is_here(data: ElementTree.Element, root: ElementTree.Element, file: Path) -> bool:
@@ -330,113 +287,20 @@ def _page_reader(tiff: tifffile.TiffFile, number: int) -> Callable[[], NDArray[A
     return read
 
 
-# ------------------------------------------------------------------- selection
-
-
-def _chosen(found: _Planes, file: Path, channel: int | str | None) -> ImageFile:
-    """Read the planes of one channel, in each frame only the sharpest of a focus stack."""
-    planes = found.planes
-    numbers = sorted({plane.channel for plane in planes})
-    names = tuple(
-        found.names[number] if number < len(found.names) else f"channel {number + 1}"
-        for number in numbers
-    )
-    notes: list[str] = []
-    place = 0
-    if len(numbers) > 1:
-        if channel is None:
-            place = _counterstain(names, [_example(planes, number) for number in numbers])
-            notes.append(
-                f"{file.name} has {len(numbers)} channels ({', '.join(names)}): channel "
-                f"{place + 1} was read; choose another if it does not show the chromosomes."
-            )
-        else:
-            place = _channel_place(channel, names, file.name)
-    frames: dict[tuple[int, ...], list[_Plane]] = {}
-    for plane in sorted(planes, key=lambda one: (one.frame, one.z)):
-        if plane.channel == numbers[place]:
-            frames.setdefault(plane.frame, []).append(plane)
-    pictures = []
-    for slices in frames.values():
-        read = [plane.read() for plane in slices]
-        if len(read) > 1 and (found.focus or _one_field(read)):
-            best = int(np.argmax([_sharpness(one) for one in read]))
-            notes.append(f"{file.name}: the sharpest of {len(read)} slices, {best + 1}, was used.")
-            read = [read[best]]
-        pictures += read
-    if len({one.shape for one in pictures}) > 1:
-        raise ImageError(
-            f"{file.name} holds pictures of different kinds: save each as a file of its own."
-        )
-    if pictures[0].ndim not in (2, 3) or 0 in pictures[0].shape:
-        raise ImageError(f"{file.name} is not a two-dimensional image: save it in another format.")
-    if len(notes) > 4:
-        notes = [*notes[:3], f"{file.name}: the same for {len(notes) - 3} more frames."]
-    pixels = pictures[0] if len(pictures) == 1 else np.stack(pictures)
-    several = len(numbers) > 1
-    return ImageFile(
-        pixels, names if several else (), place + 1 if several else None, None, tuple(notes)
-    )
-
-
-def _channel_place(channel: int | str, names: Sequence[str], file: str) -> int:
-    """Return the index of a channel given by its name, part of it, or its number from 1."""
-    word = str(channel).strip().casefold()
-    folded = [name.casefold() for name in names]
-    if word in folded:
-        return folded.index(word)
-    if word.isdecimal() and 1 <= int(word) <= len(names):
-        return int(word) - 1
-    partly = [place for place, name in enumerate(folded) if word and word in name]
-    if len(partly) == 1 and not word.isdecimal():
-        return partly[0]
-    listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1))
-    raise ImageError(f"{file} has no channel {channel!r}: it has {listed}.")
-
-
-def _example(planes: Iterable[_Plane], channel: int) -> Callable[[], NDArray[Any]]:
-    """Return the reader of the middle slice of the first frame of a channel."""
-    mine = [plane for plane in planes if plane.channel == channel]
-    first = min(plane.frame for plane in mine)
-    slices = sorted((one for one in mine if one.frame == first), key=lambda one: one.z)
-    return slices[len(slices) // 2].read
-
-
-def _counterstain(names: Sequence[str], examples: Sequence[Callable[[], NDArray[Any]]]) -> int:
-    """Return the channel of all chromosomes: by its name, else by the largest stained area."""
-    for word in _COUNTERSTAINS:
-        for place, name in enumerate(names):
-            if word in name.casefold():
-                return place
-    return int(np.argmax([stained_area(to_grayscale(read())) for read in examples]))
-
-
-def _one_field(slices: Sequence[NDArray[Any]]) -> bool:
-    """Return whether slices are a focus stack of one metaphase, not several metaphases."""
-    flat = [ndimage.gaussian_filter(subsample(to_grayscale(one)), 2).ravel() for one in slices]
-    if any(float(np.ptp(one)) == 0 for one in flat):
-        return False
-    pairs = itertools.pairwise(flat)
-    return bool(np.median([np.corrcoef(a, b)[0, 1] for a, b in pairs]) > _SAME_FIELD)
-
-
-def _sharpness(pixels: NDArray[Any]) -> float:
-    gray = ndimage.gaussian_filter(to_grayscale(pixels), 1)
-    return float(ndimage.laplace(gray).var())
-
-
 # ------------------------------------------------------------------- size of a pixel
 
 
 def pixel_size(path: str | Path) -> float | None:
     """Return the micrometers per pixel of an image file, if known, without reading its pixels."""
     file = Path(path)
-    if file.suffix.lower() not in TIFF_SUFFIXES or not file.is_file():
-        return None
     try:
+        if is_zarr(file):
+            return ome_zarr_pixel_size(file)
+        if file.suffix.lower() not in TIFF_SUFFIXES or not file.is_file():
+            return None
         with tifffile.TiffFile(file, is_ome=False) as tiff:
             return _ome_pixel_size(tiff) or _tiff_pixel_size(tiff)
-    except (OSError, ValueError, tifffile.TiffFileError):
+    except (OSError, ValueError, KeyError, tifffile.TiffFileError):
         return None
 
 
@@ -446,7 +310,7 @@ def _ome_pixel_size(tiff: tifffile.TiffFile) -> float | None:
             size = float(pixels.get("PhysicalSizeX", ""))
         except ValueError:
             continue
-        return _sensible(size, pixels.get("PhysicalSizeXUnit", "µm"))
+        return plausible_size(size, pixels.get("PhysicalSizeXUnit", "µm"))
     return None
 
 
@@ -458,14 +322,9 @@ def _tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
         unit = {2: "inch", 3: "cm"}.get(int(page.resolutionunit or 1), "")
     try:
         numerator, denominator = page.tags["XResolution"].value
-        return _sensible(denominator / numerator, unit)
+        return plausible_size(denominator / numerator, unit)
     except (KeyError, ZeroDivisionError, TypeError, ValueError):
         return None
-
-
-def _sensible(size: float, unit: str) -> float | None:
-    micrometres = size * _MICROMETRES.get(unit.strip().casefold(), float("nan"))
-    return micrometres if _SENSIBLE[0] <= micrometres <= _SENSIBLE[1] else None
 
 
 # ------------------------------------------------------------------- PNG, JPEG, BMP
@@ -508,5 +367,5 @@ def _one_color(opened: ImageFile, channel: int | str | None, name: str) -> Image
     pixels = opened.pixels
     if channel is None or opened.channels or pixels.ndim < 3 or pixels.shape[-1] not in (3, 4):
         return opened
-    place = _channel_place(channel, _COLORS, name)
+    place = channel_place(channel, _COLORS, name)
     return replace(opened, pixels=pixels[..., place], channels=_COLORS, channel=place + 1)

@@ -13,7 +13,13 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_chromocluster.imaging.files import TIFF_SUFFIXES, ImageError, atomic_path, check_file
+from napari_chromocluster.imaging.files import (
+    TIFF_SUFFIXES,
+    ImageError,
+    atomic_path,
+    check_file,
+    is_zarr,
+)
 
 #: First word of the software tag of label images written by this program.
 _SEAL = "napari-chromocluster"
@@ -27,7 +33,7 @@ def is_stack(image: Any) -> bool:
 def read_image(path: str | Path, channel: int | str | None = None) -> NDArray[Any]:
     """Read a metaphase image or a stack of them.
 
-    TIFF (palette, 12 bit, tiled, several pages, ImageJ, OME), PNG, JPEG and BMP.
+    TIFF (palette, 12 bit, tiled, several pages, ImageJ, OME), PNG, JPEG, BMP and OME-Zarr.
 
     Parameters
     ----------
@@ -106,7 +112,11 @@ def read_labels(path: str | Path) -> NDArray[Any]:
         If the file is not an image of whole numbers in one channel.
     """
     with decoding(path, "a label image") as file:
-        if file.suffix.lower() in TIFF_SUFFIXES:
+        if is_zarr(file):
+            from napari_chromocluster.imaging.ome_zarr import read_zarr_array
+
+            labels = _squeezed(read_zarr_array(file), file)
+        elif file.suffix.lower() in TIFF_SUFFIXES:
             # Read only this file of a multi-file OME-TIFF.
             with tifffile.TiffFile(file, is_ome=False) as tiff:
                 check_complete(tiff, file)
@@ -131,23 +141,36 @@ def _whole_numbers(labels: NDArray[Any]) -> NDArray[Any]:
     return filled.astype(np.int64) if (filled == np.floor(filled)).all() else labels
 
 
-def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None) -> None:
-    """Write a label image as TIFF or PNG, in the smallest integer type that holds it.
+def write_labels(
+    path: str | Path,
+    labels: NDArray[Any],
+    seal: str | None = None,
+    pixel_size: float | None = None,
+) -> None:
+    """Write a label image as TIFF, OME-TIFF, OME-Zarr or PNG, in the smallest integer type.
 
     Parameters
     ----------
     path : path
-        ``.tif``, ``.tiff`` or ``.png`` (up to 65535 labels).
+        ``.tif``, ``.tiff``, ``.ome.tif``, ``.ome.tiff``, ``.ome.zarr`` or ``.png`` (up to 65535
+        labels).
     labels : (H, W) or (N, H, W) integer array
         0 is background; negative values, which other programs use for ignored pixels, become 0.
     seal : str, optional
         One word on the origin of the labels, for a TIFF.  `provenance_tag_of` returns it as long
         as the file is unchanged.
+    pixel_size : float, optional
+        Micrometers per pixel, for OME-TIFF and OME-Zarr.
     """
     array = np.asarray(labels)
     array = np.maximum(array, 0) if array.dtype.kind == "i" else array
     top = int(array.max()) if array.size else 0
     small = array.astype(np.uint16 if top < 1 << 16 else np.uint32 if top < 1 << 32 else np.uint64)
+    if Path(path).suffix.lower() == ".zarr":
+        from napari_chromocluster.imaging.ome_zarr import write_ome_zarr_labels
+
+        write_ome_zarr_labels(Path(path), small, pixel_size)
+        return
     with atomic_path(path) as temporary:
         if temporary.suffix.lower() == ".png":
             if small.dtype != np.uint16 or small.ndim != 2:
@@ -157,9 +180,18 @@ def write_labels(path: str | Path, labels: NDArray[Any], seal: str | None = None
             Image.fromarray(small).save(temporary)
         else:
             software = None if seal is None else f"{_SEAL} {seal} {_digest(small)}"
+            ome = Path(path).stem.lower().endswith(".ome")
             tifffile.imwrite(
-                temporary, small, photometric="minisblack", compression="zlib", software=software
-            )
+                temporary, small, photometric="minisblack", compression="zlib", software=software,
+                ome=ome, metadata=_ome_metadata(small.ndim, pixel_size) if ome else {},
+            )  # fmt: skip
+
+
+def _ome_metadata(dimensions: int, pixel_size: float | None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": "TYX"[-dimensions:]}
+    for axis in "XY" if pixel_size is not None else "":
+        metadata |= {f"PhysicalSize{axis}": pixel_size, f"PhysicalSize{axis}Unit": "µm"}
+    return metadata
 
 
 def provenance_tag_of(path: str | Path) -> str | None:

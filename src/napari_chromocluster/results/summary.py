@@ -164,17 +164,20 @@ def sort_by_score(
     DataFrame
         ``metaphase``, ``score``, ``chromosomes`` and a column of counts per type.
     """
-    rows = []
-    for name, table in tables.items():
-        summary = summarise(table, expected)
-        rows.append(
-            {
-                "metaphase": name,
-                "score": summary.score,
-                "chromosomes": summary.chromosomes,
-                **{str(kind): number for kind, number in summary.counts.items()},
-            }
-        )
+    return rank({name: summarise(table, expected) for name, table in tables.items()})
+
+
+def rank(summaries: Mapping[str, MetaphaseSummary]) -> pd.DataFrame:
+    """Return a table like `sort_by_score`, of metaphases that are summarized already."""
+    rows = [
+        {
+            "metaphase": name,
+            "score": summary.score,
+            "chromosomes": summary.chromosomes,
+            **{str(kind): number for kind, number in summary.counts.items()},
+        }
+        for name, summary in summaries.items()
+    ]
     columns = ["metaphase", "score", "chromosomes", *(str(kind) for kind in ClusterType)]
     out = pd.DataFrame(rows, columns=columns)
     return out.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)

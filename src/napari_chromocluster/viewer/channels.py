@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_chromocluster.imaging.files import IMAGE_SUFFIXES, ImageError
-from napari_chromocluster.imaging.image_file import ImageFile, may_hold_planes, open_image
+from napari_chromocluster.imaging.image_file import may_hold_planes, open_image
+from napari_chromocluster.imaging.planes import ImageFile
 from napari_chromocluster.viewer.layers import (
     CHANNEL,
     SOURCE,

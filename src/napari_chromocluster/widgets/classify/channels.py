@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from napari_chromocluster.imaging.image_file import ImageFile, open_image
+from napari_chromocluster.imaging.image_file import open_image
+from napari_chromocluster.imaging.planes import ImageFile
 from napari_chromocluster.viewer.channels import (
     channel_layer,
     channel_of,
