@@ -31,12 +31,10 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     folders: list[Path] = []
     for path in (Path(one).expanduser() for one in paths):
-        if is_zarr(path):
-            found.append(path)
-        elif path.is_dir():
+        if path.is_dir() and not is_zarr(path):
             folders.append(path)
             found += _images_among(path.iterdir())
-        elif path.is_file() or path.is_symlink():  # a broken link is reported as a failure
+        elif path.exists() or path.is_symlink():  # a broken link is reported as a failure
             if not _is_result_beside(path):
                 found.append(path)
         elif matches := _matches(path):
