@@ -23,8 +23,8 @@ demo: env
 	@bash tools/with_display.sh --optional $(VENV)/bin/chromocluster demo $(if $(IMAGE),"$(IMAGE)") --output "$(OUT)"
 
 lint: env
-	$(VENV)/bin/ruff check src tests tools benchmarks docs
-	$(VENV)/bin/ruff format --check src tests tools benchmarks docs
+	$(VENV)/bin/ruff check src tests recipes benchmarks docs
+	$(VENV)/bin/ruff format --check src tests recipes benchmarks docs
 
 types: env
 	$(VENV)/bin/mypy
@@ -34,14 +34,15 @@ types: env
 test: lint types
 	$(TESTS) -m "not slow"
 
+# Also the slow tests, and those of the recipe of the embedded model.
 check: lint types
-	$(TESTS)
+	$(TESTS) tests src/napari_chromocluster recipes
 
 benchmark: env
 	bash tools/with_display.sh $(PY) benchmarks/performance.py $(DATA)
 
 model: env
-	$(PY) tools/make_model.py $(DATA) $(WORK) --target $(WORK)/three_networks.safetensors
+	$(PY) recipes/default_model/make_model.py $(DATA) $(WORK) --target $(WORK)/three_networks.safetensors
 
 pictures: env
 	bash tools/with_display.sh $(PY) docs/make_pictures.py

@@ -28,7 +28,7 @@ from napari_chromocluster.results.annotated_crops import AnnotatedCrops, load_an
 from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
 from napari_chromocluster.results.metrics import evaluate_predictions
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "default_model"))
 from held_out import SETS, part
 
 

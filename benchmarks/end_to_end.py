@@ -31,7 +31,7 @@ from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.results.summary import estimate_chromosomes
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "default_model"))
 from segmentation import enlarged
 
 from box_annotations import annotate

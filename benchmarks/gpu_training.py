@@ -35,7 +35,7 @@ _COMPACT = preset("default").replace(
     base_model=None,
     backbone="compact",
     stages=(StageConfig("fine", 3, 1e-3, 1e-3, image_size=128),),
-    augment="wide",
+    augment="full",
     composed_clusters=100,
     stop_after=0,
     way_back=False,
@@ -65,7 +65,7 @@ def agreement(device: str) -> None:
 def batch_times(config: TrainingConfig, run: Run, device: str, rounds: int = 20) -> None:
     """Tell how long a batch takes to make on the CPU and on the device."""
     data = prepare_data(config, run)
-    plan = DrawPlan(data.train, data.n_real, config, data.sources)
+    plan = DrawPlan(data.train, data.n_real, config)
     for where in ("cpu", device):
         batches = TrainingBatches(data.train, plan, config, config.stages[0], 0, where)
         times = []

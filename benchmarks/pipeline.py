@@ -32,7 +32,7 @@ from napari_chromocluster.models.classifier import ClusterClassifier, load_model
 from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.network import build_network
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "default_model"))
 from held_out import part
 
 NAME = "gband_metaphases"

@@ -36,7 +36,7 @@ from napari_chromocluster.viewer.overlay import show_overlay
 from napari_chromocluster.viewer.settings import preferences
 from napari_chromocluster.widgets.review.widget import ReviewWidget
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "default_model"))
 from held_out import part
 
 NAME = "mfish"

@@ -30,7 +30,7 @@ from napari_chromocluster.training.runs.run_folder import Run
 def plain_loop(config: TrainingConfig, run: Run) -> float:
     """Return the median seconds of a batch in a plain loop."""
     data = prepare_data(config, run)
-    plan = DrawPlan(data.train, data.n_real, config, data.sources)
+    plan = DrawPlan(data.train, data.n_real, config)
     batches = TrainingBatches(data.train, plan, config, config.stages[0], 0, "cpu")
     network = build_network(config.backbone, n_classes=5).train()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)

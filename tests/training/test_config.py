@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from napari_chromocluster.training.config import (
@@ -40,11 +42,8 @@ def test_paper_preset_is_the_papers():
         ({"seed": -1}, "whole number from 0, not -1"),
         ({"fold": 2}, "Fold 2"),
         ({"composed_share": 2.0}, "Shares"),
-        ({"grown_share": -0.1}, "Shares"),
-        ({"debris_share": 1.5}, "Shares"),
-        ({"teacher_share": 1.1}, "Shares.*teacher"),
-        ({"augment": "wild"}, "no augmentation 'wild': choose wide, "),
-        ({"monitor": "luck"}, "no monitored metric 'luck': .*likelihood"),
+        ({"augment": "wild"}, "no augmentation 'wild': choose full, "),
+        ({"monitor": "luck"}, "no monitored metric 'luck': choose macro_sensitivity, accuracy"),
         ({"type_shares": {"double": 1.0}}, "Unknown cluster type"),
         ({"stages": (StageConfig("x", 1, 0, 0, image_size=4),)}, "image size"),
     ],
@@ -77,6 +76,29 @@ def test_a_file_that_is_no_configuration_is_told_in_a_sentence(content, words, t
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=words):
         TrainingConfig.read(path)
+
+
+def older(**values):
+    return json.dumps(json.loads(preset("quick").to_json()) | values)
+
+
+def test_removed_settings_without_effect_are_ignored():
+    text = older(near_misses=0.0, source_balance=0, teacher=None, teacher_share=0.5)
+    assert TrainingConfig.from_json(text) == preset("quick")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"near_misses": 0.25, "teacher": "default"}, "trains with near_misses, teacher: start"),
+        ({"augment": "wide"}, "trains with augment = wide: start a new training without it"),
+        ({"monitor": "likelihood"}, "trains with monitor = likelihood: start"),
+    ],
+)
+def test_removed_settings_are_read_but_not_trained_with(values, words):
+    assert TrainingConfig.from_json(older(**values), to_train=False) == preset("quick")
+    with pytest.raises(ConfigError, match=words):
+        TrainingConfig.from_json(older(**values))
 
 
 def test_a_folder_is_no_configuration(tmp_path):

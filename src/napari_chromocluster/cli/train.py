@@ -324,11 +324,10 @@ def event_text(event: dict[str, Any]) -> str:
 
 def _figures(event: dict[str, Any]) -> str:
     """Return the metrics of an epoch: training first, then validation."""
-    # The likelihood is the negative loss.
     measured = {
         name.replace("_", " "): value
         for name, value in event["metrics"].items()
-        if value is not None and name != "likelihood"
+        if value is not None
     }
     order = sorted(measured, key=lambda name: name != "loss")
     validation = ", ".join(f"{name} {measured[name]:.3f}" for name in order)

@@ -12,17 +12,12 @@ resulting geometry, not from the intention:
 
 A cluster whose pairs only touch is *touching*, one whose pairs only overlap
 is *overlapping*, one with both is *touching_overlapping*.
-
-A composed cluster may start from a real one of known type, to which chromosomes are
-added: its overlaps and contacts then look natural.
-
-Debris may be added to a chromosome or cluster; it does not change the type.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,15 +48,13 @@ TOUCH_AREA = 0.15
 #: Largest gap of a near miss, in px at a chromosome width of 10 px.
 WIDEST_GAP = 2.6
 #: Gaps between touching chromosomes, in the same unit; with negative gaps they overlap slightly.
-_GAPS = (-2.0, -1.0, 0.5, 1.5, WIDEST_GAP)
+GAPS = (-2.0, -1.0, 0.5, 1.5, WIDEST_GAP)
 #: Standard deviation of the angle between chromosomes placed end to end, in radians.
 _KINK = 0.7
-#: Visible gaps bridged by loose outlines, in the same unit.
-_GAPS_IN_SIGHT = (1.5, 4.0)
 #: Probabilities of the number of chromosomes in a cluster, from the minimum on, as in real G-band
 #: metaphases: clusters of three or more nearly always contain a touching pair (of 31 annotated
 #: overlapping ones outside the test groups one has three chromosomes, none more:
-#: ``tools/natural_prior.py``).
+#: ``recipes/default_model/natural_prior.py``).
 _NUMBERS = {
     ClusterType.TOUCHING: (0.66, 0.2, 0.09, 0.05),
     ClusterType.OVERLAPPING: (0.92, 0.06, 0.01, 0.01),
@@ -69,10 +62,6 @@ _NUMBERS = {
 }
 #: Default chromosome width for composing, in px.
 WORKING_WIDTH = 10.0
-#: Signal of debris relative to chromosomes: from a pale smear to a dark grain.
-_DEBRIS_SIGNAL = (0.5, 2.2)
-#: Probability of debris at clusters, relative to that at single chromosomes.
-_DEBRIS_AT_CLUSTERS = 0.25
 #: Range of `natural_width`: less loses shape, more only costs time.
 _WIDTHS = (7.0, 14.0)
 
@@ -100,46 +89,6 @@ class ComposedCluster:
 
 
 @dataclass(frozen=True)
-class SeedCluster:
-    """A real cluster of known type, to which chromosomes may be added.
-
-    Attributes
-    ----------
-    piece : SingleChromosome
-        Its signal and mask.
-    cluster_type : ClusterType
-        Its type.
-    """
-
-    piece: SingleChromosome
-    cluster_type: ClusterType
-
-    @property
-    def relations(self) -> tuple[int, int]:
-        """Minimum number of touching pairs and of overlapping pairs."""
-        return (
-            int(self.cluster_type is not ClusterType.OVERLAPPING),
-            int(self.cluster_type is not ClusterType.TOUCHING),
-        )
-
-
-@dataclass(frozen=True)
-class Debris:
-    """A small stained object that is not a chromosome.
-
-    Attributes
-    ----------
-    piece : SingleChromosome
-        Its signal and mask.
-    width : float
-        Width of the chromosomes in its metaphase, in px.
-    """
-
-    piece: SingleChromosome
-    width: float
-
-
-@dataclass(frozen=True)
 class SynthesisParameters:
     """Appearance of composed clusters.
 
@@ -155,17 +104,10 @@ class SynthesisParameters:
         Share of touching chromosomes placed end to end.
     sharp_bend : float
         Share of chromosomes bent by up to twice ``bend``.
-    near : float
-        Share of touching clusters with a visible gap, bridged by a loose outline.
     blur : float
         Maximum blur, in px at a chromosome width of 10 px.
     noise : float
         Maximum standard deviation of noise, in units of the signal.
-    grown : float
-        Share of touching and touching-overlapping clusters that start from a real one, if
-        there are any.
-    debris : float
-        Share of single chromosomes with debris, if there is any; of clusters, a quarter of it.
     """
 
     bend: float = 1.2
@@ -173,11 +115,8 @@ class SynthesisParameters:
     loose: float = 0.3
     end_to_end: float = 0.3
     sharp_bend: float = 0.25
-    near: float = 0.0
     blur: float = 1.0
     noise: float = 0.05
-    grown: float = 0.0
-    debris: float = 0.0
 
 
 def natural_width(singles: Sequence[SingleChromosome]) -> float:
@@ -186,11 +125,30 @@ def natural_width(singles: Sequence[SingleChromosome]) -> float:
     return float(np.clip(np.median(widths), *_WIDTHS)) if widths else WORKING_WIDTH
 
 
-def _relations(
-    canvas: CompositionCanvas, n: int, width: float, gap: float, begin: SeedCluster | None = None
+def cluster_relations(
+    canvas: CompositionCanvas, n: int, width: float, gap: float, start: tuple[int, int] = (0, 0)
 ) -> tuple[int, int] | None:
-    """Count touching and overlapping pairs of the first n; None if ambiguous or not connected."""
-    touching, overlapping = (0, 0) if begin is None else begin.relations
+    """Count touching and overlapping pairs of the first n pieces of a layout.
+
+    Parameters
+    ----------
+    canvas : CompositionCanvas
+        The layout.
+    n : int
+        Number of its pieces that count.
+    width : float
+        Width of the chromosomes, in px.
+    gap : float
+        Gap between touching chromosomes, in px.
+    start : tuple of int
+        Pairs within a piece that is a cluster.
+
+    Returns
+    -------
+    tuple of int or None
+        None if a pair is ambiguous, or the pieces are not connected.
+    """
+    touching, overlapping = start
     linked = np.eye(n, dtype=bool)
     reach = [distance_to(mask) for mask in canvas.masks[:n]]
     for i in range(n):
@@ -210,7 +168,8 @@ def _relations(
     return (touching, overlapping) if bool((steps[0] > 0).all()) else None
 
 
-def _type_of(relations: tuple[int, int]) -> ClusterType:
+def type_of_relations(relations: tuple[int, int]) -> ClusterType:
+    """Return the type of a cluster with so many touching and overlapping pairs."""
     touching, overlapping = relations
     if touching and overlapping:
         return ClusterType.TOUCHING_OVERLAPPING
@@ -233,21 +192,21 @@ def _blend(rng: np.random.Generator, canvas: CompositionCanvas, look: SynthesisP
     return np.asarray(total ** (1 / power), np.float32)
 
 
-def _finish(
+def finish_cluster(
     rng: np.random.Generator,
     canvas: CompositionCanvas,
     look: SynthesisParameters,
     gap: float,
     width: float,
-    bridged: bool,
+    loose: bool = False,
 ) -> tuple[Float, Mask] | None:
-    """Blur, add noise, find the region's mask; None if it is not one piece."""
+    """Blur, add noise, find the mask (``loose``: always a loose outline); None if in pieces."""
     signal = _blend(rng, canvas, look)
     sigma = look.blur * float(rng.random()) ** 2 * width / WORKING_WIDTH
     if sigma > 0.2:
         signal = ndimage.gaussian_filter(signal, sigma)
     union = canvas.union
-    if bridged or rng.random() < look.loose:
+    if loose or rng.random() < look.loose:
         mask = ndimage.binary_dilation(union, iterations=1 + int(rng.integers(0, 2)))
         reach = math.ceil(gap / 2) + 1
         mask = ndimage.binary_closing(np.pad(mask, reach), iterations=reach)
@@ -279,8 +238,6 @@ def compose_one(
     chromosomes: int,
     look: SynthesisParameters | None = None,
     width: float = WORKING_WIDTH,
-    begin: SeedCluster | None = None,
-    debris: Sequence[Debris] = (),
 ) -> ComposedCluster | None:
     """Try once to compose a cluster.
 
@@ -293,16 +250,11 @@ def compose_one(
     cluster_type : ClusterType
         The intended type (a single is rotated, bent and blurred like the others).
     chromosomes : int
-        Number of chromosomes (1 for a single, at most 6); the real cluster to start from counts as
-        two.
+        Number of chromosomes (1 for a single, at most 6).
     look : SynthesisParameters, optional
         Its appearance.
     width : float
         Width of its chromosomes, in px.
-    begin : SeedCluster, optional
-        A real cluster to start from.
-    debris : sequence of Debris
-        Debris to choose from, see `SynthesisParameters.debris`.
 
     Returns
     -------
@@ -310,40 +262,23 @@ def compose_one(
         None if the result has another type or is ambiguous.
     """
     look = look or SynthesisParameters()
-    # Each chromosome is used once, unless there are too few.
-    needed = chromosomes if begin is None else chromosomes - 2
-    few = len(singles) < needed
-    # Long chromosomes are more likely to meet others.
-    lengths = np.array([max(one.mask.shape) for one in singles], float)
-    share = None if chromosomes == 1 else lengths / lengths.sum()
-    picks = rng.choice(len(singles), size=needed, replace=few, p=share)
-    chosen = [singles[int(i)] for i in picks]
+    chosen, widths = choose_chromosomes(rng, singles, chromosomes, chromosomes == 1)
     # Chromosomes of one metaphase have a common scale, from their median width.
-    widths = [max(chromosome_width(one.mask), 2.0) for one in chosen]
     common = float(np.median(widths))
     grain = width / WORKING_WIDTH
-    gap = float(rng.choice(_GAPS)) * grain
-    bridged = cluster_type is not ClusterType.OVERLAPPING and chromosomes > 1 and look.near > 0
-    bridged = bridged and bool(rng.random() < look.near)
-    if bridged:
-        gap = float(rng.uniform(*_GAPS_IN_SIGHT)) * grain
+    gap = float(rng.choice(GAPS)) * grain
     canvas = CompositionCanvas(side=int((90 + 60 * chromosomes) * grain))
-    if begin is not None and not _place_cluster(rng, canvas, begin, width / common):
-        return None
     for number, one in enumerate(chosen):
         scale = width / (0.5 * common + 0.5 * widths[number])
-        touching = _wants_touching(rng, cluster_type, number, begin)
-        if not _place_chromosome(rng, canvas, one, scale, touching, gap, width, look):
+        touching = wants_touching(rng, cluster_type, number)
+        if not place_chromosome(rng, canvas, one, scale, touching, gap, width, look):
             return None
-    pieces = len(canvas.masks)
-    if debris and rng.random() < look.debris * (_DEBRIS_AT_CLUSTERS if chromosomes > 1 else 1.0):
-        _place_debris(rng, canvas, debris[int(rng.integers(len(debris)))], gap, width)
     canvas = canvas.trimmed(margin=8)
     if chromosomes > 1:
-        relations = _relations(canvas, pieces, width, gap, begin)
-        if relations is None or _type_of(relations) is not cluster_type:
+        relations = cluster_relations(canvas, chromosomes, width, gap)
+        if relations is None or type_of_relations(relations) is not cluster_type:
             return None
-    finished = _finish(rng, canvas, look, max(gap, 0.0), width, bridged)
+    finished = finish_cluster(rng, canvas, look, max(gap, 0.0), width)
     if finished is None:
         return None
     signal, mask = finished
@@ -351,7 +286,21 @@ def compose_one(
     return ComposedCluster(signal[window], mask[window], cluster_type, chromosomes)
 
 
-def _place_chromosome(
+def choose_chromosomes(
+    rng: np.random.Generator, singles: Sequence[SingleChromosome], count: int, alone: bool
+) -> tuple[list[SingleChromosome], list[float]]:
+    """Draw chromosomes for a cluster, or one ``alone``, and return them and their widths in px."""
+    # Each chromosome is used once, unless there are too few.
+    few = len(singles) < count
+    # Long chromosomes are more likely to meet others.
+    lengths = np.array([max(one.mask.shape) for one in singles], float)
+    share = None if alone else lengths / lengths.sum()
+    picks = rng.choice(len(singles), size=count, replace=few, p=share)
+    chosen = [singles[int(i)] for i in picks]
+    return chosen, [max(chromosome_width(one.mask), 2.0) for one in chosen]
+
+
+def place_chromosome(
     rng: np.random.Generator,
     canvas: CompositionCanvas,
     one: SingleChromosome,
@@ -382,65 +331,21 @@ def _place_chromosome(
     return place_overlapping(rng, canvas, moved, angle)
 
 
-def _place_cluster(
-    rng: np.random.Generator, canvas: CompositionCanvas, begin: SeedCluster, scale: float
-) -> bool:
-    """Place a real cluster, rotated and mirrored; bending could change its contacts."""
-    angle = float(rng.uniform(0, math.pi))
-    moved = transform_chromosome(begin.piece, angle, scale, 0.0, bool(rng.random() < 0.5))
-    return canvas.put(moved, canvas.side / 2, canvas.side / 2, angle)
-
-
-def _place_debris(
-    rng: np.random.Generator, canvas: CompositionCanvas, debris: Debris, gap: float, width: float
-) -> None:
-    """Place debris touching the cluster; skip it if it does not fit."""
-    angle = float(rng.uniform(0, math.pi))
-    scale = width / debris.width * float(rng.uniform(0.8, 1.25))
-    moved = transform_chromosome(debris.piece, angle, scale, 0.0, bool(rng.random() < 0.5))
-    if not moved.mask.any():
-        return
-    signal = np.asarray(moved.signal, np.float32) * float(rng.uniform(*_DEBRIS_SIGNAL))
-    moved = SingleChromosome(signal, moved.mask, moved.group)
-    place_touching(rng, canvas, moved, angle, canvas.angles[0], gap, width)
-
-
-def _wants_touching(
-    rng: np.random.Generator,
-    cluster_type: ClusterType,
-    number: int,
-    begin: SeedCluster | None = None,
-) -> bool:
-    """Return True for touching, False for overlapping placement."""
-    if begin is not None and number == 0 and cluster_type is ClusterType.TOUCHING_OVERLAPPING:
-        # Start with the relation that the real cluster lacks.
-        return begin.cluster_type is not ClusterType.TOUCHING
+def wants_touching(rng: np.random.Generator, cluster_type: ClusterType, number: int) -> bool:
+    """Return True if the n-th chromosome is to touch the others, False if it is to overlap."""
     if cluster_type is ClusterType.TOUCHING_OVERLAPPING:
         return bool(number == 1) if number <= 2 else bool(rng.random() < 0.5)
     return cluster_type is ClusterType.TOUCHING
 
 
-def _chromosome_number(rng: np.random.Generator, cluster_type: ClusterType, most: int) -> int:
+def chromosome_number(rng: np.random.Generator, cluster_type: ClusterType, most: int) -> int:
+    """Draw the number of chromosomes of a cluster, at most ``most``."""
     if cluster_type is ClusterType.SINGLE:
         return 1
     least = 3 if cluster_type is ClusterType.TOUCHING_OVERLAPPING else 2
     usual = _NUMBERS[cluster_type]
     shares = np.array(usual)[: max(1, most - least + 1)]
     return least + int(rng.choice(shares.size, p=shares / shares.sum()))
-
-
-def _known_for(
-    rng: np.random.Generator, wanted: ClusterType, known: Sequence[SeedCluster]
-) -> SeedCluster | None:
-    """Draw a real cluster that a cluster of the wanted type can start from."""
-    if wanted is ClusterType.TOUCHING_OVERLAPPING:
-        fitting = list(known)
-    elif wanted is ClusterType.TOUCHING:
-        fitting = [one for one in known if one.cluster_type is wanted]
-    else:
-        # Overlapping clusters are usually pairs.
-        fitting = []
-    return fitting[int(rng.integers(len(fitting)))] if fitting else None
 
 
 def iterate_clusters(
@@ -450,12 +355,8 @@ def iterate_clusters(
     most: int = 6,
     look: SynthesisParameters | None = None,
     width: float = WORKING_WIDTH,
-    known: Sequence[SeedCluster] = (),
-    debris: Sequence[Debris] = (),
 ) -> Iterator[ComposedCluster]:
     """Compose an endless sequence of clusters, with the given types in turn.
-
-    Some start from a real cluster in ``known``, some get debris from ``debris``.
 
     Raises
     ------
@@ -464,18 +365,27 @@ def iterate_clusters(
     """
     if not singles:
         raise ValueError("Composing clusters needs at least one single chromosome.")
+
+    def attempt(rng: np.random.Generator, wanted: ClusterType) -> ComposedCluster | None:
+        count = chromosome_number(rng, wanted, most)
+        return compose_one(singles, rng, wanted, count, look, width)
+
+    return iterate_attempts(attempt, seed, types)
+
+
+def iterate_attempts(
+    attempt: Callable[[np.random.Generator, ClusterType], ComposedCluster | None],
+    seed: int,
+    types: Sequence[ClusterType],
+) -> Iterator[ComposedCluster]:
+    """Attempt an endless sequence of clusters, with the given types in turn."""
     number = 0
-    grown = look.grown if look is not None else 0.0
     while True:
-        wanted = types[number % len(types)]
         # One generator per cluster: the n-th does not depend on failed attempts at earlier ones.
         rng = np.random.default_rng([seed, number])
         made = None
         for _ in range(60):
-            begin = _known_for(rng, wanted, known) if grown and rng.random() < grown else None
-            count = _chromosome_number(rng, wanted, most)
-            count = count if begin is None else max(count, 3)
-            made = compose_one(singles, rng, wanted, count, look, width, begin, debris)
+            made = attempt(rng, types[number % len(types)])
             if made is not None:
                 yield made
                 break

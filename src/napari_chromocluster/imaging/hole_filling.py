@@ -19,7 +19,7 @@ _RAW = 0.05
 FILLED = 0.02
 #: ...if their signal is at least this share of their region's: with less they are gaps between
 #: neighbors (in the training groups one such hole in six is in a single chromosome, of the
-#: others more than one in three; ``benchmarks/bright_bands.py``).
+#: others more than one in three).
 BAND = 0.2
 
 

@@ -23,8 +23,8 @@ _ANOTHER = 0.2
 _ANYWHERE = 1.5
 #: Largest sum in the tables, relative to the expected number.
 _LARGEST = 4
-#: Standard deviation of the number otherwise, fitted on the validation metaphases
-#: (``benchmarks/expected_number.py --spreads``); it includes errors of the estimate from sizes.
+#: Standard deviation of the number otherwise, fitted on the validation metaphases;
+#: it includes errors of the estimate from sizes.
 _SPREAD = 2.0
 _OTHER, _SINGLE = TYPES.index(ClusterType.OTHER), TYPES.index(ClusterType.SINGLE)
 _CLUSTERS = [place for place, kind in enumerate(TYPES) if kind.is_cluster]

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from napari_chromocluster.imaging.crops import CropSpec
 
 #: Shares of the types among the regions of a metaphase, counted in the shared data outside the
-#: test groups (``tools/natural_prior.py``: 84.8 / 10.1 / 3.2 / 1.9 % of the regions with
-#: chromosomes; both stains have similar shares of overlapping and touching-overlapping).  3 % are
-#: *other*: the share of segmented regions outside all annotated boxes (228 of 6767 in the training
-#: groups of ``gband_metaphases``).
+#: test groups (``recipes/default_model/natural_prior.py``): 84.8 / 10.1 / 3.2 / 1.9 % of the
+#: regions with chromosomes; both stains have similar shares of overlapping and
+#: touching-overlapping.  3 % are *other*: the share of segmented regions outside all annotated
+#: boxes (228 of 6767 in the training groups of ``gband_metaphases``).
 NATURAL_PRIOR: dict[str, float] = {
     "single": 0.823,
     "touching": 0.098,

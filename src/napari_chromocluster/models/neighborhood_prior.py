@@ -24,7 +24,7 @@ def neighborhood_logit_offsets(
 
     A network sees only the region itself.  Its surroundings are combined with it as independent
     evidence: the odds of a type against a single chromosome are multiplied by the likelihood
-    ratio of such surroundings (counted by ``tools/surroundings_odds.py``).
+    ratio of such surroundings (counted by ``recipes/default_model/surroundings_odds.py``).
 
     Parameters
     ----------

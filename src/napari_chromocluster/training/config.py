@@ -7,14 +7,27 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from napari_chromocluster.cluster_types import ClusterType
 
 #: Metrics by which the best epoch can be chosen.
-MONITORS = ("macro_sensitivity", "accuracy", "likelihood")
+MONITORS = ("macro_sensitivity", "accuracy")
 #: Kinds of augmentation, from strongest to none.
-AUGMENTATIONS = ("wide", "full", "paper", "none")
+AUGMENTATIONS = ("full", "paper", "none")
+
+
+#: Settings of older run folders.
+_REMOVED = (
+    "near_misses",
+    "grown_share",
+    "debris_share",
+    "source_balance",
+    "teacher",
+    "teacher_share",
+)
+#: Choices of older run folders, and the nearest ones.
+_REMOVED_CHOICES = {"augment": ("wide", "full"), "monitor": ("likelihood", "macro_sensitivity")}
 
 
 class ConfigError(ValueError):
@@ -89,20 +102,8 @@ class TrainingConfig:
         Share of composed clusters among the clusters drawn.
     composed_clusters : int
         How many clusters are composed before the training.
-    near_misses : float
-        Share of the composed touching clusters with a visible gap.
-    grown_share : float
-        Share of the composed touching and touching-overlapping clusters that start from an
-        annotated cluster of their metaphase, if it has any.
-    debris_share : float
-        Share of the composed single chromosomes that get touching debris (small regions annotated
-        as *other*); of composed clusters, a quarter of it.
-    source_balance : float
-        From 0 (regions have equal weight) to 1 (annotation files have equal weight), for drawing
-        and for composing.
     augment : str
-        ``full`` (rotation, brightness, blur, noise, masks), ``wide`` (also the appearance of
-        other laboratories: bands, tone, smooth outlines, bends), ``paper`` (flips, quarter turns),
+        ``full`` (rotation, brightness, blur, noise, masks), ``paper`` (flips, quarter turns),
         ``none``.
     tta : int
         Rotated and mirrored copies averaged at inference (1 or 8).
@@ -120,9 +121,8 @@ class TrainingConfig:
         Epochs without a gain of ``stop_delta`` after which a stage ends; 0 for never.
     stop_delta : float
         Minimum gain of the monitored metric.
-    monitor : {"macro_sensitivity", "accuracy", "likelihood"}
-        Metric of the best epoch (the paper: accuracy).  The likelihood, the mean log probability of
-        the label, also takes the confidence into account.
+    monitor : {"macro_sensitivity", "accuracy"}
+        Metric of the best epoch (the paper: accuracy).
     seed : int
         Random seed.
     device : str
@@ -133,10 +133,6 @@ class TrainingConfig:
         For distributed training.
     threads : int
         CPU threads; 0 for the default of torch.
-    teacher : str or None
-        Model (a listed name or a file) for distillation, in stages that train the body.
-    teacher_share : float
-        Share of the distillation loss; the rest is the loss of the labels.
     way_back : bool
         Whether the weights are averaged with those of ``base_model``, and its other networks kept
         in an ensemble, as far as the validation loss allows.
@@ -145,6 +141,9 @@ class TrainingConfig:
     model_name : str
         Name of the trained model.
     """
+
+    augmentations: ClassVar[tuple[str, ...]] = AUGMENTATIONS
+    monitors: ClassVar[tuple[str, ...]] = MONITORS
 
     annotations: tuple[str, ...] = ()
     preset: str = "default"
@@ -162,10 +161,6 @@ class TrainingConfig:
     type_shares: dict[str, float] = field(default_factory=dict)
     composed_share: float = 0.5
     composed_clusters: int = 2000
-    near_misses: float = 0.0
-    grown_share: float = 0.0
-    debris_share: float = 0.0
-    source_balance: float = 0.0
     augment: str = "full"
     tta: int = 8
     validation_share: float = 0.2
@@ -182,8 +177,6 @@ class TrainingConfig:
     devices: int = 1
     nodes: int = 1
     threads: int = 0
-    teacher: str | None = None
-    teacher_share: float = 0.5
     way_back: bool = False
     names_in_card: bool = False
     model_name: str = "my model"
@@ -206,27 +199,16 @@ class TrainingConfig:
             raise ConfigError("The batch size must be at least 2: batch normalisation needs it.")
         if not 0 <= self.fold < self.folds:
             raise ConfigError(f"Fold {self.fold} does not exist: choose 0 to {self.folds - 1}.")
-        shares = (
-            self.composed_share,
-            self.near_misses,
-            self.grown_share,
-            self.debris_share,
-            self.source_balance,
-            self.teacher_share,
-        )
-        if not all(0.0 <= one <= 1.0 for one in shares) or not 0.0 < self.validation_share < 1.0:
+        if not 0.0 <= self.composed_share <= 1.0 or not 0.0 < self.validation_share < 1.0:
             raise ConfigError(
-                "Shares must be between 0 and 1: correct those of composed clusters, near misses, "
-                "grown clusters, debris, source balance, teacher or validation."
+                "Shares must be between 0 and 1: correct that of composed clusters or validation."
             )
-        if self.augment not in AUGMENTATIONS:
-            raise ConfigError(
-                f"There is no augmentation {self.augment!r}: choose {', '.join(AUGMENTATIONS)}."
-            )
-        if self.monitor not in MONITORS:
-            raise ConfigError(
-                f"There is no monitored metric {self.monitor!r}: choose {', '.join(MONITORS)}."
-            )
+        if self.augment not in self.augmentations:
+            known = ", ".join(self.augmentations)
+            raise ConfigError(f"There is no augmentation {self.augment!r}: choose {known}.")
+        if self.monitor not in self.monitors:
+            known = ", ".join(self.monitors)
+            raise ConfigError(f"There is no monitored metric {self.monitor!r}: choose {known}.")
         unknown = set(self.type_shares) - {str(kind) for kind in ClusterType}
         if unknown:
             raise ConfigError(f"Unknown cluster type in type_shares: {', '.join(sorted(unknown))}.")
@@ -236,8 +218,16 @@ class TrainingConfig:
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> TrainingConfig:
-        """Read a configuration that `to_json` wrote.
+    def from_json(cls, text: str, *, to_train: bool = True) -> Self:
+        """Read a configuration that `to_json` wrote, also that of an older run folder.
+
+        Parameters
+        ----------
+        text : str
+            The configuration as JSON text.
+        to_train : bool
+            Whether settings that no longer exist are refused if they change the training, or
+            ignored.
 
         Raises
         ------
@@ -245,7 +235,7 @@ class TrainingConfig:
             If the text is not a valid configuration.
         """
         try:
-            values: dict[str, Any] = json.loads(text)
+            values = _without_removed(cls, json.loads(text), to_train)
             stages = [_known_only(StageConfig, stage) for stage in values.get("stages", ())]
             values["stages"] = tuple(StageConfig(**stage) for stage in stages)
             for name in ("annotations", "validation_groups", "excluded_groups"):
@@ -257,7 +247,7 @@ class TrainingConfig:
             ) from error
 
     @classmethod
-    def read(cls, path: Path) -> TrainingConfig:
+    def read(cls, path: Path) -> Self:
         """Read a configuration from a file.
 
         Raises
@@ -276,9 +266,29 @@ class TrainingConfig:
         except ConfigError as error:
             raise ConfigError(f"{path.name}: {error}") from error
 
-    def replace(self, **changes: Any) -> TrainingConfig:
+    def replace(self, **changes: Any) -> Self:
         """Return a copy with some values changed."""
         return dataclasses.replace(self, **changes)
+
+
+def _without_removed(
+    kind: type[TrainingConfig], values: dict[str, Any], refuse: bool
+) -> dict[str, Any]:
+    """Drop the settings of older run folders; refuse those that change the training."""
+    own = {one.name for one in dataclasses.fields(kind)}
+    old = [name for name in _REMOVED if name in values and name not in own]
+    changing = [name for name in old if values[name] and name != "teacher_share"]
+    nearest = {}
+    for name, (value, instead) in _REMOVED_CHOICES.items():
+        if values.get(name) == value and value not in (*kind.augmentations, *kind.monitors):
+            changing.append(f"{name} = {value}")
+            nearest[name] = instead
+    if changing and refuse:
+        raise ConfigError(
+            f"The package no longer trains with {', '.join(changing)}: start a new training "
+            f"without it."
+        )
+    return {name: value for name, value in values.items() if name not in old} | nearest
 
 
 def _known_only(kind: type, values: dict[str, Any]) -> dict[str, Any]:

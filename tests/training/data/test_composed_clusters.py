@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 
 from napari_chromocluster.cluster_types import CLUSTERS
-from napari_chromocluster.imaging.cluster_synthesis import SynthesisParameters
 from napari_chromocluster.training.data import composed_clusters
 from napari_chromocluster.training.data.composed_clusters import (
-    balance_sources,
     compose_set,
     composing_processes,
 )
-from napari_chromocluster.training.data.region_set import known_clusters, single_chromosomes
+from napari_chromocluster.training.data.region_set import single_chromosomes
 
 
 def test_composed_clusters_are_clusters_of_one_type(cut):
@@ -27,32 +25,12 @@ def test_composed_clusters_are_clusters_of_one_type(cut):
     assert composed.allowed[:, 1:4].sum() == 30
 
 
-def test_composed_clusters_begin_with_the_real_ones_of_their_group(cut):
+def test_only_groups_of_some_weight_are_composed_from(cut):
     singles = single_chromosomes(cut.crops, cut.names, cut.groups)
-    known = known_clusters(cut.crops, cut.names, cut.groups)
-    typed = [name for name in cut.names if name in {str(kind) for kind in CLUSTERS}]
-    assert sum(len(some) for some in known.values()) == len(typed) > 0
-    assert all(one.piece.group == name for name, some in known.items() for one in some)
-    grown, plain = (
-        compose_set(
-            singles, 10, 48, 0, list(CLUSTERS), look=SynthesisParameters(grown=1.0), known=some
-        )
-        for some in (known, None)
-    )
-    assert (grown.allowed == plain.allowed).all()
-    assert not np.array_equal(grown.signal, plain.signal)
-
-
-def test_groups_of_a_small_source_give_more_chromosomes_when_balanced(cut):
-    singles = single_chromosomes(cut.crops, cut.names, cut.groups)
-    names = sorted(singles)
-    sources = {name: int(name == names[0]) for name in names}
-    assert set(balance_sources(singles, sources, 0.0).values()) == {1.0}
-    weights = balance_sources(singles, sources, 1.0)
-    assert weights[names[0]] / weights[names[1]] == pytest.approx(len(names) - 1, rel=0.2)
-    only = {name: float(name == names[0]) for name in names}
-    made = compose_set(singles, 40, 48, 0, list(CLUSTERS), source_weights=only)
-    alone = compose_set({names[0]: singles[names[0]]}, 40, 48, 0, list(CLUSTERS))
+    first = min(singles)
+    only = {name: float(name == first) for name in singles}
+    made = compose_set(singles, 40, 48, 0, list(CLUSTERS), weights=only)
+    alone = compose_set({first: singles[first]}, 40, 48, 0, list(CLUSTERS))
     assert np.array_equal(made.signal, alone.signal)
 
 
@@ -60,7 +38,7 @@ def test_groups_with_few_singles_together_weigh_what_they_weigh_alone(cut):
     large, small = list(single_chromosomes(cut.crops, cut.names, cut.groups).values())[:2]
     singles = {"a": large, "b": small[:3], "c": small[3:6]}
     weights = {"a": 1.0, "b": 0.0, "c": 0.0}
-    made = compose_set(singles, 20, 48, 0, list(CLUSTERS), source_weights=weights)
+    made = compose_set(singles, 20, 48, 0, list(CLUSTERS), weights=weights)
     alone = compose_set({"a": large}, 20, 48, 0, list(CLUSTERS))
     assert np.array_equal(made.signal, alone.signal)
 

@@ -3,23 +3,21 @@ import pytest
 import tifffile
 import torch
 
-from napari_chromocluster.cluster_types import CLUSTERS, TYPES, UNTYPED_CLUSTER, ClusterType
-from napari_chromocluster.imaging.cluster_synthesis import SynthesisParameters
-from napari_chromocluster.imaging.crops import CropSpec, RegionCrop, render_crop
+from napari_chromocluster.cluster_types import CLUSTERS, TYPES, UNTYPED_CLUSTER
+from napari_chromocluster.imaging.crops import CropSpec, render_crop
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.normalization import to_grayscale
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from napari_chromocluster.results.annotated_crops import load_annotated_crops, read_sources
 from napari_chromocluster.results.annotations import AnnotationError
 from napari_chromocluster.training.config import AUGMENTATIONS, preset
-from napari_chromocluster.training.data.augmentation import _vary_pixels, augment
+from napari_chromocluster.training.data.augmentation import augment, vary_pixels
 from napari_chromocluster.training.data.composed_clusters import compose_set
 from napari_chromocluster.training.data.region_set import (
     RegionSet,
     allowed_types,
     pack,
     single_chromosomes,
-    small_debris,
 )
 from napari_chromocluster.training.data.sampling import DrawPlan, TrainingBatches, make_inputs
 from napari_chromocluster.training.fit.lightning_module import macro_sensitivity, partial_label_loss
@@ -45,36 +43,6 @@ def test_inputs_are_those_of_the_classifier(cut, regions):
     assert np.abs(inputs.numpy() - expected).max() < 0.02
 
 
-def test_small_debris_of_a_source_serves_all_its_groups():
-    def crop(height, width):
-        mask = np.zeros((60, 80), bool)
-        mask[5 : 5 + height, 5 : 5 + width] = True
-        return RegionCrop(mask.astype(np.float32), mask, 0.0)
-
-    crops = [crop(10, 50), crop(8, 8), crop(50, 60), crop(2, 2), crop(10, 50), crop(10, 50)]
-    names = ["single", "other", "other", "other", "single", "single"]
-    groups = ["a", "a", "a", "a", "b", "c"]
-    found = small_debris(crops, names, groups, {"a": 0, "b": 0, "c": 1})
-    assert {group: len(some) for group, some in found.items()} == {"a": 1, "b": 1, "c": 0}
-    assert found["b"][0].piece.mask.sum() == 64
-    assert found["b"][0].width == pytest.approx(10, abs=1)
-    singles = single_chromosomes(crops[-1:] * 6, ["single"] * 6, ["c"] * 6)
-    clean, dirty = (
-        compose_set(
-            singles,
-            8,
-            48,
-            0,
-            [ClusterType.SINGLE],
-            look=SynthesisParameters(debris=1.0),
-            debris=some,
-        )
-        for some in (None, {"c": found["a"]})
-    )
-    assert dirty.allowed.all(axis=0).tolist() == [True, False, False, False, False]
-    assert not np.array_equal(clean.mask, dirty.mask)
-
-
 def test_untyped_clusters_allow_the_cluster_types():
     assert list(allowed_types(UNTYPED_CLUSTER)) == [False, True, True, True, False]
     assert list(allowed_types("single")) == [True, False, False, False, False]
@@ -92,27 +60,11 @@ def test_draws_are_balanced_as_asked(regions, composed):
     assert (drawn >= len(regions)).mean() == pytest.approx(CONFIG.composed_share, abs=0.05)
 
 
-@pytest.mark.parametrize(("balance", "share"), [(0.0, 0.25), (1.0, 0.5)])
-def test_a_small_source_is_drawn_as_often_as_asked(regions, balance, share):
-    sources = (np.arange(len(regions)) % 4 == 0).astype(int)
-    config = CONFIG.replace(source_balance=balance)
-    plan = DrawPlan(regions, len(regions), config, sources)
-    singles = regions.allowed[:, 0]
-    part = plan.weights[singles & (sources == 1)].sum() / plan.weights[singles].sum()
-    assert part == pytest.approx(share, abs=0.08)
-
-
 def regions_of(*names):
     blank = np.zeros((len(names), 8, 8), np.uint8)
     allowed = np.array([allowed_types(name) for name in names])
     size = np.zeros(len(names), np.float32)
     return RegionSet(blank, blank, size, allowed, np.array(["g"] * len(names)))
-
-
-def test_a_whole_number_balances_sources_as_well():
-    some, sources = regions_of("single", "single", "single", "touching"), np.array([0, 0, 1, 1])
-    plan = DrawPlan(some, 4, CONFIG.replace(source_balance=1), sources)
-    assert plan.weights[:3] / plan.weights[:3].sum() == pytest.approx([0.25, 0.25, 0.5])
 
 
 @pytest.mark.parametrize("several", ["cluster", "touching|overlapping"])
@@ -216,7 +168,7 @@ def test_sharpness_of_a_mask_varies_with_that_of_its_pixels(regions):
         torch.from_numpy(regions.mask).float()[:, None] / 255, 5, 1, 2
     )[:, 0].repeat(40, 1, 1)[:400]
     signal = soft * torch.rand(soft.shape, generator=torch.Generator().manual_seed(1))
-    moved, mask = _vary_pixels(signal, soft, torch.Generator().manual_seed(0))
+    moved, mask = vary_pixels(signal, soft, torch.Generator().manual_seed(0))
     assert mask.shape == moved.shape == soft.shape
     assert min(mask.min(), moved.min()) >= 0
     assert max(mask.max(), moved.max()) <= 1

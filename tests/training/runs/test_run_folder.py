@@ -185,3 +185,12 @@ def test_runs_are_listed_newest_first_and_can_be_discarded_and_restored(tmp_path
     process_lock.mark(Run(first).pid_path)
     with pytest.raises(RunError, match="stop it first"):
         discard(Run(first))
+
+
+def test_a_run_with_settings_of_an_older_version_is_shown_but_not_resumed(annotated, tmp_path):
+    run = prepare(annotated, config=preset("quick"), base_model="compact", out=tmp_path / "run")
+    values = json.loads(run.config_path.read_text())
+    run.config_path.write_text(json.dumps({**values, "grown_share": 0.5}))
+    assert run.config.stages == preset("quick").stages
+    with pytest.raises(RunError, match="no longer trains with grown_share: start a new training"):
+        run.check_resumable()

@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_chromocluster.imaging.crops import SIGNAL_RANGE, CropSpec
+from napari_chromocluster.imaging.crops import CropSpec
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
-#: Signal of a region's median in a crop.
-_LEVEL = 1 / SIGNAL_RANGE
 
 
 def to_input(signal: Tensor, mask: Tensor, relative_size: Tensor, spec: CropSpec) -> Tensor:
@@ -59,8 +57,8 @@ def augment(
         Binary logarithm of size over reference.
     size : int
         Side of the crops returned, in px.
-    kind : {"wide", "full", "paper", "none"}
-        How much to vary; ``wide`` adds appearances that the training data may lack.
+    kind : {"full", "paper", "none"}
+        How much to vary.
     generator : torch.Generator
         On the device of the crops.  A seed gives different numbers on different device types.
 
@@ -70,24 +68,19 @@ def augment(
         Signal and mask of shape (N, size, size), and relative size.
     """
     stacked = torch.stack([signal, mask], dim=1)
-    theta = _affine(len(signal), kind, generator)
+    theta = affine(len(signal), kind, generator)
     grid = functional.affine_grid(theta, [len(signal), 2, size, size], align_corners=False)
-    if kind == "wide":
-        grid = grid + random_warp(len(signal), size, generator)
     moved = functional.grid_sample(stacked, grid, align_corners=False, padding_mode="zeros")
     signal, mask = moved[:, 0], moved[:, 1]
-    if kind not in ("wide", "full"):
+    if kind != "full":
         return signal, mask, relative_size
-    signal, mask = _vary_pixels(signal, mask, generator, 0.35 if kind == "wide" else 0.15)
-    if kind == "wide":
-        signal, mask = smooth_outlines(signal, mask, generator)
-        signal = jitter_bands(signal, mask, generator)
-    mask = _vary_masks(mask, generator)
-    signal = _vary_signal(signal, mask, generator)
-    return signal, mask, _vary_size(relative_size, generator)
+    signal, mask = vary_pixels(signal, mask, generator)
+    mask = vary_masks(mask, generator)
+    signal = vary_signal(signal, mask, generator)
+    return signal, mask, vary_size(relative_size, generator)
 
 
-def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
+def affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
     """Return affine matrices that map output to input coordinates."""
     device = generator.device
     theta = torch.zeros(n, 2, 3, device=device)
@@ -111,7 +104,7 @@ def _affine(n: int, kind: str, generator: torch.Generator) -> Tensor:
     return theta
 
 
-def _vary_pixels(
+def vary_pixels(
     signal: Tensor, mask: Tensor, generator: torch.Generator, coarsened: float = 0.15
 ) -> tuple[Tensor, Tensor]:
     """Resample some crops at coarser resolution, and sharpen or soften some mask edges.
@@ -140,7 +133,7 @@ def _vary_pixels(
     return signal, torch.where(choice > 0.6, sharp, varied)
 
 
-def _vary_masks(mask: Tensor, generator: torch.Generator) -> Tensor:
+def vary_masks(mask: Tensor, generator: torch.Generator) -> Tensor:
     """Dilate some masks, a few of them strongly, and erode some."""
     choice = uniform_per_crop(len(mask), generator)
     varied = mask
@@ -151,7 +144,7 @@ def _vary_masks(mask: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(choice > 0.85, narrow, varied)
 
 
-def _vary_signal(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+def vary_signal(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
     """Vary contrast, sharpness, noise, and whether the soft edge is kept."""
     n = len(signal)
 
@@ -187,7 +180,7 @@ def _soften(signal: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(chosen, soft.squeeze(1), signal)
 
 
-def _vary_size(relative_size: Tensor, generator: torch.Generator) -> Tensor:
+def vary_size(relative_size: Tensor, generator: torch.Generator) -> Tensor:
     """Add noise to the relative size, and drop it for some, as for isolated regions."""
     n = len(relative_size)
     device = relative_size.device
@@ -210,65 +203,3 @@ def uniform_scalar(low: float, high: float, generator: torch.Generator) -> float
     """Draw one number for a whole batch."""
     drawn = torch.empty((), device=generator.device).uniform_(low, high, generator=generator)
     return float(drawn)
-
-
-def random_warp(n: int, size: int, generator: torch.Generator) -> Tensor:
-    """Draw smooth displacements of a sampling grid, none for half of the crops.
-
-    Returns
-    -------
-    (N, size, size, 2) tensor
-        In half sides of the crop, to be added to the grid.
-    """
-    device = generator.device
-    coarse = torch.randn(n, 2, 5, 5, generator=generator, device=device)
-    reach = uniform(n, 0.0, 0.06, generator)
-    reach = reach * (torch.rand(n, generator=generator, device=device) < 0.5)
-    fine = functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)
-    return (fine * reach.view(n, 1, 1, 1)).permute(0, 2, 3, 1)
-
-
-def jitter_bands(signal: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Vary band contrast, gamma, saturation and the soft edge, keeping the median signal."""
-    n, size = len(signal), signal.shape[-1]
-
-    def draw(low: float, high: float) -> Tensor:
-        return uniform(n, low, high, generator).view(n, 1, 1)
-
-    def some(share: float) -> Tensor:
-        return uniform_per_crop(n, generator) < share
-
-    reach = uniform_scalar(0.015, 0.05, generator) * size
-    even = blurred(signal * mask, reach) / blurred(mask, reach).clamp_min(1e-3)
-    evened = torch.where(some(0.3), draw(-0.7, 1.0), 0.0)
-    signal = signal + evened * (even - signal) * mask
-    gamma = torch.where(some(0.4), draw(-0.7, 0.7).exp(), 1.0)
-    signal = _LEVEL * (signal.clamp(1e-4, 1.0) / _LEVEL) ** gamma
-    brightest = torch.where(some(0.2), _LEVEL * draw(1.05, 2.0), 1.0)
-    signal = torch.minimum(signal, brightest)
-    edge = torch.where(some(0.3), draw(0.0, 1.6), 1.0)
-    return (signal * (mask + (1 - mask) * edge)).clamp(0.0, 1.0)
-
-
-def smooth_outlines(
-    signal: Tensor, mask: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Smooth the pixel steps of a third of the outlines, as if pixels were smaller.
-
-    A third of these also lose the signal outside, whose edge has the same steps.
-    """
-    deviation = uniform_scalar(0.012, 0.03, generator)
-    smooth = (blurred(mask, deviation * mask.shape[-1]) > 0.5).to(mask.dtype)
-    choice = uniform_per_crop(len(mask), generator)
-    signal = torch.where(choice < 0.12, signal * blurred(smooth, 1.0), signal)
-    return signal, torch.where(choice < 0.35, smooth, mask)
-
-
-def blurred(planes: Tensor, deviation: float) -> Tensor:
-    """Blur (N, S, S) planes with a Gaussian of a standard deviation in px."""
-    reach = math.ceil(2.5 * deviation)
-    place = torch.arange(-reach, reach + 1, dtype=planes.dtype, device=planes.device)
-    weights = torch.exp(-0.5 * (place / deviation) ** 2)
-    weights = weights / weights.sum()
-    rows = functional.conv2d(planes.unsqueeze(1), weights.view(1, 1, 1, -1), padding=(0, reach))
-    return functional.conv2d(rows, weights.view(1, 1, -1, 1), padding=(reach, 0)).squeeze(1)

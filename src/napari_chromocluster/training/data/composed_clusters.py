@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -24,9 +24,7 @@ from napari_chromocluster.child_process import end_with_parent
 from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.chromosome_synthesis import SingleChromosome, chromosome_width
 from napari_chromocluster.imaging.cluster_synthesis import (
-    Debris,
-    SeedCluster,
-    SynthesisParameters,
+    ComposedCluster,
     iterate_clusters,
     natural_width,
 )
@@ -34,6 +32,10 @@ from napari_chromocluster.imaging.crops import RegionCrop, square_crop
 from napari_chromocluster.training.data.region_set import RegionSet, pack
 
 Progress = Callable[[int, int], None]
+#: Composes clusters endlessly from chromosomes, a seed, types in turn, and a width in px.
+ClusterStream = Callable[
+    [Sequence[SingleChromosome], int, Sequence[ClusterType], float], Iterator[ComposedCluster]
+]
 #: Minimum number of single chromosomes to compose the clusters of a group from.
 _FEWEST_SINGLES = 5
 #: Minimum number of clusters per process: one takes seconds to start.
@@ -47,13 +49,11 @@ class _Pool:
     """The input of composing the clusters of one group."""
 
     singles: list[SingleChromosome]
-    known: Sequence[SeedCluster]
-    debris: Sequence[Debris]
     count: int
     seed: int
     types: Sequence[ClusterType]
     size: int
-    look: SynthesisParameters | None
+    stream: ClusterStream
 
 
 def composing_processes(clusters: int, threads: int = 0, trainings: int = 1) -> int:
@@ -92,11 +92,9 @@ def compose_set(
     seed: int,
     types: Sequence[ClusterType],
     progress: Progress | None = None,
-    look: SynthesisParameters | None = None,
-    source_weights: Mapping[str, float] | None = None,
-    known: Mapping[str, Sequence[SeedCluster]] | None = None,
-    debris: Mapping[str, Sequence[Debris]] | None = None,
     processes: int = 1,
+    weights: Mapping[str, float] | None = None,
+    stream_of: Callable[[Sequence[str]], ClusterStream] | None = None,
 ) -> RegionSet:
     """Compose clusters, each from chromosomes of one group, and render them.
 
@@ -114,19 +112,15 @@ def compose_set(
         Composed in turn.
     progress : callable, optional
         Called with the number done and the total.
-    look : SynthesisParameters, optional
-        Appearance of the clusters.
-    source_weights : mapping of group to float, optional
-        Factor on how often each group is drawn; see `balance_sources`.
-    known : mapping of group to sequence of SeedCluster, optional
-        Real clusters that composed ones may start from, see `SynthesisParameters.grown`.
-    debris : mapping of group to sequence of Debris
-        Debris that may touch them, see `small_debris` and `SynthesisParameters.debris`.
     processes : int
         Number of processes; it does not change the clusters.
+    weights : mapping of group to float, optional
+        Factor on how often each group is drawn.
+    stream_of : callable, optional
+        Returns how the clusters of the named groups are composed; other processes must be able
+        to import it.
     """
-    weights = source_weights or {}
-    pools = _pools(singles, known or {}, debris or {}, weights, (n, size, seed), types, look)
+    pools = _pools(singles, weights or {}, (n, size, seed), types, stream_of or _plain)
     if not pools:
         return pack([], [], [], size)
     report = progress or _silent
@@ -144,47 +138,51 @@ def compose_set(
     return RegionSet.concatenated(parts)
 
 
+def _plain(groups: Sequence[str]) -> ClusterStream:
+    return _compose_plain
+
+
+def _compose_plain(
+    singles: Sequence[SingleChromosome], seed: int, types: Sequence[ClusterType], width: float
+) -> Iterator[ComposedCluster]:
+    return iterate_clusters(singles, seed, types, width=width)
+
+
 def _pools(
     singles: dict[str, list[SingleChromosome]],
-    known: Mapping[str, Sequence[SeedCluster]],
-    debris: Mapping[str, Sequence[Debris]],
-    source_weights: Mapping[str, float],
+    group_weights: Mapping[str, float],
     numbers: tuple[int, int, int],
     types: Sequence[ClusterType],
-    look: SynthesisParameters | None,
+    stream_of: Callable[[Sequence[str]], ClusterStream],
 ) -> list[_Pool]:
     """Distribute the clusters among groups; ``numbers`` are their count, side and the seed."""
     n, size, seed = numbers
-    weight_of = {name: source_weights.get(name, 1.0) for name in singles}
+    weight_of = {name: group_weights.get(name, 1.0) for name in singles}
     many = sorted(name for name, pool in singles.items() if len(pool) >= _FEWEST_SINGLES)
     pools = [singles[name] for name in many]
-    clusters = [known.get(name, ()) for name in many]
-    dirt = [debris.get(name, ()) for name in many]
+    named: list[list[str]] = [[name] for name in many]
     factors = [weight_of[name] for name in many]
     # Groups with few singles are pooled.
     few = sorted(set(singles) - set(many))
     rest = [one for name in few for one in singles[name]]
     if len(rest) >= _FEWEST_SINGLES or (rest and not pools):
         pools.append(rest)
-        clusters.append([one for name in few for one in known.get(name, ())])
-        dirt.append([one for name in few for one in debris.get(name, ())])
+        named.append(few)
         factors.append(float(np.mean([weight_of[name] for name in few])))
     if not pools or n == 0:
         return []
     rng = np.random.default_rng([seed, 77])
-    weights = np.array([_draw_weight(pool) for pool in pools])
+    weights = np.array([draw_weight(pool) for pool in pools])
     weights *= factors
     drawn = rng.choice(len(pools), size=n, p=weights / weights.sum())
     shared = [
         _Pool(
             pool,
-            clusters[number],
-            dirt[number],
             int((drawn == number).sum()),
             seed * 100_003 + number,
             [types[(number + k) % len(types)] for k in range(len(types))],
             size,
-            look,
+            stream_of(named[number]),
         )
         for number, pool in enumerate(pools)
     ]
@@ -195,15 +193,7 @@ def _compose(pool: _Pool, report: Callable[[int], None] | None = None) -> Region
     """Compose the clusters of one group and report the number done now and then."""
     width = natural_width(pool.singles)
     reference = _working_reference(pool.singles, width)
-    stream = iterate_clusters(
-        pool.singles,
-        pool.seed,
-        pool.types,
-        look=pool.look,
-        width=width,
-        known=pool.known,
-        debris=pool.debris,
-    )
+    stream = pool.stream(pool.singles, pool.seed, pool.types, width)
     crops: list[RegionCrop] = []
     names: list[str] = []
     for number in range(1, pool.count + 1):
@@ -258,27 +248,8 @@ def _silent(done: int, total: int) -> None:
     """Report nothing."""
 
 
-def balance_sources(
-    singles: Mapping[str, Sequence[SingleChromosome]], sources: Mapping[str, int], balance: float
-) -> dict[str, float]:
-    """Weigh groups so that their annotation files have more equal shares.
-
-    Parameters
-    ----------
-    singles : mapping of group to sequence of SingleChromosome
-        See `single_chromosomes`.
-    sources : mapping of group to int
-        Annotation file of each group.
-    balance : float
-        0 leaves the groups unweighted, 1 gives every file the same share.
-    """
-    total: dict[int, float] = {}
-    for name, pool in singles.items():
-        total[sources[name]] = total.get(sources[name], 0.0) + _draw_weight(pool)
-    return {name: total[sources[name]] ** -balance for name in singles}
-
-
-def _draw_weight(pool: Sequence[SingleChromosome]) -> float:
+def draw_weight(pool: Sequence[SingleChromosome]) -> float:
+    """Return how often a group is drawn, relative to others: large groups less than by number."""
     return float(len(pool) ** 0.5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,23 +12,11 @@ from numpy.typing import NDArray
 from torch.utils.data import TensorDataset
 
 from napari_chromocluster.cluster_types import TYPES
-from napari_chromocluster.imaging.cluster_synthesis import SynthesisParameters
 from napari_chromocluster.imaging.crops import RegionCrop
 from napari_chromocluster.results.annotated_crops import AnnotatedCrops, load_annotated_crops
 from napari_chromocluster.training.config import TrainingConfig
-from napari_chromocluster.training.data.composed_clusters import (
-    balance_sources,
-    compose_set,
-    composing_processes,
-)
-from napari_chromocluster.training.data.distillation import Teacher, load_teacher
-from napari_chromocluster.training.data.region_set import (
-    RegionSet,
-    known_clusters,
-    pack,
-    single_chromosomes,
-    small_debris,
-)
+from napari_chromocluster.training.data.composed_clusters import compose_set, composing_processes
+from napari_chromocluster.training.data.region_set import RegionSet, pack, single_chromosomes
 from napari_chromocluster.training.data.sampling import composed_types, make_inputs
 from napari_chromocluster.training.data.splits import load_or_create_split, read_tables, rows_of
 from napari_chromocluster.training.run_interface import RunLike, reporter
@@ -51,10 +40,6 @@ class PreparedData:
         Their annotations.
     groups : tuple of (set, set)
         Training groups and validation groups.
-    sources : ndarray of int
-        Annotation file of each real region of ``train``.
-    teacher : Teacher or None
-        For distillation, in addition to the labels.
     """
 
     train: RegionSet
@@ -63,11 +48,38 @@ class PreparedData:
     validation_crops: list[RegionCrop]
     validation_table: pd.DataFrame
     groups: tuple[set[str], set[str]]
-    sources: NDArray[np.intp]
-    teacher: Teacher | None
 
 
-def prepare_data(config: TrainingConfig, run: RunLike, resume: bool = False) -> PreparedData:
+def compose_regions(
+    config: TrainingConfig, run: RunLike, cut: AnnotatedCrops, rows: NDArray[np.intp], size: int
+) -> RegionSet:
+    """Compose clusters from the single chromosomes among the given rows."""
+    singles = single_chromosomes(
+        [cut.crops[row] for row in rows],
+        [cut.names[row] for row in rows],
+        [cut.groups[row] for row in rows],
+    )
+    return compose_set(
+        singles,
+        config.composed_clusters,
+        size,
+        config.seed,
+        composed_types(config),
+        reporter(run, "composing clusters"),
+        composing_processes(config.composed_clusters, config.threads, config.devices),
+    )
+
+
+#: Composes clusters from some rows of the annotated regions, see `compose_regions`.
+Composer = Callable[[TrainingConfig, RunLike, AnnotatedCrops, NDArray[np.intp], int], RegionSet]
+
+
+def prepare_data(
+    config: TrainingConfig,
+    run: RunLike,
+    resume: bool = False,
+    compose: Composer = compose_regions,
+) -> PreparedData:
     """Read, split and compose the data of a training run.
 
     Parameters
@@ -78,9 +90,10 @@ def prepare_data(config: TrainingConfig, run: RunLike, resume: bool = False) -> 
         Receives the progress.
     resume : bool
         Whether to keep the split that the training started with.
+    compose : callable
+        How clusters are composed.
     """
     size = max(stage.image_size for stage in config.stages)
-    teacher = load_teacher(config)
     cut = load_annotated_crops(
         read_tables(config), reporter(run, "reading annotated regions"), half=True
     )
@@ -95,7 +108,7 @@ def prepare_data(config: TrainingConfig, run: RunLike, resume: bool = False) -> 
     )
     parts = [_pack_rows(cut, train_rows, size)]
     if config.composed_clusters and config.composed_share > 0:
-        parts.append(_composed(config, run, cut, train_rows, size))
+        parts.append(compose(config, run, cut, train_rows, size))
     kept = [cut.crops[row] for row in validation_rows]
     packed = _pack_rows(cut, validation_rows, size)
     # The full-resolution crops take most of the memory: free those of the training regions now.
@@ -107,36 +120,6 @@ def prepare_data(config: TrainingConfig, run: RunLike, resume: bool = False) -> 
         kept,
         cut.rows.iloc[validation_rows],
         (training, validation),
-        cut.rows["source"].to_numpy(np.intp)[train_rows],
-        teacher,
-    )
-
-
-def _composed(
-    config: TrainingConfig, run: RunLike, cut: AnnotatedCrops, rows: NDArray[np.intp], size: int
-) -> RegionSet:
-    """Compose clusters from the single chromosomes among the given rows."""
-    regions = (
-        [cut.crops[row] for row in rows],
-        [cut.names[row] for row in rows],
-        [cut.groups[row] for row in rows],
-    )
-    singles = single_chromosomes(*regions)
-    first = _first_sources(cut, cut.rows["source"].to_numpy(np.intp))
-    return compose_set(
-        singles,
-        config.composed_clusters,
-        size,
-        config.seed,
-        composed_types(config),
-        reporter(run, "composing clusters"),
-        SynthesisParameters(
-            near=config.near_misses, grown=config.grown_share, debris=config.debris_share
-        ),
-        balance_sources(singles, first, config.source_balance),
-        known_clusters(*regions),
-        small_debris(*regions, first) if config.debris_share else None,
-        composing_processes(config.composed_clusters, config.threads, config.devices),
     )
 
 
@@ -147,11 +130,6 @@ def _pack_rows(cut: AnnotatedCrops, rows: NDArray[np.intp], size: int) -> Region
         [cut.groups[row] for row in rows],
         size,
     )
-
-
-def _first_sources(cut: AnnotatedCrops, source: NDArray[np.intp]) -> dict[str, int]:
-    """Return the first annotation file that names each group; later ones may derive from it."""
-    return dict(zip(reversed(cut.groups), reversed(source.tolist()), strict=True))
 
 
 def validation_inputs(regions: RegionSet, size: int, config: TrainingConfig) -> TensorDataset:

@@ -5,19 +5,15 @@ For the split by group see `split`; for composing clusters see `composed_cluster
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_chromocluster.cluster_types import TYPES, ClusterType, possible_types
-from napari_chromocluster.imaging.chromosome_synthesis import SingleChromosome, chromosome_width
-from napari_chromocluster.imaging.cluster_synthesis import Debris, SeedCluster
+from napari_chromocluster.imaging.chromosome_synthesis import SingleChromosome
 from napari_chromocluster.imaging.crops import SIGNAL_RANGE, RegionCrop, resize_crop
-
-#: Minimum and maximum area of debris, relative to the median single chromosome.
-_DEBRIS_AREA = (0.03, 0.5)
 
 
 @dataclass(frozen=True)
@@ -88,45 +84,3 @@ def single_chromosomes(
             one = SingleChromosome(crop.signal, crop.mask, group)
             found.setdefault(group, []).append(one)
     return found
-
-
-def known_clusters(
-    crops: Sequence[RegionCrop], names: Sequence[str], groups: Sequence[str]
-) -> dict[str, list[SeedCluster]]:
-    """Collect the clusters of each group whose type is known."""
-    kinds = {str(kind): kind for kind in TYPES if kind.is_cluster}
-    found: dict[str, list[SeedCluster]] = {}
-    for crop, name, group in zip(crops, names, groups, strict=True):
-        if name in kinds:
-            piece = SingleChromosome(crop.signal, crop.mask, group)
-            found.setdefault(group, []).append(SeedCluster(piece, kinds[name]))
-    return found
-
-
-def small_debris(
-    crops: Sequence[RegionCrop],
-    names: Sequence[str],
-    groups: Sequence[str],
-    sources: Mapping[str, int],
-) -> dict[str, list[Debris]]:
-    """Collect small regions annotated as other, as debris to place next to chromosomes.
-
-    Groups of the same annotation file (``sources``) share their debris: one group has little,
-    and debris of other sources looks different.
-    """
-    singles = single_chromosomes(crops, names, groups)
-    usual = {
-        group: (
-            float(np.median([one.mask.sum() for one in pool])),
-            float(np.median([chromosome_width(one.mask) for one in pool[:20]])),
-        )
-        for group, pool in singles.items()
-    }
-    found: dict[int, list[Debris]] = {}
-    for crop, name, group in zip(crops, names, groups, strict=True):
-        if name == ClusterType.OTHER and group in usual:
-            area, width = usual[group]
-            if _DEBRIS_AREA[0] * area <= crop.mask.sum() <= _DEBRIS_AREA[1] * area:
-                piece = SingleChromosome(crop.signal, crop.mask, group)
-                found.setdefault(sources[group], []).append(Debris(piece, width))
-    return {group: found.get(sources[group], []) for group in singles}

@@ -30,20 +30,10 @@ class DrawPlan:
         How many of them are real.
     config : TrainingConfig
         Shares of types and of composed clusters.
-    sources : (n_real,) int array, optional
-        Annotation file of each real region, for ``config.source_balance``.
     """
 
-    def __init__(
-        self,
-        regions: RegionSet,
-        n_real: int,
-        config: TrainingConfig,
-        sources: NDArray[np.integer] | None = None,
-    ) -> None:
+    def __init__(self, regions: RegionSet, n_real: int, config: TrainingConfig) -> None:
         self.weights = np.zeros(len(regions))
-        self._sources = np.zeros(n_real, np.intp) if sources is None else sources
-        self._balance = float(config.source_balance)  # whole numbers have no negative powers
         real = np.arange(len(regions)) < n_real
         untyped = regions.allowed.sum(axis=1) > 1
         present = [
@@ -91,11 +81,14 @@ class DrawPlan:
         elif not real.any():
             part = 1.0
         if real.any():
-            mine = self._sources[real[: len(self._sources)]]
-            count = np.bincount(mine)[mine] ** -self._balance
-            self.weights[real] = share * (1 - part) * count / count.sum()
+            among = self.among_real(real)
+            self.weights[real] = share * (1 - part) * among / among.sum()
         if composed.any():
             self.weights[composed] = share * part / composed.sum()
+
+    def among_real(self, real: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return how often each of the chosen real regions is drawn, relative to the others."""
+        return np.ones(int(real.sum()))
 
     def prior(self, regions: RegionSet) -> dict[str, float]:
         """Return the share of each type among the draws (untyped clusters by the typed ones).
@@ -148,6 +141,9 @@ class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
         Where crops are augmented: on the CPU this takes longer than a training step on a GPU.
     """
 
+    #: How crops are varied.
+    augmentation = staticmethod(augment)
+
     def __init__(
         self,
         regions: RegionSet,
@@ -176,10 +172,10 @@ class TrainingBatches(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng(key)
         rows = self.plan.draw(self.config.batch_size, rng)
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-        kind = self.config.augment
-        inputs = make_inputs(
-            self.regions, rows, self.stage.image_size, self.config.channels, kind, generator
-        )
+        size, channels = self.stage.image_size, self.config.channels
+        crops = _crops(self.regions, rows, generator)
+        varied = self.augmentation(*crops, size, self.config.augment, generator)
+        inputs = to_input(*varied, _spec(size, channels))
         return inputs, torch.from_numpy(self.regions.allowed[rows].astype(np.float32))
 
 
@@ -188,18 +184,25 @@ def make_inputs(
     rows: NDArray[np.intp],
     size: int,
     channels: str,
-    kind: str = "none",
-    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Return inputs (N, 3, size, size) for rows of a `RegionSet`, on the generator's device."""
-    generator = generator or torch.Generator().manual_seed(0)
+    """Return inputs (N, 3, size, size) for rows of a `RegionSet`, not augmented."""
+    generator = torch.Generator()
+    crops = _crops(regions, rows, generator)
+    return to_input(*augment(*crops, size, "none", generator), _spec(size, channels))
+
+
+def _crops(
+    regions: RegionSet, rows: NDArray[np.intp], generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return signal, mask and relative size of some rows, on the generator's device."""
     device = generator.device
     signal = torch.from_numpy(regions.signal[rows]).to(device).float() / 255
     mask = torch.from_numpy(regions.mask[rows]).to(device).float() / 255
-    relative = torch.from_numpy(regions.relative_size[rows]).to(device)
-    signal, mask, relative = augment(signal, mask, relative, size, kind, generator)
-    spec = CropSpec(size=size, channels="gray" if channels == "gray" else "signal_mask_scale")
-    return to_input(signal, mask, relative, spec)
+    return signal, mask, torch.from_numpy(regions.relative_size[rows]).to(device)
+
+
+def _spec(size: int, channels: str) -> CropSpec:
+    return CropSpec(size=size, channels="gray" if channels == "gray" else "signal_mask_scale")
 
 
 def composed_types(config: TrainingConfig) -> list[ClusterType]:

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from napari_chromocluster.models.network import ClusterNetwork, layer_groups
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
-from napari_chromocluster.training.data.distillation import Teacher, distillation_loss
 
 #: Key of the monitored validation metric in a checkpoint.
 SCORE = "chromocluster_score"
@@ -60,8 +59,6 @@ class StageModule(pl.LightningModule):
         Index of the stage, part of the random seed.
     steps : int
         Optimizer steps of the whole stage, for the one-cycle schedule.
-    teacher : Teacher, optional
-        For distillation, in addition to the labels.
     """
 
     def __init__(
@@ -71,7 +68,6 @@ class StageModule(pl.LightningModule):
         stage: StageConfig,
         number: int,
         steps: int,
-        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -79,7 +75,6 @@ class StageModule(pl.LightningModule):
         self.stage = stage
         self.number = number
         self.steps = max(steps, 2)
-        self._teacher = teacher
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,16 +102,16 @@ class StageModule(pl.LightningModule):
         )
         inputs, allowed = batch
         logits = self(inputs)
-        loss = partial_label_loss(logits, allowed, self.config.label_smoothing)
-        if self._teacher is not None:
-            share = self.config.teacher_share
-            answers = self._teacher.answers(inputs, batch_idx)
-            loss = (1 - share) * loss + share * distillation_loss(logits, answers, allowed)
+        loss = self.loss(inputs, logits, allowed, batch_idx)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 "The training diverged (the loss is no longer a number): lower the learning rates."
             )
         return loss
+
+    def loss(self, inputs: Tensor, logits: Tensor, allowed: Tensor, batch_idx: int) -> Tensor:
+        """Return the loss of the outputs for a batch."""
+        return partial_label_loss(logits, allowed, self.config.label_smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collect the outputs of one validation batch."""
@@ -124,7 +119,7 @@ class StageModule(pl.LightningModule):
         self._outputs.append((self(inputs).float(), allowed))
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss, likelihood, accuracy and macro sensitivity of the validation groups."""
+        """Log the metrics of the validation groups."""
         logits = torch.cat([logits for logits, _ in self._outputs])
         allowed = torch.cat([allowed for _, allowed in self._outputs])
         self._outputs.clear()
@@ -133,15 +128,17 @@ class StageModule(pl.LightningModule):
                 self.all_gather(logits).flatten(0, 1),
                 self.all_gather(allowed).flatten(0, 1),
             )
+        figures = self.figures(logits, allowed)
+        self.log_dict({f"validation_{name}": value for name, value in figures.items()})
+
+    def figures(self, logits: Tensor, allowed: Tensor) -> dict[str, float]:
+        """Return loss, accuracy and macro sensitivity of all validation regions."""
         predicted, true = logits.argmax(dim=1), allowed.argmax(dim=1)
-        loss = float(partial_label_loss(logits, allowed, 0.0))
-        figures = {
-            "loss": loss,
-            "likelihood": -loss,
+        return {
+            "loss": float(partial_label_loss(logits, allowed, 0.0)),
             "accuracy": float((predicted == true).float().mean()),
             "macro_sensitivity": macro_sensitivity(predicted, true),
         }
-        self.log_dict({f"validation_{name}": value for name, value in figures.items()})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the score to the checkpoint, so that stages can be compared."""

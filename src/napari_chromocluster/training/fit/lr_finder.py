@@ -112,7 +112,7 @@ def find_rates(
     stage = config.stages[stage_number]
     config = config.replace(composed_clusters=min(config.composed_clusters, _COMPOSED))
     data = prepare_data(config, run)
-    plan = DrawPlan(data.train, data.n_real, config, data.sources)
+    plan = DrawPlan(data.train, data.n_real, config)
     batches = TrainingBatches(data.train, plan, config, stage, 0)
     module = StageModule(start_network(config), config, stage, 0, points)
     module.network.train()

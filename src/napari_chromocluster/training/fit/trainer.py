@@ -69,7 +69,48 @@ def start_network(config: TrainingConfig) -> ClusterNetwork:
     return network
 
 
-def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
+class TrainingSteps:
+    """Steps of a training run that a recipe outside this package may replace."""
+
+    def prepare(self, config: TrainingConfig, run: RunLike, resume: bool) -> PreparedData:
+        """Read, split and compose the data."""
+        return prepare_data(config, run, resume)
+
+    def plan(self, config: TrainingConfig, data: PreparedData) -> DrawPlan:
+        """Decide how often each region is drawn."""
+        return DrawPlan(data.train, data.n_real, config)
+
+    def batches(
+        self,
+        config: TrainingConfig,
+        data: PreparedData,
+        plan: DrawPlan,
+        stage: StageConfig,
+        number: int,
+        device: str,
+    ) -> TrainingBatches:
+        """Draw the batches of a stage."""
+        return TrainingBatches(data.train, plan, config, stage, number, device)
+
+    def module(
+        self,
+        config: TrainingConfig,
+        network: ClusterNetwork,
+        stage: StageConfig,
+        number: int,
+        steps: int,
+    ) -> StageModule:
+        """Return the loss, learning rates and metrics of a stage."""
+        return StageModule(network, config, stage, number, steps)
+
+
+def fit(
+    config: TrainingConfig,
+    run: RunLike,
+    *,
+    resume: bool = False,
+    steps: TrainingSteps | None = None,
+) -> Path:
     """Run all stages and write the model file.
 
     Parameters
@@ -81,6 +122,8 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     resume : bool
         Continue from the last checkpoint; the result is the same as without
         the interruption.
+    steps : TrainingSteps, optional
+        Replaced steps.
 
     Returns
     -------
@@ -97,14 +140,15 @@ def fit(config: TrainingConfig, run: RunLike, *, resume: bool = False) -> Path:
     began = time.monotonic()
     run.emit({"kind": "start", "resume": resume, "preset": config.preset})
     device_of(config)  # raise for a missing device before spending minutes on the data
-    data = prepare_data(config, run, resume)
-    plan = DrawPlan(data.train, data.n_real, config, data.sources)
+    steps = steps or TrainingSteps()
+    data = steps.prepare(config, run, resume)
+    plan = steps.plan(config, data)
     network = start_network(config)
     for number, stage in enumerate(config.stages):
         if stage.epochs == 0:
             continue
         try:
-            _run_stage(config, run, data, plan, network, (number, stage), resume)
+            _run_stage(config, run, steps, data, plan, network, (number, stage), resume)
         except Stopped:
             break
     if rank_zero_only.rank != 0:  # another process of this training run writes the model
@@ -136,6 +180,7 @@ def _way_back(
 def _run_stage(
     config: TrainingConfig,
     run: RunLike,
+    steps: TrainingSteps,
     data: PreparedData,
     plan: DrawPlan,
     network: ClusterNetwork,
@@ -154,17 +199,15 @@ def _run_stage(
     BaseFinetuning.make_trainable(network)
     # Other devices lack some of the operations.
     where = "cuda" if device_of(config).type == "cuda" else "cpu"
-    batches = TrainingBatches(data.train, plan, config, stage, number, where)
+    batches = steps.batches(config, data, plan, stage, number, where)
     dataset: Dataset[Any] = batches
     validation = validation_inputs(data.validation, stage.image_size, config)
     if stage.freeze_body:
         dataset, validation = cache_features(network, batches, validation, run, config)
     # Each device processes its share of an epoch's batches.
-    steps = math.ceil(len(batches) / (config.devices * config.nodes))
-    counts = [stage.epochs * steps for stage in config.stages]
-    # A teacher needs the crops, not the cached features of a frozen body.
-    teacher = None if stage.freeze_body else data.teacher
-    module = StageModule(network, config, stage, number, stage.epochs * steps, teacher)
+    per_epoch = math.ceil(len(batches) / (config.devices * config.nodes))
+    counts = [stage.epochs * per_epoch for stage in config.stages]
+    module = steps.module(config, network, stage, number, stage.epochs * per_epoch)
     before, total = sum(counts[:number]), sum(counts)
     events = RunEvents(run, stage, number, before, total, lambda: _kept(folder))
     run.emit({"kind": "stage", "stage": stage.name, "stage_number": number, "epochs": stage.epochs})

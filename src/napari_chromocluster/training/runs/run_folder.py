@@ -110,12 +110,12 @@ class Run:
             raise RunError(f"{self.model_path} already exists: choose another folder.")
 
     def check_resumable(self) -> None:
-        """Check that the training is neither running nor finished.
+        """Check that the training is neither running nor finished, and that it can go on.
 
         Raises
         ------
         RunError
-            If it is.
+            If it is, or its configuration has settings that no longer exist.
         """
         state = self.state()
         if state == RUNNING:
@@ -125,6 +125,20 @@ class Run:
                 f"This training is finished: its model is {self.model_path}; choose another "
                 f"folder for a new one."
             )
+        self.training_config()
+
+    def training_config(self) -> TrainingConfig:
+        """Return the configuration to train with, without settings that no longer exist.
+
+        Raises
+        ------
+        RunError
+            If it has such settings, and they change the training.
+        """
+        try:
+            return TrainingConfig.read(self.config_path)
+        except ConfigError as error:
+            raise RunError(str(error)) from error
 
     @property
     def config_path(self) -> Path:
@@ -175,7 +189,8 @@ class Run:
     def config(self) -> TrainingConfig:
         """The configuration, read from the folder."""
         try:
-            return TrainingConfig.from_json(self.config_path.read_text(encoding="utf-8"))
+            text = self.config_path.read_text(encoding="utf-8")
+            return TrainingConfig.from_json(text, to_train=False)
         except (OSError, ConfigError) as error:
             raise RunError(f"{self.config_path} cannot be read: {error}") from error
 

@@ -81,7 +81,7 @@ def run_training(run: Run, *, resume: bool = False) -> Path | None:
     # `run_with_status` checks for a running training run: the mark may be that of this process.
     if resume and run.state() == FINISHED:
         run.check_resumable()
-    path = run_with_status(run, lambda: fit(run.config, _Reporting(run), resume=resume))
+    path = run_with_status(run, lambda: fit(run.training_config(), _Reporting(run), resume=resume))
     if not run.should_stop():
         _free_checkpoints(run)
     return path
