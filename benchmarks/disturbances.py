@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -19,9 +20,11 @@ import numpy as np
 import pandas as pd
 from segmentation import FOUND, Case, gband_cases, mfish_cases
 
-from napari_chromocluster.imaging.disturbances import DISTURBANCES
 from napari_chromocluster.imaging.normalization import to_grayscale
 from napari_chromocluster.imaging.segmentation import segment_metaphase
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+from picture_faults import DISTURBANCES
 
 #: Change of a pixel from which on what was laid in covers it; stain and light cover nothing.
 COVERED = 40

@@ -75,7 +75,8 @@ def trained(config: RecipeConfig, folder: Path, last_epoch: int = 0) -> Path:
         Run.create(folder, config)
     run = RecipeRun(folder.resolve(), last_epoch)
     if not run.model_path.exists():
-        fit(run.config, run, resume=resume, steps=RecipeSteps(run.config))
+        model = fit(run.config, run, resume=resume, steps=RecipeSteps(run.config))
+        run.emit({"kind": "end", "model": model.name})
     return run.model_path
 
 

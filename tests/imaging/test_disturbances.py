@@ -3,14 +3,14 @@ import pytest
 from scipy import ndimage
 
 from napari_chromocluster.cluster_types import ClusterType
-from napari_chromocluster.imaging.disturbances import (
+from napari_chromocluster.imaging.segmentation import LeftOut, find_regions, segment_metaphase
+from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
+from picture_faults import (
     DISTURBANCES,
     magnified,
     with_grains,
     with_text,
 )
-from napari_chromocluster.imaging.segmentation import LeftOut, find_regions, segment_metaphase
-from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 
 STAINS = ("giemsa", "dapi")
 

@@ -161,9 +161,7 @@ def fit(
         "share_of_start": kept.share_of_start,
         "minutes": round((time.monotonic() - began) / 60, 1),
     }
-    path = save_outcome(config, run, data, plan, kept.model, size, facts)
-    run.emit({"kind": "end", "model": path.name, "seconds": round(time.monotonic() - began, 1)})
-    return path
+    return save_outcome(config, run, data, plan, kept.model, size, facts)
 
 
 def _way_back(

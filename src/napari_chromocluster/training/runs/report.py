@@ -31,6 +31,7 @@ from napari_chromocluster.training.runs.report_data import (
     Mistake,
     Report,
 )
+from napari_chromocluster.training.runs.report_html import write_page
 from napari_chromocluster.training.runs.run_folder import Run, RunError, fold_runs
 
 #: Maximum number of mistakes with a thumbnail.
@@ -73,8 +74,6 @@ def write_report(run: Run) -> Report:
         start_temperature=card.training.get("start_temperature"),
     )
     write_text_atomic(run.report_folder / METRICS, json.dumps(dataclasses.asdict(report), indent=1))
-    from napari_chromocluster.training.runs.report_html import write_page
-
     write_page(run, report, true, probabilities)
     return report
 

@@ -6,7 +6,7 @@ import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,10 +20,8 @@ from napari_chromocluster.results.figures import (
     save_figure,
 )
 from napari_chromocluster.training.runs.progress import RunProgress
+from napari_chromocluster.training.runs.report_data import Mistake, Report
 from napari_chromocluster.training.runs.run_folder import Run
-
-if TYPE_CHECKING:
-    from napari_chromocluster.training.runs.report_data import Mistake, Report
 
 _OVERALL = (
     ("accuracy", "Accuracy"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,30 +26,14 @@ Result = TypeVar("Result")
 UNEXPECTED = "The training ended with an error of the program"
 
 
-class _RunProxy:
-    """A run whose subclasses change what is emitted."""
+class _Helper:
+    """The run in a process that Lightning started for a further device; it writes no events."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)
-
-
-class _Reporting(_RunProxy):
-    """Train the other folds and write the report before the ``end`` event."""
-
-    def emit(self, event: dict[str, Any]) -> None:
-        """Append one event."""
-        if event["kind"] == "end":
-            train_folds(self._run)
-            _report(self._run)
-            event = {**event, "stopped": self._run.should_stop()}
-        self._run.emit(event)
-
-
-class _Helper(_RunProxy):
-    """The run in a process that Lightning started for a further device; it writes no events."""
 
     def emit(self, event: dict[str, Any]) -> None:
         """Do nothing."""
@@ -81,9 +66,20 @@ def run_training(run: Run, *, resume: bool = False) -> Path | None:
     # `run_with_status` checks for a running training run: the mark may be that of this process.
     if resume and run.state() == FINISHED:
         run.check_resumable()
-    path = run_with_status(run, lambda: fit(run.training_config(), _Reporting(run), resume=resume))
+    path = run_with_status(run, lambda: _train(run, resume))
     if not run.should_stop():
         _free_checkpoints(run)
+    return path
+
+
+def _train(run: Run, resume: bool) -> Path:
+    """Train the run, then its other folds, and write the report."""
+    began = time.monotonic()
+    path = fit(run.training_config(), run, resume=resume)
+    train_folds(run)
+    _report(run)
+    seconds = round(time.monotonic() - began, 1)
+    run.emit({"kind": "end", "model": path.name, "seconds": seconds, "stopped": run.should_stop()})
     return path
 
 
