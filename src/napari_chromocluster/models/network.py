@@ -272,7 +272,7 @@ def _read_state(file: Path) -> dict[str, Tensor]:
         raise NetworkError(f"The weights {file} do not exist: download them or check the name.")
     try:
         if file.suffix.lower() == ".safetensors":
-            state = load_file(file)
+            state: Any = load_file(file)
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -6,11 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_chromocluster.progress import Progress
-
-
-class Stopped(Exception):
-    """The user stopped the training."""
+from napari_chromocluster.progress import Cancelled, Progress
 
 
 class RunLike(Protocol):
@@ -36,12 +32,12 @@ class RunLike(Protocol):
 
 
 def reporter(run: RunLike, what: str) -> Progress:
-    """Return a progress callback that writes events and raises Stopped if the user stopped."""
+    """Return a progress callback that writes events and raises Cancelled if the user stopped."""
     last = [0.0]
 
     def report(done: int, total: int) -> None:
         if run.should_stop():
-            raise Stopped("The training was stopped while it read the data.")
+            raise Cancelled("The training was stopped while it read the data.")
         if time.monotonic() - last[0] > 0.5:
             last[0] = time.monotonic()
             run.emit({"kind": "prepare", "what": what, "done": done, "total": total})

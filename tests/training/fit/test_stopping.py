@@ -8,12 +8,11 @@ import torch
 from napari_chromocluster.models.model_card import ModelCard, read_card
 from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.models.network import ClusterNetwork, build_network
+from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.training.api import train
 from napari_chromocluster.training.config import StageConfig
 from napari_chromocluster.training.fit.lightning_module import StageModule
 from napari_chromocluster.training.fit.trainer import fit
-from napari_chromocluster.training.run_interface import Stopped
-from napari_chromocluster.training.runs import worker
 from napari_chromocluster.training.runs.run_folder import Run
 from small_training import small_training
 
@@ -24,12 +23,15 @@ STAGES = (
 CONFIG = small_training(*STAGES, samples_per_epoch=64, composed_clusters=0)
 
 
-class StoppedAfter(worker._RunProxy):
+class StoppedAfter:
     """A run that is asked to stop once a stage has processed some batches."""
 
     def __init__(self, run, stage, batches):
-        super().__init__(run)
+        self._run = run
         self.stage, self.left, self.now = stage, batches, ""
+
+    def __getattr__(self, name):
+        return getattr(self._run, name)
 
     def emit(self, event):
         if event["kind"] == "stage":
@@ -116,7 +118,7 @@ def test_the_best_epoch_is_kept_also_where_the_folder_was_moved(
 
 def test_stopped_before_it_learnt_anything_it_says_so(annotated, tmp_path):
     run = new_run(tmp_path / "run", annotated)
-    with pytest.raises(Stopped, match="while it read the data"):
+    with pytest.raises(Cancelled, match="while it read the data"):
         fit(run.config, StoppedAfter(run, "", 0))
     assert not run.model_path.exists()
 

@@ -23,8 +23,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from napari_chromocluster.imaging.files import atomic_path
+from napari_chromocluster.models.network import ClusterNetwork
+from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.training.config import StageConfig
-from napari_chromocluster.training.run_interface import RunLike, Stopped
+from napari_chromocluster.training.run_interface import RunLike
 
 
 class FreezeBody(BaseFinetuning):
@@ -32,7 +34,9 @@ class FreezeBody(BaseFinetuning):
 
     def freeze_before_training(self, pl_module: pl.LightningModule) -> None:
         """Freeze the body before the optimizer is created."""
-        self.freeze(pl_module.network.body, train_bn=False)
+        network = pl_module.network
+        assert isinstance(network, ClusterNetwork)
+        self.freeze(network.body, train_bn=False)
 
     def finetune_function(
         self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer
@@ -150,7 +154,7 @@ class RunEvents(Callback):
         if not stop:
             return
         if self.kept():
-            raise Stopped("The training was stopped.")
+            raise Cancelled("The training was stopped.")
         # No checkpoint exists yet: end this epoch early, then validate and keep it.
         trainer.should_stop = True
 

@@ -124,12 +124,15 @@ class StageModule(pl.LightningModule):
         allowed = torch.cat([allowed for _, allowed in self._outputs])
         self._outputs.clear()
         if self.trainer.world_size > 1:
-            logits, allowed = (
-                self.all_gather(logits).flatten(0, 1),
-                self.all_gather(allowed).flatten(0, 1),
-            )
+            logits, allowed = self._gathered(logits), self._gathered(allowed)
         figures = self.figures(logits, allowed)
         self.log_dict({f"validation_{name}": value for name, value in figures.items()})
+
+    def _gathered(self, mine: Tensor) -> Tensor:
+        """Concatenate the rows of all processes."""
+        found = self.all_gather(mine)
+        assert isinstance(found, Tensor)
+        return found.flatten(0, 1)
 
     def figures(self, logits: Tensor, allowed: Tensor) -> dict[str, float]:
         """Return loss, accuracy and macro sensitivity of all validation regions."""

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.training.config import ConfigError, TrainingConfig
 from napari_chromocluster.training.data.prepared_data import prepare_data
 from napari_chromocluster.training.data.sampling import DrawPlan, TrainingBatches
 from napari_chromocluster.training.fit.lightning_module import StageModule, partial_label_loss
 from napari_chromocluster.training.fit.trainer import start_network
-from napari_chromocluster.training.run_interface import RunLike, Stopped
+from napari_chromocluster.training.run_interface import RunLike
 
 _LOWEST, _HIGHEST = 1e-7, 1.0
 #: Decay of the moving average of the loss.
@@ -102,7 +103,7 @@ def find_rates(
 
     Raises
     ------
-    Stopped
+    Cancelled
         If the user stopped it.
     ConfigError
         If the loss never falls.
@@ -125,7 +126,7 @@ def find_rates(
     smooth = 0.0
     for number, rate in enumerate(np.geomspace(_LOWEST, _HIGHEST, points)):
         if run.should_stop():
-            raise Stopped("The search for a learning rate was stopped.")
+            raise Cancelled("The search for a learning rate was stopped.")
         for group, share in zip(optimizer.param_groups, shares, strict=True):
             group["lr"] = float(rate) * share
         loss = _step(module, optimizer, batches, number)

@@ -27,6 +27,7 @@ from napari_chromocluster.models.network import (
     load_backbone_weights,
 )
 from napari_chromocluster.models.registry import resolve_model
+from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.training.config import StageConfig, TrainingConfig
 from napari_chromocluster.training.data.prepared_data import (
     PreparedData,
@@ -51,7 +52,7 @@ from napari_chromocluster.training.fit.weight_interpolation import (
     InterpolationResult,
     interpolate_weights,
 )
-from napari_chromocluster.training.run_interface import RunLike, Stopped
+from napari_chromocluster.training.run_interface import RunLike
 
 
 def start_network(config: TrainingConfig) -> ClusterNetwork:
@@ -132,7 +133,7 @@ def fit(
 
     Raises
     ------
-    Stopped
+    Cancelled
         If it was stopped before the first checkpoint.
     """
     if config.threads:
@@ -149,9 +150,11 @@ def fit(
             continue
         try:
             _run_stage(config, run, steps, data, plan, network, (number, stage), resume)
-        except Stopped:
+        except Cancelled:
             break
-    if rank_zero_only.rank != 0:  # another process of this training run writes the model
+    if (
+        getattr(rank_zero_only, "rank", 0) != 0
+    ):  # another process of this training run writes the model
         return run.model_path
     size = _take_best(config, run.checkpoint_folder, network)
     kept = InterpolationResult(network, 0.0)
@@ -185,7 +188,7 @@ def _run_stage(
     placed: tuple[int, StageConfig],
     resume: bool,
 ) -> None:
-    """Run one stage in place; raise Stopped if the user stopped it."""
+    """Run one stage in place; raise Cancelled if the user stopped it."""
     number, stage = placed
     folder = run.checkpoint_folder
     best, last = folder / f"stage{number}-best.ckpt", folder / f"stage{number}-last.ckpt"
@@ -220,7 +223,7 @@ def _run_stage(
             weights_only=False,
         )
     if run.should_stop():
-        raise Stopped("The training was stopped.")
+        raise Cancelled("The training was stopped.")
     _load_best(network, best)
     done.write_text(json.dumps({"stage": stage.name, "epochs": trainer.current_epoch}))
 
@@ -302,7 +305,7 @@ def _take_best(config: TrainingConfig, folder: Path, network: ClusterNetwork) ->
             state = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
             found.append((float(state.get(SCORE, 0.0)), number))
     if not found:
-        raise Stopped("The training was stopped before it could keep any result.")
+        raise Cancelled("The training was stopped before it could keep any result.")
     _, number = max(found)
     _load_best(network, folder / f"stage{number}-best.ckpt")
     return config.stages[number].image_size

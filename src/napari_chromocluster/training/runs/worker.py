@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import torch
 
 from napari_chromocluster.imaging.files import is_full_disk
+from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.training.fit.lr_finder import RateFinding, find_rates
 from napari_chromocluster.training.fit.trainer import fit
-from napari_chromocluster.training.run_interface import Stopped
 from napari_chromocluster.training.runs import process_lock
 from napari_chromocluster.training.runs.cross_validation import train_folds
 from napari_chromocluster.training.runs.process import is_helper
@@ -109,7 +109,7 @@ def run_with_status(run: Run, job: Callable[[], Result]) -> Result | None:
         run.begin()
         _delete_temporary_files(run)
         return job()
-    except Stopped as stopped:
+    except Cancelled as stopped:
         run.emit_last({"kind": "stopped", "message": str(stopped)})
         return None
     except BaseException as error:
