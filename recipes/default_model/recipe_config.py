@@ -61,3 +61,5 @@ class RecipeConfig(TrainingConfig):
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} must be between 0 and 1.")
+        if self.source_balance and not (self.composed_clusters and self.composed_share):
+            raise ConfigError("source_balance needs composed clusters.")

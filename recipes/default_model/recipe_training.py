@@ -133,6 +133,8 @@ class RecipeSteps(TrainingSteps):
 
     def plan(self, config: TrainingConfig, data: PreparedData) -> DrawPlan:
         """Draw regions of small annotation files more often."""
+        if not self.config.source_balance:
+            return super().plan(config, data)
         return BalancedPlan(
             data.train, data.n_real, config, self.sources, self.config.source_balance
         )
