@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from napari_chromocluster.models.torch_setup import prepare_torch
-from napari_chromocluster.results.annotated_crops import trainable
 from napari_chromocluster.training.base_model import set_base_model, validate_base_model
 from napari_chromocluster.training.config import TrainingConfig
 from napari_chromocluster.training.config import preset as preset_named
-from napari_chromocluster.training.data.splits import check_annotations, read_tables
+from napari_chromocluster.training.data.splits import check_annotations
 from napari_chromocluster.training.data.summary import data_warnings
 from napari_chromocluster.training.runs.process import start
 from napari_chromocluster.training.runs.run_folder import Run, name_for, new_run_folder
@@ -23,34 +24,36 @@ _LOG = logging.getLogger(__name__)
 def prepare(
     annotations: str | Path | Sequence[str | Path],
     *,
-    preset: str = "default",
-    base_model: str | Path | None = None,
-    backbone_weights: str | Path | None = None,
     out: str | Path | None = None,
-    config: TrainingConfig | None = None,
-    **changes: Any,
+    **settings: Any,
 ) -> Run:
     """Create the run folder of a training run without starting it; see `train` for the parameters.
 
     Invalid names or settings raise before the folder is created.
     """
+    return _prepare(annotations, out, settings)[0]
+
+
+def _prepare(
+    annotations: str | Path | Sequence[str | Path],
+    out: str | Path | None,
+    settings: Mapping[str, Any],
+) -> tuple[Run, pd.DataFrame]:
+    """Create a run folder, and return the run and its annotations."""
     if out is not None:
         Run(Path(out).expanduser().resolve()).check_free()
-    chosen = configure(
-        annotations,
-        preset=preset,
-        base_model=base_model,
-        backbone_weights=backbone_weights,
-        config=config,
-        **changes,
-    )
+    chosen, table = _configure(annotations, **settings)
     if chosen.model_name == TrainingConfig.model_name:  # no name was given
-        groups = trainable(read_tables(chosen))["group"].nunique()
-        chosen = chosen.replace(model_name=name_for(int(groups)))
-    return Run.create(out or new_run_folder(), chosen)
+        chosen = chosen.replace(model_name=name_for(int(table["group"].nunique())))
+    return Run.create(out or new_run_folder(), chosen), table
 
 
-def configure(
+def configure(annotations: str | Path | Sequence[str | Path], **settings: Any) -> TrainingConfig:
+    """Return the configuration of a training run, with its annotations checked; see `train`."""
+    return _configure(annotations, **settings)[0]
+
+
+def _configure(
     annotations: str | Path | Sequence[str | Path],
     *,
     preset: str = "default",
@@ -58,8 +61,8 @@ def configure(
     backbone_weights: str | Path | None = None,
     config: TrainingConfig | None = None,
     **changes: Any,
-) -> TrainingConfig:
-    """Return the configuration of a training run, with its annotations checked; see `train`."""
+) -> tuple[TrainingConfig, pd.DataFrame]:
+    """Return a configuration and its checked annotations."""
     paths = [annotations] if isinstance(annotations, (str, Path)) else list(annotations)
     chosen = config or preset_named(preset)
     if base_model is not None:
@@ -73,8 +76,7 @@ def configure(
             annotations=tuple(str(Path(path).expanduser().resolve()) for path in paths), **changes
         )
     )
-    check_annotations(chosen)
-    return chosen
+    return chosen, check_annotations(chosen)
 
 
 def train(
@@ -125,16 +127,14 @@ def train(
     RunError
         If the folder already contains a run or cannot be written to.
     """
-    run = prepare(
-        annotations,
-        preset=preset,
-        base_model=base_model,
-        backbone_weights=backbone_weights,
-        out=out,
-        config=config,
-        **changes,
-    )
-    for text in data_warnings(run.config):
+    settings = {
+        "preset": preset,
+        "base_model": base_model,
+        "backbone_weights": backbone_weights,
+        "config": config,
+    }
+    run, table = _prepare(annotations, out, settings | changes)
+    for text in data_warnings(run.config, table):
         _LOG.warning(text)
     launch(run, wait)
     return run

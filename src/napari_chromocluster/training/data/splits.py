@@ -58,8 +58,13 @@ def read_tables(config: TrainingConfig) -> pd.DataFrame:
     return table[~table["group"].isin(config.excluded_groups)]
 
 
-def check_annotations(config: TrainingConfig) -> None:
-    """Check that the annotations can be read and split, without opening an image.
+def check_annotations(config: TrainingConfig) -> pd.DataFrame:
+    """Read the annotations, and check that they can be split, without opening an image.
+
+    Returns
+    -------
+    DataFrame
+        As from `read_tables`, without regions of unknown type.
 
     Raises
     ------
@@ -87,6 +92,7 @@ def check_annotations(config: TrainingConfig) -> None:
         [str(kind) for kind in table["cluster_type"]],
         config,
     )
+    return table
 
 
 def group_place(name: str) -> float:

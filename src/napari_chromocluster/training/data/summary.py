@@ -83,9 +83,9 @@ def summarize_data(sources: Mapping[str, pd.DataFrame], config: TrainingConfig) 
     )
 
 
-def data_warnings(config: TrainingConfig) -> tuple[str, ...]:
-    """Return warnings about the annotations of a training run, one sentence each."""
-    table = read_tables(config)
+def data_warnings(config: TrainingConfig, table: pd.DataFrame | None = None) -> tuple[str, ...]:
+    """Return warnings about the annotations of a training run (read, unless given)."""
+    table = read_tables(config) if table is None else table
     sources = {str(number): rows for number, rows in table.groupby("source")}
     return summarize_data(sources, config).warnings
 
