@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from napari_chromocluster.cluster_types import TYPES
 
@@ -15,10 +16,7 @@ PRIOR_REGIONS = 200
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """Softmax over the last axis."""
-    shifted = np.asarray(logits, np.float64)
-    shifted = shifted - shifted.max(axis=-1, keepdims=True)
-    exponent = np.exp(shifted)
-    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
+    return np.asarray(special.softmax(np.asarray(logits, np.float64), axis=-1))
 
 
 def prior_weights(

@@ -30,6 +30,7 @@ from napari_chromocluster.imaging.regions import (
     topmost_point,
 )
 from napari_chromocluster.results.features_table import counts, unsure
+from napari_chromocluster.results.metrics import reliability_bins
 
 _INCHES = 8.0
 #: Maximum height of a figure in inches: images are limited to 65535 px.
@@ -373,17 +374,12 @@ def reliability_figure(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10
 ) -> Figure:
     """Draw accuracy against confidence; on the diagonal the model is perfectly calibrated."""
-    confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
-    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    points = reliability_bins(confidence, right, bins)
     figure = Figure(figsize=(4.2, 4.0), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    used = [one for one in range(bins) if (place == one).any()]
     axes.plot(
-        [float(confidence[place == one].mean()) for one in used],
-        [float(right[place == one].mean()) for one in used],
-        marker="o",
-        color="#0072B2",
+        [point[0] for point in points], [point[1] for point in points], marker="o", color="#0072B2"
     )
     axes.set_xlabel("confidence")
     axes.set_ylabel("share right")

@@ -111,17 +111,25 @@ def wilson_interval(right: int, n: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def reliability_bins(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Return mean confidence, accuracy and count of each non-empty bin of confidence."""
+    confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
+    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    parts = [place == one for one in np.unique(place)]
+    return [
+        (float(confidence[part].mean()), float(right[part].mean()), int(part.sum()))
+        for part in parts
+    ]
+
+
 def expected_calibration_error(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = _BINS
 ) -> float:
     """Return the mean difference between confidence and accuracy over bins of confidence."""
-    place = np.clip((np.asarray(confidence) * bins).astype(int), 0, bins - 1)
-    total = 0.0
-    for one in np.unique(place):
-        inside = place == one
-        gap = abs(float(confidence[inside].mean()) - float(right[inside].mean()))
-        total += gap * inside.mean()
-    return float(total)
+    found = reliability_bins(confidence, right, bins)
+    return sum(abs(sure - share) * n for sure, share, n in found) / len(right)
 
 
 def area_under_roc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | None:

@@ -23,7 +23,7 @@ from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.model_card import read_card
 from napari_chromocluster.models.registry import RegistryError, listed_name, resolve_model
 from napari_chromocluster.results.annotated_crops import load_annotated_crops
-from napari_chromocluster.results.metrics import evaluate_predictions
+from napari_chromocluster.results.metrics import evaluate_predictions, reliability_bins
 from napari_chromocluster.training.data.splits import groups_in_saved_split, groups_in_training_set
 from napari_chromocluster.training.runs.report_data import (
     METRICS,
@@ -91,21 +91,13 @@ def _predictions(run: Run) -> tuple[pd.DataFrame, NDArray[np.float32]]:
 
 
 def _reliability(
-    true: list[str], probabilities: NDArray[np.float32], bins: int = 10
+    true: list[str], probabilities: NDArray[np.float32]
 ) -> list[tuple[float, float, int]]:
-    """Return mean confidence, accuracy and count of each non-empty bin of confidence."""
+    """Return mean confidence, accuracy and count of each non-empty bin of confidence, rounded."""
     order = [str(kind) for kind in TYPES]
     right = probabilities.argmax(axis=1) == np.array([order.index(name) for name in true])
-    confidence = probabilities.max(axis=1)
-    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
-    return [
-        (
-            round(float(confidence[place == one].mean()), 4),
-            round(float(right[place == one].mean()), 4),
-            int((place == one).sum()),
-        )
-        for one in np.unique(place)
-    ]
+    found = reliability_bins(probabilities.max(axis=1), right)
+    return [(round(sure, 4), round(share, 4), n) for sure, share, n in found]
 
 
 def _pooled(run: Run) -> dict[str, Any] | None:
