@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_annotations
@@ -44,3 +45,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests from touching the user's files."""
     monkeypatch.setenv("CHROMOCLUSTER_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
