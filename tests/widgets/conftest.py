@@ -2,6 +2,7 @@
 
 import napari
 import pytest
+from napari.settings import get_plugin_settings
 
 from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.viewer.review import autosave as rooms
@@ -32,6 +33,16 @@ def viewer(window):
 def own_folder(tmp_path, monkeypatch):
     """Reviews are saved in a folder of the test."""
     monkeypatch.setattr(rooms, "own_folder", lambda: tmp_path / "own")
+
+
+@pytest.fixture(autouse=True)
+def own_settings():
+    """Choices in docks are remembered until the test ends."""
+    settings = get_plugin_settings("napari-chromocluster")
+    before = settings.general.model_dump(), settings.colors.model_dump()
+    yield
+    settings.general.update(before[0])
+    settings.colors.update(before[1])
 
 
 @pytest.fixture

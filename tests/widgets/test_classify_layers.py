@@ -12,7 +12,7 @@ from classify_dock import done, find
 from napari_chromocluster.results.features_table import counts
 from napari_chromocluster.viewer.layers import set_table, table_of
 from napari_chromocluster.viewer.overlay import letters_layer
-from napari_chromocluster.viewer.settings import preferences, remember
+from napari_chromocluster.viewer.settings import preferences
 from review_dock import MADE, OTHER, reviewing, seeded
 
 
@@ -85,15 +85,10 @@ def test_a_stack_counts_the_frame_and_all_frames(dock, viewer, qtbot):
 
 
 def test_what_is_chosen_in_the_dock_is_remembered(dock, viewer, qtbot):
-    old = preferences()
-    try:
-        box = dock.run.model_combo
-        box.activated.emit(box.currentIndex())
-        choose(dock.run.device_combo, "cpu")
-        assert (preferences().model, preferences().device) == ("quick", "cpu")
-    finally:
-        remember("model", old.model)
-        remember("device", old.device)
+    box = dock.run.model_combo
+    box.activated.emit(box.currentIndex())
+    choose(dock.run.device_combo, "cpu")
+    assert (preferences().model, preferences().device) == ("quick", "cpu")
 
 
 def test_a_chosen_image_is_shown_whole(dock, viewer, qtbot):

@@ -1,10 +1,9 @@
 """User actions while the classify dock works, next to it, and while it is hidden."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
+from napari.settings import get_plugin_settings
 from qtpy.QtWidgets import QDockWidget
 
 from classify_dock import done, drag, find, saved
@@ -13,7 +12,6 @@ from napari_chromocluster.results.features_table import build_table, read_table,
 from napari_chromocluster.viewer.layers import has_table, set_table, table_of
 from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
 from napari_chromocluster.widgets.classify import ClassifyWidget
-from napari_chromocluster.widgets.classify import widget as dock_room
 
 
 @pytest.fixture
@@ -147,24 +145,15 @@ def test_the_image_that_is_seen_is_offered(viewer, metaphase, tiny_model, qtbot)
     widget.release()
 
 
-def test_changed_preferences_hold_in_an_open_dock(dock, viewer, metaphase, qtbot, monkeypatch):
+def test_changed_preferences_hold_in_an_open_dock(dock, viewer, metaphase, qtbot):
     labels = find(qtbot, dock, viewer, metaphase)
     dock.run.all_button.click()
     done(qtbot, dock)
     set_table(labels, set_types(table_of(labels), [3], "single"))
-    colors = {**dock.preferences.colors, "single": "#0000ff"}
-    chosen = dataclasses.replace(dock.preferences, threshold=0.95, colors=colors)
-    monkeypatch.setattr(dock_room, "preferences", lambda: chosen)
-    dock.take_preferences()
+    settings = get_plugin_settings("napari-chromocluster")
+    settings.general.threshold, settings.colors.single = 0.95, "blue"
     assert dock.result.threshold.value() == pytest.approx(0.95, abs=0.01)
-    assert np.allclose(labels.get_color(3)[:3], (0, 0, 1), atol=0.01)
-    # The choice made in the dock is not reverted.
-    dock.result.threshold.setValue(0.5)
-    monkeypatch.setattr(
-        dock_room, "preferences", lambda: dataclasses.replace(chosen, threshold=0.8)
-    )
-    dock.take_preferences()
-    assert dock.result.threshold.value() == pytest.approx(0.5, abs=0.01)
+    assert np.allclose(labels.get_color(3)[:3], (0, 0x72 / 255, 0xB2 / 255), atol=0.01)
 
 
 def test_regions_do_not_go_into_a_table_alone(dock, viewer, metaphase, qtbot, tmp_path):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from napari.utils._proxies import PublicOnlyProxy
 from PIL import Image
-from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -262,7 +262,6 @@ def test_colours_follow_the_preferences(dock, qtbot):
     label = next(one.label for one in dock.gallery.gallery.entries if one.kind == "single")
     try:
         settings.colors.single, settings.general.expected = "blue", 45
-        QApplication.sendEvent(dock, QEvent(QEvent.Type.WindowActivate))
         qtbot.waitUntil(
             lambda: np.allclose(
                 dock.labels.get_color(label), (0, 0x72 / 255, 0xB2 / 255, 1), atol=0.01

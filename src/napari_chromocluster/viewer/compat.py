@@ -123,7 +123,10 @@ def _map_labels(inner: Any, colors: Mapping[int, NDArray[np.float32]]) -> bool:
         colormap.color_dict[label] = np.asarray(color, np.float32)
         numbers[label] = wanted[label]
     if inner.data.dtype.itemsize <= 2:
-        colormap._clear_cache()
+        # Computing the color of all 65536 possible labels again would take a tenth of a second.
+        for table in colormap._cache_mapping.values():
+            for label, color in colors.items():
+                table[label] = color
         return True
     colormap.__dict__.pop("_array_map", None)
     for name, table in colormap._cache_other.items():

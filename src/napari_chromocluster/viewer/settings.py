@@ -1,8 +1,10 @@
-"""The user's choices in napari's Preferences, or defaults without napari."""
+"""The user's choices in napari's Preferences, shared by all docks; defaults without napari."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES, TYPES
 
@@ -52,39 +54,93 @@ class Preferences:
 def preferences() -> Preferences:
     """Read the Preferences."""
     defaults = {str(kind): kind.color for kind in TYPES}
-    try:
-        from napari.settings import get_plugin_settings
-
-        settings = get_plugin_settings(_PLUGIN)
-        general, shades = settings.general, settings.colors
-        return Preferences(
-            model=str(general.model),
-            device=str(general.device),
-            threshold=float(general.threshold),
-            expected=int(general.expected) or None,
-            channel=str(general.channel),
-            colors={
-                name: _COLORS.get(str(getattr(shades, name)), shade)
-                for name, shade in defaults.items()
-            },
-        )
-    except (ImportError, KeyError, AttributeError, ValueError):
+    settings = _settings()
+    if settings is None:
         return Preferences("default", "auto", 0.7, EXPECTED_CHROMOSOMES, "", defaults)
+    general = settings.general
+    return Preferences(
+        model=str(general.model),
+        device=str(general.device),
+        threshold=float(general.threshold),
+        expected=int(general.expected) or None,
+        channel=str(general.channel),
+        colors={
+            name: _COLORS.get(str(getattr(settings.colors, name)), shade)
+            for name, shade in defaults.items()
+        },
+    )
 
 
-def remember(name: str, value: str) -> None:
-    """Save a choice made in a dock in the Preferences.
+def remember(name: str, value: str | float) -> None:
+    """Save a choice made in a dock in the Preferences; the other docks follow.
 
     Parameters
     ----------
     name : str
-        ``model``, ``device`` or ``channel``.
-    value : str
-        The choice.
+        A field of `Preferences` other than ``colors``.
+    value : str or float
+        The choice; for ``expected`` 0 means that it is unknown.
     """
+    settings = _settings()
+    if settings is not None:
+        setattr(settings.general, name, value)
+
+
+def on_preferences_changed(callback: Callable[[], None]) -> Callable[[], None]:
+    """Call a function each time a choice changes, in a dock or in the Preferences.
+
+    Parameters
+    ----------
+    callback : callable
+        Called without arguments, in the thread that made the change.
+
+    Returns
+    -------
+    callable
+        Ends it.
+    """
+    settings = _settings()
+    if settings is None:
+        return lambda: None
+
+    def changed(event: Any) -> None:
+        callback()
+
+    for group in (settings.general, settings.colors):
+        group.events.connect(changed)
+
+    def end() -> None:
+        for group in (settings.general, settings.colors):
+            group.events.disconnect(changed)
+
+    return end
+
+
+def list_models_in_preferences(names: Sequence[str]) -> None:
+    """Let the Preferences list the models that are installed.
+
+    A manifest can list only choices that never change, so until a dock of this plugin has been
+    opened the model is a text field there.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the models; the one that is chosen is added.
+    """
+    settings = _settings()
+    if settings is not None:
+        chosen = settings.general.model
+        listed = [*names, *([] if chosen in names else [chosen])]
+        model = type(settings.general)
+        model.model_fields["model"].json_schema_extra = {"enum": listed}
+        model.model_rebuild(force=True)
+
+
+def _settings() -> Any:
+    """Return napari's settings of this plugin; None without napari or its manifest."""
     try:
         from napari.settings import get_plugin_settings
 
-        setattr(get_plugin_settings(_PLUGIN).general, name, value)
-    except (ImportError, KeyError, AttributeError, ValueError):
-        return
+        return get_plugin_settings(_PLUGIN)
+    except (ImportError, KeyError):
+        return None

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from qtpy.QtWidgets import QWidget
 
 from napari_chromocluster.imaging.regions import Region
 from napari_chromocluster.imaging.segmentation import CandidateRegions
@@ -16,6 +15,7 @@ from napari_chromocluster.viewer.region_selection import RegionSelection
 from napari_chromocluster.viewer.review.change_tracker import Key
 from napari_chromocluster.viewer.settings import preferences
 from napari_chromocluster.widgets.classify.panels import InputPanel, ResultPanel, RunPanel
+from napari_chromocluster.widgets.common.dock import Dock
 from napari_chromocluster.widgets.common.units import PixelSizes
 from napari_chromocluster.widgets.common.widgets import MessageBar
 from napari_chromocluster.widgets.common.worker import Worker, error_message
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier
 
 
-class ClassifyBase(QWidget):
+class ClassifyBase(Dock):
     """Widgets and state of the dock, and the methods that its parts call on each other.
 
     Parameters
@@ -34,8 +34,7 @@ class ClassifyBase(QWidget):
     """
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.preferences = preferences()
         self.input = InputPanel()
         self.run = RunPanel(self.preferences)
@@ -52,7 +51,6 @@ class ClassifyBase(QWidget):
         self._stopped = ""
         #: Regions just found, and a sentence on what was left out.
         self._left_out: tuple[Any, str] = (None, "")
-        self._released = False
         self._checked: tuple[Any, list[Region], pd.DataFrame] | None = None
         #: The selection shared by all docks; None without regions.
         self.selected: RegionSelection | None = None

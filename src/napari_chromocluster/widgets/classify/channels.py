@@ -37,7 +37,7 @@ class ClassifyChannels(ClassifyBase):
 
     def _read(self, image: Any, work: Callable[[], ImageFile | None]) -> None:
         def done(opened: ImageFile | None) -> None:
-            if self._released or image != self.image or image not in self.viewer.layers:
+            if self.released or image != self.image or image not in self.viewer.layers:
                 return
             if opened is None:
                 self._plain.add(image.unique_id)
@@ -46,7 +46,7 @@ class ClassifyChannels(ClassifyBase):
 
         def ended() -> None:
             self.reading = None
-            if not self._released:
+            if not self.released:
                 self._find_channels()  # for an image selected in the meantime
                 self._update()
 

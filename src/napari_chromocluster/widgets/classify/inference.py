@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.regions import Selection
 from napari_chromocluster.models.registry import list_models
-from napari_chromocluster.models.torch_setup import prepare_torch
 from napari_chromocluster.results.features_table import mark_changed, merge_tables
 from napari_chromocluster.viewer.colormap_warmup import classify_something, prepare_label_colors
 from napari_chromocluster.viewer.explanation_layer import remove_explanation, show_explanation
@@ -27,7 +25,8 @@ from napari_chromocluster.viewer.layers import (
     set_table,
     table_of,
 )
-from napari_chromocluster.viewer.settings import preferences, remember
+from napari_chromocluster.viewer.model_cache import cached_classifier
+from napari_chromocluster.viewer.settings import list_models_in_preferences, preferences, remember
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.worker import Worker
 
@@ -38,12 +37,8 @@ if TYPE_CHECKING:
 class ClassifyWorking(ClassifyBase):
     """The part of the dock that classifies and explains regions."""
 
-    _classifier: ClusterClassifier | None = None
-    _classifier_key: tuple[str, str] | None = None
     _loading: Worker | None = None
     _models: Sequence[tuple[str, str]] = ()
-    #: Locked while a model is loaded.
-    _loads = threading.Lock()
     _began, _what, _alone = 0.0, "", False
     #: The regions as they were when some were explained.
     _explained_pixels: Any = None
@@ -60,6 +55,7 @@ class ClassifyWorking(ClassifyBase):
         for name, path in models:
             box.addItem(name, path)
         self._choose_model(chosen)
+        list_models_in_preferences([name for name, _ in models])
 
     def warm_up(self) -> None:
         """Load in a thread what the first classification needs: torch, the model, napari's colors.
@@ -95,16 +91,8 @@ class ClassifyWorking(ClassifyBase):
         remember("model", box.currentText() if listed else str(box.currentData()))
 
     def classifier(self) -> ClusterClassifier:
-        """Return the selected model, loaded once; called in the worker thread."""
-        prepare_torch()
-        from napari_chromocluster.models.classifier import load_model
-
-        key = self._key
-        with self._loads:  # the warm-up may be loading it already
-            if self._classifier is None or self._classifier_key != key:
-                self._classifier = load_model(*key)
-                self._classifier_key = key
-            return self._classifier
+        """Return the selected model; called in the worker thread."""
+        return cached_classifier(*self._key)
 
     def _take_choice(self) -> None:
         """Store model and device on the main thread, for the next task."""
@@ -219,7 +207,7 @@ class ClassifyWorking(ClassifyBase):
         """Handle a result, unless the dock or one of the layers was closed meanwhile."""
         if self._stopped:
             self.banner.info(self._stopped)
-        elif not self._released:
+        elif not self.released:
             self._guarded(done, result)
 
     def _stop_work_on(self, layer: Any, why: str) -> None:

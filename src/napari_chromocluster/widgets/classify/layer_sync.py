@@ -106,7 +106,7 @@ class ClassifyFollowing(ClassifySelecting, ClassifyChannels):
 
     def _refresh_layers(self, event: Any = None) -> None:
         """List the open layers; keep the selection if it still exists."""
-        if self._released:
+        if self.released:
             return
         images = image_layers(self.viewer)
         chosen = self.image if self.image in images else front_image(self.viewer)

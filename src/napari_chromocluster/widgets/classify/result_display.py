@@ -27,6 +27,7 @@ from napari_chromocluster.viewer.overlay import (
     show_types,
     show_unsure,
 )
+from napari_chromocluster.viewer.settings import remember
 from napari_chromocluster.viewer.writer import check_decisions, write_regions
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import select_item
@@ -54,7 +55,7 @@ class ClassifyShowing(ClassifyBase):
             The regions (default: the selected layer).  Another layer may have been classified while
             the user selected a different metaphase.
         """
-        if self._released:
+        if self.released:
             return
         if labels is not None and labels != self.labels:
             if labels in self.viewer.layers:
@@ -103,6 +104,10 @@ class ClassifyShowing(ClassifyBase):
                 colors=self.preferences.colors,
             )
 
+    def _remember_threshold(self) -> None:
+        """Let the other docks use the threshold, once the slider rests."""
+        remember("threshold", round(self.result.threshold.value(), 2))
+
     def _has_result(self) -> bool:
         labels = self.labels
         return labels is not None and labels in self.viewer.layers and has_table(labels)
@@ -115,7 +120,8 @@ class ClassifyShowing(ClassifyBase):
         review = self._open_tab(_PLUGIN, "Review")
         review.choose_image(image)
         select_item(review.labels_combo, labels)
-        review.go_to_unsure(self.result.threshold.value())
+        self._remember_threshold()
+        review.go_to_unsure()
 
     def open_table(self) -> None:
         """Open napari's own features table."""

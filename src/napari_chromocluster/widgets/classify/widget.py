@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
@@ -21,7 +20,7 @@ from napari_chromocluster.viewer.layers import (
     layer_data,
     mismatch,
 )
-from napari_chromocluster.viewer.settings import preferences, remember
+from napari_chromocluster.viewer.settings import on_preferences_changed, preferences, remember
 from napari_chromocluster.widgets.classify.inference import ClassifyWorking
 from napari_chromocluster.widgets.classify.layer_sync import ClassifyFollowing
 from napari_chromocluster.widgets.classify.panels import say
@@ -34,8 +33,6 @@ from napari_chromocluster.widgets.common.widgets import frames_text, group, scro
 if TYPE_CHECKING:
     import napari
 
-#: Thresholds that differ by less appear equal on the slider.
-_SAME = 0.005
 _NO_IMAGE = "Open a metaphase image first."
 _READING = "The channels of the file are being read: wait a moment."
 _NO_LABELS = "Find regions first, or open a labels layer."
@@ -52,13 +49,13 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._timers: list[QTimer] = []
         self.picker = self._build_picker()
         self._build()
         self._add_exports()
         self._connect()
         self._tables = TableFollower(self, lambda: self.selected)
         self._listen(True)
+        self.ending.callback(self._end)
         self.refresh_models()
         self.warm_up()
         self._refresh_layers()
@@ -86,23 +83,16 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self._escape = QShortcut(QKeySequence("Esc"), self)
         self._escape.setContext(Qt.ShortcutContext.ApplicationShortcut)
         # A slider emits many values in a row; the marks are drawn once it stops.
-        self._restyle = self._timer(80, self.show_marks)
-        self._letter = self._timer(10, self._show_letters)
-        self._recolor = self._timer(60, self.show_result)
-        self._arrange = self._timer(0, self._arrange_layers)
-        self._leave = self._timer(0, self._leave_picture)
-        self._recount = self._timer(300, self._count_anew)
-        self._outline = self._timer(250, self._preview_outlines)
+        self._restyle = self.timer(80, self.show_marks)
+        self._threshold = self.timer(80, self._remember_threshold)
+        self._letter = self.timer(10, self._show_letters)
+        self._recolor = self.timer(60, self.show_result)
+        self._arrange = self.timer(0, self._arrange_layers)
+        self._leave = self.timer(0, self._leave_picture)
+        self._recount = self.timer(300, self._count_anew)
+        self._outline = self.timer(250, self._preview_outlines)
         # Immediate if fast; if slow, not once for each step of the slider.
-        self._sizes = self._timer(0, self._preview_sizes)
-
-    def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        self._timers.append(timer)
-        timer.setSingleShot(True)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(slot)
-        return timer
+        self._sizes = self.timer(0, self._preview_sizes)
 
     def _connect(self) -> None:
         self._escape.activated.connect(self._stop)
@@ -128,6 +118,8 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.run.selected_button.clicked.connect(lambda: self.classify(sorted(self._keys)))
         self.run.cancel_button.clicked.connect(self.cancel)
         self.result.threshold.valueChanged.connect(lambda _: self._restyle.start())
+        self.result.threshold.valueChanged.connect(lambda _: self._threshold.start())
+        self.ending.callback(on_preferences_changed(self.take_preferences))
         self.result.fill_box.toggled.connect(lambda _: self.show_result())
         self.result.letters_box.toggled.connect(self._show_letters)
         self.result.review_button.clicked.connect(self.open_review)
@@ -145,7 +137,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
 
     def _update(self, event: Any = None) -> None:
         """Update buttons, counts and tooltips to the current state."""
-        if self._released:
+        if self.released:
             return
         image, labels, busy = self.image, self.labels, self.task is not None
         total = self._region_count(labels)
@@ -205,7 +197,7 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.result.legend.set_counts(counts(table) if classified else None)
         whole = bool((table["cluster_type"] != "").all()) and 0 < len(table) == here
         estimated = estimate_chromosomes(table) if whole else None
-        self.result.show_chromosomes(estimated, preferences().expected)
+        self.result.show_chromosomes(estimated, self.preferences.expected)
         familiar = familiarity_of(self.labels) if classified else {}
         self.result.show_familiarity(familiarity_warning(familiar))
         doubtful = int(unsure(everything, self.result.threshold.value()).sum())
@@ -240,51 +232,31 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         here = sum(one.frame == frame for one in listed) if listed else len(rows)
         return rows, here, shape[0]
 
-    def event(self, event: Any) -> bool:
-        """Release all resources when napari removes the dock."""
-        done = bool(super().event(event))
-        if event.type() == QEvent.Type.WindowActivate and not self._released:
-            self.take_preferences()
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        return done
-
     def take_preferences(self) -> None:
-        """Apply changes made in napari's Preferences."""
+        """Show choices made in another dock or in napari's Preferences."""
         old, chosen = self.preferences, preferences()
         if chosen == old:
             return
         self.preferences = chosen
-        # Values that differ were chosen in the dock.
-        if abs(self.result.threshold.value() - old.threshold) < _SAME:
-            self.result.threshold.setValue(chosen.threshold)
-        if old.model in (self.run.model_combo.currentText(), self.run.model_combo.currentData()):
+        self.result.threshold.setValue(chosen.threshold)
+        if chosen.model != old.model:
             self._choose_model(chosen.model)
-        if self.run.device_combo.currentText() == old.device:
-            self.run.device_combo.setCurrentText(chosen.device)
-        self.result.legend.set_colors(chosen.colors)
-        self.show_result()
+        self.run.device_combo.setCurrentText(chosen.device)
+        if chosen.colors != old.colors:
+            self.result.legend.set_colors(chosen.colors)
+            self.show_result()
+        else:
+            self._update()
 
-    def closeEvent(self, event: Any) -> None:
-        """Stop the task and disconnect from the viewer when the dock closes."""
-        self.release()
-        super().closeEvent(event)
-
-    def release(self) -> None:
-        """Stop the task and disconnect from the viewer."""
-        if self._released:
-            return
-        self._released = True
-        if self.task is not None:
-            self.task.cancel()
-        if self.reading is not None:
-            self.reading.cancel()
+    def _end(self) -> None:
+        """Stop the work that runs and disconnect from the viewer."""
+        for work in (self.task, self.reading):
+            if work is not None:
+                work.cancel()
         if self.saving is not None:
             self.saving.wait()  # napari may be closed right after
         self.pixel_sizes.end()
         self.picker.close()
-        for timer in self._timers:
-            timer.stop()
         self._escape.setEnabled(False)
         self._tables.end()
         self._listen(False)

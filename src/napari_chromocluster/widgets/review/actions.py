@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.label_editing import LabelEditError
-from napari_chromocluster.models.torch_setup import prepare_torch
 from napari_chromocluster.results.features_table import write_table
 from napari_chromocluster.viewer.layers import (
     current_frame,
@@ -22,6 +21,7 @@ from napari_chromocluster.viewer.layers import (
     show_only,
     source_of,
 )
+from napari_chromocluster.viewer.model_cache import cached_classifier
 from napari_chromocluster.viewer.review import exports
 from napari_chromocluster.viewer.review.change_tracker import Key
 from napari_chromocluster.viewer.review.classify_job import ClassifyJob, frames_of
@@ -159,18 +159,12 @@ class ReviewActions(ReviewBase):
         self.banner.clear()
         self._go_to(entry)
 
-    def go_to_unsure(self, threshold: float | None = None) -> None:
-        """Go to the first region that the model is unsure of, in any frame.
-
-        Parameters
-        ----------
-        threshold : float, optional
-            Confidence below which a region is unsure (default: from the Preferences).
-        """
+    def go_to_unsure(self) -> None:
+        """Go to the first region that the model is unsure of, in any frame."""
         if self.session is None:
             return
-        limit = self.preferences.threshold if threshold is None else threshold
-        doubtful = [one for one in entries(self.session.table, limit) if one.unsure]
+        listed = entries(self.session.table, self.preferences.threshold)
+        doubtful = [one for one in listed if one.unsure]
         found = of_next_frame(doubtful, self._shown_frame())
         if found:
             self._go_to(found[0])
@@ -284,16 +278,11 @@ class ReviewActions(ReviewBase):
         if job is None or self.task is not None:
             return
         session = self.session
-        number = self.summary.expected.value() or None
+        chosen = self.preferences.model, self.preferences.device
+        number = self.preferences.expected
 
         def work(progress: Callable[[int, int], None], stop: Callable[[], bool]) -> Any:
-            if self.classifier is None:
-                # The first use loads torch and the weights, so not on the main thread.
-                prepare_torch()
-                from napari_chromocluster.models.classifier import load_model
-
-                self.classifier = load_model(self.preferences.model, self.preferences.device)
-            return job.run(self.classifier, progress, stop, expected=number)
+            return job.run(cached_classifier(*chosen), progress, stop, expected=number)
 
         def taken(result: pd.DataFrame) -> None:
             if session is not None and session is self.session:
@@ -302,14 +291,14 @@ class ReviewActions(ReviewBase):
 
         def ended() -> None:
             self.task = None
-            if self._released:
+            if self.released:
                 return
             self._update_state()
             if self.edit_panel.automatic.isChecked() or self._fresh:
                 self._classify_waiting()
 
         def failed(message: str) -> None:
-            if self._released:
+            if self.released:
                 return
             # Automatic retries would only fail again.
             self.edit_panel.automatic.setChecked(False)
@@ -406,7 +395,7 @@ class ReviewActions(ReviewBase):
     def _show_ranking(self, tables: dict[str, pd.DataFrame]) -> None:
         self._ranked = tables
         self._update_state()
-        self.summary.show_ranking(exports.ranking(tables, self.summary.expected.value()))
+        self.summary.show_ranking(exports.ranking(tables, self.preferences.expected))
         self._show_ranking_table()
 
     def open_ranked(self, name: str) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QWidget
-
 from napari_chromocluster.viewer.layers import current_frame
 from napari_chromocluster.viewer.review.change_tracker import Key
+from napari_chromocluster.widgets.common.dock import Dock
 from napari_chromocluster.widgets.common.units import PixelSizes
 from napari_chromocluster.widgets.common.worker import error_message
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from napari_chromocluster.widgets.review.thumbnail_cache import ThumbnailCache
 
 
-class ReviewBase(QWidget):
+class ReviewBase(Dock):
     """State of the dock, and the methods that its parts call on each other.
 
     Parameters
@@ -68,8 +67,7 @@ class ReviewBase(QWidget):
     _focus_timer: QTimer
 
     def __init__(self, napari_viewer: Any, chosen: Preferences) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.preferences = chosen
         self.pixel_sizes = PixelSizes(napari_viewer, self)
         self.session: ReviewSession | None = None
@@ -78,7 +76,6 @@ class ReviewBase(QWidget):
         #: The selection shared by all docks.
         self.selected: RegionSelection | None = None
         self.painter: Painter | None = None
-        self.classifier: Any = None
         self.task: Worker | None = None
         self._saving: Worker | None = None
         self._tiles: ThumbnailCache | None = None
@@ -88,10 +85,9 @@ class ReviewBase(QWidget):
         self._uncolored: set[Key] | None = None
         self._folder: Path | None = None
         self._declined: set[Any] = set()
-        self._all_timers: list[QTimer] = []
         self._offered_for: Any = None
         self._came: Any = None
-        self._opening = self._released = self._colored = False
+        self._opening = self._colored = False
 
     def _try(self, work: Callable[[], Any]) -> Any:
         """Call a function that may raise; the error is shown in the banner."""
@@ -110,7 +106,7 @@ class ReviewBase(QWidget):
 
     def _hold_keys(self) -> None:
         """Enable the keys in the canvas while regions are reviewed and the dock is visible."""
-        on = self.session is not None and self.isVisible() and not self._released
+        on = self.session is not None and self.isVisible() and not self.released
         self.keys.hold_in_canvas(on)
 
     def leave_line(self) -> None:

@@ -75,7 +75,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
 
     def _refresh_layers(self, event: Any = None) -> None:
         """List the open layers; keep the selection if it still exists."""
-        if self._opening or self._released:
+        if self._opening or self.released:
             return
         self.pixel_sizes.look_up()
         images = image_layers(self.viewer)
@@ -101,7 +101,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
 
     def _restore(self) -> None:
         """Restore the saved review of an image that has no regions yet."""
-        if self.session is None and self.image is not None and not self._released:
+        if self.session is None and self.image is not None and not self.released:
             self._open()
 
     def _offer(self, image: Any, restore: bool = True) -> None:
@@ -156,7 +156,7 @@ class ReviewOpening(ReviewFollowing, ReviewSaving):
         Without ``restore`` an image without regions is skipped, so that removed regions do not
         reappear automatically.
         """
-        if self._opening or self._released:
+        if self._opening or self.released:
             return
         image, labels = self.image, self.labels
         session = self.session

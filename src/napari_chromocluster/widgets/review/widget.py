@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QDockWidget,
@@ -28,7 +28,7 @@ from napari_chromocluster.viewer.layers import (
 )
 from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.viewer.review.review_queue import waiting_rows
-from napari_chromocluster.viewer.settings import preferences
+from napari_chromocluster.viewer.settings import on_preferences_changed, preferences, remember
 from napari_chromocluster.widgets.common.controls import combo
 from napari_chromocluster.widgets.common.exporting import EXPORTS
 from napari_chromocluster.widgets.common.features_table import TableFollower
@@ -82,7 +82,9 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._timers()
         self._tables = TableFollower(self, lambda: self.selected)
         self._place: QDockWidget | None = None
+        self.ending.callback(on_preferences_changed(self.take_preferences))
         self._listen(True)
+        self.ending.callback(self._end)
         self._refresh_layers()
         self._restore()
 
@@ -159,7 +161,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self.edit_panel.line_toggled.connect(self._draw_line)
         self.edit_panel.automatic.toggled.connect(lambda _: self._classify_waiting())
         self.summary = SummaryPanel(self.preferences.colors, self.preferences.expected)
-        self.summary.expected_changed.connect(lambda _: self._update_state())
+        self.summary.expected_changed.connect(lambda number: remember("expected", number))
         self.summary.chosen.connect(self.open_ranked)
         self._groups: list[CollapsibleGroup] = []
         for title, panel in (("Edit regions", self.edit_panel), ("Metaphase", self.summary)):
@@ -203,15 +205,15 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         ]  # fmt: skip
 
     def _timers(self) -> None:
-        self._save_timer = _timer(self, _SAVE_AFTER, self.save)
-        self._color_timer = _timer(self, _RECOLOR_AFTER, self._recolor)
-        self._check_timer = _timer(self, _CHECK_AFTER, self._check_pixels)
-        self._letter_timer = _timer(self, _LETTERS_AFTER, self._reletter)
-        self._settle_timer = _timer(self, 0, self._settle)
-        self._removed_timer = _timer(self, 0, self._refresh_layers)
-        self._replaced_timer = _timer(self, 0, self._leave_picture)
-        self._focus_timer = _timer(self, 0, self._take_focus)
-        self._reveal_timer = _timer(self, _UNFOLDED_AFTER, self._reveal_ranking)
+        self._save_timer = self.timer(_SAVE_AFTER, self.save)
+        self._color_timer = self.timer(_RECOLOR_AFTER, self._recolor)
+        self._check_timer = self.timer(_CHECK_AFTER, self._check_pixels)
+        self._letter_timer = self.timer(_LETTERS_AFTER, self._reletter)
+        self._settle_timer = self.timer(0, self._settle)
+        self._removed_timer = self.timer(0, self._refresh_layers)
+        self._replaced_timer = self.timer(0, self._leave_picture)
+        self._focus_timer = self.timer(0, self._take_focus)
+        self._reveal_timer = self.timer(_UNFOLDED_AFTER, self._reveal_ranking)
 
     # ---------------------------------------------------------------- state
 
@@ -251,7 +253,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             self.task is not None,
         )
         rows = frame_table(session, self.viewer)
-        self.summary.show_summary(summarise(rows, self.summary.expected.value()), stale)
+        self.summary.show_summary(summarise(rows, self.preferences.expected), stale)
         known = bool((session.table["cluster_type"] != "").any())
         self.summary.legend.set_frames(
             frames_text(len(rows), len(session.table), session.tracker.frames) if stack else "",
@@ -276,15 +278,15 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         return "Choose regions that belong to this image."
 
     def take_preferences(self) -> None:
-        """Apply changes made in napari's Preferences."""
-        chosen = preferences()
-        if chosen == self.preferences:
+        """Show choices made in another dock or in napari's Preferences."""
+        old, chosen = self.preferences, preferences()
+        if chosen == old:
             return
-        if chosen.model != self.preferences.model or chosen.device != self.preferences.device:
-            self.classifier = None
-        if chosen.expected != self.preferences.expected:
-            self.summary.expected.setValue(chosen.expected or 0)
         self.preferences = chosen
+        self.summary.expected.setValue(chosen.expected or 0)
+        if (chosen.colors, chosen.threshold) == (old.colors, old.threshold):
+            self._update_state()
+            return
         self.delegate.colors = chosen.colors
         self.types.set_colors(chosen.colors)
         self.summary.legend.set_colors(chosen.colors)
@@ -301,7 +303,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
     def showEvent(self, event: Any) -> None:
         """Bind the keys while the dock is open."""
         super().showEvent(event)
-        if not self._released:
+        if not self.released:
             self.keys.bind()
             self._hold_keys()
             self._take_focus()
@@ -317,7 +319,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             place.visibilityChanged.connect(self._came_up)
 
     def _came_up(self, visible: bool) -> None:
-        if visible and not self._released:
+        if visible and not self.released:
             # After the click on the tab has been handled, which gives the focus to the window.
             self._focus_timer.start()
 
@@ -335,31 +337,12 @@ class ReviewWidget(ReviewOpening, ReviewActions):
             self._end_saving()
             self.keeper.save_now()
 
-    def event(self, event: Any) -> bool:
-        """Release all resources when napari removes the dock."""
-        done = bool(super().event(event))
-        if event.type() == QEvent.Type.WindowActivate and not self._released:
-            self.take_preferences()
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        return done
-
-    def closeEvent(self, event: Any) -> None:
-        """Save and disconnect from the viewer when the dock closes."""
-        self.release()
-        super().closeEvent(event)
-
-    def release(self) -> None:
+    def _end(self) -> None:
         """Save, and disconnect from the viewer."""
-        if self._released:
-            return
-        self._released = True
         self.keys.unbind()
         self.pixel_sizes.end()
         self._tables.end()
         self._close_session()
-        for timer in self._all_timers:
-            timer.stop()
         self._listen(False)
 
 
@@ -390,12 +373,3 @@ class _Shrinking(Scroller):
 
 def _title(what: str) -> str:
     return f"{EXPORTS[what].title}…"
-
-
-def _timer(parent: ReviewWidget, milliseconds: int, slot: Any) -> QTimer:
-    timer = QTimer(parent)
-    parent._all_timers.append(timer)
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
-    timer.timeout.connect(slot)
-    return timer

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_chromocluster.imaging.io import read_image, read_labels
@@ -16,6 +15,7 @@ from napari_chromocluster.training.runs.report_data import Mistake, Report, read
 from napari_chromocluster.training.runs.run_folder import FINISHED, STOPPED, Run, RunError
 from napari_chromocluster.viewer.layer_annotations import find_open, prepare_on_layers, show_place
 from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.widgets.common.dock import Dock
 from napari_chromocluster.widgets.common.widgets import (
     CollapsibleGroup,
     MessageBar,
@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 _PAPER_START = "resnext101_32x8d_wsl"
 #: Milliseconds after which a training run that does not stop may be terminated.
 _PATIENCE = 15_000
+#: Milliseconds until Qt has laid out an expanded group.
+_LAID_OUT = 50
 
 
-class TrainWidget(QWidget):
+class TrainWidget(Dock):
     """Train a model on annotated metaphases, in a process that outlives the viewer.
 
     Parameters
@@ -50,17 +52,17 @@ class TrainWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.follower: RunFollower | None = None
         #: The run that is shown, running or not.
         self.shown: Run | None = None
         self.task: Worker | None = None
         self.stopping = False
         self._reading: Worker | None = None
-        self._looked = self._released = False
+        self._looked = False
         self._build()
         self._connect()
+        self.ending.callback(self._end)
         self._restart_recipe()
         self.data.refresh()
         self.runs.refresh()
@@ -105,18 +107,11 @@ class TrainWidget(QWidget):
         self.groups["Training"].hide()
         self.groups["Result"].hide()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._patience = QTimer(self)
-        self._patience.setSingleShot(True)
-        self._patience.setInterval(_PATIENCE)
-        self._target = self.groups["Training"]
-        self._scroll = QTimer(self)
-        self._scroll.setSingleShot(True)
-        self._scroll.setInterval(50)
-        self._scroll.timeout.connect(self._scroll_now)
+        self._patience = self.timer(_PATIENCE, self._update)
+        self._scroll = self.timer(_LAID_OUT, self._scroll_now)
 
     def _connect(self) -> None:
         self.train_button.clicked.connect(self._button_clicked)
-        self._patience.timeout.connect(self._update)
         self.data.changed.connect(self._update)
         self.start.changed.connect(self._restart_recipe)
         self.stages.preset_chosen.connect(self._preset_chosen)
@@ -245,7 +240,7 @@ class TrainWidget(QWidget):
 
     def attach(self, run: Run) -> None:
         """Show a run, and follow it if it is running."""
-        if self._released:  # the run continues, but is no longer followed
+        if self.released:  # the run continues, but is no longer followed
             return
         if self.follower is not None:
             if self.follower.run.folder == run.folder and self.follower.alive:
@@ -322,7 +317,7 @@ class TrainWidget(QWidget):
 
     def _show_result(self, run: Run, report: Report | None, name: str) -> None:
         # Another run was selected meanwhile, or the dock was closed.
-        if self._released or report is None or run != self.shown:
+        if self.released or report is None or run != self.shown:
             return
         self.result.show_report(run, report, name)
         self.groups["Result"].show()
@@ -330,7 +325,7 @@ class TrainWidget(QWidget):
 
     def _runs_listed(self, lines: list[RunRow]) -> None:
         """Attach to a running training run when napari has been opened again."""
-        if self._released:
+        if self.released:
             return
         if not self._looked and self.runs.going and self.shown is None and self.task is None:
             self.attach(self.runs.going[0])
@@ -379,7 +374,7 @@ class TrainWidget(QWidget):
         self._run_task(work, lambda pixels: self._open_mistake(mistake, *pixels))
 
     def _open_mistake(self, mistake: Mistake, pixels: Any, regions: Any) -> None:
-        if self._released:
+        if self.released:
             return
         image = self.viewer.add_image(pixels, name=mistake.group, rgb=pixels.ndim == 3)
         labels = None if regions is None else add_regions(self.viewer, image, regions)
@@ -442,30 +437,13 @@ class TrainWidget(QWidget):
         inventory = self.data.inventory
         return "Wait for the data to be counted." if inventory is None else inventory.problem
 
-    def event(self, event: Any) -> bool:
-        """Disconnect from the viewer when napari removes the dock, which sends no close event."""
-        done = bool(super().event(event))
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        return done
-
-    def closeEvent(self, event: Any) -> None:
-        """Disconnect from the viewer; the training continues."""
-        self.release()
-        super().closeEvent(event)
-
-    def release(self) -> None:
-        """Stop following and disconnect from the viewer; the training continues."""
-        if self._released:
-            return
-        self._released = True
+    def _end(self) -> None:
+        """Stop following the viewer and the training, which continues."""
         if self.follower is not None:
             self.follower.stop()
             self.follower = None
         self.rates.release()
         self.runs.release()
-        self._patience.stop()
-        self._scroll.stop()
         self.start.cancel()
         self.data.release()
 
