@@ -88,6 +88,21 @@ def test_recolor_shows_what_a_new_colormap_would(layer):
     assert np.array_equal(displayed(layer), displayed(whole))
 
 
+def test_recolor_computes_no_color_of_other_labels(layer, monkeypatch):
+    """All 65536 possible labels of a uint16 layer take napari a tenth of a second."""
+    layer.colormap.map(layer.data)
+    asked = []
+    compute = DirectLabelColormap._map_without_cache
+    monkeypatch.setattr(
+        DirectLabelColormap,
+        "_map_without_cache",
+        lambda self, values: asked.append(values.size) or compute(self, values),
+    )
+    assert recolor(layer, {1: layer.get_color(2)}, {1: BOX}, 0)
+    layer.colormap.map(np.array([1, 2], layer.data.dtype))
+    assert not asked
+
+
 def test_a_color_that_no_label_has_needs_a_new_colormap(layer):
     odd = np.array([0.123, 0.456, 0.789, 1], np.float32)
     assert not recolor(layer, {1: odd}, {1: BOX}, 0)
