@@ -15,7 +15,7 @@ from napari_chromocluster.imaging.files import atomic_path
 from napari_chromocluster.results.features_table import COLUMNS, SCHEMA, TableError, read_table
 
 #: Number of tables that are written at a time.
-_CHUNK = 1000
+_CHUNK = 500
 #: Name of the column that is added.
 METAPHASE = "metaphase"
 

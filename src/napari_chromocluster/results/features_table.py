@@ -544,18 +544,13 @@ def _numbers(cells: pd.Series[Any], file: str, lines: Sequence[int]) -> pd.Serie
     TableError
         If a probability or the confidence cannot be read.
     """
-    text = cells.astype(str).str.replace(r"[\s\u00a0\u202f']", "", regex=True)
-    percent = text.str.endswith("%")
-    text = text.str.removesuffix("%")
-    both = text.str.contains(",") & text.str.contains(".", regex=False)
-    comma_last = text.str.rfind(",") > text.str.rfind(".")
-    text = text.mask(both & comma_last, text.str.replace(".", "", regex=False))
-    text = text.mask(both & ~comma_last, text.str.replace(",", "", regex=False))
-    out = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce")
-    out = out.where(~percent, out / 100)
+    out = pd.to_numeric(cells, errors="coerce")
+    if (out.isna() & (cells != "")).any():
+        out = _spreadsheet_numbers(cells)
     if str(cells.name) in (*PROBABILITIES, "confidence"):
-        empty = text.str.lower().isin(["", "nan", "none"])
-        wrong = ~empty & ~out.between(0, 1 + _ROUNDED)
+        wrong = (cells != "") & ~out.between(0, 1 + _ROUNDED)
+        if wrong.any():
+            wrong &= ~cells.astype(str).str.strip().str.lower().isin(["", "nan", "none"])
         if wrong.any():
             place = int(np.argmax(wrong.to_numpy()))
             raise TableError(
@@ -564,6 +559,18 @@ def _numbers(cells: pd.Series[Any], file: str, lines: Sequence[int]) -> pd.Serie
                 f"column, or leave it empty."
             )
     return out
+
+
+def _spreadsheet_numbers(cells: pd.Series[Any]) -> pd.Series[Any]:
+    text = cells.astype(str).str.replace(r"[\s\u00a0\u202f']", "", regex=True)
+    percent = text.str.endswith("%")
+    text = text.str.removesuffix("%")
+    both = text.str.contains(",") & text.str.contains(".", regex=False)
+    comma_last = text.str.rfind(",") > text.str.rfind(".")
+    text = text.mask(both & comma_last, text.str.replace(".", "", regex=False))
+    text = text.mask(both & ~comma_last, text.str.replace(",", "", regex=False))
+    out = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce")
+    return out.where(~percent, out / 100)
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
