@@ -25,7 +25,7 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -138,6 +138,20 @@ def _trim_memory() -> None:
     if sys.platform == "linux":
         with suppress(AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
+
+
+@cache
+def _keep_memory_while_busy() -> None:
+    """Let glibc keep freed memory until a file is done.
+
+    dask sets MALLOC_TRIM_THRESHOLD_ for its workers, which costs three quarters more time.
+    """
+    if sys.platform == "linux":
+        trim_threshold, mmap_threshold = -1, -3
+        with suppress(AttributeError):  # another C library
+            library = ctypes.CDLL(None)
+            library.mallopt(trim_threshold, 1 << 28)
+            library.mallopt(mmap_threshold, 1 << 25)
 
 
 def _classify_frames(job: Job) -> Outcome:
@@ -475,6 +489,7 @@ def work_on_cluster(work: Callable[[Job], Outcome], job: Job, batch: str) -> Out
     dask itself would retry it on one worker after another, and blame all files queued there. Each
     attempt therefore adds a byte to a file, which is deleted when the job ends.
     """
+    _keep_memory_while_busy()
     mark = _mark_of(job, batch)
     try:
         with mark.open("ab+") as stream:
