@@ -317,3 +317,18 @@ def test_labels_belong_to_an_image_by_name_or_place(metaphase):
     assert labels_of(viewer, second) == []
     unnamed = viewer.add_labels(metaphase.labels, name="Labels")
     assert labels_of(viewer, second) == [unnamed]
+
+
+@pytest.mark.parametrize("side", [512, 1280, 2048, 4096])
+def test_the_dark_line_leaves_the_colored_outline_visible(side):
+    """Seen as a whole, a picture shows both, however many pixels it has."""
+    viewer = ViewerModel()
+    data = np.zeros((side, side), np.uint16)
+    data[side // 4 : side // 2, side // 4 : side // 2] = 1
+    labels = viewer.add_labels(data)
+    set_table(labels, set_types(build_table(extract_regions(data)), [1], "single"))
+    show_overlay(viewer, labels)
+    dark = marks_layer(viewer, labels, DASHES)
+    visible = labels.contour - dark.edge_width / 2
+    screen_pixel = side / 700
+    assert visible >= 0.5 * screen_pixel

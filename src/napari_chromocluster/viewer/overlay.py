@@ -173,8 +173,11 @@ def plain_colormap() -> Any:
 
 
 def outline_width(shape: Sequence[int]) -> int:
-    """Return an outline width in px that is visible but does not hide the bands of the image."""
-    return int(min(4, max(1, round(max(shape[-2:]) / 450))))
+    """Return an outline width in px that is visible but does not hide the bands of the image.
+
+    It is wider than the half of the dark line around a region that lies inside the region.
+    """
+    return int(min(12, max(1, round(max(shape[-2:]) / 450))))
 
 
 def letters_layer(viewer: Any, labels: Any) -> Any:

@@ -283,7 +283,7 @@ def show_dashes(
     if old is None:
         return _add(
             viewer, labels, DASHES, "add_vectors", vectors,
-            name=mark_name(viewer, labels, "outlines"), edge_width=1.4 * _grain(labels),
+            name=mark_name(viewer, labels, "outlines"), edge_width=1.2 * _grain(labels),
             edge_color=drawn, vector_style="line",
         )  # fmt: skip
     assign(old, vectors)
