@@ -31,7 +31,7 @@ from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.results.annotations import read_annotations, with_allowed_types
-from napari_chromocluster.viewer.layers import set_table
+from napari_chromocluster.viewer.layer_tables import set_table
 from napari_chromocluster.viewer.overlay import show_overlay
 from napari_chromocluster.viewer.settings import preferences
 from napari_chromocluster.widgets.review.widget import ReviewWidget

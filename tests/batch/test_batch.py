@@ -40,12 +40,8 @@ from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from napari_chromocluster.models.model_card import ModelFileError
 from napari_chromocluster.models.model_file import load_model_file, save_model
 from napari_chromocluster.results import figures
-from napari_chromocluster.results.features_table import (
-    read_table,
-    revert_to_model,
-    set_types,
-    write_table,
-)
+from napari_chromocluster.results.features_table import revert_to_model, set_types
+from napari_chromocluster.results.table_files import read_table, write_table
 
 
 @pytest.fixture(scope="module")

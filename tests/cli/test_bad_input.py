@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from napari_chromocluster.cli import main
 from napari_chromocluster.imaging.io import read_labels, write_labels
 from napari_chromocluster.models.model_file import load_model_file
-from napari_chromocluster.results.features_table import read_table, set_types, write_table
+from napari_chromocluster.results.features_table import set_types
+from napari_chromocluster.results.table_files import read_table, write_table
 
 
 @pytest.fixture

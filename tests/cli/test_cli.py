@@ -13,8 +13,9 @@ from napari_chromocluster.cli.train import event_text
 from napari_chromocluster.imaging.io import write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
-from napari_chromocluster.results.features_table import COLUMNS, read_table, set_types, write_table
+from napari_chromocluster.results.features_table import COLUMNS, set_types
 from napari_chromocluster.results.summary import estimate_chromosomes
+from napari_chromocluster.results.table_files import read_table, write_table
 
 COMMANDS = ("demo", "segment", "classify", "train", "evaluate", "batch", "models")
 

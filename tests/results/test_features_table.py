@@ -16,14 +16,13 @@ from napari_chromocluster.results.features_table import (
     mark_changed,
     mark_stale,
     merge_tables,
-    read_table,
     revert_to_model,
     salvage_table,
     set_types,
     unsure,
     validate_table,
-    write_table,
 )
+from napari_chromocluster.results.table_files import read_table, write_table
 
 LABELS = np.zeros((30, 40), int)
 LABELS[2:6, 2:6], LABELS[10:16, 3:20], LABELS[20:28, 5:35] = 1, 5, 9

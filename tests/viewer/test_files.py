@@ -14,14 +14,11 @@ from PIL import Image
 from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.annotations import read_annotations, write_annotations
-from napari_chromocluster.results.features_table import (
-    TableError,
-    build_table,
-    read_table,
-    set_types,
-)
+from napari_chromocluster.results.features_table import TableError, build_table, set_types
+from napari_chromocluster.results.table_files import read_table
 from napari_chromocluster.viewer import reader
-from napari_chromocluster.viewer.layers import SOURCE, set_table, table_of
+from napari_chromocluster.viewer.layer_tables import set_table, table_of
+from napari_chromocluster.viewer.layers import SOURCE
 from napari_chromocluster.viewer.overlay import show_overlay
 from napari_chromocluster.viewer.reader import annotations_beside, get_reader, outline_what_comes
 from napari_chromocluster.viewer.review.exports import micrometres_per_pixel

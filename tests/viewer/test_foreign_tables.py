@@ -7,8 +7,9 @@ from napari.components import ViewerModel
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
-from napari_chromocluster.results.features_table import COLUMNS, build_table, read_table, set_types
-from napari_chromocluster.viewer.layers import set_table, table_of
+from napari_chromocluster.results.features_table import COLUMNS, build_table, set_types
+from napari_chromocluster.results.table_files import read_table
+from napari_chromocluster.viewer.layer_tables import set_table, table_of
 from napari_chromocluster.viewer.review import autosave as keeping
 from napari_chromocluster.viewer.review.autosave import Autosave, find_saved_review
 from napari_chromocluster.viewer.review.session import ReviewSession

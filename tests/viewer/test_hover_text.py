@@ -10,7 +10,7 @@ from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.results.features_table import build_table, mark_stale, set_types
 from napari_chromocluster.viewer.hover_text import describe, follow_mouse
-from napari_chromocluster.viewer.layers import set_table
+from napari_chromocluster.viewer.layer_tables import set_table
 from napari_chromocluster.viewer.overlay import show_overlay
 
 

@@ -14,7 +14,8 @@ from napari_chromocluster.results.features_table import build_table, set_types
 from napari_chromocluster.viewer.explanation_layer import show_explanation
 from napari_chromocluster.viewer.hover_text import follow_mouse
 from napari_chromocluster.viewer.later import run_waiting
-from napari_chromocluster.viewer.layers import labels_of, set_table, show_only
+from napari_chromocluster.viewer.layer_tables import set_table
+from napari_chromocluster.viewer.layers import labels_of, show_only
 from napari_chromocluster.viewer.overlay import UNCLASSIFIED, hide_overlay, show_marks, show_overlay
 from napari_chromocluster.viewer.overlay_layers import (
     DASHES,

@@ -20,12 +20,8 @@ from napari_chromocluster.imaging.io import read_image, read_labels, write_label
 from napari_chromocluster.imaging.label_editing import LabelEditError
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
-from napari_chromocluster.results.features_table import (
-    build_table,
-    read_table,
-    set_types,
-    write_table,
-)
+from napari_chromocluster.results.features_table import build_table, set_types
+from napari_chromocluster.results.table_files import read_table, write_table
 from napari_chromocluster.viewer.review import autosave as rooms
 from napari_chromocluster.viewer.review import store as saving
 from napari_chromocluster.viewer.review.autosave import (

@@ -13,6 +13,7 @@ from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.regions import RegionError
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_stack
 from napari_chromocluster.results.features_table import set_types
+from napari_chromocluster.viewer.layer_tables import set_table, table_of
 from napari_chromocluster.viewer.layers import (
     SOURCE,
     LayerError,
@@ -20,9 +21,7 @@ from napari_chromocluster.viewer.layers import (
     labels_in_box,
     layer_type,
     matching_labels,
-    set_table,
     spatial_metadata,
-    table_of,
 )
 from napari_chromocluster.viewer.overlay import hide_overlay, letters_layer, show_overlay
 

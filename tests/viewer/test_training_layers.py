@@ -21,7 +21,8 @@ from napari_chromocluster.viewer.layer_annotations import (
     snapshot_pair,
     write_layers,
 )
-from napari_chromocluster.viewer.layers import GROUP, image_of, set_table
+from napari_chromocluster.viewer.layer_tables import set_table
+from napari_chromocluster.viewer.layers import GROUP, image_of
 from napari_chromocluster.viewer.reader import get_reader
 from napari_chromocluster.viewer.review.exports import ExportError, save_annotations
 from napari_chromocluster.viewer.review.session import ReviewSession

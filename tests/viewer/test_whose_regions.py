@@ -7,6 +7,7 @@ from napari.components import ViewerModel
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from napari_chromocluster.results.features_table import build_table
+from napari_chromocluster.viewer.layer_tables import set_table
 from napari_chromocluster.viewer.layers import (
     SOURCE,
     content_of,
@@ -17,7 +18,6 @@ from napari_chromocluster.viewer.layers import (
     leave_picture,
     mismatch,
     put_below_regions,
-    set_table,
     source_of,
 )
 from napari_chromocluster.viewer.reader import read

@@ -33,7 +33,8 @@ from napari_chromocluster.imaging.synthetic_metaphase import (
     synthetic_annotations,
     synthetic_metaphase,
 )
-from napari_chromocluster.results.features_table import build_table, write_table
+from napari_chromocluster.results.features_table import build_table
+from napari_chromocluster.results.table_files import write_table
 from napari_chromocluster.viewer.scripting import add_regions
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.widget import ReviewWidget

@@ -8,8 +8,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_chromocluster.imaging.io import read_labels, write_labels
-from napari_chromocluster.results.features_table import read_table, set_types, write_table
-from napari_chromocluster.viewer.layers import table_of
+from napari_chromocluster.results.features_table import set_types
+from napari_chromocluster.results.table_files import read_table, write_table
+from napari_chromocluster.viewer.layer_tables import table_of
 from napari_chromocluster.viewer.review.journal import Record
 from napari_chromocluster.viewer.review.store import ReviewStore, image_hash
 from napari_chromocluster.widgets.classify import ClassifyWidget

@@ -17,16 +17,12 @@ from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_stack
 from napari_chromocluster.models.classifier import load_model
 from napari_chromocluster.models.registry import register_model
-from napari_chromocluster.results.features_table import (
-    build_table,
-    counts,
-    read_table,
-    set_types,
-    write_table,
-)
+from napari_chromocluster.results.features_table import build_table, counts, set_types
 from napari_chromocluster.results.summary import count_warning, estimate_chromosomes
+from napari_chromocluster.results.table_files import read_table, write_table
 from napari_chromocluster.viewer.explanation_layer import explanation_layer
-from napari_chromocluster.viewer.layers import labels_of, set_table, table_of
+from napari_chromocluster.viewer.layer_tables import set_table, table_of
+from napari_chromocluster.viewer.layers import labels_of
 from napari_chromocluster.viewer.overlay import letters_layer, show_overlay
 from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
 from napari_chromocluster.widgets.classify import ClassifyWidget, segmentation_controls

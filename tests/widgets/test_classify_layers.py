@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QToolTip
 
 from classify_dock import done, find
 from napari_chromocluster.results.features_table import counts
-from napari_chromocluster.viewer.layers import set_table, table_of
+from napari_chromocluster.viewer.layer_tables import set_table, table_of
 from napari_chromocluster.viewer.overlay import letters_layer
 from napari_chromocluster.viewer.settings import preferences
 from review_dock import MADE, OTHER, reviewing, seeded

@@ -8,8 +8,9 @@ from qtpy.QtWidgets import QDockWidget
 
 from classify_dock import done, drag, find, saved
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.results.features_table import build_table, read_table, set_types
-from napari_chromocluster.viewer.layers import has_table, set_table, table_of
+from napari_chromocluster.results.features_table import build_table, set_types
+from napari_chromocluster.results.table_files import read_table
+from napari_chromocluster.viewer.layer_tables import has_table, set_table, table_of
 from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
 from napari_chromocluster.widgets.classify import ClassifyWidget
 

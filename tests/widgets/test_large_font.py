@@ -7,7 +7,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel
 
-from napari_chromocluster.viewer.layers import set_table
+from napari_chromocluster.viewer.layer_tables import set_table
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from napari_chromocluster.widgets.review.widget import ReviewWidget
 from napari_chromocluster.widgets.train.widget import TrainWidget

@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 
 from classify_dock import done
 from napari_chromocluster.models.registry import register_model
-from napari_chromocluster.results.features_table import read_table
+from napari_chromocluster.results.table_files import read_table
 from napari_chromocluster.viewer.explanation_layer import show_explanation
 from napari_chromocluster.viewer.overlay import letters_layer, show_overlay
 from napari_chromocluster.widgets.classify import ClassifyWidget

@@ -23,13 +23,9 @@ from vispy.util import keys
 from napari_chromocluster.cluster_types import TYPES, ClusterType
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
-from napari_chromocluster.results.features_table import (
-    build_table,
-    read_table,
-    set_types,
-    write_table,
-)
+from napari_chromocluster.results.features_table import build_table, set_types
 from napari_chromocluster.results.summary import score
+from napari_chromocluster.results.table_files import read_table, write_table
 from napari_chromocluster.viewer.overlay import letters_layer
 from napari_chromocluster.viewer.review.canvas import frame_table
 from napari_chromocluster.widgets.classify import ClassifyWidget

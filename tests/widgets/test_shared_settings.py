@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtWidgets import QApplication, QComboBox, QDialog, QPushButton
 
 from napari_chromocluster.models.registry import register_model
-from napari_chromocluster.viewer.layers import table_of
+from napari_chromocluster.viewer.layer_tables import table_of
 from napari_chromocluster.viewer.settings import preferences
 from napari_chromocluster.widgets.classify import ClassifyWidget
 from review_dock import reviewing

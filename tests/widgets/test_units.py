@@ -6,7 +6,7 @@ import tifffile
 from napari.utils._proxies import PublicOnlyProxy
 
 from classify_dock import done
-from napari_chromocluster.viewer.layers import set_table
+from napari_chromocluster.viewer.layer_tables import set_table
 from napari_chromocluster.viewer.overlay_layers import DASHES, FRAMES, LETTERS, marks_layer
 from napari_chromocluster.viewer.review.exports import micrometres_per_pixel
 from napari_chromocluster.widgets.review.widget import ReviewWidget

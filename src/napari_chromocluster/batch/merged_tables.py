@@ -12,7 +12,8 @@ import pandas as pd
 
 from napari_chromocluster.batch.files import BatchError
 from napari_chromocluster.imaging.files import atomic_path
-from napari_chromocluster.results.features_table import COLUMNS, SCHEMA, TableError, read_table
+from napari_chromocluster.results.features_table import COLUMNS, SCHEMA, TableError
+from napari_chromocluster.results.table_files import read_table
 
 #: Number of tables that are written at a time.
 _CHUNK = 500

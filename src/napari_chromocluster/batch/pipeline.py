@@ -27,9 +27,8 @@ from napari_chromocluster.results.features_table import (
     TableError,
     build_table,
     merge_tables,
-    read_table,
-    write_table,
 )
+from napari_chromocluster.results.table_files import read_table, write_table
 
 if TYPE_CHECKING:
     from napari_chromocluster.models.classifier import ClusterClassifier

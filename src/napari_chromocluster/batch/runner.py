@@ -28,8 +28,9 @@ from napari_chromocluster.batch.pipeline import is_reviewed
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
 from napari_chromocluster.imaging.files import atomic_path, size_and_change
 from napari_chromocluster.imaging.normalization import Polarity
-from napari_chromocluster.results.features_table import TableError, read_table
+from napari_chromocluster.results.features_table import TableError
 from napari_chromocluster.results.summary import MetaphaseSummary, rank, summarise
+from napari_chromocluster.results.table_files import read_table
 
 _RECORDS, _SUMMARY = "batch.jsonl", "summary.csv"
 #: Increase this when files are read differently, to invalidate earlier results.

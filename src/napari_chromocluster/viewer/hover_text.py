@@ -8,7 +8,8 @@ import pandas as pd
 
 from napari_chromocluster.cluster_types import TYPES, ClusterType
 from napari_chromocluster.results.features_table import HUMAN
-from napari_chromocluster.viewer.layers import current_frame, has_table, labels_layers
+from napari_chromocluster.viewer.layer_tables import has_table
+from napari_chromocluster.viewer.layers import current_frame, labels_layers
 
 #: Key of ``layer.metadata`` for the confidence below which a region is unsure.
 THRESHOLD = "chromocluster_threshold"

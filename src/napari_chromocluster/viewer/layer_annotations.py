@@ -23,6 +23,7 @@ from napari_chromocluster.results.annotations import COLUMNS, AnnotationError, w
 from napari_chromocluster.results.features_table import HUMAN
 from napari_chromocluster.training.api import launch, prepare
 from napari_chromocluster.training.runs.run_folder import Run, new_run_folder
+from napari_chromocluster.viewer.layer_tables import table_of
 from napari_chromocluster.viewer.layers import (
     GROUP,
     check_pair,
@@ -34,7 +35,6 @@ from napari_chromocluster.viewer.layers import (
     layer_data,
     show_frame,
     source_of,
-    table_of,
 )
 
 #: File and folder names in a run folder for annotated layers.

@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
-from weakref import ReferenceType, WeakValueDictionary, ref
+from weakref import ReferenceType, ref
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.regions import Region, label_doubt, looks_like_grayscale
-from napari_chromocluster.results.features_table import (
-    COLUMNS,
-    TableError,
-    empty_table,
-    is_features_table,
-    join_tables,
-    read_table,
-    validate_table,
-    with_columns_of,
-)
 
-#: File name suffixes of results saved next to an image.
-TABLE_SUFFIX = "_regions.csv"
-#: Suffix of the file that records which image the saved review belongs to.
-REVIEW_SUFFIX = "_review.json"
-LABEL_SUFFIXES = ("_labels.tif", "_labels.tiff", "_labels.png")
 #: Keys of ``layer.metadata`` for the file and group that an annotation file gave an image.
 SOURCE, GROUP = "chromocluster_source", "chromocluster_group"
 #: Keys of ``layer.metadata`` for the image layer that regions belong to, and its content.
@@ -42,8 +24,6 @@ _CONTENTS: dict[Any, tuple[ReferenceType[NDArray[Any]], str]] = {}
 _MOST_CONTENTS = 256
 #: Suffixes that label files add to the name of their image.
 _NAMED = ("_labels", "-labels", "_label", "_mask", "_seg", "_regions")
-#: Key of ``layer.metadata`` for the familiarity of each frame to the model.
-FAMILIARITY = "chromocluster_familiarity"
 #: Key of ``layer.metadata`` for the labels layer that an image layer explains.
 EXPLANATION = "chromocluster_explanation_of"
 #: Key of ``layer.metadata`` for the layer that an image layer shows one channel of.
@@ -364,106 +344,6 @@ def check_pair(image: Any, labels: Any) -> None:
         )
 
 
-class _Known:
-    """The last known features table of a labels layer.
-
-    Other programs assign ``layer.features``, some with their own table, some with one that they
-    read before a human decision: `join_tables` merges what is new.
-    """
-
-    def __init__(self) -> None:
-        self.table = empty_table()
-        self._busy = False
-
-    def read(self, layer: Any) -> pd.DataFrame:
-        """Return the table, including what other programs have added since."""
-        features = pd.DataFrame(layer.features)
-        ours = is_features_table(features)
-        if features.equals(self.table) or not (ours or len(self.table)):
-            return self.table
-        if ours:
-            try:
-                validate_table(features)
-            except TableError as error:
-                warnings.warn(f"In the features of {layer.name!r}: {error}", stacklevel=4)
-        self.table = join_tables(self.table, features)
-        return self.table
-
-    def write(self, layer: Any, table: pd.DataFrame) -> pd.DataFrame:
-        """Set the table of a layer, keeping columns added by others; returns the combined table."""
-        features = pd.DataFrame(layer.features)
-        further = not set(features.columns) <= set(table.columns)
-        self.table = with_columns_of(table, features) if further else table
-        busy, self._busy = self._busy, True
-        try:
-            layer.features = self.table
-        finally:
-            self._busy = busy
-        return self.table
-
-    def follow(self, event: Any) -> None:
-        """Restore what an assigned table lacks."""
-        if self._busy:
-            return
-        layer = event.source
-        table = self.read(layer)
-        if len(table) and not pd.DataFrame(layer.features).equals(table):
-            self.write(layer, table)
-
-
-#: By layer id; they live as long as the layer's events, which reference them.
-_KNOWN: WeakValueDictionary[Any, _Known] = WeakValueDictionary()
-
-
-def _known(layer: Any) -> _Known:
-    found = _KNOWN.get(layer.unique_id)
-    if found is None:
-        made = found = _KNOWN[layer.unique_id] = _Known()
-
-        def follow(event: Any) -> None:
-            made.follow(event)
-
-        layer.events.features.connect(follow)
-    return found
-
-
-def table_of(layer: Any) -> pd.DataFrame:
-    """Return the features table of a labels layer (empty if it has none).
-
-    The user may have edited it.  An invalid type causes a warning and is ignored, so that one typo
-    does not discard the decisions in all other rows.  Decisions missing from an assigned table are
-    kept.
-    """
-    return _known(layer).read(layer)
-
-
-def has_table(layer: Any) -> bool:
-    """Return whether a labels layer has a features table."""
-    return set(COLUMNS) <= set(layer.features.columns)
-
-
-def set_table(layer: Any, table: pd.DataFrame, *, checked: bool = False) -> pd.DataFrame:
-    """Set the features table of a labels layer; columns that others have added are kept.
-
-    napari emits no event for in-place changes, so a new frame is assigned.
-
-    Parameters
-    ----------
-    layer : Labels layer
-        The layer.
-    table : DataFrame
-        A features table.
-    checked : bool
-        Whether it is already validated; validation is slow with thousands of rows.
-
-    Returns
-    -------
-    DataFrame
-        The table, including columns added by others.
-    """
-    return _known(layer).write(layer, table if checked else validate_table(table))
-
-
 def current_frame(viewer: Any, layer: Any) -> int:
     """Return the frame of a stack that the viewer shows (0 for a single image).
 
@@ -515,49 +395,6 @@ def labels_in_box(layer: Any, corners: Any, frame: int = 0) -> set[int]:
     return {int(label) for label in found if label}
 
 
-def sidecar_files(source: str | Path | None) -> tuple[Path | None, Path | None]:
-    """Return the label image and table saved next to an image file, each None if missing."""
-    if not source:
-        return None, None
-    file = Path(source)
-    table = file.with_name(file.stem + TABLE_SUFFIX)
-    return labels_in(file.parent, file.stem), table if table.is_file() else None
-
-
-def labels_in(folder: Path, name: str) -> Path | None:
-    """Return the label image of a metaphase in a folder, or None."""
-    places = (folder / f"{name}{suffix}" for suffix in LABEL_SUFFIXES)
-    return next((place for place in places if place.is_file()), None)
-
-
-def read_sidecar_files(source: str | Path | None) -> tuple[Path | None, pd.DataFrame | None]:
-    """Return the path of the label image next to an image file, and its table."""
-    labels, table = sidecar_files(source)
-    return labels, None if table is None else read_table(table)
-
-
-def path_next_to_image(image: Any, path: str) -> str:
-    """Return a path to write to, unless it is the image itself or belongs to a review.
-
-    Raises
-    ------
-    LayerError
-        If it is.
-    """
-    source = source_of(image) if image is not None else ""
-    if source and Path(path).resolve() == Path(source).resolve():
-        raise LayerError(f"{Path(path).name} is the image itself: choose another name.")
-    file = Path(path)
-    for end in (TABLE_SUFFIX, LABEL_SUFFIXES[0]):
-        own = file.with_name(file.name.removesuffix(end) + REVIEW_SUFFIX)
-        if file.name.endswith(end) and own.is_file() and file.is_file():
-            raise LayerError(
-                f"{file.name} belongs to a review, which is saved there by itself: choose another "
-                f"name."
-            )
-    return path
-
-
 def unique_name(viewer: Any, wanted: str) -> str:
     """Return an unused layer name."""
     names: Iterable[str] = {layer.name for layer in viewer.layers}
@@ -565,14 +402,3 @@ def unique_name(viewer: Any, wanted: str) -> str:
     while name in names:
         name, number = f"{wanted} [{number}]", number + 1
     return name
-
-
-def familiarity_of(labels: Any) -> dict[int, float | None]:
-    """Return the familiarity of each frame of a labels layer to the model that classified it."""
-    return dict(labels.metadata.get(FAMILIARITY, {}))
-
-
-def set_familiarity(labels: Any, table: pd.DataFrame) -> None:
-    """Store the familiarity of the frames that were just classified (see ``classify``)."""
-    seen = table.attrs.get("familiarity", {})
-    labels.metadata[FAMILIARITY] = {**familiarity_of(labels), **seen}

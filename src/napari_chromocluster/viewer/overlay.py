@@ -12,12 +12,8 @@ from napari_chromocluster.cluster_types import TYPES, ClusterType
 from napari_chromocluster.imaging.regions import Region
 from napari_chromocluster.results.features_table import build_table, unsure
 from napari_chromocluster.viewer.hover_text import THRESHOLD, follow_mouse
-from napari_chromocluster.viewer.layers import (
-    current_frame,
-    find_layer,
-    frame_shape,
-    table_of,
-)
+from napari_chromocluster.viewer.layer_tables import table_of
+from napari_chromocluster.viewer.layers import current_frame, find_layer, frame_shape
 from napari_chromocluster.viewer.overlay_layers import (
     DASHES,
     LETTERS,

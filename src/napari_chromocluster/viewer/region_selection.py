@@ -11,13 +11,8 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_chromocluster.viewer.later import later
-from napari_chromocluster.viewer.layers import (
-    current_frame,
-    frame_shape,
-    has_table,
-    labels_in_box,
-    layer_data,
-)
+from napari_chromocluster.viewer.layer_tables import has_table
+from napari_chromocluster.viewer.layers import current_frame, frame_shape, labels_in_box, layer_data
 from napari_chromocluster.viewer.overlay_layers import Box, frame_vectors, show_selection_boxes
 from napari_chromocluster.viewer.review.change_tracker import Key
 

@@ -26,8 +26,10 @@ from napari_chromocluster.imaging.segmentation import (
     why_left_out,
 )
 from napari_chromocluster.models.torch_setup import prepare_torch
-from napari_chromocluster.results.features_table import merge_tables, read_table, validate_table
+from napari_chromocluster.results.features_table import merge_tables, validate_table
+from napari_chromocluster.results.table_files import read_table
 from napari_chromocluster.viewer.channels import chromosome_layer
+from napari_chromocluster.viewer.layer_tables import set_familiarity, set_table, table_of
 from napari_chromocluster.viewer.layers import (
     IMAGE,
     belong_together,
@@ -37,10 +39,7 @@ from napari_chromocluster.viewer.layers import (
     layer_data,
     mismatch,
     physical,
-    set_familiarity,
-    set_table,
     spatial_metadata,
-    table_of,
     unique_name,
 )
 from napari_chromocluster.viewer.overlay import (

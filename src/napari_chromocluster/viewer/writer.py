@@ -16,12 +16,11 @@ from napari_chromocluster.results.features_table import (
     HUMAN,
     TableError,
     is_features_table,
-    read_table,
     validate_table,
-    write_table,
 )
-from napari_chromocluster.viewer.layers import TABLE_SUFFIX
+from napari_chromocluster.results.table_files import read_table, write_table
 from napari_chromocluster.viewer.overlay_layers import DASHES, FRAMES, LETTERS
+from napari_chromocluster.viewer.sidecar_files import TABLE_SUFFIX
 
 
 class SaveError(RuntimeError):

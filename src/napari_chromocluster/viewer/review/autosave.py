@@ -22,15 +22,10 @@ from napari_chromocluster.results.features_table import (
     MODEL,
     PROBABILITIES,
     merge_tables,
-    read_table,
 )
-from napari_chromocluster.viewer.layers import (
-    TABLE_SUFFIX,
-    labels_in,
-    layer_data,
-    source_of,
-    table_of,
-)
+from napari_chromocluster.results.table_files import read_table
+from napari_chromocluster.viewer.layer_tables import table_of
+from napari_chromocluster.viewer.layers import layer_data, source_of
 from napari_chromocluster.viewer.review.initial_files import InitialFiles
 from napari_chromocluster.viewer.review.journal import Record
 from napari_chromocluster.viewer.review.session import ReviewSession
@@ -43,6 +38,7 @@ from napari_chromocluster.viewer.review.store import (
     load_saved,
     new_store,
 )
+from napari_chromocluster.viewer.sidecar_files import TABLE_SUFFIX, labels_in
 
 
 def own_folder() -> Path:

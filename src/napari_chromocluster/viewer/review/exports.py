@@ -13,7 +13,7 @@ from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.files import IMAGE_SUFFIXES
 from napari_chromocluster.imaging.image_file import pixel_size
 from napari_chromocluster.results.annotations import write_annotations
-from napari_chromocluster.results.features_table import HUMAN, TableError, counts, read_table
+from napari_chromocluster.results.features_table import HUMAN, TableError, counts
 from napari_chromocluster.results.figures import (
     batch_chart,
     contact_sheet,
@@ -21,8 +21,10 @@ from napari_chromocluster.results.figures import (
     save_figure,
 )
 from napari_chromocluster.results.summary import sort_by_score
-from napari_chromocluster.viewer.layers import GROUP, TABLE_SUFFIX, source_of
+from napari_chromocluster.results.table_files import read_table
+from napari_chromocluster.viewer.layers import GROUP, source_of
 from napari_chromocluster.viewer.review.session import ReviewSession
+from napari_chromocluster.viewer.sidecar_files import TABLE_SUFFIX
 
 #: Maximum number of unreadable files that are named.
 _NAMED_FILES = 5

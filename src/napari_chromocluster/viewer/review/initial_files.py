@@ -20,14 +20,8 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.files import ImageError
 from napari_chromocluster.imaging.io import read_labels, write_labels
-from napari_chromocluster.results.features_table import (
-    HUMAN,
-    KEY,
-    TableError,
-    empty_table,
-    read_table,
-    write_table,
-)
+from napari_chromocluster.results.features_table import HUMAN, KEY, TableError, empty_table
+from napari_chromocluster.results.table_files import read_table, write_table
 
 
 class InitialFiles:

@@ -33,14 +33,13 @@ from napari_chromocluster.results.features_table import (
     validate_table,
 )
 from napari_chromocluster.viewer.compat import Box, redraw
+from napari_chromocluster.viewer.layer_tables import set_table, table_of
 from napari_chromocluster.viewer.layers import (
     belong_together,
     check_pair,
     frame_shape,
     layer_data,
-    set_table,
     shown_content,
-    table_of,
 )
 from napari_chromocluster.viewer.review.change_tracker import (
     FrameDiff,

@@ -27,15 +27,12 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.imaging.files import ImageError, atomic_path, write_text_atomic
 from napari_chromocluster.imaging.io import read_labels, write_labels
-from napari_chromocluster.results.features_table import (
-    TableError,
-    read_table,
-    write_table,
-)
-from napari_chromocluster.viewer.layers import REVIEW_SUFFIX, TABLE_SUFFIX
+from napari_chromocluster.results.features_table import TableError
+from napari_chromocluster.results.table_files import read_table, write_table
 from napari_chromocluster.viewer.review import journal
 from napari_chromocluster.viewer.review.initial_files import InitialFiles
 from napari_chromocluster.viewer.review.journal import Record
+from napari_chromocluster.viewer.sidecar_files import REVIEW_SUFFIX, TABLE_SUFFIX
 
 #: Number of frames of a long stack that are hashed.
 _HASHED_FRAMES = 16

@@ -10,7 +10,8 @@ import pandas as pd
 from napari_chromocluster.imaging.regions import Region
 from napari_chromocluster.imaging.segmentation import CandidateRegions
 from napari_chromocluster.results.features_table import drop_missing_regions, empty_table
-from napari_chromocluster.viewer.layers import current_frame, table_of
+from napari_chromocluster.viewer.layer_tables import table_of
+from napari_chromocluster.viewer.layers import current_frame
 from napari_chromocluster.viewer.region_selection import RegionSelection
 from napari_chromocluster.viewer.review.change_tracker import Key
 from napari_chromocluster.viewer.settings import preferences

@@ -16,15 +16,8 @@ from napari_chromocluster.models.registry import list_models
 from napari_chromocluster.results.features_table import mark_changed, merge_tables
 from napari_chromocluster.viewer.colormap_warmup import classify_something, prepare_label_colors
 from napari_chromocluster.viewer.explanation_layer import remove_explanation, show_explanation
-from napari_chromocluster.viewer.layers import (
-    belong_together,
-    layer_data,
-    layer_snapshot,
-    mismatch,
-    set_familiarity,
-    set_table,
-    table_of,
-)
+from napari_chromocluster.viewer.layer_tables import set_familiarity, set_table, table_of
+from napari_chromocluster.viewer.layers import belong_together, layer_data, layer_snapshot, mismatch
 from napari_chromocluster.viewer.model_cache import cached_classifier
 from napari_chromocluster.viewer.settings import list_models_in_preferences, preferences, remember
 from napari_chromocluster.widgets.classify.base import ClassifyBase

@@ -12,10 +12,10 @@ from napari_chromocluster.imaging.io import read_labels
 from napari_chromocluster.results.features_table import KEY, as_they_are
 from napari_chromocluster.viewer.explanation_layer import remove_explanation
 from napari_chromocluster.viewer.hover_text import THRESHOLD
+from napari_chromocluster.viewer.layer_tables import has_table, set_table, table_of
 from napari_chromocluster.viewer.layers import (
     frame_shape,
     front_image,
-    has_table,
     hide_other_regions,
     image_layers,
     labels_layers,
@@ -23,16 +23,14 @@ from napari_chromocluster.viewer.layers import (
     layer_data,
     leave_picture,
     put_below_regions,
-    read_sidecar_files,
-    set_table,
     show_only,
     shown_content,
     source_of,
-    table_of,
 )
 from napari_chromocluster.viewer.reader import annotations_beside
 from napari_chromocluster.viewer.region_selection import use_selection
 from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.viewer.sidecar_files import read_sidecar_files
 from napari_chromocluster.widgets.classify.channels import ClassifyChannels
 from napari_chromocluster.widgets.classify.region_selection import ClassifySelecting
 from napari_chromocluster.widgets.common.controls import select_item, set_choices

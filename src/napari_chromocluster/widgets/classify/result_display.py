@@ -10,15 +10,15 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.results.features_table import keep_regions, write_table
+from napari_chromocluster.results.features_table import keep_regions
+from napari_chromocluster.results.table_files import write_table
+from napari_chromocluster.viewer.layer_tables import has_table, table_of
 from napari_chromocluster.viewer.layers import (
     IMAGE,
     current_frame,
     frame_shape,
-    has_table,
     layer_data,
     layer_snapshot,
-    table_of,
 )
 from napari_chromocluster.viewer.overlay import (
     show_colors,

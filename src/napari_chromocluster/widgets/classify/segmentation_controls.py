@@ -17,7 +17,8 @@ from napari_chromocluster.imaging.segmentation import (
     label_foreground,
 )
 from napari_chromocluster.viewer.contrast_limits import has_default_contrast, limits_for_regions
-from napari_chromocluster.viewer.layers import frame_shape, labels_of, layer_data, table_of
+from napari_chromocluster.viewer.layer_tables import table_of
+from napari_chromocluster.viewer.layers import frame_shape, labels_of, layer_data
 from napari_chromocluster.viewer.scripting import add_regions, left_out_of, segment_frames
 from napari_chromocluster.widgets.classify.base import ClassifyBase
 from napari_chromocluster.widgets.common.controls import select_item

@@ -12,14 +12,8 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_chromocluster.results.features_table import counts, unsure
 from napari_chromocluster.results.summary import estimate_chromosomes, familiarity_warning
-from napari_chromocluster.viewer.layers import (
-    current_frame,
-    familiarity_of,
-    frame_shape,
-    has_table,
-    layer_data,
-    mismatch,
-)
+from napari_chromocluster.viewer.layer_tables import familiarity_of, has_table
+from napari_chromocluster.viewer.layers import current_frame, frame_shape, layer_data, mismatch
 from napari_chromocluster.viewer.settings import on_preferences_changed, preferences, remember
 from napari_chromocluster.widgets.classify.inference import ClassifyWorking
 from napari_chromocluster.widgets.classify.layer_sync import ClassifyFollowing

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_chromocluster.viewer.layers import TABLE_SUFFIX, path_next_to_image, source_of
+from napari_chromocluster.viewer.layers import source_of
+from napari_chromocluster.viewer.sidecar_files import TABLE_SUFFIX, path_next_to_image
 
 _PICTURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 

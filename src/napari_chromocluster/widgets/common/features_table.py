@@ -24,7 +24,7 @@ from qtpy.QtCore import (
 )
 from qtpy.QtWidgets import QMainWindow, QTableView, QWidget
 
-from napari_chromocluster.viewer.layers import has_table
+from napari_chromocluster.viewer.layer_tables import has_table
 from napari_chromocluster.viewer.region_selection import RegionSelection
 from napari_chromocluster.viewer.review.change_tracker import Key
 

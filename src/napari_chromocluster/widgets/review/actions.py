@@ -13,14 +13,8 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.label_editing import LabelEditError
-from napari_chromocluster.results.features_table import write_table
-from napari_chromocluster.viewer.layers import (
-    current_frame,
-    image_layers,
-    path_next_to_image,
-    show_only,
-    source_of,
-)
+from napari_chromocluster.results.table_files import write_table
+from napari_chromocluster.viewer.layers import current_frame, image_layers, show_only, source_of
 from napari_chromocluster.viewer.model_cache import cached_classifier
 from napari_chromocluster.viewer.review import exports
 from napari_chromocluster.viewer.review.change_tracker import Key
@@ -33,6 +27,7 @@ from napari_chromocluster.viewer.review.review_queue import (
     of_next_frame,
 )
 from napari_chromocluster.viewer.review.table_rows import count_text
+from napari_chromocluster.viewer.sidecar_files import path_next_to_image
 from napari_chromocluster.widgets.common.exporting import ask_where
 from napari_chromocluster.widgets.common.worker import Worker
 from napari_chromocluster.widgets.review.base import ReviewBase

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtWidgets import QApplication
 
+from napari_chromocluster.viewer.layer_tables import set_table, table_of
 from napari_chromocluster.viewer.layers import (
     frame_shape,
     image_layers,
@@ -16,8 +17,6 @@ from napari_chromocluster.viewer.layers import (
     layer_data,
     leave_picture,
     matching_labels,
-    set_table,
-    table_of,
 )
 from napari_chromocluster.viewer.overlay import letters_layer
 from napari_chromocluster.viewer.region_selection import use_selection
