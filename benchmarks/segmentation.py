@@ -29,13 +29,12 @@ from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.imaging.normalization import normalize_stain, to_grayscale
 from napari_chromocluster.imaging.nuclei import find_nuclei
 from napari_chromocluster.imaging.population import find_population
-from napari_chromocluster.imaging.segmentation import (
+from napari_chromocluster.imaging.region_filter import (
     Labels,
     SegmentationParameters,
     filter_regions,
-    label_mask,
-    segment_metaphase,
 )
+from napari_chromocluster.imaging.segmentation import label_mask, segment_metaphase
 
 Segmenter = Callable[[NDArray[Any]], Labels]
 EIGHT = np.ones((3, 3), bool)

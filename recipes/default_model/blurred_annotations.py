@@ -28,11 +28,8 @@ from box_annotations import Line, annotate, write_regions
 from held_out import part
 from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
 from napari_chromocluster.imaging.normalization import to_grayscale
-from napari_chromocluster.imaging.segmentation import (
-    SegmentationParameters,
-    filter_regions,
-    label_foreground,
-)
+from napari_chromocluster.imaging.region_filter import SegmentationParameters, filter_regions
+from napari_chromocluster.imaging.segmentation import label_foreground
 from outline_annotations import NO_CHROMOSOME, mapped_regions
 
 #: Magnifications of DAPI pictures, and least and greatest blur in px of the picture as it was.

@@ -30,11 +30,8 @@ from scipy import ndimage
 from box_annotations import Line, annotate, owner, write_regions
 from napari_chromocluster.cluster_types import TYPES, ClusterType
 from napari_chromocluster.imaging.io import read_image, read_labels, write_labels
-from napari_chromocluster.imaging.segmentation import (
-    SegmentationParameters,
-    filter_regions,
-    label_foreground,
-)
+from napari_chromocluster.imaging.region_filter import SegmentationParameters, filter_regions
+from napari_chromocluster.imaging.segmentation import label_foreground
 
 Labels = NDArray[np.int32]
 #: A named region: label, cluster type, number of chromosomes.

@@ -27,7 +27,8 @@ from box_annotations import Line, write_regions
 from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.chromatid_synthesis import random_style
 from napari_chromocluster.imaging.io import write_labels
-from napari_chromocluster.imaging.segmentation import SegmentationParameters, segment_metaphase
+from napari_chromocluster.imaging.region_filter import SegmentationParameters
+from napari_chromocluster.imaging.segmentation import segment_metaphase
 from napari_chromocluster.imaging.synthetic_metaphase import SyntheticMetaphase, synthetic_metaphase
 
 #: A region holds a chromosome of which it covers this share...

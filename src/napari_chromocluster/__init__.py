@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "ClusterType": "cluster_types",
     "segment_metaphase": "imaging.segmentation",
-    "SegmentationParameters": "imaging.segmentation",
+    "SegmentationParameters": "imaging.region_filter",
     "compose_clusters": "imaging.cluster_synthesis",
     "synthetic_metaphase": "imaging.synthetic_metaphase",
     "read_image": "imaging.io",
@@ -47,10 +47,8 @@ if TYPE_CHECKING:
     from napari_chromocluster.cluster_types import ClusterType
     from napari_chromocluster.imaging.cluster_synthesis import compose_clusters
     from napari_chromocluster.imaging.io import read_image
-    from napari_chromocluster.imaging.segmentation import (
-        SegmentationParameters,
-        segment_metaphase,
-    )
+    from napari_chromocluster.imaging.region_filter import SegmentationParameters
+    from napari_chromocluster.imaging.segmentation import segment_metaphase
     from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
     from napari_chromocluster.models.classifier import ClusterClassifier, load_model
     from napari_chromocluster.models.evaluation import evaluate

@@ -3,7 +3,8 @@ import pytest
 from scipy import ndimage
 
 from napari_chromocluster.cluster_types import ClusterType
-from napari_chromocluster.imaging.segmentation import LeftOut, find_regions, segment_metaphase
+from napari_chromocluster.imaging.region_filter import LeftOut
+from napari_chromocluster.imaging.segmentation import find_regions, segment_metaphase
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
 from picture_faults import (
     DISTURBANCES,

@@ -7,9 +7,8 @@ from scipy import ndimage
 
 from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.io import read_image
+from napari_chromocluster.imaging.region_filter import SegmentationParameters, filter_regions
 from napari_chromocluster.imaging.segmentation import (
-    SegmentationParameters,
-    filter_regions,
     label_foreground,
     local_mean,
     segment_metaphase,

@@ -19,8 +19,9 @@ from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import is_stack, provenance_tag_of, read_labels, write_labels
 from napari_chromocluster.imaging.normalization import Polarity
 from napari_chromocluster.imaging.planes import ImageFile
+from napari_chromocluster.imaging.region_filter import FoundRegions
 from napari_chromocluster.imaging.regions import extract_regions
-from napari_chromocluster.imaging.segmentation import FoundRegions, find_regions
+from napari_chromocluster.imaging.segmentation import find_regions
 from napari_chromocluster.results.features_table import (
     HUMAN,
     KEY,

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES
 from napari_chromocluster.imaging.image_file import open_image
 from napari_chromocluster.imaging.io import read_labels
-from napari_chromocluster.imaging.regions import Selection, extract_regions, label_doubt
-from napari_chromocluster.imaging.segmentation import (
+from napari_chromocluster.imaging.region_filter import (
     CandidateRegions,
     LeftOut,
     SegmentationParameters,
     count_reasons,
     filter_regions,
-    label_foreground,
     why_left_out,
 )
+from napari_chromocluster.imaging.regions import Selection, extract_regions, label_doubt
+from napari_chromocluster.imaging.segmentation import label_foreground
 from napari_chromocluster.models.torch_setup import prepare_torch
 from napari_chromocluster.results.features_table import merge_tables, validate_table
 from napari_chromocluster.results.table_files import read_table

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from napari_chromocluster.imaging.region_filter import CandidateRegions
 from napari_chromocluster.imaging.regions import Region
-from napari_chromocluster.imaging.segmentation import CandidateRegions
 from napari_chromocluster.results.features_table import drop_missing_regions, empty_table
 from napari_chromocluster.viewer.layer_tables import table_of
 from napari_chromocluster.viewer.layers import current_frame

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_chromocluster.imaging.segmentation import SegmentationParameters
+from napari_chromocluster.imaging.region_filter import SegmentationParameters
 from napari_chromocluster.results.summary import count_warning
 from napari_chromocluster.viewer.settings import Preferences
 from napari_chromocluster.widgets.common.controls import combo, form, slider

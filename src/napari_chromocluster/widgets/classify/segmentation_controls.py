@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_chromocluster.imaging.segmentation import (
+from napari_chromocluster.imaging.region_filter import (
     CandidateRegions,
     LeftOut,
     SegmentationParameters,
     filter_regions,
-    label_foreground,
 )
+from napari_chromocluster.imaging.segmentation import label_foreground
 from napari_chromocluster.viewer.contrast_limits import has_default_contrast, limits_for_regions
 from napari_chromocluster.viewer.layer_tables import table_of
 from napari_chromocluster.viewer.layers import frame_shape, labels_of, layer_data
