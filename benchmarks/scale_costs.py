@@ -22,7 +22,8 @@ import torch
 from distributed import Client, LocalCluster
 
 from napari_chromocluster.batch import classify_to_files
-from napari_chromocluster.batch.executors import ClusterRunner, Job, Outcome
+from napari_chromocluster.batch.dask_cluster import ClusterRunner
+from napari_chromocluster.batch.jobs import Job, Outcome
 from napari_chromocluster.batch.runner import run_batch
 from napari_chromocluster.imaging.io import read_image
 from napari_chromocluster.models.classifier import load_model

@@ -20,14 +20,16 @@ from PIL import Image
 import killing
 from napari_chromocluster.batch import (
     BatchError,
+    dask_cluster,
     executors,
     find_images,
+    jobs,
     merged_tables,
     run_batch,
     runner,
 )
-from napari_chromocluster.batch.executors import classify_job
 from napari_chromocluster.batch.images import not_read
+from napari_chromocluster.batch.jobs import Job, classify_job
 from napari_chromocluster.batch.output_names import unique_names
 from napari_chromocluster.batch.pipeline import segment_to_files
 from napari_chromocluster.batch.runner import folder_lock
@@ -197,7 +199,7 @@ def test_without_overlays(slides, tiny_model, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps free memory")
 def test_memory_does_not_grow_with_the_files(slides, tiny_model, tmp_path):
-    job = executors.Job(str(slides / "a" / "m.png"), "m", str(tmp_path), str(tiny_model), "cpu")
+    job = Job(str(slides / "a" / "m.png"), "m", str(tmp_path), str(tiny_model), "cpu")
     sizes = []
     for _ in range(60):
         assert classify_job(job).frames
@@ -469,7 +471,7 @@ def test_two_workers_give_the_same(slides, tiny_model, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a matter of POSIX")
 def test_a_killed_worker_takes_only_its_own_file_with_it(tmp_path):
     names = ["bad", "a", "once", "b"]
-    jobs = [executors.Job("", name, str(tmp_path), "", "cpu") for name in names]
+    jobs = [Job("", name, str(tmp_path), "", "cpu") for name in names]
     processes = executors.ProcessRunner(2, killing.work, killing.begin)
     try:
         outcomes = {job.name: outcome for job, outcome in processes.run(jobs)}
@@ -487,7 +489,7 @@ def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, 
     distributed, dask = pytest.importorskip("distributed"), pytest.importorskip("dask")
     monkeypatch.setenv("PYTHONPATH", str(Path(killing.__file__).parent))
     names = ["bad", "a", "b"]
-    jobs = [executors.Job("", name, str(tmp_path), "", "cpu") for name in names]
+    jobs = [Job("", name, str(tmp_path), "", "cpu") for name in names]
     # LocalCluster gives up on a worker 15 s after losing it, which may happen to a worker killed
     # twice on a busy machine.
     patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
@@ -498,7 +500,7 @@ def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, 
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        cluster_runner = executors.ClusterRunner(client, killing.work)
+        cluster_runner = dask_cluster.ClusterRunner(client, killing.work)
         outcomes = {job.name: outcome for job, outcome in cluster_runner.run(jobs)}
     assert {name for name, outcome in outcomes.items() if outcome.frames} == {"a", "b"}
     assert "ended suddenly both times" in outcomes["bad"].failures[""]
@@ -508,8 +510,8 @@ def test_a_killed_worker_of_a_cluster_takes_only_its_own_file_with_it(tmp_path, 
 
 def test_a_scheduler_holds_a_limited_number_of_files(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(executors, "_AT_ONCE", 2)
-    jobs = [executors.Job("", f"m{n}", str(tmp_path), "", "cpu") for n in range(9)]
+    monkeypatch.setattr(dask_cluster, "_AT_ONCE", 2)
+    jobs = [Job("", f"m{n}", str(tmp_path), "", "cpu") for n in range(9)]
     held = []
     with (
         distributed.LocalCluster(
@@ -518,7 +520,7 @@ def test_a_scheduler_holds_a_limited_number_of_files(tmp_path, monkeypatch):
         distributed.Client(cluster) as client,
     ):
         done = []
-        for job, _ in executors.ClusterRunner(client, killing.work).run(jobs):
+        for job, _ in dask_cluster.ClusterRunner(client, killing.work).run(jobs):
             done.append(job.name)
             held.append(len(cluster.scheduler.tasks))
     assert sorted(done) == sorted(job.name for job in jobs)
@@ -616,8 +618,8 @@ def test_whatever_a_worker_meets_comes_back_as_a_sentence(tmp_path, monkeypatch,
     def broken(model, device):
         raise RuntimeError("the device\nis gone")
 
-    monkeypatch.setattr(executors, "cached_model", broken)
-    job = executors.Job(str(tmp_path / "m.png"), "m", str(tmp_path), "default", "cpu")
+    monkeypatch.setattr(jobs, "cached_model", broken)
+    job = Job(str(tmp_path / "m.png"), "m", str(tmp_path), "default", "cpu")
     assert classify_job(job).failures == {"": "the device is gone"}
 
 
@@ -708,8 +710,8 @@ def test_a_lost_scheduler_is_one_sentence(cluster, slides, tiny_model, tmp_path,
 def test_a_cluster_without_workers_is_told_and_waited_for(
     cluster, slides, tiny_model, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(executors, "_EVERY", 0.2)
-    monkeypatch.setattr(executors, "_WITHOUT_WORKERS", 0.5)
+    monkeypatch.setattr(dask_cluster, "_EVERY", 0.2)
+    monkeypatch.setattr(dask_cluster, "_WITHOUT_WORKERS", 0.5)
 
     def lose(done, total):
         """Remove the workers after the first image, until the warning is logged."""

@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from napari_chromocluster.batch.executors import Job, Outcome
+from napari_chromocluster.batch.jobs import Job, Outcome
 
 
 def begin(workers: int) -> None:

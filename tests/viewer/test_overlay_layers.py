@@ -16,12 +16,12 @@ from napari_chromocluster.viewer.hover_text import follow_mouse
 from napari_chromocluster.viewer.later import run_waiting
 from napari_chromocluster.viewer.layer_tables import set_table
 from napari_chromocluster.viewer.layers import labels_of, show_only
+from napari_chromocluster.viewer.outline_vectors import dash_vectors
 from napari_chromocluster.viewer.overlay import UNCLASSIFIED, hide_overlay, show_marks, show_overlay
 from napari_chromocluster.viewer.overlay_layers import (
     DASHES,
     FRAMES,
     LETTERS,
-    dash_vectors,
     frame_vectors,
     marks_layer,
     show_selection_boxes,

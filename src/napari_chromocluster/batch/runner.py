@@ -14,9 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from napari_chromocluster.batch.executors import Job, Outcome, cached_model, error_message, runner
+from napari_chromocluster.batch.executors import runner
 from napari_chromocluster.batch.files import BatchError, ResultFiles, writable_folder
 from napari_chromocluster.batch.images import find_images, not_read
+from napari_chromocluster.batch.jobs import Job, Outcome, cached_model, error_message
 from napari_chromocluster.batch.merged_tables import (
     check_parquet,
     foreign_columns,
