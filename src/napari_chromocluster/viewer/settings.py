@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from psygnal import SignalInstance
+
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES, TYPES
 
 _PLUGIN = "napari-chromocluster"
@@ -21,6 +23,9 @@ _COLORS = {
     "black": "#000000",
     "white": "#FFFFFF",
 }
+
+#: Emitted when the list of models changes.
+models_changed = SignalInstance((), name="models_changed")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,12 @@ from napari_chromocluster.results.features_table import counts, unsure
 from napari_chromocluster.results.summary import estimate_chromosomes, familiarity_warning
 from napari_chromocluster.viewer.layer_tables import familiarity_of, has_table
 from napari_chromocluster.viewer.layers import current_frame, frame_shape, layer_data, mismatch
-from napari_chromocluster.viewer.settings import on_preferences_changed, preferences, remember
+from napari_chromocluster.viewer.settings import (
+    models_changed,
+    on_preferences_changed,
+    preferences,
+    remember,
+)
 from napari_chromocluster.widgets.classify.inference import ClassifyWorking
 from napari_chromocluster.widgets.classify.layer_sync import ClassifyFollowing
 from napari_chromocluster.widgets.classify.panels import say
@@ -114,6 +119,10 @@ class ClassifyWidget(ClassifyFollowing, ClassifyFinding, ClassifyWorking, Classi
         self.result.threshold.valueChanged.connect(lambda _: self._restyle.start())
         self.result.threshold.valueChanged.connect(lambda _: self._threshold.start())
         self.ending.callback(on_preferences_changed(self.take_preferences))
+        models_changed.connect(self.refresh_models)
+        self.ending.callback(
+            lambda: models_changed.disconnect(self.refresh_models, missing_ok=True)
+        )
         self.result.fill_box.toggled.connect(lambda _: self.show_result())
         self.result.letters_box.toggled.connect(self._show_letters)
         self.result.review_button.clicked.connect(self.open_review)

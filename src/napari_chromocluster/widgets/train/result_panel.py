@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
@@ -20,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_chromocluster.cluster_types import TYPES, ClusterType
-from napari_chromocluster.training.runs.report_data import Report
+from napari_chromocluster.training.runs.report_data import Mistake, Report
 from napari_chromocluster.training.runs.run_folder import Run
 from napari_chromocluster.widgets.train.calibration_plot import CalibrationPlot
 from napari_chromocluster.widgets.train.controls import button, form
@@ -315,3 +317,11 @@ def _framed(run: Run, name: str, color: str) -> QIcon:
         painter.drawPixmap(3, 3, _ICON - 6, _ICON - 6, picture)
         painter.end()
     return QIcon(framed)
+
+
+def mistake_place(mistake: Mistake, image: Any) -> tuple[float, float]:
+    """Return the center of a mistake, or of the whole image if that is the region."""
+    if mistake.labels:
+        return mistake.y, mistake.x
+    height, width = image.data.shape[:2]
+    return height / 2, width / 2

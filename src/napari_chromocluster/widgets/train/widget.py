@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QApplication, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_chromocluster.imaging.io import read_image, read_labels
 from napari_chromocluster.models.registry import ModelEntry, register_model
@@ -15,6 +15,7 @@ from napari_chromocluster.training.runs.report_data import Mistake, Report, read
 from napari_chromocluster.training.runs.run_folder import FINISHED, STOPPED, Run, RunError
 from napari_chromocluster.viewer.layer_annotations import find_open, prepare_on_layers, show_place
 from napari_chromocluster.viewer.scripting import add_regions
+from napari_chromocluster.viewer.settings import models_changed
 from napari_chromocluster.widgets.common.dock import Dock
 from napari_chromocluster.widgets.common.widgets import (
     CollapsibleGroup,
@@ -28,7 +29,7 @@ from napari_chromocluster.widgets.train.data_panel import DataPanel
 from napari_chromocluster.widgets.train.lr_finder_panel import LearningRatePanel
 from napari_chromocluster.widgets.train.progress_panel import ProgressPanel
 from napari_chromocluster.widgets.train.recipe_panel import RecipePanel
-from napari_chromocluster.widgets.train.result_panel import ResultPanel
+from napari_chromocluster.widgets.train.result_panel import ResultPanel, mistake_place
 from napari_chromocluster.widgets.train.run_monitor import RunFollower
 from napari_chromocluster.widgets.train.runs_panel import RunRow, RunsPanel
 
@@ -345,11 +346,7 @@ class TrainWidget(Dock):
     def _registered(self, entry: ModelEntry) -> None:
         self.result.set_used(entry.name)
         self.start.refresh()
-        for widget in QApplication.allWidgets():
-            # Docks in all windows list the new model immediately.
-            refresh = getattr(widget, "refresh_models", None)
-            if callable(refresh):
-                refresh()
+        models_changed.emit()
         self.banner.info(f"{entry.name} is in the list of models: choose it in the Classify dock.")
 
     def _discard(self, run: Run) -> None:
@@ -363,7 +360,7 @@ class TrainWidget(Dock):
         found = find_open(self.viewer, mistake.image)
         if found is not None:
             image, labels, frame = found
-            place = _place(mistake, image)
+            place = mistake_place(mistake, image)
             show_place(self.viewer, image, labels, mistake.label, frame, place)
             return
 
@@ -378,7 +375,7 @@ class TrainWidget(Dock):
             return
         image = self.viewer.add_image(pixels, name=mistake.group, rgb=pixels.ndim == 3)
         labels = None if regions is None else add_regions(self.viewer, image, regions)
-        show_place(self.viewer, image, labels, mistake.label, 0, _place(mistake, image))
+        show_place(self.viewer, image, labels, mistake.label, 0, mistake_place(mistake, image))
 
     # ---------------------------------------------------------------- state
 
@@ -446,11 +443,3 @@ class TrainWidget(Dock):
         self.runs.release()
         self.start.cancel()
         self.data.release()
-
-
-def _place(mistake: Mistake, image: Any) -> tuple[float, float]:
-    """Return the center of a mistake, or of the whole image if that is the region."""
-    if mistake.labels:
-        return mistake.y, mistake.x
-    height, width = image.data.shape[:2]
-    return height / 2, width / 2
