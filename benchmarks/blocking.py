@@ -36,7 +36,7 @@ class Meter:
         self._timer.start()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self._wall, self._own = time.perf_counter(), time.thread_time()
         self.wall = self.own = 0.0
 

@@ -128,7 +128,7 @@ def mapped(data: Path, model: ClusterClassifier, options: Options) -> Iterator[M
         known = np.asarray(read_labels(folder / mine["labels"].iloc[0]), np.int32)
         known = known.repeat(options.zoom, 0).repeat(options.zoom, 1)
         names = dict(zip(mine["label"].astype(int), mine["cluster_type"], strict=True))
-        # Whether a region without a mapped pixel is a chromosome nobody can tell.
+        # A region without a mapped pixel may or may not be a chromosome.
         rows = [
             (kind, said[label]) for label, kind, _ in mapped_regions(labels, known, names, np.inf)
         ]

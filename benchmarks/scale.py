@@ -4,7 +4,7 @@ Makes variations (flips, brightness, shift) of the middle ninth of the shared me
 classifies all with ``chromocluster batch`` and a scheduler, by the default model with one view, so
 that the many files take little time. At half of the files a worker that is at a file is killed.
 Checks that each file has one result, and that only the file in progress was begun twice; measures
-memory by number of files, and the rate beside two plain processes::
+memory by number of files, and the rate compared with two plain processes::
 
     python benchmarks/scale.py ../shared/data WORK_FOLDER [--files 2000] [--seed 0]
 

@@ -287,7 +287,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 def markdown(sums: pd.DataFrame) -> str:
     """Write the sums as a table: shares in percent, counts of what went wrong.
 
-    Both halves are told apart for the segmentation itself, the last of the methods.
+    Both halves are reported separately for the segmentation itself, the last of the methods.
     """
     lines = [
         "| set | method | images | chromosomes found | strict | regions that hold a chromosome "

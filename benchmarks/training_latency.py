@@ -1,6 +1,6 @@
 """How late the viewer's event loop is while a training runs, beside idle, in one run.
 
-A timer of 10 ms ticks in the viewer's main thread; what is told is the time from tick to tick,
+A timer of 10 ms ticks in the viewer's main thread; reported is the time from tick to tick,
 and the most that the main thread itself computed between two ticks (the rest is waiting for a
 core).
 The training is the ``default`` preset on synthetic metaphases, started with the dock's own button.

@@ -645,9 +645,9 @@ def test_links_that_lead_nowhere_are_told_and_the_others_done(slides, tiny_model
 def test_a_folder_is_no_image_whatever_its_name(slides, tmp_path):
     (slides / "a" / "x.tif").mkdir()
     assert find_images([slides / "a"]) == find_images([slides / "a" / "*"])
-    with pytest.raises(ImageError) as told:
+    with pytest.raises(ImageError) as error:
         find_images([slides])
-    assert str(slides / "**" / "*.tif") in str(told.value)
+    assert str(slides / "**" / "*.tif") in str(error.value)
     with pytest.raises(ImageError, match="name images or folders"):
         find_images([slides / "a" / "x.tif"])
 

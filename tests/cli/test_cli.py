@@ -158,18 +158,18 @@ def test_regions_that_somebody_mended_are_not_written_over(image, tmp_path, tiny
     classify = ["classify", str(image), "-o", out, "--model", str(tiny_model)]
     assert main(segment) == 0
     file = tmp_path / "out" / f"{image.stem}_labels.tif"
-    mended = tifffile.imread(file)
-    mended[mended == 3] = 0
-    tifffile.imwrite(file, mended)
+    edited = tifffile.imread(file)
+    edited[edited == 3] = 0
+    tifffile.imwrite(file, edited)
     for command in (segment, classify):
         capsys.readouterr()
         assert main(command) == 2
         assert "changed or given by a user" in capsys.readouterr().err
-        assert np.array_equal(tifffile.imread(file), mended)
+        assert np.array_equal(tifffile.imread(file), edited)
     # They can be classified unchanged, and still count as given by a user.
     assert main([*classify, "--labels", str(file)]) == 0
     assert main(segment) == 2
-    assert np.array_equal(tifffile.imread(file), mended)
+    assert np.array_equal(tifffile.imread(file), edited)
 
 
 def test_regions_that_were_given_are_replaced_by_given_ones_alone(

@@ -55,19 +55,19 @@ def test_other_processes_compose_the_same_clusters(cut):
     singles = single_chromosomes(cut.crops, cut.names, cut.groups)
     made = {}
     for processes in (1, 2):
-        told = []
+        reports = []
         made[processes] = compose_set(
             singles,
             60,
             48,
             0,
             list(CLUSTERS),
-            progress=lambda *now, told=told: told.append(now),
+            progress=lambda *now, reports=reports: reports.append(now),
             processes=processes,
         )
-        assert told[-1] == (60, 60)
+        assert reports[-1] == (60, 60)
         # However few clusters a group has, the progress is reported.
-        assert processes > 1 or len(told) >= len(singles)
+        assert processes > 1 or len(reports) >= len(singles)
     assert np.array_equal(made[1].signal, made[2].signal)
     assert np.array_equal(made[1].allowed, made[2].allowed)
 

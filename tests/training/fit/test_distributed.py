@@ -29,14 +29,14 @@ def test_two_processes_train_one_model(annotated, tmp_path):
         [sys.executable, "-m", "napari_chromocluster", *map(str, command), "-o", str(run.folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=280,
     )  # fmt: skip
-    told = list(run.events())
+    events = list(run.events())
     assert run.state() == "finished"
-    assert [event["kind"] for event in told].count("end") == 1, "only one process speaks"
-    epochs = [event for event in told if event["kind"] == "epoch"]
+    assert [event["kind"] for event in events].count("end") == 1, "only one process speaks"
+    epochs = [event for event in events if event["kind"] == "epoch"]
     assert [(one["stage"], one["epoch"]) for one in epochs] == [
         ("coarse", 1), ("fine", 1), ("fine", 2),
     ]  # fmt: skip
-    batch = next(event for event in told if event["kind"] == "batch")
+    batch = next(event for event in events if event["kind"] == "batch")
     whole = sum(1 for line in annotated.read_text().splitlines()) - 1
     assert batch["batches"] < whole * 0.75 / CONFIG.batch_size, "each takes its part of an epoch"
     assert run.model_path.exists()

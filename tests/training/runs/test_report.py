@@ -167,8 +167,8 @@ def test_a_failing_report_costs_no_model(annotated, tmp_path, monkeypatch):
     stages = (StageConfig("coarse", 1, 0.0, 2e-3, freeze_body=True, image_size=32),)
     run = train(annotated, config=CONFIG, base_model="compact", stages=stages, out=tmp_path / "run")
     assert run.state() == "finished"
-    told = [event for event in run.events() if event["kind"] == "report"][-1]
-    assert "The old model is gone." in told["message"]
+    last = [event for event in run.events() if event["kind"] == "report"][-1]
+    assert "The old model is gone." in last["message"]
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_rate_finder_suggests_a_rate_and_keeps_nothing(annotated, tmp_path):
     found = find_rates_of(run)
     assert 1e-6 < found.suggestion < 0.5
     assert list(found.rates) == sorted(found.rates)
-    told = [event for event in run.events() if event["kind"] == "rate"]
-    assert [event["rate"] for event in told] == list(found.rates)
+    events = [event for event in run.events() if event["kind"] == "rate"]
+    assert [event["rate"] for event in events] == list(found.rates)
     assert not run.model_path.exists()
 
 

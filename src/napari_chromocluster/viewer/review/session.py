@@ -339,20 +339,20 @@ class ReviewSession:
         patch = label_editing.split_by_line(
             self._writable(key[0]), key[1], points, next_label=self._next_label()
         )
-        return self._mend(key[0], patch, f"split region {key[1]}")
+        return self._edit(key[0], patch, f"split region {key[1]}")
 
     def split_watershed(self, key: Key, pieces: int = 2) -> list[Key]:
         """Split a region at its narrowest places; returns the pieces."""
         patch = label_editing.split_by_watershed(
             self._writable(key[0]), key[1], pieces, self.signal(key[0]), self._next_label()
         )
-        return self._mend(key[0], patch, f"split region {key[1]}")
+        return self._edit(key[0], patch, f"split region {key[1]}")
 
     def merge(self, keys: Sequence[Key]) -> list[Key]:
         """Merge regions of one frame; returns the merged region."""
         frame = self._one_frame(keys)
         patch = label_editing.merge_regions(self._writable(frame), [label for _, label in keys])
-        return self._mend(frame, patch, f"merge {count_text(keys)}")
+        return self._edit(frame, patch, f"merge {count_text(keys)}")
 
     def are_apart(self, keys: Sequence[Key]) -> bool:
         """Return whether regions of one frame are not adjacent, so that merging them is unusual."""
@@ -365,7 +365,7 @@ class ReviewSession:
         """Turn regions of one frame into background."""
         frame = self._one_frame(keys)
         patch = label_editing.delete_regions(self._writable(frame), [label for _, label in keys])
-        self._mend(frame, patch, f"delete {count_text(keys)}")
+        self._edit(frame, patch, f"delete {count_text(keys)}")
 
     def _one_frame(self, keys: Sequence[Key]) -> int:
         frames = frames_of(keys)
@@ -390,7 +390,7 @@ class ReviewSession:
         gone = (label for _, label in self._gone)
         return max(int(rows.max()) if len(rows) else 0, *gone, self._highest) + 1
 
-    def _mend(self, frame: int, patch: LabelPatch, text: str) -> list[Key]:
+    def _edit(self, frame: int, patch: LabelPatch, text: str) -> list[Key]:
         """Apply a pixel edit whose regions are new and need classification."""
         touched = patch.labels_before | patch.labels_after
         # A piece may keep its label and most of its pixels, but is still a different region.

@@ -120,7 +120,7 @@ class LearningRatePanel(QWidget):
             return
         self._follower = RunFollower(run, self)
         self._follower.progressed.connect(self._progressed)
-        self._follower.told.connect(self._told)
+        self._follower.event_read.connect(self._event_read)
         self._follower.ended.connect(self._ended)
         self._follower.start()
 
@@ -137,7 +137,7 @@ class LearningRatePanel(QWidget):
         if not self._points:
             self.label.setText(headline(progress))
 
-    def _told(self, event: dict[str, Any]) -> None:
+    def _event_read(self, event: dict[str, Any]) -> None:
         if event["kind"] == "rate":
             self._points.append((float(event["rate"]), float(event["loss"])))
             rates, losses = zip(*self._points, strict=True)

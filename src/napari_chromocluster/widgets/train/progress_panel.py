@@ -15,7 +15,7 @@ _GRAY, _BLUE, _GREEN = "#999999", "#56B4E9", "#009E73"
 #: Maximum number of points of a curve; more than the pixels of a plot are useless.
 _POINTS = 1500
 #: Minimum number of reported batches per epoch to plot the batch loss.
-_BATCHES_TOLD = 3
+_BATCHES_REPORTED = 3
 #: Width of the axis labels of a plot, in px; the same for all, so that epochs are aligned.
 _NUMBERS = 34
 
@@ -144,7 +144,7 @@ class _CurvePlot(QWidget):
 
 def training_curve(progress: RunProgress) -> Curve:
     """Return the loss of the batches, or of whole epochs if few batches were reported."""
-    few = len(progress.batch_loss.x) < _BATCHES_TOLD * len(progress.train_loss.x)
+    few = len(progress.batch_loss.x) < _BATCHES_REPORTED * len(progress.train_loss.x)
     return progress.train_loss if few or not progress.batch_loss.x else progress.batch_loss
 
 

@@ -138,10 +138,10 @@ class RecipePanel(QWidget):
             self.batch, self.seed, self.share, self.folds, self.composed, self.patience,
             self.average,
         ):  # fmt: skip
-            box_.valueChanged.connect(self._told)
-        self.device.currentTextChanged.connect(self._told)
-        self.way_back.toggled.connect(self._told)
-        self.names.toggled.connect(self._told)
+            box_.valueChanged.connect(self._changed)
+        self.device.currentTextChanged.connect(self._changed)
+        self.way_back.toggled.connect(self._changed)
+        self.names.toggled.connect(self._changed)
         return box
 
     # ---------------------------------------------------------------- values
@@ -257,18 +257,18 @@ class RecipePanel(QWidget):
         self._append(dataclasses.replace(last, name=f"stage {self.table.rowCount() + 1}"))
         self._filling = False
         self._fit_height()
-        self._told()
+        self._changed()
 
     def _drop(self) -> None:
         if self.table.rowCount() > 1:
             self.table.removeRow(self.chosen_row())
             self._fit_height()
-            self._told()
+            self._changed()
 
     def _edited(self, item: Any) -> None:
-        self._told()
+        self._changed()
 
-    def _told(self, *_: Any) -> None:
+    def _changed(self, *_: Any) -> None:
         if not self._filling:
             self.drop_button.setEnabled(self.table.rowCount() > 1)
             self.changed.emit()

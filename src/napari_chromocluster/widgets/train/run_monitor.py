@@ -30,7 +30,7 @@ class RunFollower(QObject):
     #: There are new events; carries the accumulated `RunProgress`.
     progressed = Signal(object)
     #: An event other than progress, such as those of the rate finder.
-    told = Signal(dict)
+    event_read = Signal(dict)
     #: The process has ended; carries the state of the run.
     ended = Signal(str)
 
@@ -60,7 +60,7 @@ class RunFollower(QObject):
         for event in new:
             self.progress.take(event)
             if event.get("kind") in ("rate", "end"):
-                self.told.emit(event)
+                self.event_read.emit(event)
         if new:
             self.progressed.emit(self.progress)
         if self._reader.behind:
