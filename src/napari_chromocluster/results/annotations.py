@@ -152,8 +152,8 @@ def _checked(table: pd.DataFrame, file: Path) -> pd.DataFrame:
         what = (
             "this region is annotated twice."
             if table["labels"].iloc[row]
-            else "this image is annotated twice; regions are distinguished by the columns labels (the "
-            "label image) and label."
+            else "this image is annotated twice; regions are distinguished by the columns labels "
+            "(the label image) and label."
         )
         raise AnnotationError(f"{file.name}, line {table[_LINE].iloc[row]}: {what}")
     table[WHERE] = [f"{file.name}, line {line}" for line in table[_LINE]]
