@@ -9,9 +9,10 @@ from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.regions import RegionError
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_stack
 from napari_chromocluster.models.class_activation import class_activation_maps, explain_regions
-from napari_chromocluster.models.classifier import ClassifyError, ClusterClassifier
+from napari_chromocluster.models.classifier import ClusterClassifier
 from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, build_network
+from napari_chromocluster.models.predictions import ClassifyError
 from napari_chromocluster.progress import Cancelled
 
 

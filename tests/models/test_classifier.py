@@ -10,14 +10,11 @@ from napari_chromocluster.cluster_types import TYPES
 from napari_chromocluster.imaging.crops import cut_regions
 from napari_chromocluster.imaging.regions import RegionError, drop_small_regions, extract_regions
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_stack
-from napari_chromocluster.models.classifier import (
-    ClassifyError,
-    ClusterClassifier,
-    choose_device,
-    load_model,
-)
+from napari_chromocluster.models.classifier import ClusterClassifier, load_model
+from napari_chromocluster.models.devices import choose_device
 from napari_chromocluster.models.familiarity import fit_feature_statistics
 from napari_chromocluster.models.network import ClusterEnsemble
+from napari_chromocluster.models.predictions import ClassifyError
 from napari_chromocluster.progress import Cancelled
 from napari_chromocluster.results.features_table import COLUMNS, PROBABILITIES
 

@@ -59,7 +59,7 @@ def apply_chromosome_count_prior(
     Parameters
     ----------
     probabilities : (N, 5) float array
-        In the order of ``taxonomy.TYPES``, of all regions of a metaphase that are not specks.
+        In the order of `cluster_types.TYPES`, of all regions of a metaphase that are not specks.
     sizes : (N,) float array
         Their areas relative to a typical region (the square of `reference_size`).
     expected : int

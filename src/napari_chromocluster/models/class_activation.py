@@ -23,15 +23,11 @@ from torch.nn import functional
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES, TYPES
 from napari_chromocluster.imaging.crops import resize_square, square_crop_origin
 from napari_chromocluster.imaging.regions import Region, Selection, extract_regions
-from napari_chromocluster.models.classifier import (
-    ClassifyError,
-    ClusterClassifier,
-    as_array,
-    dihedral_view,
-    match_frames,
-)
+from napari_chromocluster.models.classifier import ClusterClassifier, dihedral_view
+from napari_chromocluster.models.frames import as_array, match_frames
 from napari_chromocluster.models.metaphase_crops import crop_metaphase
 from napari_chromocluster.models.network import ClusterNetwork
+from napari_chromocluster.models.predictions import ClassifyError
 from napari_chromocluster.progress import Cancelled
 
 #: Minimum side of the feature map to explain, in cells.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,27 @@ from numpy.typing import NDArray
 
 from napari_chromocluster.cluster_types import EXPECTED_CHROMOSOMES, TYPES
 from napari_chromocluster.imaging.crops import RegionCrop, render_crop
-from napari_chromocluster.imaging.normalization import pixels_of
 from napari_chromocluster.imaging.regions import Region, Selection, extract_regions
 from napari_chromocluster.models.calibration import calibrate, expand_to_all_types, prior_weights
 from napari_chromocluster.models.chromosome_count_prior import apply_chromosome_count_prior
+from napari_chromocluster.models.devices import choose_device, is_out_of_memory
 from napari_chromocluster.models.familiarity import (
     FeatureStatistics,
     familiarity,
     less_confident,
 )
+from napari_chromocluster.models.frames import as_array, match_frames
 from napari_chromocluster.models.metaphase_crops import MetaphaseCrops, crop_metaphase
 from napari_chromocluster.models.model_card import ModelCard
 from napari_chromocluster.models.model_file import load_model_file
 from napari_chromocluster.models.neighborhood_prior import neighborhood_logit_offsets
 from napari_chromocluster.models.network import ClusterEnsemble, ClusterNetwork, fold_batch_norms
 from napari_chromocluster.models.prediction_cache import PredictionCache
+from napari_chromocluster.models.predictions import (
+    ClassifyError,
+    MetaphasePredictions,
+    RegionPredictions,
+)
 from napari_chromocluster.models.registry import listed_name, resolve_model
 from napari_chromocluster.progress import Cancelled, Progress, Stop, offset_progress
 from napari_chromocluster.results.annotated_crops import load_ready_made_crops
@@ -39,43 +44,6 @@ from napari_chromocluster.results.features_table import build_table
 _BATCH = {"cuda": 128, "mps": 32, "cpu": 16}
 #: Regions rendered at once, to limit memory.
 _RENDERED = 512
-
-
-class ClassifyError(ValueError):
-    """Input that cannot be classified."""
-
-
-@dataclass(frozen=True)
-class RegionPredictions:
-    """Predictions of individual regions.
-
-    Attributes
-    ----------
-    probabilities : (N, 5) float32 array
-        In the order of ``taxonomy.TYPES``.
-    distances : (N,) float32 array
-        Distance of each from the training regions, see `familiarity.FeatureStatistics`; NaN if
-        the model has no such statistics.
-    """
-
-    probabilities: NDArray[np.float32]
-    distances: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class MetaphasePredictions:
-    """Predictions of the regions of one metaphase.
-
-    Attributes
-    ----------
-    probabilities : (N, 5) float32 array
-        In the order of ``taxonomy.TYPES``.
-    familiarity : float or None
-        1 if the metaphase looks like the training data, less if it does not; None if unknown.
-    """
-
-    probabilities: NDArray[np.float32]
-    familiarity: float | None
 
 
 class ClusterClassifier:
@@ -227,7 +195,7 @@ class ClusterClassifier:
         Returns
         -------
         (N, 5) float32 array
-            Probabilities in the order of ``taxonomy.TYPES``.
+            Probabilities in the order of `cluster_types.TYPES`.
         """
         return self.predict_regions(
             load_ready_made_crops(images), prior=prior, tta=tta, progress=progress, stop=stop
@@ -322,7 +290,7 @@ class ClusterClassifier:
         Returns
         -------
         (N, 5) float32 array
-            Probabilities in the order of ``taxonomy.TYPES``.
+            Probabilities in the order of `cluster_types.TYPES`.
         """
         found = self._predict(crops, prior=prior, tta=tta, progress=progress, stop=stop)
         return found.probabilities
@@ -389,7 +357,7 @@ class ClusterClassifier:
         Returns
         -------
         (N, 5) float32 array
-            Probabilities in the order of ``taxonomy.TYPES``.
+            Probabilities in the order of `cluster_types.TYPES`.
         """
         every = np.broadcast_to(np.asarray(shifts, float), (len(crops), len(self.card.classes)))
         found = self._predict_inputs(crops, every, self._weights(prior), tta, progress, stop)
@@ -483,7 +451,7 @@ class ClusterClassifier:
             try:
                 work(rows)
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve_batch(rows.stop - start)
                 continue
@@ -527,84 +495,10 @@ class ClusterClassifier:
             return torch.cat(logits).cpu().numpy(), features[0].float().cpu().numpy()
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Return whether a device ran out of memory; only CUDA has its own exception for it."""
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text
-
-
 def dihedral_view(inputs: torch.Tensor, number: int) -> torch.Tensor:
     """Return one of the eight rotated and mirrored copies of (N, C, S, S) inputs."""
     view = torch.rot90(inputs, number % 4, (2, 3)) if number % 4 else inputs
     return view.flip(3) if number >= 4 else view
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Return the device of that name, or the fastest available for ``auto``.
-
-    Raises
-    ------
-    ClassifyError
-        If this machine has no such device.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")  # rejected below
-    counts = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    if (device.index or 0) >= counts.get(device.type, 0):
-        raise ClassifyError(f"There is no device {name!r} on this machine: choose 'auto' or 'cpu'.")
-    return device
-
-
-def as_array(values: Any) -> Any:
-    """Return an array, also from nested lists, without reading a lazy array.
-
-    Raises
-    ------
-    ClassifyError
-        If it cannot be converted to an array.
-    """
-    if hasattr(values, "shape"):
-        return values
-    try:
-        return pixels_of(values)
-    except ValueError as error:
-        raise ClassifyError(
-            "Image and labels must be arrays, but their rows differ in length."
-        ) from error
-
-
-def match_frames(image: Any, labels: Any) -> list[tuple[Any, Any]]:
-    """Pair the frames of an image with those of its labels, without reading them.
-
-    Raises
-    ------
-    ClassifyError
-        If their shapes do not match.
-    """
-    image, labels = as_array(image), as_array(labels)
-    spatial = tuple(image.shape)
-    if len(spatial) > len(labels.shape) and spatial[-1] in (1, 3, 4):
-        spatial = spatial[:-1]
-    if spatial != tuple(labels.shape) or len(spatial) not in (2, 3):
-        raise ClassifyError(
-            f"Image {tuple(image.shape)} and labels {tuple(labels.shape)} differ in shape: "
-            f"choose the labels that belong to this image."
-        )
-    if len(spatial) == 2:
-        return [(image, labels)]
-    return [(image[frame], labels[frame]) for frame in range(spatial[0])]
 
 
 def load_model(name_or_path: str | Path = "default", device: str = "auto") -> ClusterClassifier:

@@ -21,7 +21,8 @@ def device_of(config: TrainingConfig) -> torch.device:
     """
     import torch
 
-    from napari_chromocluster.models.classifier import ClassifyError, choose_device
+    from napari_chromocluster.models.devices import choose_device
+    from napari_chromocluster.models.predictions import ClassifyError
 
     if config.device != "auto":
         try:
