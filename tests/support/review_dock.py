@@ -10,12 +10,11 @@ from qtpy.QtCore import Qt
 
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.imaging.synthetic_metaphase import synthetic_metaphase
-from napari_chromocluster.models.classifier import ClusterClassifier
-from napari_chromocluster.models.model_card import ModelCard
-from napari_chromocluster.models.network import build_network
+from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.results.features_table import build_table
 from napari_chromocluster.viewer.layers import current_frame
 from napari_chromocluster.viewer.overlay_layers import FRAMES, marks_layer
+from napari_chromocluster.viewer.settings import remember
 from napari_chromocluster.widgets.review.widget import ReviewWidget
 
 MADE, OTHER = (synthetic_metaphase(seed=seed, chromosomes=24) for seed in (6, 7))
@@ -27,9 +26,10 @@ def seeded(labels, seed=0):
     return build_table(regions, chances, model="seeded")
 
 
-def tiny_classifier():
-    network = build_network("compact", n_classes=5, channels=3)
-    return ClusterClassifier(network, ModelCard(name="tiny", input_size=32, tta=1), "cpu")
+def use_model(path, name):
+    """Choose a model for all docks."""
+    register_model(path, name)
+    remember("model", name)
 
 
 def press(dock, qtbot, name, modifier=Qt.KeyboardModifier.NoModifier):

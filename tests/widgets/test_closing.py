@@ -49,7 +49,7 @@ def listeners(viewer):
         owner = owner() if isinstance(owner, weakref.ref) else owner
         room = getattr(owner, "__module__", None) or type(owner).__module__
         # Marks and tables follow their labels, and the mouse is tracked, with or without docks.
-        always = (".viewer.overlay_layers", ".viewer.hover_text", ".viewer.layers")
+        always = (".viewer.overlay_layers", ".viewer.hover_text", ".viewer.layer_tables")
         if "chromocluster" in room and not room.endswith(always):
             found.append((room, type(owner).__name__))
     return found

@@ -42,7 +42,7 @@ from review_dock import (
     press,
     row,
     seeded,
-    tiny_classifier,
+    use_model,
 )
 
 
@@ -402,8 +402,8 @@ def test_help_sheet_names_every_key(dock, qtbot):
     box.close()
 
 
-def test_frames_are_those_of_the_regions_that_are_there(dock, qtbot):
-    dock.classifier = tiny_classifier()
+def test_frames_are_those_of_the_regions_that_are_there(dock, qtbot, tiny_model):
+    use_model(tiny_model, "tiny")
     key = (0, max(extract_regions(MADE.labels), key=lambda r: r.area).label)
     choose(dock, qtbot, key)
     dock.split_watershed()

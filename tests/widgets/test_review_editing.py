@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from napari_chromocluster.cluster_types import ClusterType
 from napari_chromocluster.imaging.regions import extract_regions
 from napari_chromocluster.viewer.layers import labels_layers
-from review_dock import MADE, Event, framed, native_canvas, press, row, tiny_classifier
+from review_dock import MADE, Event, framed, native_canvas, press, row, use_model
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def dock(review):
     return review
 
 
-def test_split_is_classified_at_once_and_undone(dock, qtbot):
-    dock.classifier = tiny_classifier()
+def test_split_is_classified_at_once_and_undone(dock, qtbot, tiny_model):
+    use_model(tiny_model, "tiny")
     label = next(n for n, kind in MADE.types.items() if kind is ClusterType.TOUCHING)
     pixels, table = dock.labels.data.copy(), dock.session.table.copy()
     dock.gallery.select([(0, label)])
@@ -33,8 +33,8 @@ def test_split_is_classified_at_once_and_undone(dock, qtbot):
     assert dock.session.table.equals(table)
 
 
-def test_changed_pixels_are_classified_by_themselves(dock, qtbot):
-    dock.classifier = tiny_classifier()
+def test_changed_pixels_are_classified_by_themselves(dock, qtbot, tiny_model):
+    use_model(tiny_model, "tiny")
     dock.edit_panel.automatic.setChecked(True)
     region = extract_regions(MADE.labels)[4]
     dock.labels.brush_size = 5

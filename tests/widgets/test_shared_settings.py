@@ -4,12 +4,15 @@ import contextlib
 
 import numpy as np
 import pytest
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QDialog, QPushButton
 
 from napari_chromocluster.models.registry import register_model
 from napari_chromocluster.viewer.layer_tables import table_of
-from napari_chromocluster.viewer.settings import preferences
+from napari_chromocluster.viewer.settings import models_changed, preferences, remember
 from napari_chromocluster.widgets.classify import ClassifyWidget
+from napari_chromocluster.widgets.review.widget import ReviewWidget
 from review_dock import reviewing
 
 
@@ -105,3 +108,14 @@ def test_a_choice_is_there_when_the_dock_opens_next_time(both, qtbot, viewer):
     assert again.run.model_combo.currentText() == "quick"
     assert again.result.threshold.value() == pytest.approx(0.85)
     again.release()
+
+
+def test_a_dock_that_was_deleted_with_its_window_hears_of_nothing(viewer, qapp):
+    widgets = [ClassifyWidget(viewer), ReviewWidget(viewer)]
+    for widget in widgets:
+        widget.deleteLater()
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert not any(map(isalive, widgets))
+    models_changed.emit()
+    remember("threshold", 0.55)
+    remember("expected", 40)

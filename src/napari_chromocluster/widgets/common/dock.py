@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
+from weakref import WeakMethod, ref
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QWidget
 
@@ -35,6 +37,20 @@ class Dock(QWidget):
         made.timeout.connect(slot)
         self.ending.callback(made.stop)
         return made
+
+    def while_open(self, method: Callable[[], Any]) -> Callable[..., None]:
+        """Return a callback that calls a method of this dock as long as the dock exists.
+
+        Qt deletes a dock together with its window, without an event that releases it.
+        """
+        dock, weak = ref(self), WeakMethod(method)
+
+        def call(*_: Any) -> None:
+            owner, bound = dock(), weak()
+            if owner is not None and bound is not None and isalive(owner) and not owner.released:
+                bound()
+
+        return call
 
     def release(self) -> None:
         """Disconnect from the viewer."""

@@ -82,7 +82,7 @@ class ReviewWidget(ReviewOpening, ReviewActions):
         self._timers()
         self._tables = TableFollower(self, lambda: self.selected)
         self._place: QDockWidget | None = None
-        self.ending.callback(on_preferences_changed(self.take_preferences))
+        self.ending.callback(on_preferences_changed(self.while_open(self.take_preferences)))
         self._listen(True)
         self.ending.callback(self._end)
         self._refresh_layers()
