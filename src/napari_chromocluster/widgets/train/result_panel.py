@@ -164,8 +164,10 @@ class ResultPanel(QWidget):
                 color = QColor(_BETTER if row == column else _WORSE)
                 color.setAlpha(round(200 * number / total))
                 item.setBackground(QBrush(color))
-                true, told = TYPES[row].display_name, TYPES[column].display_name.lower()
-                item.setToolTip(f"{number} of {sum(numbers)} {true.lower()} were called {told}")
+                true, predicted = TYPES[row].display_name, TYPES[column].display_name.lower()
+                item.setToolTip(
+                    f"{number} of {sum(numbers)} {true.lower()} were called {predicted}"
+                )
                 self.matrix.setItem(row, column, item)
 
     def _fill_mistakes(self, run: Run, report: Report) -> None:
@@ -181,12 +183,12 @@ class ResultPanel(QWidget):
         for mistake in report.mistakes:
             if not mistake.thumbnail:
                 continue
-            true, told = ClusterType(mistake.true), ClusterType(mistake.predicted)
-            item = QListWidgetItem(f"{true.letter} → {told.letter}")
+            true, predicted = ClusterType(mistake.true), ClusterType(mistake.predicted)
+            item = QListWidgetItem(f"{true.letter} → {predicted.letter}")
             self._unframed.append((item, mistake.thumbnail, true.color))
             item.setData(Qt.ItemDataRole.UserRole, mistake)
             item.setToolTip(
-                f"{true.display_name}, called {told.display_name.lower()} "
+                f"{true.display_name}, called {predicted.display_name.lower()} "
                 f"({mistake.confidence:.0%} sure); {mistake.group}, region {mistake.label}"
             )
             self.mistakes.addItem(item)
