@@ -214,7 +214,11 @@ def test_nothing_jumps_when_a_classification_begins_and_ends(dock, viewer, metap
     find(qtbot, dock, viewer, metaphase)
     qtbot.waitUntil(lambda: dock.isVisible())
     dock.run.all_button.click()
-    done(qtbot, dock)  # counts and legend are there from now on
+    done(qtbot, dock)
+    # Counts and legend are there, and laid out, from now on.
+    result = dock.result
+    qtbot.waitUntil(lambda: result.chromosomes.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: result.height() >= result.sizeHint().height(), timeout=5000)
     heights = set()
 
     def note():
