@@ -254,12 +254,12 @@ def test_presets_fill_the_stages_and_can_be_edited(dock, viewer, qtbot):
     dock.stages.folds.setValue(3)
     assert (dock.config().average_decay, dock.config().folds) == (0.99, 3)
     assert dock.config().way_back
-    dock.stages.way_back.setChecked(False)
+    dock.stages.interpolation.setChecked(False)
     assert not dock.config().way_back
     dock.stages.preset_combo.setCurrentText("paper")
-    assert not dock.stages.way_back.isChecked()
+    assert not dock.stages.interpolation.isChecked()
     dock.stages.preset_combo.setCurrentText("quick")
-    assert dock.stages.way_back.isChecked()
+    assert dock.stages.interpolation.isChecked()
 
 
 def test_learning_rates_can_be_read_in_the_narrowest_dock(dock):

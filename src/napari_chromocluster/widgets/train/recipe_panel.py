@@ -117,8 +117,8 @@ class RecipePanel(QWidget):
         )
         self.device = combo("Where to train; auto takes a GPU if there is one.")
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
-        self.way_back = QCheckBox("Keep what it knew")
-        self.way_back.setToolTip(
+        self.interpolation = QCheckBox("Keep what it knew")
+        self.interpolation.setToolTip(
             "On: the new model keeps as much of the one it starts from as the metaphases to check "
             "on allow, so that a few metaphases do not make it forget others."
         )
@@ -131,7 +131,7 @@ class RecipePanel(QWidget):
         ):  # fmt: skip
             rows.addRow(title, widget)
         box.layout_.addLayout(rows)
-        box.layout_.addWidget(self.way_back)
+        box.layout_.addWidget(self.interpolation)
         box.layout_.addWidget(self.names)
         box.header.setChecked(False)
         for box_ in (
@@ -140,7 +140,7 @@ class RecipePanel(QWidget):
         ):  # fmt: skip
             box_.valueChanged.connect(self._changed)
         self.device.currentTextChanged.connect(self._changed)
-        self.way_back.toggled.connect(self._changed)
+        self.interpolation.toggled.connect(self._changed)
         self.names.toggled.connect(self._changed)
         return box
 
@@ -167,7 +167,7 @@ class RecipePanel(QWidget):
             stop_after=self.patience.value(),
             average_decay=self.average.value(),
             device=self.device.currentText(),
-            way_back=self.way_back.isChecked(),
+            way_back=self.interpolation.isChecked(),
             names_in_card=self.names.isChecked(),
         )
 
@@ -204,7 +204,7 @@ class RecipePanel(QWidget):
         self.patience.setValue(config.stop_after)
         self.average.setValue(config.average_decay)
         self.device.setCurrentText(config.device)
-        self.way_back.setChecked(config.way_back)
+        self.interpolation.setChecked(config.way_back)
         self.names.setChecked(config.names_in_card)
         self._filling = False
         self._fit_height()
